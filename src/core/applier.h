@@ -1,0 +1,84 @@
+/* applier.h - the counter core over an embedded store: lanes, dedup windows,
+ * idempotency records, the numbered outbox (RELIABILITY 3.1 - 3.5).
+ *
+ * Messages are applied into a group and the group is committed as one atomic
+ * write: counters, dedup, outbox together. Answers are true only after the
+ * commit: the owner holds them back until applier_commit() returns ERR_OK.
+ *
+ *     applier_apply(m1) ─ applier_apply(m2) ─ … ─ applier_commit() ─► answers leave
+ *
+ * Threads    One owner thread.
+ * Ownership  Borrows the kv for its lifetime. Messages are borrowed for the call.
+ * Limits     struct applier_conf. Memory: the counter cache, a window of
+ *            MESSAGE_WINDOW answers per live producer and lane.
+ */
+#ifndef CORE_APPLIER_H
+#define CORE_APPLIER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "core/kv.h"
+#include "core/message.h"
+
+struct applier;
+
+#define APPLIER_DEFAULT_LANES 8
+#define APPLIER_MAX_LANES 4096
+
+struct applier_conf {
+    uint32_t lanes;            /* 0: what the store has, APPLIER_DEFAULT_LANES in a new one */
+    int64_t key_ttl_ms;        /* an idempotency record lives this long, at most twice as long */
+    uint64_t outbox_max_bytes; /* over all lanes; trimmed beyond, oldest first */
+    int64_t outbox_max_age_ms; /* trimmed beyond */
+    size_t cache_counters;     /* how many counters' values are kept in memory */
+    bool coalesce;             /* one event per counter and message where the rules allow */
+    uint64_t hash_seed[2];     /* random; for tables that clients can fill */
+};
+
+struct applier_stats {
+    uint32_t lanes;
+    uint64_t store_id;        /* random, fixed at first start; part of every event_id */
+    uint64_t events_total;    /* appended to the outbox since open */
+    uint64_t operations_total;
+    uint64_t replayed_messages_total;
+    uint64_t replayed_keys_total;
+    uint64_t trimmed_events_total;
+    uint64_t outbox_bytes;    /* now */
+    size_t cached_counters;   /* now */
+    uint64_t cache_misses_total;
+    size_t producers;         /* live, over all lanes */
+};
+
+/* Opens what the store holds, or lays out a new one (committed durably).
+ * ERR_LAYOUT   it was made with another number of lanes
+ * ERR_NEWER    a later version wrote it
+ * ERR_CORRUPT  a record of ours doesn't read
+ * '*out_detail' is then a sentence for the operator with both figures; it lives
+ * in a static buffer until the next call on this thread. */
+MUST_CHECK enum err applier_open(struct kv *kv, const struct applier_conf *conf, int64_t now_ms,
+                                 struct applier **out, const char **out_detail);
+void applier_close(struct applier *applier);
+
+/* Applies one message into the open group: one answer per operation, in order,
+ * valid after the commit. 'now_ms' is the store's clock. A message that was applied before is
+ * answered from the window (reads in it are read again). Per-operation refusals are in the
+ * answers; a refused message (too old) has the same error in all of them. ERR_IO or
+ * ERR_CORRUPT: the store failed; drop the group and stop using the applier. */
+MUST_CHECK enum err applier_apply(struct applier *applier, const struct message *message,
+                                  int64_t now_ms, struct answer *out_answers);
+
+/* Writes the group. ERR_IO: the outcome is unknown and the applier must not be
+ * used again: close, reopen, recover. A group that staged nothing costs nothing. */
+MUST_CHECK enum err applier_commit(struct applier *applier, bool durable);
+
+/* Housekeeping when due (trim, forget silent producers and old keys): stages into the group a
+ * bounded piece of work; cheap when nothing is due. Call before a commit. */
+MUST_CHECK enum err applier_tidy(struct applier *applier, int64_t now_ms);
+
+void applier_stats(const struct applier *applier, struct applier_stats *out);
+
+#endif

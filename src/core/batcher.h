@@ -1,0 +1,106 @@
+/* batcher.h - gathers one gateway loop's operations into numbered messages and
+ * hands each answer back (DESIGN decision 1, RELIABILITY 3.2 and 3.9).
+ *
+ *     add, add, add ─ flush ─► message n ─► upstream ─► answers ─► one callback each
+ *                              └─ lost, refused, timed out: the same n again
+ *
+ * Never waits to gather: flush sends what is there as soon as fewer than
+ * 'in_flight_max' messages are unanswered; until then operations pile up in
+ * the next message, so batches grow exactly when the store is busy.
+ *
+ * Threads    One owner (a loop).
+ * Ownership  An operation's slices are copied at add. The waiter is embedded in
+ *            the caller's request; the batcher links it until its callback.
+ * Callbacks  waiter->done runs exactly once per accepted operation, never
+ *            inside batcher_add(); it may call batcher_add().
+ * Time       Every call that needs it takes now_ms (monotonic).
+ */
+#ifndef CORE_BATCHER_H
+#define CORE_BATCHER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "core/message.h"
+
+struct batcher;
+
+/* One attempt to deliver one message; a retry is another one that shares the
+ * message, which lives until all its attempts have come back. Prepared by the
+ * batcher, filled by the upstream. */
+struct delivery {
+    const struct message *message;
+    struct answer *answers; /* room for message->count; valid when 'err' is ERR_OK */
+    enum err err;           /* of the message as a whole */
+    int64_t store_now_ms;   /* the store's clock at the answer; 0: unknown */
+    unsigned attempt;       /* 1 on the first try */
+    void *upstream_data;    /* the upstream's, e.g. its stream */
+};
+
+/* Who applies messages: the core in process, or a gRPC connection. */
+struct upstream {
+    /* Takes the delivery on its way. ERR_OK: batcher_delivered() will be called for it, exactly
+     * once, later, on the batcher's thread. Any other: it wasn't sent and won't be. */
+    enum err (*send)(struct upstream *upstream, struct delivery *delivery);
+};
+
+struct waiter {
+    struct waiter *next; /* the batcher's */
+    void (*done)(struct waiter *waiter, const struct answer *answer); /* answer: for the call */
+    int64_t deadline_ms; /* monotonic */
+    bool answered;       /* the batcher's */
+};
+
+struct batcher_conf {
+    size_t ops_max;          /* operations per message */
+    size_t queue_max;        /* operations waiting to be sent; beyond: ERR_BUSY */
+    unsigned in_flight_max;  /* unanswered messages; at most MESSAGE_WINDOW / 2 */
+    unsigned attempts_max;   /* of one message */
+    int64_t attempt_ms;      /* an attempt unanswered this long counts as lost; 0: never (in process) */
+    int64_t backoff_min_ms;  /* full jitter between min .. max, doubling */
+    int64_t backoff_max_ms;
+    struct producer_id producer; /* random */
+    uint64_t seed;               /* of the jitter */
+};
+
+struct batcher_stats {
+    uint64_t messages_total;
+    uint64_t operations_total;
+    uint64_t retries_total;
+    uint64_t refused_total;  /* ERR_BUSY at add */
+    uint64_t expired_total;  /* answered by deadline */
+    size_t queued;           /* operations not sent yet */
+    size_t in_flight;        /* messages */
+};
+
+/* NULL when memory runs out. 'upstream' is borrowed. */
+struct batcher *batcher_new(const struct batcher_conf *conf, struct upstream *upstream);
+
+/* Nothing may be in flight (batcher_idle()); queued operations are answered ERR_CANCELLED. */
+void batcher_free(struct batcher *batcher);
+
+/* ERR_BUSY: the queue is full; ERR_NO_MEMORY. The waiter is then untouched. */
+MUST_CHECK enum err batcher_add(struct batcher *batcher, const struct op *op,
+                                struct waiter *waiter);
+
+/* End of a tick: sends what may be sent. 'store_now_ms' is the store's clock as far as this
+ * process knows it (the wall clock in process). */
+void batcher_flush(struct batcher *batcher, int64_t now_ms, int64_t store_now_ms);
+
+/* The upstream is done with a delivery, well or not. Runs the waiters' callbacks. A delivery
+ * counted lost by attempt_ms and answered later is taken too, if still open; else ignored. */
+void batcher_delivered(struct batcher *batcher, struct delivery *delivery, int64_t now_ms);
+
+/* Lost attempts, due retries, passed deadlines. Returns when it wants to be called next
+ * (monotonic), INT64_MAX when never: arm no timer then. */
+int64_t batcher_poll(struct batcher *batcher, int64_t now_ms);
+
+/* Nothing queued, nothing in flight. */
+bool batcher_idle(const struct batcher *batcher);
+
+void batcher_stats(const struct batcher *batcher, struct batcher_stats *out);
+
+#endif

@@ -1,0 +1,45 @@
+/* rocks_kv.h - the embedded store: core/kv.h over RocksDB in one data folder.
+ *
+ * The folder has one owner process. The write-ahead log is the truth: a commit
+ * is one synced or unsynced WriteBatch. A torn tail of the log is cut at open;
+ * damage inside it is refused with an explanation, never silently skipped.
+ *
+ * Threads    One owner thread, after rocks_kv_open().
+ */
+#ifndef EDGE_ROCKS_KV_H
+#define EDGE_ROCKS_KV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "core/kv.h"
+
+struct rocks_kv;
+
+struct rocks_kv_conf {
+    size_t block_cache_bytes;
+    size_t write_buffer_bytes;
+};
+
+/* Opens or makes the folder (0750, parents included).
+ * ERR_LOCKED   another process owns it
+ * ERR_CORRUPT  damaged
+ * ERR_NEWER    written by a newer version of the store's format
+ * ERR_IO       can't be made, read or written
+ * '*out_detail' is then a sentence that names the folder and says what to do; it lives in a
+ * static buffer. */
+MUST_CHECK enum err rocks_kv_open(const char *folder, const struct rocks_kv_conf *conf,
+                                  struct rocks_kv **out, const char **out_detail);
+
+/* Flushes nothing by itself: durability is what was committed. NULL is fine. */
+void rocks_kv_close(struct rocks_kv *rocks);
+
+/* The core's view; lives as long as 'rocks'. */
+struct kv *rocks_kv_view(struct rocks_kv *rocks);
+
+/* What the last failed call said, for the log; static until the next call. */
+const char *rocks_kv_error(const struct rocks_kv *rocks);
+
+#endif

@@ -1,0 +1,84 @@
+/* stream.h - connected stream sockets and the listeners they come from.
+ *
+ * Threads    The loop's thread, except socket_listen() and socket_name().
+ * Ownership  A stream belongs to its user until stream_close(); the loop frees
+ *            it after on_closed(). Received bytes are borrowed for the call.
+ *            Bytes given to stream_send() stay the caller's and must not
+ *            change or move until the send has completed.
+ * Callbacks  Never before the function that leads to them returns. on_closed()
+ *            comes exactly once, last, and only after stream_close().
+ */
+#ifndef LOOP_STREAM_H
+#define LOOP_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+struct loop;
+struct stream;
+struct listener;
+
+struct stream_events {
+    /* Bytes came. An empty slice is the peer's end of stream (FIN); what was
+     * asked before it still deserves an answer. */
+    void (*on_read)(void *ctx, struct slice bytes);
+    /* The send is over: ERR_OK, all bytes are the kernel's; ERR_CLOSED, the
+     * connection is gone. Also comes, with ERR_CLOSED, for a send that was
+     * under way at stream_close(), before on_closed(). */
+    void (*on_sent)(void *ctx, enum err err);
+    /* The connection broke (reset): no more reads; close the stream. */
+    void (*on_broken)(void *ctx);
+    /* The stream is gone; 'ctx' may be freed. */
+    void (*on_closed)(void *ctx);
+};
+
+/* Sets who hears of this stream and starts reading. Once, from on_accept() or
+ * later. Until then nothing is read. */
+void stream_start(struct stream *stream, const struct stream_events *events, void *ctx);
+
+/* Sends all of 'bytes'. true: they are already the kernel's and no on_sent()
+ * will come; false: on_sent() will. One send at a time (asserted). */
+MUST_CHECK bool stream_send(struct stream *stream, struct slice bytes);
+
+/* Back-pressure: after a pause at most what was already received arrives. */
+void stream_pause(struct stream *stream);
+void stream_resume(struct stream *stream);
+
+/* Half-close: sends FIN behind what was sent, keeps reading. For an answer
+ * followed by a close that must not be lost to a reset (RFC 9112 9.6). */
+void stream_shutdown(struct stream *stream);
+
+/* Cancels what is under way; on_closed() follows on a later turn. Once. */
+void stream_close(struct stream *stream);
+
+struct loop *stream_loop(const struct stream *stream);
+
+/* A bound, listening, non-blocking, close-on-exec TCP socket with SO_REUSEPORT.
+ * 'address' is "host:port", ":port" (all interfaces) or "[v6]:port"; port 0
+ * takes a free one. A bind refused with EADDRINUSE is retried for up to
+ * 'retry_ms' (a killed io_uring server frees its port late).
+ * ERR_INVALID  the address doesn't parse or resolve (numeric and localhost only)
+ * ERR_LOCKED   in use
+ * ERR_IO       any other refusal; errno is set */
+MUST_CHECK enum err socket_listen(struct slice address, int retry_ms, int *out_fd);
+
+/* "127.0.0.1:8080" as bound, NUL-terminated; needs 64 bytes. */
+void socket_name(int fd, char *out, size_t size);
+
+/* Accepts on 'fd' (taken over, also on failure) until listener_close(). TCP_NODELAY is set on
+ * every stream. A stream that on_accept() doesn't want is closed by it. When
+ * descriptors run out, accepting stops and resumes by itself when one is free again or
+ * after a short while. */
+typedef void (*accept_fn)(void *ctx, struct stream *stream);
+MUST_CHECK enum err listener_new(struct loop *loop, int fd, accept_fn on_accept, void *ctx,
+                                 struct listener **out_listener);
+
+/* Stops accepting and frees the listener, at once for the caller. NULL is fine. */
+void listener_close(struct listener *listener);
+
+#endif
