@@ -1,0 +1,38 @@
+/* rules.h - the protocol's rules by name, so that a test can take one away.
+ *
+ * In the product RULE(x) is the constant true and costs nothing. The simulator
+ * is built with HGP_RULE_SWITCHES and turns single rules off: a checker that
+ * stays green then proves nothing (RELIABILITY 4, self-test).
+ */
+#ifndef CORE_RULES_H
+#define CORE_RULES_H
+
+#include <stdbool.h>
+
+enum rule {
+    RULE_DEDUP,         /* a message in the window is answered, not applied again (3.2) */
+    RULE_TOO_OLD,       /* at or below the highest forgotten number: refused (3.2) */
+    RULE_AGE,           /* issued more than MESSAGE_MAX_AGE_MS ago: refused (3.2) */
+    RULE_KEEP_PRODUCER, /* a silent producer is kept PRODUCER_KEEP_MS (3.2) */
+    RULE_ONE_WRITE,     /* counters, dedup and outbox in one atomic write (3.3) */
+    RULE_COMMIT_FIRST,  /* answers leave after the commit, not before (3.3) */
+    RULE_SYNC_FIRST,    /* mode local: the commit is durable before the answer (3.4) */
+    RULE_SAME_NUMBER,   /* a retry carries the message's own number (3.2) */
+    RULE_KEY_RECORD,    /* a client's key is looked up and recorded (3.5) */
+    RULE_FINGERPRINT,   /* the same key with another payload is refused (3.5) */
+    RULE_RANGE,         /* past int64: refused, the value untouched (3.3) */
+    RULE_COALESCE_SIGN, /* only same-sign increments coalesce (3.3) */
+    RULE_CLAMP_TIME,    /* a lane's event time never goes back (3.3) */
+    RULE_WINDOW_SPAN,   /* n + MESSAGE_WINDOW waits for n (3.2) */
+    RULES
+};
+
+#ifdef HGP_RULE_SWITCHES
+/* Bit r set: rule r is off. The test's, set before anything runs. */
+extern unsigned long rules_off;
+#define RULE(r) ((rules_off >> (r)&1ul) == 0)
+#else
+#define RULE(r) true
+#endif
+
+#endif
