@@ -39,7 +39,7 @@ static inline bool http1_fail(struct http1_problem *problem, enum err err, const
 struct http1_line {
     size_t bytes; /* of the request line so far */
     uint8_t state;
-    uint8_t count; /* of blank lines, then of the version's characters */
+    uint8_t count; /* of blank lines, a word's bytes (0 or some), the version's characters */
 };
 
 /* Empty lines before a request (RFC 9112 2.2), a few: somebody who sends

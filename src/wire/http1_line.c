@@ -63,16 +63,19 @@ static const char *bad_target(char c) {
     return "the target has a character that isn't allowed";
 }
 
-/* The rest of one word and the space behind it; 'first' says that none of it has come. */
-static const char *read_word(struct http1_line *line, const char *at, const char *end, bool first,
+/* The rest of a word and the space behind it; 'count' says that it has begun. */
+static const char *read_word(struct http1_line *line, const char *at, const char *end,
                              struct http1_problem *problem) {
     bool method = line->state == METHOD;
     const char *stop = http1_span(at, end, method ? HTTP1_TOKEN : HTTP1_TARGET);
 
+    if (stop > at)
+        line->count = 1;
     if (stop == end)
         return stop;
-    if (*stop == ' ' && !(first && stop == at)) {
+    if (*stop == ' ' && line->count) {
         line->state++;
+        line->count = 0;
         return stop + 1;
     }
     http1_fail(problem, ERR_INVALID, method ? bad_method(*stop) : bad_target(*stop));
@@ -116,15 +119,8 @@ static const char *read_some(struct http1_line *line, const char *at, const char
                              struct http1_problem *problem) {
     switch (line->state) {
     case METHOD:
-    case TARGET: {
-        /* 'count' marks that the target has begun; the method's first byte was seen. */
-        bool first = line->state == TARGET && line->count == 0;
-        bool target = line->state == TARGET;
-
-        at = read_word(line, at, end, first, problem);
-        line->count = target && line->state == TARGET;
-        return at;
-    }
+    case TARGET:
+        return read_word(line, at, end, problem);
     case VERSION:
         return read_version(line, at, end, problem);
     default:
