@@ -184,14 +184,18 @@ enum err json_text(const struct json_token *token, struct arena *arena, struct s
     return ERR_OK;
 }
 
-bool json_text_is(const struct json_token *token, struct slice text) {
+/* Apart from json_text_is(), so that plain names don't pay for the buffer, which
+ * release builds clear on entry. */
+static __attribute__((noinline)) bool decoded_is(struct slice raw, struct slice text) {
     char decoded[JSON_TEXT_IS_MAX * ESCAPE_BYTES];
 
-    if (!token->escaped)
-        return slice_eq(token->raw, text);
-    if (token->raw.len > sizeof(decoded))
+    if (raw.len > sizeof(decoded))
         return false;
-    return slice_eq(slice_of(decoded, decode(token->raw, decoded)), text);
+    return slice_eq(slice_of(decoded, decode(raw, decoded)), text);
+}
+
+bool json_text_is(const struct json_token *token, struct slice text) {
+    return token->escaped ? decoded_is(token->raw, text) : slice_eq(token->raw, text);
 }
 
 /* ---- numbers (RFC 8259 section 6) ---- */
