@@ -4,6 +4,7 @@
  * the contract, said a second time over jansson's tree, says. Known to differ:
  *   - jansson converts numbers while it parses and stops at those past an int64
  *     or a double, and at U+0000 in a name: nothing is compared then;
+ *   - jansson overlooks a raw NUL behind a number or a word: ruled out beforehand;
  *   - we stop at JSON_MAX_DEPTH levels, jansson at 2,048;
  *   - we refuse a wrong type in an overridden duplicate, jansson forgets it.
  */
