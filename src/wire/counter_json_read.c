@@ -236,7 +236,7 @@ static enum err open_body(struct reading *reading) {
     struct json_token token;
 
     if (reading->json.now == reading->json.end)
-        return bad_body(reading, "an empty one");
+        return bad_body(reading, "nothing");
     if (json_next(&reading->json, &token) == JSON_ERROR)
         return bad_syntax(reading);
     return token.type == JSON_OBJECT ? ERR_OK : bad_body(reading, json_type_name(token.type));

@@ -14,10 +14,12 @@
 enum { VALUE, ITEM_OR_END, KEY_OR_END, AFTER, FAILED };
 
 void json_reader_init(struct json_reader *reader, struct slice document) {
+    const char *begin = document.ptr ? document.ptr : ""; /* no body at all */
+
     *reader = (struct json_reader){
-        .begin = document.ptr,
-        .now = document.ptr,
-        .end = document.ptr + document.len,
+        .begin = begin,
+        .now = begin,
+        .end = begin + document.len,
         .state = VALUE,
     };
 }

@@ -66,7 +66,8 @@ static const struct {
     struct slice body;
     const char *says;
 } refused[] = {
-    {BYTES(""),                             "the body must be a JSON object, found an empty one"},
+    {BYTES(""),                             "the body must be a JSON object, found nothing"},
+    {{NULL, 0},                             "the body must be a JSON object, found nothing"},
     {BYTES("null"),                         "the body must be a JSON object, found null"},
     {BYTES("[]"),                           "the body must be a JSON object, found an array"},
     {BYTES("\"a\""),                        "the body must be a JSON object, found a string"},
@@ -260,7 +261,7 @@ static const struct {
     struct slice body;
     const char *says;
 } refused_batches[] = {
-    {BYTES(""),                               "the body must be a JSON object, found an empty one"},
+    {BYTES(""),                               "the body must be a JSON object, found nothing"},
     {BYTES("[" ITEM "]"),                     "the body must be a JSON object, found an array"},
     {BYTES("{}"),                             "items: is required"},
     {BYTES("{\"items\":null}"),               "items: is required"},

@@ -77,6 +77,7 @@ static const struct {
     size_t at;
     const char *says; /* part of the sentence */
 } errors[] = {
+    {{NULL, 0},                        0, "ends where a value must be"},
     {BYTES(""),                        0, "ends where a value must be"},
     {BYTES("  "),                      2, "ends where a value must be"},
     {BYTES("nul"),                     0, "expected a value"},
@@ -108,6 +109,7 @@ static const struct {
     {BYTES("{\"a\":1;"),               6, "expected ',' or '}'"},
     {BYTES("\"a"),                     2, "ends inside a string"},
     {BYTES("\"a\nb\""),                2, "control character"},
+    {BYTES("\"a\x1F\""),               2, "control character"},
     {BYTES("\"a\0b\""),                2, "control character"},
     {BYTES("\"a\\"),                   2, "hexadecimal"},
     {BYTES("\"a\\x\""),                2, "no such escape"},
@@ -117,6 +119,7 @@ static const struct {
     {BYTES("\"ab\\uD800\""),           3, "without its other half"},
     {BYTES("\"ab\\uDC00\""),           3, "without its other half"},
     {BYTES("\"ab\\uD800\\uD800\""),    3, "without its other half"},
+    {BYTES("\"ab\\uDC00\\uDC00\""),    3, "without its other half"},
     {BYTES("\"ab\\uDC00\\uD800\""),    3, "without its other half"},
     {BYTES("\"ab\\uD800\\n\""),        3, "without its other half"},
     {BYTES("\"ab\\uD800\\uDC0\""),     3, "without its other half"},
