@@ -58,8 +58,7 @@ static struct slice put(char **at, struct slice s) {
 
 enum err batch_push(struct batch *batch, const struct op *op, struct waiter *waiter) {
     size_t i = batch->message.count;
-    char *at =
-        arena_alloc(&batch->arena, op->resource_id.len + op->counter_type.len + op->key.len);
+    char *at = arena_alloc(&batch->arena, op->resource_id.len + op->counter_type.len + op->key.len);
 
     if (!at)
         return ERR_NO_MEMORY;

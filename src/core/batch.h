@@ -20,7 +20,7 @@
 #include "core/batcher.h"
 
 /* A gRPC peer refuses messages above 4 MiB by default; fields cost some framing. */
-#define BATCH_BYTES_MAX (3u << 20)
+#define BATCH_BYTES_MAX  (3u << 20)
 #define BATCH_BYTES_KEPT (128u << 10)
 
 struct attempt;
