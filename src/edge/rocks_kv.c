@@ -1,6 +1,6 @@
 /* rocks_kv.c - the embedded store's operations over RocksDB's C interface.
  *
- * Every record of the write-ahead log ends in a note of what was already on
+ * Every record of the write-ahead log carries a note of what was already on
  * disk when it was written (rocks_marker.h): that is how recovery tells a torn
  * tail from damage.
  */
@@ -38,7 +38,9 @@ struct rocks_kv {
     rocksdb_iterator_t *iterators[KV_SPACES];
     struct data_folder folder;
     uint64_t synced_seq; /* RocksDB's number of the last write known to be on disk */
-    bool dirty;          /* something was committed that isn't */
+    uint64_t marked_seq; /* what the batch being staged says of it */
+    bool staged;
+    bool dirty; /* something was committed that isn't */
     bool failed;
     char error[ERROR_BYTES];
 };
@@ -101,22 +103,40 @@ static enum err rocks_seek(struct kv *kv, enum kv_space space, struct slice from
     return buf_failed(out_key) || buf_failed(out_value) ? ERR_NO_MEMORY : ERR_OK;
 }
 
-static void rocks_put(struct kv *kv, enum kv_space space, struct slice key, struct slice value) {
+static void mark(struct rocks_kv *rocks) {
+    char marker[ROCKS_MARKER_BYTES];
+
+    rocks_marker_write(marker, rocks->synced_seq);
+    rocksdb_writebatch_put_log_data(rocks->batch, marker, sizeof(marker));
+    rocks->marked_seq = rocks->synced_seq;
+}
+
+/* Before every write staged: the first one is led by the marker. */
+static struct rocks_kv *stage(struct kv *kv) {
     struct rocks_kv *rocks = of(kv);
+
+    if (!rocks->staged)
+        mark(rocks);
+    rocks->staged = true;
+    return rocks;
+}
+
+static void rocks_put(struct kv *kv, enum kv_space space, struct slice key, struct slice value) {
+    struct rocks_kv *rocks = stage(kv);
 
     rocksdb_writebatch_put_cf(rocks->batch, rocks->spaces[space], key.ptr, key.len, value.ptr,
                               value.len);
 }
 
 static void rocks_del(struct kv *kv, enum kv_space space, struct slice key) {
-    struct rocks_kv *rocks = of(kv);
+    struct rocks_kv *rocks = stage(kv);
 
     rocksdb_writebatch_delete_cf(rocks->batch, rocks->spaces[space], key.ptr, key.len);
 }
 
 static void rocks_del_range(struct kv *kv, enum kv_space space, struct slice from,
                             struct slice to) {
-    struct rocks_kv *rocks = of(kv);
+    struct rocks_kv *rocks = stage(kv);
 
     rocksdb_writebatch_delete_range_cf(rocks->batch, rocks->spaces[space], from.ptr, from.len,
                                        to.ptr, to.len);
@@ -158,16 +178,20 @@ static enum err rocks_sync(struct kv *kv) {
     return ERR_OK;
 }
 
+static void drop_staged(struct rocks_kv *rocks) {
+    rocksdb_writebatch_clear(rocks->batch);
+    rocks->staged = false;
+}
+
 static enum err write_batch(struct rocks_kv *rocks, bool durable) {
-    char marker[ROCKS_MARKER_BYTES];
     char *message = NULL;
 
-    rocks_marker_write(marker, rocks->synced_seq);
-    rocksdb_writebatch_put_log_data(rocks->batch, marker, sizeof(marker));
+    if (rocks->marked_seq != rocks->synced_seq)
+        mark(rocks); /* a sync came between */
     drop_iterators(rocks);
     rocksdb_write(rocks->db, durable ? rocks->write_durable : rocks->write_fast, rocks->batch,
                   &message);
-    rocksdb_writebatch_clear(rocks->batch);
+    drop_staged(rocks);
     if (message)
         return finish(rocks, message);
     if (durable)
@@ -181,10 +205,10 @@ static enum err rocks_commit(struct kv *kv, bool durable) {
     struct rocks_kv *rocks = of(kv);
 
     if (rocks->failed) {
-        rocksdb_writebatch_clear(rocks->batch);
+        drop_staged(rocks);
         return ERR_IO;
     }
-    if (rocksdb_writebatch_count(rocks->batch) == 0)
+    if (!rocks->staged)
         return durable ? rocks_sync(kv) : ERR_OK;
     return write_batch(rocks, durable);
 }
