@@ -31,8 +31,12 @@ static unsigned line_of(const struct reader *reader) {
     return (unsigned)reader->event.start_mark.line + 1;
 }
 
-static bool stop(struct reader *reader, const char *why) {
+static void complain(struct reader *reader, const char *why) {
     config_problem(reader->problems, "%s:%u: %s", reader->file, line_of(reader), why);
+}
+
+static bool stop(struct reader *reader, const char *why) {
+    complain(reader, why);
     return false;
 }
 
@@ -146,13 +150,13 @@ static void take_scalar(struct reader *reader) {
     if (group != CONFIG_KEYS) {
         /* "limits:" with every key below it commented out. */
         if (claim(reader, &reader->group_line[group]) && !is_null(&reader->event))
-            (void)stop(reader, "a group of keys needs a map, not a value");
+            complain(reader, "a group of keys needs a map, not a value");
         return;
     }
     if (key != CONFIG_KEYS && !claim(reader, &reader->value_line[key]))
         return;
     if (strlen(text) != reader->event.data.scalar.length) {
-        (void)stop(reader, "a value has a NUL in it");
+        complain(reader, "a value has a NUL in it");
         return;
     }
     (void)config_set(reader->cfg, reader->path, is_null(&reader->event) ? "" : text, source,
@@ -256,7 +260,7 @@ static void read_stream(struct reader *reader) {
     if (!next(reader) || !next(reader)) /* the document's end, the stream's end */
         return;
     if (reader->event.type != YAML_STREAM_END_EVENT)
-        (void)stop(reader, "the file must be one document");
+        complain(reader, "the file must be one document");
 }
 
 void config_yaml_read(struct config *cfg, struct slice text, const char *file,
