@@ -1,0 +1,27 @@
+-- keys.lua - POST increment over 100,000 counters, uniformly. The requests are
+-- made before the load starts, so that the generator costs the same as hot.lua's.
+dofile(os.getenv("BENCH") .. "/report.lua")
+
+local KEYS = 100000
+local requests = {}
+local at = 0
+
+function setup(thread)
+    thread:set("seed", os.time() + tonumber(tostring(thread.addr):match("%d+") or 0))
+end
+
+function init(args)
+    local headers = {["Content-Type"] = "application/json"}
+    for n = 1, KEYS do
+        requests[n] = wrk.format("POST", nil, headers, string.format(
+            '{"resource_id":"bench-%d","counter_type":"like","delta":1}', n))
+    end
+    -- Each thread walks the keys in steps of a prime of its own choosing.
+    math.randomseed(seed)
+    at = math.random(KEYS)
+end
+
+function request()
+    at = (at + 61843) % KEYS
+    return requests[at + 1]
+end

@@ -1,0 +1,77 @@
+#!/bin/sh
+# setup.sh - install what building (run) or testing (test) needs, on Debian 12.
+#
+#     scripts/setup.sh [run|test|bench] ...
+#
+# Only what is missing is installed; when nothing is, nothing is done and no
+# network is needed. Idempotent. Needs root or sudo only when it installs.
+set -eu
+
+run_packages='gcc libc6-dev make meson ninja-build pkg-config
+    liburing-dev librocksdb-dev libyaml-dev libxxhash-dev'
+test_packages='libcmocka-dev libjansson-dev clang clang-format clang-tidy libclang-rt-14-dev
+    binutils python3 curl procps util-linux'
+bench_packages='wrk nginx-light python3'
+
+say() {
+    printf 'setup: %s\n' "$*" >&2
+}
+
+wanted=''
+[ $# -gt 0 ] || set -- run
+for profile in "$@"; do
+    case $profile in
+    run) wanted="$wanted $run_packages" ;;
+    test) wanted="$wanted $run_packages $test_packages" ;;
+    bench) wanted="$wanted $run_packages $bench_packages" ;;
+    *)
+        say "unknown profile '$profile': run, test or bench"
+        exit 64
+        ;;
+    esac
+done
+
+if ! command -v dpkg-query >/dev/null 2>&1; then
+    say 'this is not Debian (no dpkg-query): install by hand what these packages hold, and go on:'
+    say $wanted
+    exit 0
+fi
+
+# Another package may give the same thing (nginx-full for nginx-light, say).
+installed() {
+    dpkg-query -W -f='${Status} ${Package} ${Provides}\n' 2>/dev/null
+}
+have=$(installed | sed -n 's/^install ok installed //p' | sed 's/ *([^)]*)//g; s/,//g' |
+    tr ' ' '\n' | sort -u)
+missing=''
+for package in $wanted; do
+    [ "$package" != nginx-light ] || ! command -v nginx >/dev/null 2>&1 || continue
+    printf '%s\n' "$have" | grep -qx "$package" || missing="$missing $package"
+done
+missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
+[ -n "${missing% }" ] || exit 0
+
+sudo=''
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null 2>&1; then
+        say "these packages are missing, and installing them needs root or sudo: $missing"
+        say "run as root: apt-get update && apt-get install $missing"
+        exit 77
+    fi
+    sudo='sudo'
+fi
+
+say "installing: $missing"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() {
+    if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get "$@" >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        say "apt-get $1 failed; the last lines are above"
+        exit 69
+    fi
+}
+apt update
+# shellcheck disable=SC2086 # a list of words
+apt install -y --no-install-recommends $missing
+say 'done'

@@ -1,0 +1,97 @@
+#!/bin/bash
+# test.sh - everything: three builds, units, simulation, fuzzing, end to end, gates.
+#
+# One line per part with its counts and time; the output of a part is kept in
+# build/logs and shown when it is red. The last line is 'N passed, N failed'.
+# Seeds and rounds that are larger than CI's:  ROUNDS=30 scripts/test.sh
+set -u
+cd "$(dirname "$0")/.."
+
+ROUNDS=${ROUNDS:-3}
+passed=0
+failed=0
+skipped=0
+began=$SECONDS
+
+add() { # a line 'N passed, N failed[, N skipped]'
+    local p f s
+    read -r p _ f _ s _ <<<"${1//,/}"
+    passed=$((passed + ${p:-0}))
+    failed=$((failed + ${f:-0}))
+    skipped=$((skipped + ${s:-0}))
+}
+
+# A part is one test when nothing in it counts. A command that fails although
+# everything it counted was green is a failure too.
+part() { # NAME WHERE-THE-COUNT-IS COMMAND...
+    local name=$1 source=$2 log=build/logs/$1.log start=$SECONDS status=0 line
+    shift 2
+    mkdir -p build/logs
+    "$@" </dev/null >"$log" 2>&1 || status=$?
+    case $source in
+    -) [ $status -eq 0 ] && line='1 passed, 0 failed' || line='0 passed, 1 failed' ;;
+    log) line=$(tools/count_tests "$log") ;;
+    *) line=$(tools/count_tests "$source") ;;
+    esac
+    case $line in
+    '0 passed, 0 failed'*) line='0 passed, 1 failed' ;; # it ran nothing
+    *' 0 failed'*) [ $status -eq 0 ] || line=${line/ 0 failed/ 1 failed} ;;
+    esac
+    add "$line"
+    case $line in
+    *' 0 failed'*) printf 'ok   %-12s %s (%d s)\n' "$name" "$line" $((SECONDS - start)) ;;
+    *)
+        printf 'FAIL %-12s %s (%d s); the end of %s:\n' "$name" "$line" $((SECONDS - start)) "$log"
+        grep -E '^(FAIL|not ok|\[  FAILED)|ERROR: |SUMMARY: ' "$log" | head -n 40
+        tail -n 60 "$log" | sed 's/^/    /'
+        ;;
+    esac
+}
+
+build() { # DIR [meson options]: gives up on the parts that need it
+    local dir=$1
+    # A folder set up before cmocka was there has no tests: look again.
+    if [ -f "$dir/build.ninja" ] && ! grep -q '"name"' "$dir/meson-info/intro-tests.json"; then
+        meson setup --reconfigure "$dir" || return
+    fi
+    scripts/build.sh "$@"
+}
+
+meson_tests() { # PART DIR [meson test options]
+    local name=$1 dir=$2
+    shift 2
+    rm -f "$dir/meson-logs/testlog.json"
+    part "$name" "$dir/meson-logs/testlog.json" \
+        "${unrandom[@]}" meson test -C "$dir" --no-rebuild --print-errorlogs "$@"
+}
+
+# The thread sanitizer's shadow memory and 32 random bits of address don't go together.
+unrandom=(setarch "$(uname -m)" -R)
+"${unrandom[@]}" true 2>/dev/null || unrandom=()
+
+export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export LSAN_OPTIONS=suppressions=$PWD/tests/sanitizers/lsan.supp:print_suppressions=0
+export TSAN_OPTIONS=suppressions=$PWD/tests/sanitizers/tsan.supp:halt_on_error=1
+export MALLOC_PERTURB_=85
+
+scripts/setup.sh test || exit
+release=build
+sanitized=(-Dbuildtype=debugoptimized -Db_lundef=false)
+
+CC=gcc part build - build $release
+meson_tests unit $release --no-suite fuzz
+part gates log tests/gates/run.py
+part lint log scripts/lint.sh $release
+part e2e log tests/e2e/run.py --binary $release/highgopress --jobs 2 --rounds "$ROUNDS"
+
+CC=clang part build-asan - build build-asan "${sanitized[@]}" -Db_sanitize=address,undefined
+meson_tests asan build-asan
+part e2e-asan log tests/e2e/run.py --binary build-asan/highgopress --jobs 2 --smoke
+
+CC=gcc part build-tsan - build build-tsan "${sanitized[@]}" -Db_sanitize=thread
+meson_tests tsan build-tsan --suite unit --suite sim
+
+echo "took $((SECONDS - began)) s; logs are in build/logs"
+echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
