@@ -25,8 +25,10 @@ static void stop(struct conn *c) {
     loop_stop(c->world->loop);
 }
 
+/* More than the socket buffers hold, as long as the client doesn't read. */
 static void send_big(struct conn *c) {
     assert_false(stream_send(c->stream, slice_of(big_bytes, BIG)));
+    sem_post(&c->world->gate);
 }
 
 static void send_big_on_read(struct conn *c, struct slice bytes) {
@@ -154,6 +156,7 @@ static void one_byte_client(struct world *w) {
     char bytes[4096];
 
     client_write(fd, "?", 1);
+    sem_wait(&w->gate);
     while (recv(fd, bytes, sizeof(bytes), 0) > 0)
         ;
     close(fd);
@@ -196,6 +199,8 @@ static void chatty_client(struct world *w) {
     send(fd, "a", 1, MSG_NOSIGNAL);
     send(fd, "b", 1, MSG_NOSIGNAL); /* may find it closed */
     shutdown(fd, SHUT_WR);
+    if (w->user)
+        sem_wait(&w->gate);
     while (recv(fd, bytes, sizeof(bytes), 0) > 0)
         ;
     close(fd);
@@ -206,12 +211,16 @@ static void test_close_in_each_callback(void **state) {
         const char *name;
         struct behaviour behaviour;
         void (*client)(struct world *w);
+        bool sends;
     } rows[] = {
-        {"accept", {.accepted = close_in_accept, .closed = stop}, chatty_client},
-        {"read", {.read = close_in_read, .closed = stop}, chatty_client},
-        {"fin", {.fin = close_in_accept, .closed = stop}, chatty_client},
-        {"sent", {.accepted = send_big, .sent = close_in_sent, .closed = stop}, chatty_client},
-        {"broken", {.broken = close_in_accept, .closed = stop}, resetting_client},
+        {"accept", {.accepted = close_in_accept, .closed = stop}, chatty_client, false},
+        {"read", {.read = close_in_read, .closed = stop}, chatty_client, false},
+        {"fin", {.fin = close_in_accept, .closed = stop}, chatty_client, false},
+        {"sent",
+         {.accepted = send_big, .sent = close_in_sent, .closed = stop},
+         chatty_client,
+         true},
+        {"broken", {.broken = close_in_accept, .closed = stop}, resetting_client, false},
     };
 
     (void)state;
@@ -220,6 +229,7 @@ static void test_close_in_each_callback(void **state) {
         pthread_t client;
 
         world_open(&w, &rows[i].behaviour, 1);
+        w.user = rows[i].sends ? &w : NULL;
         client = client_start(rows[i].client, &w);
         world_run(&w);
         client_join(client);
