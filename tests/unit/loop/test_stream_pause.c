@@ -1,0 +1,195 @@
+/* Back-pressure: pause and resume, on both back ends. */
+#include "harness.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SENT_BYTES (4 * MIB)
+
+static struct timer timer;
+static struct conn *paused;
+static size_t at_pause;
+
+static void sending_client(struct world *w) {
+    char *bytes = pattern_new(SENT_BYTES);
+    int fd = client_connect(w);
+
+    client_write(fd, bytes, SENT_BYTES);
+    shutdown(fd, SHUT_WR);
+    if (!client_eof(fd))
+        abort();
+    close(fd);
+    free(bytes);
+}
+
+static void stop(struct conn *c) {
+    loop_stop(c->world->loop);
+}
+
+static void run(const struct behaviour *behaviour) {
+    struct world w;
+    pthread_t client;
+
+    world_open(&w, behaviour, 1);
+    client = client_start(sending_client, &w);
+    world_run(&w);
+    client_join(client);
+    assert_int_equal(w.conns[0].in_len, SENT_BYTES);
+    assert_true(pattern_is(w.conns[0].in, SENT_BYTES, 0));
+    assert_int_equal(w.conns[0].fins, 1);
+    world_close(&w);
+}
+
+/* A pause after every read, ended on a later turn: bytes stay in order. */
+
+static void resume(struct timer *t) {
+    (void)t;
+    if (paused->stream)
+        stream_resume(paused->stream);
+}
+
+static void pause_until_timer(struct conn *c, struct slice bytes) {
+    (void)bytes;
+    paused = c;
+    stream_pause(c->stream);
+    timer_start(c->world->loop, &timer, 0);
+}
+
+static void finish(struct conn *c) {
+    timer_stop(c->world->loop, &timer);
+    conn_close(c);
+}
+
+static void test_order_is_kept(void **state) {
+    static const struct behaviour behaviour = {
+        .read = pause_until_timer, .fin = finish, .closed = stop};
+
+    (void)state;
+    timer = (struct timer){.fire = resume};
+    run(&behaviour);
+}
+
+/* Both in one callback: as if nothing had happened. */
+static void pause_and_resume(struct conn *c, struct slice bytes) {
+    (void)bytes;
+    stream_pause(c->stream);
+    stream_resume(c->stream);
+}
+
+static void test_pause_and_resume_in_one_turn(void **state) {
+    static const struct behaviour behaviour = {
+        .read = pause_and_resume, .fin = conn_close, .closed = stop};
+
+    (void)state;
+    run(&behaviour);
+}
+
+/* What was received already may still come (io_uring), nothing more: after the
+ * turns in which the pause took hold, the count stands still. */
+
+#define SETTLE_MS 50
+#define WATCH_MS  50
+
+static void look_again(struct timer *t) {
+    assert_int_equal(paused->in_len, at_pause);
+    assert_true(at_pause < SENT_BYTES);
+    assert_int_equal(paused->fins, 0);
+    t->fire = resume;
+    resume(t);
+}
+
+static void settle(struct timer *t) {
+    at_pause = paused->in_len;
+    t->fire = look_again;
+    timer_start(paused->world->loop, t, WATCH_MS);
+}
+
+static void pause_once(struct conn *c, struct slice bytes) {
+    (void)bytes;
+    if (paused)
+        return;
+    paused = c;
+    stream_pause(c->stream);
+    timer_start(c->world->loop, &timer, SETTLE_MS);
+}
+
+static void test_paused_stream_reads_nothing(void **state) {
+    static const struct behaviour behaviour = {
+        .read = pause_once, .fin = conn_close, .closed = stop};
+
+    (void)state;
+    paused = NULL;
+    timer = (struct timer){.fire = settle};
+    run(&behaviour);
+}
+
+/* Paused, the peer gone, and nothing to send: the loop must not spin on the
+ * hang-up it can't hand over. */
+
+static unsigned turns;
+
+static void count_turn(struct loop_hook *hook) {
+    (void)hook;
+    turns++;
+}
+
+static void spun(struct timer *t) {
+    (void)t;
+    assert_in_range(turns, 1, 20);
+    stream_resume(paused->stream);
+}
+
+static void gone_client(struct world *w) {
+    int fd = client_connect(w);
+    char byte;
+
+    client_write(fd, "x", 1);
+    client_read(fd, &byte, 1);
+    client_reset(fd);
+}
+
+static void answer_and_pause(struct conn *c, struct slice bytes) {
+    bool at_once = stream_send(c->stream, SLICE("y"));
+
+    (void)bytes;
+    assert_int_equal(at_once, harness_backend == LOOP_EPOLL);
+    paused = c;
+    turns = 0;
+    stream_pause(c->stream);
+    timer_start(c->world->loop, &timer, SETTLE_MS);
+}
+
+static void test_paused_stream_of_a_gone_peer_costs_nothing(void **state) {
+    static const struct behaviour behaviour = {
+        .read = answer_and_pause, .broken = conn_close, .closed = stop};
+    struct loop_hook hook = {.run = count_turn};
+    struct world w;
+    pthread_t client;
+
+    (void)state;
+    timer = (struct timer){.fire = spun};
+    world_open(&w, &behaviour, 1);
+    loop_hook_add(w.loop, &hook);
+    client = client_start(gone_client, &w);
+    world_run(&w);
+    client_join(client);
+    assert_int_equal(w.conns[0].broken, 1);
+    loop_hook_remove(&hook);
+    world_close(&w);
+}
+
+static int group(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order_is_kept),
+        cmocka_unit_test(test_pause_and_resume_in_one_turn),
+        cmocka_unit_test(test_paused_stream_reads_nothing),
+        cmocka_unit_test(test_paused_stream_of_a_gone_peer_costs_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void) {
+    return harness_run("stream_pause", group);
+}
