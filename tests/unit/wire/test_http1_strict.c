@@ -217,7 +217,7 @@ static const struct row line_rows[] = {
     NOT("COMP-UNKNOWN-METHOD", "FOOBAR / HTTP/1.1\r\n" HOST "\r\n"),
     NOT("a method that starts like one", "GETS / HTTP/1.1\r\n" HOST "\r\n"),
     NOT("a method's first half", "GE / HTTP/1.1\r\n" HOST "\r\n"),
-    NOT("PRI outside the preface", "PRI * HTTP/1.1\r\n" HOST "\r\n"),
+    BAD("PRI outside the preface", "PRI * HTTP/1.1\r\n" HOST "\r\n"),
     NOT("a method of RTSP", "DESCRIBE / HTTP/1.1\r\n" HOST "\r\n"),
     VER("MAL-H2-PREFACE", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     VER("RFC9112-2.3-INVALID-VERSION", "GET / HTTP/9.9\r\n" HOST "\r\n"),
