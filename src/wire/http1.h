@@ -53,12 +53,12 @@ struct http1_request {
     struct slice query; /* raw, behind '?'; {NULL, 0} without one */
     const struct http1_header *headers;
     size_t header_count;
-    struct slice body;        /* complete at HTTP1_REQUEST, unchunked */
-    int minor_version;        /* HTTP/1.x */
-    bool keep_alive;          /* may the connection be used again */
-    bool has_body;            /* Content-Length (also 0) or chunked was given */
-    bool expects_continue;    /* Expect: 100-continue, and the body isn't here yet */
-    bool expectation_failed;  /* an Expect that isn't 100-continue: 417 */
+    struct slice body;       /* complete at HTTP1_REQUEST, unchunked */
+    int minor_version;       /* HTTP/1.x */
+    bool keep_alive;         /* may the connection be used again */
+    bool has_body;           /* Content-Length (also 0) or chunked was given */
+    bool expects_continue;   /* Expect: 100-continue, and the body isn't here yet */
+    bool expectation_failed; /* an Expect that isn't 100-continue: 417 */
 };
 
 struct http1_parser; /* one per connection */

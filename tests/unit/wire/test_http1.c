@@ -61,12 +61,11 @@ static void test_said(void **state) {
     for (size_t i = 0; i < ARRAY_LEN(said); i++) {
         struct slice in = slice_str(said[i].in);
         const struct http1_request *request = read_one(parser, in);
-        struct slice body = request->has_body ? request->body : (struct slice){NULL, 0};
+        struct slice body = request->body;
 
         if (request->method != said[i].method || !same(request->path, said[i].path) ||
-            !same(request->query, said[i].query) ||
-            body.len != strlen(said[i].body ? said[i].body : "") ||
-            request->has_body != (said[i].body != NULL) || (body.len && !same(body, said[i].body)))
+            !same(request->query, said[i].query) || !same(body, said[i].body) ||
+            request->has_body != (said[i].body != NULL))
             fail_msg("%s: method %d, path %.*s, query %.*s, body %.*s", said[i].name,
                      (int)request->method, SLICE_ARGS(request->path), SLICE_ARGS(request->query),
                      SLICE_ARGS(body));
