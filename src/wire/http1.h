@@ -75,7 +75,8 @@ struct http1_parser *http1_new(const struct http1_limits *limits);
 void http1_free(struct http1_parser *parser);
 
 /* Reads on in 'in' and says how far it came. Call again with the rest until
- * HTTP1_MORE. HTTP1_HEAD comes once for every request, before its body. */
+ * HTTP1_MORE. HTTP1_HEAD comes once for every request, before its body; call again
+ * behind it even with an empty rest, and keep the input where it is until then. */
 enum http1_event http1_parse(struct http1_parser *parser, struct slice in, size_t *out_used);
 
 /* Valid from HTTP1_HEAD until http1_next(). */
