@@ -127,8 +127,13 @@ struct sim_op *history_new_op(struct history *history, struct rng *rng, bool key
 }
 
 struct sim_op *history_new_misuse(struct history *history, struct sim_op *original) {
-    struct sim_op *op = new_add(history, original->counter, 1);
+    struct sim_op *op = NULL;
 
+    /* A key belongs to a kind of operation on a counter (RELIABILITY 3.5). */
+    if (original->op.kind == OP_ADD)
+        op = new_add(history, original->counter, 1);
+    else if (original->op.kind == OP_SET)
+        op = new_set(history, original->counter);
     if (!op)
         return NULL;
     (void)snprintf(op->key, sizeof(op->key), "%s", original->key);

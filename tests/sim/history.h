@@ -30,7 +30,7 @@ enum counter_class {
 struct sim_op;
 
 struct sim_counter {
-    char id[16];
+    char id[24];
     char type[8];
     enum counter_class class;
     unsigned bits;                    /* deltas 1 << 0 .. 1 << (bits - 1) are given out */
