@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define UP_PER_GROUP 4
 #define TOP_ROOM 4096 /* CLASS_TOP is set this far below INT64_MAX */
 #define TOP_BITS 20
 #define SET_STEP 1000000007
@@ -35,6 +34,7 @@ void history_release(struct history *history) {
     for (size_t i = 0; i < history->ops_count; i++)
         free(history->ops[i]);
     free(history->ops);
+    free(history->lost);
     free(history->counters);
 }
 
@@ -149,7 +149,7 @@ int64_t history_floor(const struct history *history, const struct sim_op *op) {
 
 static bool may_be_lost(const struct history *history, uint64_t commit) {
     for (unsigned i = 0; i < history->lossy_epoch; i++)
-        if (commit > history->lost_from[i] && commit <= history->lost_to[i])
+        if (commit > history->lost[i].from && commit <= history->lost[i].to)
             return true;
     return false;
 }
@@ -253,10 +253,9 @@ void history_synced(struct history *history) {
 void history_lost(struct history *history, uint64_t from, uint64_t to) {
     if (from == to)
         return;
-    if (history->lossy_epoch == ARRAY_LEN(history->lost_from))
-        abort();
-    history->lost_from[history->lossy_epoch] = from;
-    history->lost_to[history->lossy_epoch++] = to;
+    history->lost =
+        must(realloc(history->lost, (history->lossy_epoch + 1) * sizeof(*history->lost)));
+    history->lost[history->lossy_epoch++] = (struct lost){from, to};
     for (size_t i = 0; i < history->ops_count; i++) {
         struct sim_op *op = history->ops[i];
 

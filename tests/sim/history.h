@@ -77,6 +77,12 @@ struct sim_op {
     struct answer in_event;
 };
 
+/* Commits in (from, to] may be gone. */
+struct lost {
+    uint64_t from;
+    uint64_t to;
+};
+
 struct history {
     struct trace *trace;
     struct sim_counter *counters;
@@ -85,9 +91,8 @@ struct history {
     size_t ops_count;
     size_t ops_cap;
     uint64_t orders;
-    unsigned lossy_epoch;   /* power losses in mode fast */
-    uint64_t lost_from[16]; /* commits in (from, to] may be lost, one range each */
-    uint64_t lost_to[16];
+    struct lost *lost;
+    unsigned lossy_epoch; /* how many: power losses in mode fast */
 };
 
 /* One counter of each class per 'groups', several of CLASS_UP. */

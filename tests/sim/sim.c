@@ -97,14 +97,14 @@ static bool run_each_rule(uint64_t first) {
 
     for (unsigned rule = 0; rule < RULES; rule++) {
         uint64_t tried = 0;
-        size_t violations = 0;
+        struct world_result result = {0};
 
         rules_off = 1ul << rule;
-        while (tried < RULE_SEEDS_MAX && violations == 0)
-            violations = world_run(first + tried++, 0).violations;
-        printf("without %-14s %s after %" PRIu64 " seed(s)\n", rule_names[rule],
-               violations ? "red" : "STILL GREEN", tried);
-        all &= violations > 0;
+        while (tried < RULE_SEEDS_MAX && result.violations == 0)
+            result = world_run(first + tried++, 0);
+        printf("without %-14s %s after %" PRIu64 " seed(s): %s\n", rule_names[rule],
+               result.violations ? "red" : "STILL GREEN", tried, result.first);
+        all &= result.violations > 0;
     }
     rules_off = 0;
     return all;

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "check.h"
 #include "clients.h"
@@ -121,6 +122,10 @@ static void stop(struct world *world) {
     trace_release(&world->trace);
 }
 
+static void first_line(const struct buf *lines, char *out, size_t bytes) {
+    (void)snprintf(out, bytes, "%.*s", (int)strcspn(lines->ptr, "\n"), lines->ptr);
+}
+
 struct world_result world_run(uint64_t seed, size_t timeline) {
     struct world world;
     struct world_result result = {0};
@@ -133,6 +138,8 @@ struct world_result world_run(uint64_t seed, size_t timeline) {
     result.crashes = owner_crashes(world.owner);
     for (size_t i = 0; i < world.history.ops_count; i++)
         result.acked += world.history.ops[i]->belief == BELIEF_ACKED;
+    if (result.violations)
+        first_line(&world.trace.kept, result.first, sizeof(result.first));
     if (timeline && result.violations) {
         printf("seed %" PRIu64 ": ", seed);
         trace_print(&world.trace, timeline);

@@ -67,6 +67,7 @@ struct world_result {
     size_t acked;
     size_t events;
     size_t crashes;
+    char first[160]; /* violation, as a sentence */
 };
 
 /* One run. With 'timeline' lines > 0 it is traced and, if something was wrong, printed. */
