@@ -139,7 +139,7 @@ static void trouble_gateway(struct world *world) {
 }
 
 static void step_clock(struct world *world) {
-    static const int64_t steps_ms[] = {500, 5000, 70000, 400000, 3600000};
+    static const int64_t steps_ms[] = {500, 5000, 70000, 200000, 400000, 3600000};
     int64_t step_ms = steps_ms[rng_next(&world->rng) % ARRAY_LEN(steps_ms)];
 
     if (rng_chance(&world->rng, 50))
