@@ -145,8 +145,8 @@ static enum err check_event(void *ctx, const struct outbox_entry *entry,
     if (event->old_value != counter->value ||
         (uint64_t)event->new_value - (uint64_t)event->old_value != (uint64_t)event->delta)
         WRONG(check, -1,
-              "I3: lane %u number %" PRIu64 ": %s goes from %" PRId64 " to %" PRId64
-              " by %" PRId64 ", after %" PRId64,
+              "I3: lane %u number %" PRIu64 ": %s goes from %" PRId64 " to %" PRId64 " by %" PRId64
+              ", after %" PRId64,
               entry->lane, event->seq, counter->id, event->old_value, event->new_value,
               event->delta, counter->value);
     if (event->kind == OP_ADD)
@@ -179,8 +179,7 @@ static void check_op(struct check *check, const struct sim_op *op) {
     if (op->belief != BELIEF_ACKED || op->op.kind == OP_GET)
         return;
     if (op->applied == 0)
-        WRONG(check, op->number, "I1: [op %" PRId64 "] was acknowledged, and is lost",
-              op->number);
+        WRONG(check, op->number, "I1: [op %" PRId64 "] was acknowledged, and is lost", op->number);
     else if (op->answer.value != op->in_event.value || op->answer.time_ms != op->in_event.time_ms)
         WRONG(check, op->number,
               "[op %" PRId64 "] was answered %" PRId64 " of %" PRId64 ", its event says %" PRId64

@@ -7,8 +7,8 @@
 #include "gateway.h"
 #include "world.h"
 
-#define TRIES_MAX 40
-#define KEYED_PERCENT 35
+#define TRIES_MAX      40
+#define KEYED_PERCENT  35
 #define REPEAT_PERCENT 20
 #define MISUSE_PERCENT 12
 
@@ -87,6 +87,15 @@ static int64_t patience_ms(struct rng *rng) {
     return choices_ms[rng_next(rng) % ARRAY_LEN(choices_ms)];
 }
 
+static void trace_try(struct world *world, const struct sim_op *op, unsigned gateway) {
+    struct buf what = {0};
+
+    history_describe(&world->history, &op->op, &what);
+    TRACE(&world->trace, "g%u is asked for [op %" PRId64 "] (try %u):%.*s", gateway, op->number,
+          op->tries, (int)what.len, what.ptr);
+    buf_release(&what);
+}
+
 static void submit(void *self, uint64_t op_number) {
     struct world *world = self;
     struct sim_op *op = world->history.ops[op_number];
@@ -96,8 +105,7 @@ static void submit(void *self, uint64_t op_number) {
     if (!submission)
         abort();
     *submission = (struct submission){
-        .waiter = {.done = on_done,
-                   .deadline_ms = world_now(world) + patience_ms(&world->rng)},
+        .waiter = {.done = on_done, .deadline_ms = world_now(world) + patience_ms(&world->rng)},
         .world = world,
         .gateway = world->gateways[index],
         .op = op,
@@ -107,13 +115,8 @@ static void submit(void *self, uint64_t op_number) {
     op->open++;
     op->tries++;
     op->order = ++world->history.orders;
-    TRACE(&world->trace, "[op %" PRId64 "] try %u to g%u: %s %s%" PRId64 " %s", op->number,
-          op->tries, index, op->counter->id,
-          op->op.kind == OP_ADD   ? "+"
-          : op->op.kind == OP_SET ? "="
-          : op->op.kind == OP_GET ? "get "
-                                  : "reset ",
-          op->op.arg, op->key);
+    if (world->trace.keep)
+        trace_try(world, op, index);
     enum err err = gateway_add(world->gateways[index], &op->op, &submission->waiter);
 
     if (err != ERR_OK) {

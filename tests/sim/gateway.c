@@ -8,25 +8,15 @@
 #include "network.h"
 #include "world.h"
 
-#define QUEUE_MAX 64
+#define QUEUE_MAX  64
 #define ATTEMPT_MS 400
 
 static void trace_send(struct gateway *gateway, const struct delivery *delivery) {
     const struct message *message = delivery->message;
     struct buf ops = {0};
 
-    for (size_t i = 0; i < message->count; i++) {
-        const struct op *op = &message->ops[i];
-
-        buf_printf(&ops, " %.*s:%s%" PRId64, SLICE_ARGS(op->resource_id),
-                   op->kind == OP_ADD   ? "+"
-                   : op->kind == OP_SET ? "="
-                   : op->kind == OP_GET ? "?"
-                                        : "reset",
-                   op->arg);
-        if (op->key.ptr)
-            buf_printf(&ops, "(%.*s)", SLICE_ARGS(op->key));
-    }
+    for (size_t i = 0; i < message->count; i++)
+        history_describe(&gateway->world->history, &message->ops[i], &ops);
     TRACE(&gateway->world->trace, "g%u sends #%" PRIu64 " (try %u):%.*s", gateway->index,
           message->number, delivery->attempt, (int)ops.len, ops.ptr);
     buf_release(&ops);

@@ -16,8 +16,8 @@ static void *must(void *ptr) {
 }
 
 void history_init(struct history *history, struct trace *trace, unsigned groups) {
-    static const enum counter_class classes[] = {
-        CLASS_UP, CLASS_UP, CLASS_UP, CLASS_UP, CLASS_MIXED, CLASS_TOP, CLASS_SETS};
+    static const enum counter_class classes[] = {CLASS_UP,    CLASS_UP,  CLASS_UP,  CLASS_UP,
+                                                 CLASS_MIXED, CLASS_TOP, CLASS_SETS};
 
     *history = (struct history){.trace = trace, .counters_count = groups * ARRAY_LEN(classes)};
     history->counters = must(calloc(history->counters_count, sizeof(*history->counters)));
@@ -111,8 +111,8 @@ static struct sim_op *new_write(struct history *history, struct rng *rng,
 
 struct sim_op *history_new_op(struct history *history, struct rng *rng, bool keyed) {
     /* Half of the traffic on a quarter of the counters, so that messages coalesce. */
-    size_t among = rng_chance(rng, 50) ? (history->counters_count + 3) / 4
-                                       : history->counters_count;
+    size_t among =
+        rng_chance(rng, 50) ? (history->counters_count + 3) / 4 : history->counters_count;
     struct sim_counter *counter = &history->counters[rng_next(rng) % among];
 
     if (rng_chance(rng, 15))
@@ -142,6 +142,49 @@ struct sim_op *history_new_misuse(struct history *history, struct sim_op *origin
     return op;
 }
 
+static const struct sim_op *find_add(const struct sim_counter *counter, int64_t delta) {
+    uint64_t bits = delta < 0 ? 0 - (uint64_t)delta : (uint64_t)delta;
+    unsigned bit = bits ? (unsigned)__builtin_ctzll(bits) : 0;
+
+    return bit < counter->bits ? counter->adds[bit] : NULL;
+}
+
+/* Whose operation that is, from its counter and argument; NULL for a read. */
+static const struct sim_op *find_op(const struct history *history, const struct op *op) {
+    size_t i = 0;
+
+    while (i < history->counters_count &&
+           !slice_eq(op->resource_id, slice_str(history->counters[i].id)))
+        i++;
+    if (i == history->counters_count || op->kind == OP_GET)
+        return NULL;
+    const struct sim_counter *counter = &history->counters[i];
+
+    if (op->kind == OP_ADD)
+        return find_add(counter, op->arg);
+    if (op->kind == OP_RESET)
+        return counter->reset;
+    for (unsigned k = 0; k < counter->sets_count; k++)
+        if (counter->sets[k]->op.arg == op->arg)
+            return counter->sets[k];
+    return NULL;
+}
+
+void history_describe(const struct history *history, const struct op *op, struct buf *out) {
+    static const char *const verbs[] = {
+        [OP_ADD] = "+=", [OP_SET] = "=", [OP_RESET] = "reset", [OP_GET] = "?"};
+    const struct sim_op *found = find_op(history, op);
+
+    if (found)
+        buf_printf(out, " [op %" PRId64 "]", found->number);
+    buf_printf(out, " %.*s %s", SLICE_ARGS(op->resource_id), verbs[op->kind]);
+    if (op->kind == OP_ADD || op->kind == OP_SET)
+        buf_printf(out, " %" PRId64, op->arg);
+    if (op->key.ptr)
+        buf_printf(out, " (%.*s)", SLICE_ARGS(op->key));
+    buf_add_char(out, ';');
+}
+
 int64_t history_floor(const struct history *history, const struct sim_op *op) {
     (void)history;
     return op->counter->class == CLASS_UP ? op->counter->high : INT64_MIN;
@@ -159,8 +202,8 @@ static void check_floor(struct history *history, const struct sim_op *op, int64_
                         int64_t floor) {
     if (value < floor)
         trace_violation(history->trace, op->number,
-                        "I10: [op %" PRId64 "] on %s was answered %" PRId64
-                        " after %" PRId64 " had been told",
+                        "I10: [op %" PRId64 "] on %s was answered %" PRId64 " after %" PRId64
+                        " had been told",
                         op->number, op->counter->id, value, floor);
     else if (op->counter->class == CLASS_UP && value > op->counter->high)
         op->counter->high = value;
@@ -230,7 +273,11 @@ void history_answered(struct history *history, struct sim_op *op, const struct a
     case ERR_RANGE:
     case ERR_MISMATCH:
         check_refusal(history, op, answer->err, facts);
-        return;
+        if (!may_be_lost(history, facts->commit)) {
+            op->refusal_commit = facts->commit;
+            return;
+        }
+        break;            /* forgotten with the rest: a duplicate may be judged anew */
     case ERR_UNAVAILABLE: /* never sent: the batcher is sure */
     case ERR_CANCELLED:
     case ERR_BUSY:
@@ -259,7 +306,9 @@ void history_lost(struct history *history, uint64_t from, uint64_t to) {
     for (size_t i = 0; i < history->ops_count; i++) {
         struct sim_op *op = history->ops[i];
 
-        if (op->belief == BELIEF_ACKED && op->commit > from) {
+        bool acked = op->belief == BELIEF_ACKED && op->commit > from;
+
+        if (acked || (op->belief == BELIEF_NOT && op->refusal_commit > from)) {
             op->belief = BELIEF_MAYBE;
             op->was_lost = true;
         }

@@ -33,7 +33,7 @@ struct sim_counter {
     char id[24];
     char type[8];
     enum counter_class class;
-    unsigned bits;                    /* deltas 1 << 0 .. 1 << (bits - 1) are given out */
+    unsigned bits;                     /* deltas 1 << 0 .. 1 << (bits - 1) are given out */
     struct sim_op *adds[COUNTER_BITS]; /* by bit */
     struct sim_op *sets[COUNTER_SETS];
     unsigned sets_count;
@@ -69,9 +69,10 @@ struct sim_op {
     unsigned tries;
 
     enum belief belief;
-    struct answer answer; /* BELIEF_ACKED */
-    uint64_t commit;      /* BELIEF_ACKED: what that rests on */
-    bool was_lost;        /* once acked, then allowed to get lost (mode fast, power loss) */
+    struct answer answer;    /* BELIEF_ACKED */
+    uint64_t commit;         /* BELIEF_ACKED: what that rests on */
+    uint64_t refusal_commit; /* BELIEF_NOT: what the last refusal by the store rests on */
+    bool was_lost;           /* once acked, then allowed to get lost (mode fast, power loss) */
 
     unsigned applied; /* the checker's: times seen in the events */
     struct answer in_event;
@@ -104,6 +105,9 @@ struct sim_op *history_new_op(struct history *history, struct rng *rng, bool key
 
 /* The key of 'original' with another payload. NULL as above. */
 struct sim_op *history_new_misuse(struct history *history, struct sim_op *original);
+
+/* Appends " [op 7] c3 +16" for the timeline; a read has no number. */
+void history_describe(const struct history *history, const struct op *op, struct buf *out);
 
 /* What a read of the operation's counter has to be at least, from now on. */
 int64_t history_floor(const struct history *history, const struct sim_op *op);

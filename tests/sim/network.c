@@ -99,8 +99,8 @@ static void reply_arrives(void *self, uint64_t arg) {
     reply_free(reply);
 }
 
-static void reply_at(struct call *call, int64_t at_ms, enum err err,
-                     const struct answer *answers, const struct facts *facts) {
+static void reply_at(struct call *call, int64_t at_ms, enum err err, const struct answer *answers,
+                     const struct facts *facts) {
     size_t count = answers ? call->message.count : 0;
     struct reply *reply = calloc(1, sizeof(*reply) + count * sizeof(struct answer));
 
@@ -157,12 +157,12 @@ enum err network_send(struct gateway *gateway, struct delivery *delivery) {
     }
     if (!world->calm && rng_chance(rng, profile->double_percent)) {
         call->refs++;
-        agenda_at(&world->agenda, now_ms + rng_in(rng, 1, profile->double_max_ms),
-                  request_arrives, call, 0);
+        agenda_at(&world->agenda, now_ms + rng_in(rng, 1, profile->double_max_ms), request_arrives,
+                  call, 0);
     }
     /* The connection is given up some time, whatever arrives later. */
-    reply_at(call, now_ms + rng_in(rng, 200, rng_chance(rng, 90) ? 3000 : 100000),
-             ERR_UNAVAILABLE, NULL, NULL);
+    reply_at(call, now_ms + rng_in(rng, 200, rng_chance(rng, 90) ? 3000 : 100000), ERR_UNAVAILABLE,
+             NULL, NULL);
     return ERR_OK;
 }
 

@@ -21,7 +21,7 @@ struct gateway;
 struct call {
     struct list node; /* of the gateway, until it came back */
     struct world *world;
-    struct gateway *gateway;    /* NULL: came back, or the gateway died */
+    struct gateway *gateway; /* NULL: came back, or the gateway died */
     struct delivery *delivery;
     unsigned gateway_index;
     unsigned refs;

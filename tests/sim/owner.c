@@ -10,9 +10,9 @@
 #include "sim_kv.h"
 #include "world.h"
 
-#define GROUP_MAX 8
-#define HOUSEKEEPING_MS 5000
-#define SYNC_EVERY_MS 1000
+#define GROUP_MAX                 8
+#define HOUSEKEEPING_MS           5000
+#define SYNC_EVERY_MS             1000
 #define COMMITS_UNTIL_FAILURE_MAX 3
 
 /* The disk in front of sim_kv: fails the n-th commit from now on. */
@@ -61,8 +61,7 @@ static void disk_del(struct kv *kv, enum kv_space space, struct slice key) {
     kv_del(sim_kv_base(disk_of(kv)->sim), space, key);
 }
 
-static void disk_del_range(struct kv *kv, enum kv_space space, struct slice from,
-                           struct slice to) {
+static void disk_del_range(struct kv *kv, enum kv_space space, struct slice from, struct slice to) {
     kv_del_range(sim_kv_base(disk_of(kv)->sim), space, from, to);
 }
 
@@ -130,8 +129,7 @@ static void lose_power(struct owner *owner) {
     size_t volatile_commits = sim_kv_volatile_commits(owner->disk.sim);
     size_t keep = (size_t)rng_in(&world->rng, 0, (int64_t)volatile_commits);
 
-    TRACE(&world->trace, "power loss: %zu of %zu unsynced commits survive", keep,
-          volatile_commits);
+    TRACE(&world->trace, "power loss: %zu of %zu unsynced commits survive", keep, volatile_commits);
     sim_kv_crash(owner->disk.sim, keep);
     if (!world->profile.local) /* local promises that nothing told is lost */
         history_lost(&world->history, owner->synced, owner->commits);
@@ -189,23 +187,42 @@ static void group_release(struct group *group) {
     }
 }
 
+static void trace_apply(struct world *world, const struct call *call, enum err err,
+                        const struct answer *answers) {
+    const struct message *message = &call->message;
+    struct buf ops = {0};
+
+    for (size_t i = 0; i < message->count && err == ERR_OK; i++) {
+        history_describe(&world->history, &message->ops[i], &ops);
+        buf_printf(&ops, " %s %" PRId64 "%s,", err_name(answers[i].err), answers[i].value,
+                   answers[i].replayed ? " replayed" : "");
+    }
+    TRACE(&world->trace, "the owner applies g%u#%" PRIu64 ", %.1f s old: %s%.*s",
+          call->gateway_index, message->number,
+          (double)(world_wall(world) - message->issued_ms) / 1000.0, err_name(err), (int)ops.len,
+          ops.ptr ? ops.ptr : "");
+    buf_release(&ops);
+}
+
+/* False: the store failed. */
 static bool apply_one(struct owner *owner, struct group *group, size_t i) {
     struct world *world = owner->world;
     const struct message *message = &group->calls[i]->message;
     int64_t wall_ms = world_wall(world);
+
+    if (!world->calm && rng_next(&world->rng) % 1000 < world->profile.fail_read_permille)
+        sim_kv_fail_read(owner->disk.sim, (unsigned)rng_in(&world->rng, 0, 4));
     enum err err = applier_apply(owner->applier, message, wall_ms, group->answers[i]);
 
     group->facts[i] = (struct facts){
         .commit = owner->commits + 1,
-        .old_ok = world->profile.clock_steps ||
-                  message->issued_ms < wall_ms - MESSAGE_MAX_AGE_MS ||
+        .old_ok = world->profile.clock_steps || message->issued_ms < wall_ms - MESSAGE_MAX_AGE_MS ||
                   message->issued_ms > wall_ms + MESSAGE_MAX_AHEAD_MS,
         .store_now_ms = wall_ms,
     };
-    TRACE(&world->trace, "the owner applies g%u#%" PRIu64 ": %s, first answer %s %" PRId64,
-          group->calls[i]->gateway_index, message->number, err_name(err),
-          err_name(group->answers[i][0].err), group->answers[i][0].value);
-    if (err != ERR_OK)
+    if (world->trace.keep)
+        trace_apply(world, group->calls[i], err, group->answers[i]);
+    if (err != ERR_OK && err != ERR_IO)
         trace_violation(&world->trace, -1, "applying g%u#%" PRIu64 " failed: %s",
                         group->calls[i]->gateway_index, message->number, err_name(err));
     return err == ERR_OK;
@@ -287,9 +304,8 @@ static void set_turn(struct owner *owner) {
     if (owner->busy || owner->inbox_count == 0)
         return;
     owner->busy = true;
-    agenda_at(&owner->world->agenda,
-              world_now(owner->world) + rng_in(&owner->world->rng, 0, 4), turn, owner,
-              owner->incarnation);
+    agenda_at(&owner->world->agenda, world_now(owner->world) + rng_in(&owner->world->rng, 0, 4),
+              turn, owner, owner->incarnation);
 }
 
 static void turn(void *self, uint64_t incarnation) {

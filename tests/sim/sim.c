@@ -16,7 +16,7 @@
 #include "core/rules.h"
 #include "world.h"
 
-#define FAILING_SHOWN 3
+#define FAILING_SHOWN  3
 #define RULE_SEEDS_MAX 500
 
 /* clang-format off */
@@ -55,6 +55,15 @@ struct totals {
     uint64_t crashes;
 };
 
+static void show_seed(uint64_t seed, size_t timeline) {
+    (void)world_run(seed, timeline);
+    printf("to see it again: sim --seeds %" PRIu64 " --timeline 1000", seed);
+    for (unsigned rule = 0; rule < RULES; rule++)
+        if (!RULE(rule))
+            printf(" --rule-off %s", rule_names[rule]);
+    printf("\n\n");
+}
+
 static void run_seed(uint64_t seed, size_t timeline, struct totals *totals) {
     struct world_result result = world_run(seed, 0);
 
@@ -66,7 +75,7 @@ static void run_seed(uint64_t seed, size_t timeline, struct totals *totals) {
     if (result.violations == 0)
         return;
     if (totals->failing++ < FAILING_SHOWN)
-        (void)world_run(seed, timeline);
+        show_seed(seed, timeline);
     else
         printf("seed %" PRIu64 ": %zu violation(s)\n", seed, result.violations);
 }

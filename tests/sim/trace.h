@@ -36,10 +36,10 @@ void trace_violation(struct trace *trace, int64_t op, const char *fmt, ...) PRIN
 void trace_print(const struct trace *trace, size_t last);
 
 /* Skips the formatting of what nobody will read. */
-#define TRACE(trace, ...)                                                                         \
-    do {                                                                                          \
-        if ((trace)->keep)                                                                        \
-            trace_add((trace), __VA_ARGS__);                                                      \
+#define TRACE(trace, ...)                                                                          \
+    do {                                                                                           \
+        if ((trace)->keep)                                                                         \
+            trace_add((trace), __VA_ARGS__);                                                       \
     } while (0)
 
 #endif

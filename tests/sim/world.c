@@ -11,18 +11,18 @@
 #include "owner.h"
 
 /* 2025-01-01, as the store's clock has to be far from 0. */
-#define WALL_START_MS INT64_C(1735689600000)
-#define CALM_AFTER_MS INT64_C(3600000)
-#define DOUBLES_SOON_MS 3000
-#define DOUBLES_LATE_MS 40000
+#define WALL_START_MS        INT64_C(1735689600000)
+#define CALM_AFTER_MS        INT64_C(3600000)
+#define DOUBLES_SOON_MS      3000
+#define DOUBLES_LATE_MS      40000
 #define DOUBLES_VERY_LATE_MS 240000
 
 static unsigned one_of(struct rng *rng, const unsigned *choices, size_t count) {
     return choices[rng_next(rng) % count];
 }
 
-#define ONE_OF(rng, ...)                                                                          \
-    one_of((rng), (const unsigned[]){__VA_ARGS__},                                                \
+#define ONE_OF(rng, ...)                                                                           \
+    one_of((rng), (const unsigned[]){__VA_ARGS__},                                                 \
            sizeof((const unsigned[]){__VA_ARGS__}) / sizeof(unsigned))
 
 static struct profile make_profile(struct rng *rng) {
@@ -45,6 +45,7 @@ static struct profile make_profile(struct rng *rng) {
         .crash_permille = ONE_OF(rng, 0, 5, 20, 60),
         .power_percent = ONE_OF(rng, 0, 50, 100),
         .fail_commit_permille = ONE_OF(rng, 0, 0, 10, 30),
+        .fail_read_permille = ONE_OF(rng, 0, 0, 0, 10),
         .gateway_trouble_permille = ONE_OF(rng, 0, 0, 5, 20),
         .clock_steps = rng_chance(rng, 30),
         .silences = rng_chance(rng, 30),
@@ -63,10 +64,11 @@ static void trace_profile(struct world *world) {
           p->in_flight_max, p->coalesce, p->cache_counters);
     TRACE(&world->trace,
           "troubles: refuse %u%%, lose %u%%, slow %u%%, double %u%% within %" PRId64
-          " ms, crash %u/1000, power %u%%, failing commits %u/1000, gateways %u/1000, "
+          " ms, crash %u/1000, power %u%%, failing commits %u/1000, failing reads %u/1000, "
+          "gateways %u/1000, "
           "clock steps %d, silences %d",
-          p->refuse_percent, p->lose_percent, p->slow_percent, p->double_percent,
-          p->double_max_ms, p->crash_permille, p->power_percent, p->fail_commit_permille,
+          p->refuse_percent, p->lose_percent, p->slow_percent, p->double_percent, p->double_max_ms,
+          p->crash_permille, p->power_percent, p->fail_commit_permille, p->fail_read_permille,
           p->gateway_trouble_permille, p->clock_steps, p->silences);
 }
 

@@ -38,9 +38,10 @@ struct profile {
     unsigned double_percent; /* requests arriving twice */
     int64_t double_max_ms;   /* the second one this late */
 
-    unsigned crash_permille;      /* of commits: the owner dies around it */
-    unsigned power_percent;       /* of those: with the machine */
+    unsigned crash_permille; /* of commits: the owner dies around it */
+    unsigned power_percent;  /* of those: with the machine */
     unsigned fail_commit_permille;
+    unsigned fail_read_permille;       /* of messages: a read of the store near it */
     unsigned gateway_trouble_permille; /* of client steps: restart or pause of a gateway */
     bool clock_steps;
     bool silences;
