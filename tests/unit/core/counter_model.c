@@ -41,7 +41,7 @@ static bool too_old(const struct model *model, const struct model_message *messa
 
     if (window->highest >= MESSAGE_WINDOW && message->number <= window->highest - MESSAGE_WINDOW)
         return true;
-    return aged || (window->highest == 0 && message->issued_ms <= model->forgotten_ms[lane]);
+    return aged || message->issued_ms <= model->forgotten_ms[lane];
 }
 
 static const struct model_key *find_key(const struct model *model, const struct model_op *op) {
