@@ -121,6 +121,14 @@ void config_print_source(const struct config_row *row, struct config_source sour
     }
 }
 
+/* Bytes of the control character that 'c' begins, in UTF-8: C0 and DEL have
+ * one, C1 has two, anything else none. */
+static size_t control_len(const unsigned char *c) {
+    if (*c < 0x20 || *c == 0x7f)
+        return 1;
+    return *c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f ? 2 : 0;
+}
+
 void config_problem(struct config_problems *problems, const char *fmt, ...) {
     size_t room = sizeof(problems->text) - problems->len;
     char *line = problems->text + problems->len;
@@ -136,8 +144,7 @@ void config_problem(struct config_problems *problems, const char *fmt, ...) {
     }
     /* Names and values come from outside and end up on a terminal. */
     for (char *c = line; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
+        memset(c, '?', control_len((const unsigned char *)c));
     line[len] = '\n';
     line[len + 1] = '\0';
     problems->len += (size_t)len + 1;
