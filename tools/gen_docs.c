@@ -30,6 +30,17 @@ static void put_config_row(const struct config_row *row, struct buf *out) {
     buf_release(&allowed);
 }
 
+static void put_rules(struct buf *out) {
+    size_t count;
+    const struct config_rule *rules = config_rules(&count);
+
+    buf_add_str(out, "\n## Rules between keys\n\n");
+    for (size_t i = 0; i < count; i++)
+        buf_printf(out, "- `%s` is at least `%s`; otherwise %s.\n", config_row(rules[i].key)->key,
+                   config_row(rules[i].least)->key, rules[i].why);
+    buf_add_str(out, "- `http` and `admin` are different addresses.\n");
+}
+
 static void put_config_doc(struct buf *out) {
     const char *title = "";
 
@@ -62,13 +73,7 @@ static void put_config_doc(struct buf *out) {
         }
         put_config_row(row, out);
     }
-    buf_add_str(out, "\n## Rules between keys\n"
-                     "\n"
-                     "- `limits.batch_body_bytes` at least `limits.body_bytes`\n"
-                     "- `limits.connections` at least `threads`\n"
-                     "- `batch.queue` at least `limits.batch_items` and `batch.operations`\n"
-                     "- `timeouts.drain_ms` at least `timeouts.request_ms`\n"
-                     "- `http` and `admin` are different addresses\n");
+    put_rules(out);
 }
 
 static void put_config_yaml(struct buf *out) {
