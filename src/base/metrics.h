@@ -7,7 +7,8 @@
  *
  * Threads    metrics_series() before the threads start. Then each shard has
  *            one writing thread; metrics_sum() and metrics_histogram() any thread.
- * Limits     METRICS_SERIES_MAX series; a histogram has fixed bounds.
+ * Limits     METRICS_SERIES_MAX series, labels under METRICS_LABELS_BYTES; both
+ *            are asserted. A histogram has fixed bounds.
  */
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
@@ -37,6 +38,7 @@ struct metric_family {
 };
 
 #define METRICS_SERIES_MAX 512
+#define METRICS_LABELS_BYTES 192
 #define METRICS_BUCKETS 24 /* upper bounds: 1, 2, 4 ... in the stored unit scaled by family; +Inf */
 
 struct metrics;

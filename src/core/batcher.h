@@ -14,6 +14,11 @@
  * Callbacks  waiter->done runs exactly once per accepted operation, never
  *            inside batcher_add(); it may call batcher_add().
  * Time       Every call that needs it takes now_ms (monotonic).
+ * Outcome    ERR_DEADLINE: the waiter's own; sent or not, it gets no other answer. Never sent after
+ *            it. ERR_UNAVAILABLE: attempts used up and none left this process. ERR_UNKNOWN: used
+ *            up, and one may have been applied. A final error: the upstream's, unless an
+ *            earlier attempt may have been applied. A message that nobody waits for any
+ *            more isn't sent again.
  */
 #ifndef CORE_BATCHER_H
 #define CORE_BATCHER_H
@@ -60,8 +65,8 @@ struct batcher_conf {
     unsigned in_flight_max;  /* unanswered messages; at most MESSAGE_WINDOW / 2 */
     unsigned attempts_max;   /* of one message */
     int64_t attempt_ms;      /* an attempt unanswered this long counts as lost; 0: never (in process) */
-    int64_t backoff_min_ms;  /* full jitter between min .. max, doubling */
-    int64_t backoff_max_ms;
+    int64_t backoff_min_ms;  /* full jitter: 0 .. min before the first retry, then 0 .. 2 min, */
+    int64_t backoff_max_ms;  /* doubling up to 0 .. max */
     struct producer_id producer; /* random */
     uint64_t seed;               /* of the jitter */
 };
@@ -95,7 +100,7 @@ void batcher_flush(struct batcher *batcher, int64_t now_ms, int64_t store_now_ms
 void batcher_delivered(struct batcher *batcher, struct delivery *delivery, int64_t now_ms);
 
 /* Lost attempts, due retries, passed deadlines. Returns when it wants to be called next
- * (monotonic), INT64_MAX when never: arm no timer then. */
+ * (monotonic; at or before now_ms: on the next turn), INT64_MAX when never: arm no timer then. */
 int64_t batcher_poll(struct batcher *batcher, int64_t now_ms);
 
 /* Nothing queued, nothing in flight. */

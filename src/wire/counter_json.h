@@ -4,7 +4,11 @@
  * Ownership  What is read lives in the arena or in 'body', whichever is
  *            shorter-lived is the caller's to know: treat it as both.
  * Errors     Reading answers ERR_INVALID, with a sentence that names the field
- *            in 'problem', or ERR_NO_MEMORY past the arena's cap.
+ *            in 'problem', or ERR_NO_MEMORY past the arena's cap. Outputs are
+ *            untouched on failure. Names are case-sensitive, unknown ones are
+ *            ignored, the last of duplicates wins, and null means absent.
+ * Limits     json.h's depth; a batch allocates its items once, all else only
+ *            takes arena for strings with escapes.
  */
 #ifndef WIRE_COUNTER_JSON_H
 #define WIRE_COUNTER_JSON_H
@@ -48,7 +52,7 @@ MUST_CHECK enum err json_read_batch_increment(struct slice body, struct arena *a
 MUST_CHECK enum err json_read_value(struct slice body, struct arena *arena, int64_t *out_value,
                                     struct json_problem *problem);
 
-/* One counter's state, for the writers. */
+/* One counter's state, for the writers, which take all text as valid UTF-8. */
 struct json_counter {
     struct slice resource_id;
     struct slice counter_type;
@@ -81,7 +85,8 @@ void json_write_batch_increment(struct buf *out, const struct json_counter *coun
 void json_write_error(struct buf *out, struct slice details, struct slice error,
                       bool with_status);
 
-/* RFC 9457 application/problem+json: type about:blank, title, status, detail. */
+/* RFC 9457 application/problem+json: type about:blank, title, status, detail.
+ * An empty 'detail' leaves that member out. */
 void json_write_problem(struct buf *out, int status, struct slice title, struct slice detail);
 
 #endif

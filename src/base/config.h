@@ -1,0 +1,136 @@
+/* config.h - the configuration: one table of keys, four layers of sources.
+ *
+ * A value comes from a flag, else the environment, else the file, else the
+ * default; config_set() keeps that order whatever order the layers are read
+ * in. Every value is checked when it is set, also one that a higher layer
+ * overrides; config_validate() then checks the configuration as a whole.
+ *
+ * Threads    Filled before the threads start, then only read.
+ * Ownership  A struct config owns nothing and may be copied. The file name of
+ *            a config_source is borrowed for as long as the config lives.
+ * Limits     Texts up to CONFIG_TEXT_BYTES; problems up to
+ *            CONFIG_PROBLEMS_BYTES, then only counted.
+ */
+#ifndef BASE_CONFIG_H
+#define BASE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/log.h"
+
+#define CONFIG_TEXT_BYTES     1024
+#define CONFIG_PROBLEMS_BYTES 8192
+#define CONFIG_NAME_BYTES     64 /* a key, a flag or a variable, with its NUL */
+
+typedef char config_text[CONFIG_TEXT_BYTES];
+
+/* In the order of the choices in config.def. */
+enum config_loop { CONFIG_LOOP_AUTO, CONFIG_LOOP_IO_URING, CONFIG_LOOP_EPOLL };
+enum config_durability { CONFIG_DURABILITY_FAST, CONFIG_DURABILITY_LOCAL };
+enum config_log_format { CONFIG_LOG_AUTO, CONFIG_LOG_JSON, CONFIG_LOG_CONSOLE };
+
+enum config_kind {
+    CONFIG_ADDRESS, /* HOST:PORT, config_text */
+    CONFIG_PATH,    /* config_text */
+    CONFIG_URL,     /* one of the choices, config_text; printed without passwords */
+    CONFIG_ENUM,    /* one of the choices */
+    CONFIG_BOOL,
+    CONFIG_COUNT, /* uint32_t */
+    CONFIG_BYTES, /* size_t */
+    CONFIG_MS,    /* int64_t, milliseconds */
+};
+
+enum config_key {
+#define GROUP(prefix, title)
+#define ROW(field, kind, ctype, key, flag, value, min, max, choices, help) CONFIG_KEY_##field,
+#include "base/config.def"
+#undef ROW
+#undef GROUP
+    CONFIG_KEYS
+};
+
+/* One row of config.def. */
+struct config_row {
+    const char *key;   /* "limits.body_bytes" */
+    const char *flag;  /* without the dashes; NULL: none */
+    const char *value; /* the default, as a file would say it */
+    int64_t min;
+    int64_t max;
+    const char *choices; /* "fast|local", or NULL */
+    const char *help;
+    enum config_kind kind;
+    size_t offset; /* of the field in struct config */
+    size_t size;
+};
+
+/* Lowest first. */
+enum config_layer { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENVIRONMENT, CONFIG_FLAG };
+
+struct config_source {
+    enum config_layer layer;
+    unsigned line;    /* of 'file', from 1 */
+    const char *file; /* CONFIG_FILE only */
+};
+
+struct config {
+#define GROUP(prefix, title)
+#define ROW(field, kind, ctype, key, flag, value, min, max, choices, help) ctype field;
+#include "base/config.def"
+#undef ROW
+#undef GROUP
+    struct config_source source[CONFIG_KEYS]; /* where each value came from */
+};
+
+/* What is wrong, a line each. A zeroed one is empty. */
+struct config_problems {
+    unsigned count;
+    size_t len;
+    char text[CONFIG_PROBLEMS_BYTES]; /* ends in a NUL */
+};
+
+void config_defaults(struct config *cfg);
+
+/* False, with a problem added and 'cfg' unchanged, when there is no such key
+ * or the value is not allowed. True without effect when a higher layer has set
+ * the key before. */
+bool config_set(struct config *cfg, const char *key, const char *value, struct config_source source,
+                struct config_problems *problems);
+
+/* Every HGP_… of 'environment' (as environ); one that names no key is a problem. */
+void config_load_env(struct config *cfg, char *const environment[],
+                     struct config_problems *problems);
+
+/* The rules between keys. */
+void config_validate(const struct config *cfg, struct config_problems *problems);
+
+/* Adds a line, without control characters. */
+void config_problem(struct config_problems *problems, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+const struct config_row *config_row(enum config_key key);
+
+/* CONFIG_KEYS when there is none. 'flag' is without its dashes. */
+enum config_key config_find(const char *key);
+enum config_key config_find_flag(const char *flag);
+
+/* "limits" of "limits.body_bytes", "" of "http": its length and its title. */
+size_t config_group_len(const struct config_row *row);
+const char *config_group_title(const struct config_row *row);
+
+/* HGP_ and the flag's name, or else the key, in upper case. */
+void config_env_name(const struct config_row *row, char out[CONFIG_NAME_BYTES]);
+
+/* The effective value as a file would say it, without quotes or passwords. */
+void config_print_value(const struct config *cfg, enum config_key key, struct buf *out);
+
+/* "default", "configs/all.yaml:7", "HGP_HTTP" or "--http". */
+void config_print_source(const struct config_row *row, struct config_source source,
+                         struct buf *out);
+
+/* What the row accepts: "a whole number from 1 to 32". */
+void config_print_allowed(const struct config_row *row, struct buf *out);
+
+#endif

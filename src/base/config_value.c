@@ -1,0 +1,244 @@
+/* config_value.c - parse, check and print by kind of row. */
+#include "base/config_value.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PORT_MAX 65535
+
+/* Decimal digits only: no sign, no leading zero (octal to some readers), no
+ * suffix, no blank. */
+static bool parse_number(const char *text, int64_t *out) {
+    size_t digits = strspn(text, "0123456789");
+
+    if (digits == 0 || text[digits] != '\0' || (text[0] == '0' && digits > 1))
+        return false;
+    errno = 0;
+    long long value = strtoll(text, NULL, 10);
+    if (errno)
+        return false;
+    *out = value;
+    return true;
+}
+
+/* The index of 'text' in "a|b|c", or -1. */
+static int choice_index(const char *choices, const char *text) {
+    size_t len = strlen(text);
+
+    for (int i = 0;; i++) {
+        size_t this = strcspn(choices, "|");
+
+        if (this == len && memcmp(choices, text, len) == 0)
+            return i;
+        if (choices[this] == '\0')
+            return -1;
+        choices += this + 1;
+    }
+}
+
+static bool is_host(const char *host, size_t len) {
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+
+    if (len == 0 || (len == strlen("localhost") && memcmp(host, "localhost", len) == 0))
+        return true;
+    bool brackets = host[0] == '[' && host[len - 1] == ']';
+    if (brackets) {
+        host++;
+        len -= 2;
+    }
+    if (len >= sizeof(text))
+        return false;
+    memcpy(text, host, len);
+    text[len] = '\0';
+    return inet_pton(brackets ? AF_INET6 : AF_INET, text, &address) == 1;
+}
+
+/* HOST:PORT; names other than localhost are refused, so that starting never
+ * waits for a resolver. */
+static bool is_address(const char *text) {
+    const char *colon = strrchr(text, ':');
+    int64_t port;
+
+    return colon && is_host(text, (size_t)(colon - text)) && parse_number(colon + 1, &port) &&
+           port <= PORT_MAX;
+}
+
+static bool is_printable(const char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return false;
+    return true;
+}
+
+static bool parse_text(const struct config_row *row, const char *text, void *field) {
+    size_t len = strlen(text);
+
+    if ((int64_t)len < row->min || (int64_t)len > row->max || !is_printable(text))
+        return false;
+    if (row->kind == CONFIG_ADDRESS && !is_address(text))
+        return false;
+    if (row->choices && choice_index(row->choices, text) < 0)
+        return false;
+    assert(len < row->size);
+    memcpy(field, text, len + 1);
+    return true;
+}
+
+static bool parse_bool(const char *text, void *field) {
+    bool on = strcmp(text, "true") == 0;
+
+    if (!on && strcmp(text, "false") != 0)
+        return false;
+    memcpy(field, &on, sizeof(on));
+    return true;
+}
+
+static bool parse_enum(const struct config_row *row, const char *text, void *field) {
+    int index = choice_index(row->choices, text);
+
+    if (index < 0)
+        return false;
+    assert(row->size == sizeof(index));
+    memcpy(field, &index, sizeof(index));
+    return true;
+}
+
+/* uint32_t or a 64-bit type; the row's limits keep it inside either. */
+static bool parse_integer(const struct config_row *row, const char *text, void *field) {
+    int64_t value;
+
+    if (!parse_number(text, &value) || value < row->min || value > row->max)
+        return false;
+    if (row->size == sizeof(uint32_t)) {
+        uint32_t narrow = (uint32_t)value;
+
+        memcpy(field, &narrow, sizeof(narrow));
+        return true;
+    }
+    assert(row->size == sizeof(value));
+    memcpy(field, &value, sizeof(value));
+    return true;
+}
+
+bool config_value_parse(const struct config_row *row, const char *text, void *field) {
+    switch (row->kind) {
+    case CONFIG_ADDRESS:
+    case CONFIG_PATH:
+    case CONFIG_URL:
+        return parse_text(row, text, field);
+    case CONFIG_ENUM:
+        return parse_enum(row, text, field);
+    case CONFIG_BOOL:
+        return parse_bool(text, field);
+    case CONFIG_COUNT:
+    case CONFIG_BYTES:
+    case CONFIG_MS:
+        return parse_integer(row, text, field);
+    }
+    return false;
+}
+
+int64_t config_value_number(const struct config_row *row, const void *field) {
+    uint32_t narrow;
+    int64_t value;
+
+    if (row->kind == CONFIG_BOOL)
+        return *(const unsigned char *)field;
+    if (row->size == sizeof(narrow)) {
+        memcpy(&narrow, field, sizeof(narrow));
+        return narrow;
+    }
+    assert(row->size == sizeof(value));
+    memcpy(&value, field, sizeof(value));
+    return value;
+}
+
+/* scheme://user:password@host, and whatever else has an @ in it: all between
+ * the first colon of the user part (or its start) and the last @ goes. */
+void config_value_redact(const struct config_row *row, const char *text, struct buf *out) {
+    const char *at = row->kind == CONFIG_URL ? strrchr(text, '@') : NULL;
+
+    if (!at) {
+        buf_add_str(out, text);
+        return;
+    }
+    const char *scheme = strstr(text, "://");
+    const char *user = scheme && scheme < at ? scheme + 3 : text;
+    const char *colon = memchr(user, ':', (size_t)(at - user));
+    const char *shown = colon ? colon + 1 : user;
+
+    buf_add(out, text, (size_t)(shown - text));
+    buf_add_str(out, "***");
+    buf_add_str(out, at);
+}
+
+static void print_choice(const char *choices, int64_t index, struct buf *out) {
+    while (index-- > 0)
+        choices = strchr(choices, '|') + 1;
+    buf_add(out, choices, strcspn(choices, "|"));
+}
+
+void config_value_print(const struct config_row *row, const void *field, struct buf *out) {
+    switch (row->kind) {
+    case CONFIG_ADDRESS:
+    case CONFIG_PATH:
+    case CONFIG_URL:
+        config_value_redact(row, field, out);
+        return;
+    case CONFIG_ENUM:
+        print_choice(row->choices, config_value_number(row, field), out);
+        return;
+    case CONFIG_BOOL:
+        buf_add_str(out, config_value_number(row, field) ? "true" : "false");
+        return;
+    case CONFIG_COUNT:
+    case CONFIG_BYTES:
+    case CONFIG_MS:
+        buf_add_i64(out, config_value_number(row, field));
+        return;
+    }
+}
+
+static void print_choices(const char *choices, struct buf *out) {
+    for (const char *c = choices; *c; c++) {
+        if (*c == '|')
+            buf_add_str(out, strchr(c + 1, '|') ? ", " : " or ");
+        else
+            buf_add_char(out, *c);
+    }
+}
+
+void config_print_allowed(const struct config_row *row, struct buf *out) {
+    static const char *const numbers[] = {
+        [CONFIG_COUNT] = "a whole number",
+        [CONFIG_BYTES] = "a whole number of bytes",
+        [CONFIG_MS] = "a whole number of milliseconds",
+    };
+
+    switch (row->kind) {
+    case CONFIG_ADDRESS:
+        buf_add_str(out, "HOST:PORT, where HOST is empty, localhost, IPv4 or [IPv6]");
+        return;
+    case CONFIG_PATH:
+        buf_printf(out, "a path of %" PRId64 " to %" PRId64 " bytes", row->min, row->max);
+        return;
+    case CONFIG_URL:
+    case CONFIG_ENUM:
+        print_choices(row->choices, out);
+        return;
+    case CONFIG_BOOL:
+        buf_add_str(out, "true or false");
+        return;
+    case CONFIG_COUNT:
+    case CONFIG_BYTES:
+    case CONFIG_MS:
+        buf_printf(out, "%s from %" PRId64 " to %" PRId64, numbers[row->kind], row->min, row->max);
+        return;
+    }
+}

@@ -1,0 +1,49 @@
+/* options.h - the command line: ROLE, flags, and what to do instead of running.
+ *
+ *     highgopress [ROLE] [--flag VALUE | --flag=VALUE]...
+ *
+ * Threads    Before there are any.
+ * Ownership  What is given is borrowed for as long as the configuration lives.
+ */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/config.h"
+
+enum role { ROLE_ALL, ROLES };
+
+enum action { ACTION_RUN, ACTION_CHECK, ACTION_PRINT, ACTION_HELP, ACTION_VERSION };
+
+struct options {
+    enum role role;
+    enum action action;
+    const char *config_file; /* NULL: none */
+};
+
+/* What a process starts with. */
+struct invocation {
+    int argc;
+    char *const *argv;
+    char *const *environment;
+    FILE *out;
+    FILE *err;
+};
+
+/* Flags go into 'cfg' as CONFIG_FLAG. Nothing behind --help or --version is
+ * looked at. */
+void options_parse(int argc, char *const argv[], struct config *cfg, struct options *out,
+                   struct config_problems *problems);
+
+/* Defaults, flags, file, environment and the check of the whole. True: run
+ * out->role with 'cfg'. False: what was asked for is printed, or what is wrong
+ * is said; exit with *out_exit: EX_OK, EX_USAGE (flags and role), EX_CONFIG
+ * (file, environment, the whole) or EX_IOERR (the output). */
+bool options_begin(const struct invocation *invocation, struct config *cfg, struct options *out,
+                   int *out_exit);
+
+const char *role_name(enum role role);
+
+#endif

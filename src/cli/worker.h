@@ -1,0 +1,50 @@
+/* worker.h - a thread with a loop and the gateway on it.
+ *
+ * Threads    worker_start() and worker_join() by the main thread; the calls in between send mail
+ *            to the worker's loop.
+ */
+#ifndef CLI_WORKER_H
+#define CLI_WORKER_H
+
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "base/attr.h"
+#include "counter/service.h"
+#include "gateway/gateway.h"
+#include "loop/mailbox.h"
+
+struct worker;
+
+struct worker_mail {
+    struct mail mail;
+    struct worker *worker;
+};
+
+struct worker {
+    struct gateway_fleet *fleet;
+    struct counter_service *counter;
+    unsigned index;
+    int http_fd;
+    int admin_fd; /* -1: no admin listener on this worker */
+    void (*drained)(void *ctx); /* on the worker's thread */
+    void (*failed)(void *ctx);  /* likewise: its loop broke */
+    void *ctx;
+
+    pthread_t thread;
+    sem_t started;
+    const char *problem; /* NULL: it runs */
+    struct loop *loop;
+    struct counter_port *port;
+    struct gateway *gateway;
+    struct worker_mail drain, abort, stop; /* each is sent at most once */
+};
+
+/* Starts the thread and waits until it serves. NULL, or a sentence why it doesn't. */
+MUST_CHECK const char *worker_start(struct worker *worker);
+
+void worker_drain(struct worker *worker);
+void worker_abort(struct worker *worker);
+void worker_stop_and_join(struct worker *worker);
+
+#endif

@@ -1,0 +1,428 @@
+/* batcher.c - numbering, sending, retrying and answering messages.
+ *
+ *            flush               taken                 answers
+ *   queue ──────────► SENDING ──────────► IN FLIGHT ─────────────► resolved
+ *                        ▲ │ refused         │ error, or lost        ▲
+ *                        │ ▼                 ▼                       │ attempts used up, nobody
+ *                        └──────────────  BACKOFF ───────────────────┘ waits, a final error
+ *
+ * A batch is on 'queue' until it is numbered, then on 'sent' (in order of number)
+ * until it is resolved, then on no list until the upstream gave every delivery
+ * back. IN FLIGHT is current != NULL, BACKOFF is current == NULL.
+ *
+ * Callbacks run when no list is being walked, as they may call batcher_add().
+ */
+#include "core/batcher.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "core/batch.h"
+#include "core/rules.h"
+
+struct attempt {
+    struct delivery delivery; /* what the upstream sees */
+    struct batch *batch;
+    struct list node; /* while free */
+};
+
+struct batcher {
+    struct batcher_conf conf;
+    struct upstream *upstream;
+
+    struct list queue; /* the last one gathers */
+    struct list sent;
+    struct list over; /* given up, waiters not told yet */
+    struct list free_batches;
+    struct list free_attempts;
+
+    uint64_t next_number;
+    uint64_t random;
+    int64_t next_ms; /* nothing is due before; may be early, never late */
+    size_t queued;   /* operations in 'queue' */
+    size_t open;     /* batches in 'sent' */
+    size_t out;      /* deliveries the upstream holds */
+    struct batcher_stats stat;
+};
+
+static struct batch *batch_of(struct list *node) {
+    return CONTAINER_OF(node, struct batch, node);
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014). */
+static uint64_t random_next(struct batcher *b) {
+    uint64_t z = (b->random += 0x9e3779b97f4a7c15u);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static void wake_at(struct batcher *b, int64_t at_ms) {
+    if (at_ms < b->next_ms)
+        b->next_ms = at_ms;
+}
+
+static int64_t after(int64_t now_ms, int64_t wait_ms) {
+    int64_t at_ms;
+
+    return __builtin_add_overflow(now_ms, wait_ms, &at_ms) ? INT64_MAX : at_ms;
+}
+
+struct batcher *batcher_new(const struct batcher_conf *conf, struct upstream *upstream) {
+    assert(conf->ops_max > 0 && conf->queue_max > 0 && conf->attempts_max > 0);
+    assert(conf->in_flight_max > 0 && conf->in_flight_max <= MESSAGE_WINDOW / 2);
+    assert(conf->backoff_min_ms >= 0 && conf->backoff_min_ms <= conf->backoff_max_ms);
+    struct batcher *b = calloc(1, sizeof(*b));
+
+    if (!b)
+        return NULL;
+    b->conf = *conf;
+    b->upstream = upstream;
+    b->next_number = 1;
+    b->random = conf->seed;
+    b->next_ms = INT64_MAX;
+    list_init(&b->queue);
+    list_init(&b->sent);
+    list_init(&b->over);
+    list_init(&b->free_batches);
+    list_init(&b->free_attempts);
+    return b;
+}
+
+/* ---- recycled memory ---- */
+
+static struct batch *take_batch(struct batcher *b) {
+    struct list *node = list_pop_front(&b->free_batches);
+
+    return node ? batch_of(node) : batch_new(b->conf.ops_max);
+}
+
+static void give_batch(struct batcher *b, struct batch *batch) {
+    batch_reset(batch);
+    list_push_back(&b->free_batches, &batch->node);
+}
+
+static struct attempt *take_attempt(struct batcher *b) {
+    struct list *node = list_pop_front(&b->free_attempts);
+
+    if (node)
+        return CONTAINER_OF(node, struct attempt, node);
+    struct attempt *attempt = calloc(1, sizeof(*attempt));
+
+    if (!attempt)
+        return NULL;
+    attempt->delivery.answers = calloc(b->conf.ops_max, sizeof(struct answer));
+    if (!attempt->delivery.answers) {
+        free(attempt);
+        return NULL;
+    }
+    list_init(&attempt->node);
+    return attempt;
+}
+
+static void give_attempt(struct batcher *b, struct attempt *attempt) {
+    list_push_back(&b->free_attempts, &attempt->node);
+}
+
+/* ---- answering ---- */
+
+static void answer(struct waiter *waiter, const struct answer *with) {
+    if (!waiter)
+        return;
+    assert(!waiter->answered);
+    waiter->answered = true;
+    waiter->done(waiter, with); /* the waiter may be gone now */
+}
+
+static void answer_all(struct batch *batch, enum err err) {
+    const struct answer with = {.err = err};
+
+    for (size_t i = 0; i < batch->message.count; i++)
+        answer(batch_take_waiter(batch, i), &with);
+}
+
+static void answer_expired(struct batcher *b, struct waiter_queue *expired) {
+    const struct answer with = {.err = ERR_DEADLINE};
+
+    for (struct waiter *waiter = expired->first; waiter;) {
+        struct waiter *next = waiter->next;
+
+        b->stat.expired_total++;
+        answer(waiter, &with);
+        waiter = next;
+    }
+}
+
+static void close_batch(struct batcher *b, struct batch *batch) {
+    list_remove(&batch->node);
+    batch->resolved = true;
+    b->open--;
+}
+
+/* Tells the waiters of what was given up. */
+static void finish_over(struct batcher *b) {
+    struct list *node;
+
+    while ((node = list_pop_front(&b->over))) {
+        struct batch *batch = batch_of(node);
+
+        answer_all(batch, batch->verdict);
+        if (batch->out == 0)
+            give_batch(b, batch);
+    }
+}
+
+/* ---- sending ---- */
+
+static void give_up(struct batcher *b, struct batch *batch, enum err verdict) {
+    close_batch(b, batch);
+    batch->verdict = verdict;
+    list_push_back(&b->over, &batch->node);
+}
+
+/* Full jitter (RELIABILITY 3.9): anywhere in 0 .. min, then 0 .. 2 min, 0 .. 4 min, up to max. */
+static int64_t backoff_ms(struct batcher *b, unsigned attempts) {
+    int64_t top_ms = b->conf.backoff_min_ms;
+
+    while (attempts-- > 1 && top_ms < b->conf.backoff_max_ms)
+        top_ms = top_ms > b->conf.backoff_max_ms / 2 ? b->conf.backoff_max_ms : top_ms * 2;
+    return (int64_t)(random_next(b) % ((uint64_t)top_ms + 1));
+}
+
+/* The attempt waited for has failed, or could not be sent. */
+static void attempt_failed(struct batcher *b, struct batch *batch, enum err err, int64_t now_ms) {
+    batch->current = NULL;
+    if (!err_retryable(err)) {
+        /* Final, but an earlier attempt may have been applied: then nobody knows. */
+        give_up(b, batch, batch->unsure ? ERR_UNKNOWN : err);
+        return;
+    }
+    /* Nobody to tell any more: another attempt would only add load (DESIGN 13). */
+    if (batch->attempts >= b->conf.attempts_max || batch->waiting == 0) {
+        give_up(b, batch, batch->unsure ? ERR_UNKNOWN : ERR_UNAVAILABLE);
+        return;
+    }
+    batch->due_ms = after(now_ms, backoff_ms(b, batch->attempts));
+    wake_at(b, batch->due_ms);
+}
+
+static void number_again(struct batcher *b, struct batch *batch) {
+    batch->message.number = b->next_number++;
+    list_remove(&batch->node);
+    list_push_back(&b->sent, &batch->node);
+}
+
+static void send_attempt(struct batcher *b, struct batch *batch, int64_t now_ms) {
+    struct attempt *attempt = take_attempt(b);
+    enum err err = ERR_NO_MEMORY;
+
+    batch->attempts++;
+    if (batch->attempts > 1) {
+        b->stat.retries_total++;
+        if (!RULE(RULE_SAME_NUMBER))
+            number_again(b, batch);
+    }
+    if (attempt) {
+        attempt->batch = batch;
+        attempt->delivery.message = &batch->message;
+        attempt->delivery.err = ERR_OK;
+        attempt->delivery.store_now_ms = 0;
+        attempt->delivery.attempt = batch->attempts;
+        attempt->delivery.upstream_data = NULL;
+        err = b->upstream->send(b->upstream, &attempt->delivery);
+        if (err != ERR_OK)
+            give_attempt(b, attempt);
+    }
+    if (err != ERR_OK) {
+        attempt_failed(b, batch, err, now_ms);
+        return;
+    }
+    batch->current = attempt;
+    batch->unsure++;
+    batch->out++;
+    b->out++;
+    batch->due_ms = b->conf.attempt_ms ? after(now_ms, b->conf.attempt_ms) : INT64_MAX;
+    wake_at(b, batch->due_ms);
+}
+
+/* Lanes remember MESSAGE_WINDOW numbers: going further would make them forget a
+ * message that may still have to be retried (RELIABILITY 3.2). */
+static bool window_open(const struct batcher *b) {
+    if (list_empty(&b->sent) || !RULE(RULE_WINDOW_SPAN))
+        return true;
+    return b->next_number - batch_of(b->sent.next)->message.number < MESSAGE_WINDOW;
+}
+
+static void send_queued(struct batcher *b, int64_t now_ms, int64_t store_now_ms) {
+    while (b->open < b->conf.in_flight_max && !list_empty(&b->queue) && window_open(b)) {
+        struct batch *batch = batch_of(list_pop_front(&b->queue));
+
+        batch->message.producer = b->conf.producer;
+        batch->message.number = b->next_number++;
+        batch->message.issued_ms = store_now_ms;
+        b->queued -= batch->message.count;
+        b->stat.messages_total++;
+        b->stat.operations_total += batch->message.count;
+        b->open++;
+        list_push_back(&b->sent, &batch->node);
+        send_attempt(b, batch, now_ms);
+    }
+}
+
+/* ---- what time brings ---- */
+
+static void queue_due(struct batcher *b, int64_t now_ms, struct waiter_queue *out_expired) {
+    for (struct list *node = b->queue.next, *next; node != &b->queue; node = next) {
+        struct batch *batch = batch_of(node);
+
+        next = node->next;
+        if (batch->earliest_ms <= now_ms)
+            b->queued -= batch_expire(batch, now_ms, out_expired);
+        wake_at(b, batch->earliest_ms);
+        if (batch->message.count == 0) {
+            list_remove(&batch->node);
+            give_batch(b, batch);
+        }
+    }
+}
+
+static void sent_due(struct batcher *b, struct batch *batch, int64_t now_ms,
+                     struct waiter_queue *out_expired) {
+    if (batch->earliest_ms <= now_ms)
+        batch_expire(batch, now_ms, out_expired);
+    wake_at(b, batch->earliest_ms);
+    if (!batch->current && batch->waiting == 0)
+        give_up(b, batch, ERR_DEADLINE);
+    else if (batch->due_ms > now_ms)
+        wake_at(b, batch->due_ms);
+    else if (batch->current)
+        attempt_failed(b, batch, ERR_UNAVAILABLE, now_ms); /* lost; its answer may still come */
+    else
+        send_attempt(b, batch, now_ms);
+}
+
+/* Walks every open message, but only when something may be due: next_ms bounds all
+ * of their deadlines, so in between this costs one comparison. */
+static void run_due(struct batcher *b, int64_t now_ms) {
+    struct waiter_queue expired;
+
+    if (now_ms < b->next_ms)
+        return;
+    waiter_queue_init(&expired);
+    b->next_ms = INT64_MAX;
+    queue_due(b, now_ms, &expired);
+    for (struct list *node = b->sent.next, *next; node != &b->sent; node = next) {
+        next = node->next;
+        sent_due(b, batch_of(node), now_ms, &expired);
+    }
+    answer_expired(b, &expired);
+}
+
+/* ---- the interface ---- */
+
+enum err batcher_add(struct batcher *b, const struct op *op, struct waiter *waiter) {
+    if (b->queued >= b->conf.queue_max) {
+        b->stat.refused_total++;
+        return ERR_BUSY;
+    }
+    struct batch *batch = list_empty(&b->queue) ? NULL : batch_of(b->queue.prev);
+
+    /* A full one, or one whose bytes are used up, is followed by another. */
+    if (!batch || batch->message.count == b->conf.ops_max ||
+        batch_push(batch, op, waiter) != ERR_OK) {
+        batch = take_batch(b);
+        if (!batch)
+            return ERR_NO_MEMORY;
+        if (batch_push(batch, op, waiter) != ERR_OK) {
+            give_batch(b, batch);
+            return ERR_NO_MEMORY;
+        }
+        list_push_back(&b->queue, &batch->node);
+    }
+    waiter->next = NULL;
+    waiter->answered = false;
+    b->queued++;
+    wake_at(b, waiter->deadline_ms);
+    return ERR_OK;
+}
+
+void batcher_flush(struct batcher *b, int64_t now_ms, int64_t store_now_ms) {
+    run_due(b, now_ms); /* an operation past its deadline must not be sent */
+    send_queued(b, now_ms, store_now_ms);
+    finish_over(b);
+}
+
+static void resolve(struct batcher *b, struct batch *batch, const struct answer *answers) {
+    close_batch(b, batch);
+    for (size_t i = 0; i < batch->message.count; i++)
+        answer(batch_take_waiter(batch, i), &answers[i]);
+}
+
+void batcher_delivered(struct batcher *b, struct delivery *delivery, int64_t now_ms) {
+    struct attempt *attempt = CONTAINER_OF(delivery, struct attempt, delivery);
+    struct batch *batch = attempt->batch;
+
+    b->out--;
+    batch->out--;
+    if (!batch->resolved && delivery->err == ERR_OK) {
+        resolve(b, batch, delivery->answers);
+    } else if (!batch->resolved && attempt == batch->current) {
+        if (!err_retryable(delivery->err))
+            batch->unsure--; /* refused for good: this one wasn't applied */
+        attempt_failed(b, batch, delivery->err, now_ms);
+    }
+    give_attempt(b, attempt);
+    /* One that was just given up is on 'over' and goes with it. */
+    if (batch->resolved && batch->out == 0 && list_empty(&batch->node))
+        give_batch(b, batch);
+    finish_over(b);
+}
+
+int64_t batcher_poll(struct batcher *b, int64_t now_ms) {
+    run_due(b, now_ms);
+    finish_over(b);
+    if (list_empty(&b->queue) && list_empty(&b->sent))
+        b->next_ms = INT64_MAX;
+    return b->next_ms;
+}
+
+bool batcher_idle(const struct batcher *b) {
+    return list_empty(&b->queue) && list_empty(&b->sent) && b->out == 0;
+}
+
+void batcher_stats(const struct batcher *b, struct batcher_stats *out) {
+    *out = b->stat;
+    out->queued = b->queued;
+    out->in_flight = b->open;
+}
+
+static void free_batches(struct list *list) {
+    struct list *node;
+
+    while ((node = list_pop_front(list)))
+        batch_free(batch_of(node));
+}
+
+void batcher_free(struct batcher *b) {
+    struct list *node;
+
+    if (!b)
+        return;
+    assert(list_empty(&b->sent) && b->out == 0);
+    b->conf.queue_max = 0; /* a callback that adds again is refused */
+    while ((node = list_pop_front(&b->queue))) {
+        struct batch *batch = batch_of(node);
+
+        answer_all(batch, ERR_CANCELLED);
+        batch_free(batch);
+    }
+    free_batches(&b->free_batches);
+    while ((node = list_pop_front(&b->free_attempts))) {
+        struct attempt *attempt = CONTAINER_OF(node, struct attempt, node);
+
+        free(attempt->delivery.answers);
+        free(attempt);
+    }
+    free(b);
+}

@@ -1,0 +1,70 @@
+/* internal.h - the service's thread and its ports. */
+#ifndef COUNTER_INTERNAL_H
+#define COUNTER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "counter/service.h"
+#include "loop/mailbox.h"
+
+/* One delivery on its way to the store and back. */
+struct ticket {
+    struct mail mail;
+    struct ticket *next; /* in the group, or in the port's free list */
+    struct counter_port *port;
+    struct delivery *delivery;
+};
+
+struct counter_port {
+    struct upstream upstream;
+    struct counter_service *service;
+    struct mailbox *home;
+    void (*delivered)(void *ctx, struct delivery *delivery);
+    void *ctx;
+    struct ticket *free; /* the loop's */
+};
+
+struct counter_service {
+    struct counter_conf conf;
+    struct applier *applier;
+    struct mailbox *mailbox;
+    pthread_t thread;
+    atomic_bool up;
+    struct { /* the store thread only */
+        struct ticket *first;
+        struct ticket **last;
+        size_t messages;
+        bool stopping;
+        bool dirty; /* committed but not synced */
+        int64_t dirty_since_ms;
+        struct applier_stats reported;
+    } own;
+    struct {
+        metric_series batches;
+        metric_series batch_operations;
+        metric_series operations;
+        metric_series message_replays;
+        metric_series key_replays;
+        metric_series commit;
+        metric_series sync;
+        metric_series group;
+        metric_series events;
+        metric_series trimmed;
+        metric_series outbox_bytes;
+        metric_series cached;
+        metric_series misses;
+    } series;
+};
+
+/* port.c: puts a ticket into the open group (a mail's run, on the store thread). */
+void counter_group_add(struct mail *mail);
+/* port.c: sends a ticket's answer home. */
+void counter_ticket_return(struct ticket *ticket);
+
+/* observe.c */
+void counter_series_make(struct counter_service *service);
+void counter_observe(struct counter_service *service);
+
+#endif

@@ -1,0 +1,43 @@
+/* observe.c - the store thread's figures, from the applier's into the metrics. */
+#include "counter/internal.h"
+
+void counter_series_make(struct counter_service *service) {
+    struct metrics *m = service->conf.metrics;
+
+    service->series.batches = metrics_series(m, METRIC_BATCHES, "");
+    service->series.batch_operations = metrics_series(m, METRIC_BATCH_OPERATIONS, "");
+    service->series.operations = metrics_series(m, METRIC_OPERATIONS, "");
+    service->series.message_replays = metrics_series(m, METRIC_REPLAYS, "kind=\"message\"");
+    service->series.key_replays = metrics_series(m, METRIC_REPLAYS, "kind=\"key\"");
+    service->series.commit = metrics_series(m, METRIC_STORE_COMMIT, "");
+    service->series.sync = metrics_series(m, METRIC_STORE_SYNC, "");
+    service->series.group = metrics_series(m, METRIC_STORE_GROUP, "");
+    service->series.events = metrics_series(m, METRIC_OUTBOX_EVENTS, "");
+    service->series.trimmed = metrics_series(m, METRIC_OUTBOX_TRIMMED, "");
+    service->series.outbox_bytes = metrics_series(m, METRIC_OUTBOX_BYTES, "");
+    service->series.cached = metrics_series(m, METRIC_CACHE_COUNTERS, "");
+    service->series.misses = metrics_series(m, METRIC_CACHE_MISSES, "");
+}
+
+void counter_observe(struct counter_service *service) {
+    struct metrics *m = service->conf.metrics;
+    unsigned shard = service->conf.shard;
+    const struct applier_stats *was = &service->own.reported;
+    struct applier_stats now;
+
+    applier_stats(service->applier, &now);
+    metrics_add(m, shard, service->series.operations,
+                now.operations_total - was->operations_total);
+    metrics_add(m, shard, service->series.message_replays,
+                now.replayed_messages_total - was->replayed_messages_total);
+    metrics_add(m, shard, service->series.key_replays,
+                now.replayed_keys_total - was->replayed_keys_total);
+    metrics_add(m, shard, service->series.events, now.events_total - was->events_total);
+    metrics_add(m, shard, service->series.trimmed,
+                now.trimmed_events_total - was->trimmed_events_total);
+    metrics_add(m, shard, service->series.misses,
+                now.cache_misses_total - was->cache_misses_total);
+    metrics_set(m, shard, service->series.outbox_bytes, now.outbox_bytes);
+    metrics_set(m, shard, service->series.cached, now.cached_counters);
+    service->own.reported = now;
+}

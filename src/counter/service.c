@@ -1,0 +1,179 @@
+/* service.c - the store thread: gather, apply, commit, answer. */
+#include "counter/service.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "counter/internal.h"
+
+/* Messages under way from all loops: each has at most MESSAGE_WINDOW / 2. */
+#define MAILBOX_SLOTS 16384
+
+/* ---- one group ---- */
+
+static void fail(struct counter_service *service, enum err err) {
+    atomic_store(&service->up, false);
+    log_line(LOG_ERROR,
+             "the store failed; what was being written has an unknown outcome, nothing more will "
+             "be accepted, and the process ends so that a restart can recover",
+             LOG_STR("error", err_name(err)));
+    service->conf.on_failed(service->conf.on_failed_ctx);
+}
+
+static enum err apply_group(struct counter_service *service, int64_t now_ms) {
+    for (struct ticket *ticket = service->own.first; ticket; ticket = ticket->next) {
+        struct delivery *delivery = ticket->delivery;
+        enum err err =
+            applier_apply(service->applier, delivery->message, now_ms, delivery->answers);
+
+        if (err != ERR_OK)
+            return err;
+        delivery->err = ERR_OK;
+        delivery->store_now_ms = now_ms;
+        metrics_add(service->conf.metrics, service->conf.shard, service->series.batches, 1);
+        metrics_observe(service->conf.metrics, service->conf.shard,
+                        service->series.batch_operations, delivery->message->count);
+    }
+    return applier_tidy(service->applier, now_ms);
+}
+
+static enum err commit_group(struct counter_service *service) {
+    int64_t started_ns = clock_mono_ns();
+    bool durable = service->conf.durability == DURABILITY_LOCAL;
+    enum err err = applier_commit(service->applier, durable);
+
+    metrics_observe(service->conf.metrics, service->conf.shard, service->series.commit,
+                    (uint64_t)(clock_mono_ns() - started_ns) / 1000);
+    metrics_observe(service->conf.metrics, service->conf.shard, service->series.group,
+                    service->own.messages);
+    if (err == ERR_OK && !durable && !service->own.dirty) {
+        service->own.dirty = true;
+        service->own.dirty_since_ms = clock_mono_ms();
+    }
+    return err;
+}
+
+static void answer_group(struct counter_service *service, enum err err) {
+    struct ticket *ticket = service->own.first;
+
+    service->own.first = NULL;
+    service->own.last = &service->own.first;
+    service->own.messages = 0;
+    while (ticket) {
+        struct ticket *next = ticket->next;
+
+        if (err != ERR_OK)
+            ticket->delivery->err = err;
+        counter_ticket_return(ticket);
+        ticket = next;
+    }
+}
+
+static void run_group(struct counter_service *service) {
+    if (!atomic_load_explicit(&service->up, memory_order_relaxed)) {
+        answer_group(service, ERR_UNAVAILABLE);
+        return;
+    }
+    enum err err = apply_group(service, clock_wall_ms());
+    if (err == ERR_OK)
+        err = commit_group(service);
+    if (err == ERR_OK)
+        counter_observe(service);
+    else
+        fail(service, err);
+    answer_group(service, err == ERR_OK ? ERR_OK : ERR_UNKNOWN);
+}
+
+/* ---- mode fast: the fsync that follows ---- */
+
+static int sync_due_ms(const struct counter_service *service) {
+    if (!service->own.dirty)
+        return -1;
+    int64_t left_ms = service->own.dirty_since_ms + FAST_SYNC_MS - clock_mono_ms();
+    return left_ms > 0 ? (int)left_ms : 0;
+}
+
+static void sync_now(struct counter_service *service) {
+    int64_t started_ns = clock_mono_ns();
+    enum err err = kv_sync(service->conf.kv);
+
+    service->own.dirty = false;
+    metrics_observe(service->conf.metrics, service->conf.shard, service->series.sync,
+                    (uint64_t)(clock_mono_ns() - started_ns) / 1000);
+    if (err != ERR_OK && atomic_load(&service->up))
+        fail(service, err);
+}
+
+/* ---- the thread ---- */
+
+static void *run(void *arg) {
+    struct counter_service *service = arg;
+
+    while (!service->own.stopping) {
+        mailbox_wait(service->mailbox, sync_due_ms(service));
+        (void)mailbox_drain(service->mailbox);
+        if (service->own.first)
+            run_group(service);
+        if (sync_due_ms(service) == 0)
+            sync_now(service);
+    }
+    if (service->own.dirty)
+        sync_now(service);
+    return NULL;
+}
+
+struct stop_mail {
+    struct mail mail;
+    struct counter_service *service;
+};
+
+static void stop_run(struct mail *mail) {
+    CONTAINER_OF(mail, struct stop_mail, mail)->service->own.stopping = true;
+}
+
+enum err counter_start(const struct counter_conf *conf, struct counter_service **out,
+                       const char **out_detail) {
+    struct counter_service *service = calloc(1, sizeof(*service));
+    enum err err = ERR_NO_MEMORY;
+
+    *out_detail = err_text(ERR_NO_MEMORY);
+    if (!service)
+        return ERR_NO_MEMORY;
+    service->conf = *conf;
+    service->own.last = &service->own.first;
+    atomic_init(&service->up, true);
+    counter_series_make(service);
+    service->mailbox = mailbox_new(MAILBOX_SLOTS);
+    if (service->mailbox)
+        err = applier_open(conf->kv, &conf->applier, clock_wall_ms(), &service->applier,
+                           out_detail);
+    if (err == ERR_OK && pthread_create(&service->thread, NULL, run, service) != 0) {
+        applier_close(service->applier);
+        err = ERR_NO_MEMORY;
+    }
+    if (err != ERR_OK) {
+        mailbox_free(service->mailbox);
+        free(service);
+        return err;
+    }
+    (void)pthread_setname_np(service->thread, "hgp-store");
+    *out = service;
+    return ERR_OK;
+}
+
+void counter_stop(struct counter_service *service) {
+    struct stop_mail stop = {.mail = {.run = stop_run}, .service = service};
+
+    /* Nobody sends any more, so the mailbox has room. */
+    if (mailbox_send(service->mailbox, &stop.mail) != ERR_OK)
+        abort();
+    (void)pthread_join(service->thread, NULL);
+    mailbox_free(service->mailbox);
+    applier_close(service->applier);
+    free(service);
+}
+
+bool counter_up(const struct counter_service *service) {
+    return atomic_load_explicit(&service->up, memory_order_relaxed);
+}

@@ -1,0 +1,48 @@
+/* data_folder.h - the store's folder: made, recognised as ours, owned by one process.
+ *
+ *     OWNER    locked while a process owns the folder; holds its process id
+ *     FORMAT   one line: product, format version and, until the store has been
+ *              made completely, the word "creating"
+ *     others   RocksDB's
+ *
+ * A folder with files in it but no FORMAT is somebody else's and is left untouched.
+ *
+ * Threads    One owner.
+ * Limits     flock(): on a network file system only as good as the server's locks.
+ */
+#ifndef EDGE_DATA_FOLDER_H
+#define EDGE_DATA_FOLDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+#define DATA_FOLDER_VERSION 1
+
+struct data_folder {
+    char *path;
+    int dir_fd;
+    int owner_fd;
+    bool creating; /* no store has ever been opened here */
+};
+
+void data_folder_init(struct data_folder *folder);
+void data_folder_release(struct data_folder *folder);
+
+/* Makes (0750, parents included), recognises and locks the folder.
+ * ERR_LOCKED  another process owns it
+ * ERR_NEWER   its format is newer than ours
+ * ERR_CORRUPT FORMAT is damaged
+ * ERR_INVALID it holds somebody else's files
+ * ERR_IO      can't be made, read or written
+ * 'out_detail' is then a sentence that says what to do. After any result: data_folder_release(). */
+MUST_CHECK enum err data_folder_open(struct data_folder *folder, const char *path, char *out_detail,
+                                     size_t detail_size);
+
+/* The store in it is complete: a missing file is damage from now on. Durable when it returns. */
+MUST_CHECK enum err data_folder_ready(struct data_folder *folder, char *out_detail,
+                                      size_t detail_size);
+
+#endif

@@ -1,0 +1,238 @@
+/* http_exchange.c - one request and its reply. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "edge/http_internal.h"
+
+#define ARENA_CHUNK 2048u
+#define ARENA_CAP (8u << 20) /* a batch of 1,000 items with everything escaped fits well */
+#define REPLY_KEEP 4096u     /* a larger reply's memory goes back to the system */
+
+/* A request id that is safe to echo and to log: visible ASCII, not too long. */
+static bool id_usable(struct slice id) {
+    if (id.len == 0 || id.len > HTTP_REQUEST_ID_MAX)
+        return false;
+    for (size_t i = 0; i < id.len; i++)
+        if (id.ptr[i] <= ' ' || id.ptr[i] > '~' || id.ptr[i] == '"' || id.ptr[i] == '\\')
+            return false;
+    return true;
+}
+
+static void make_id(struct http_exchange *exchange) {
+    struct http_server *server = exchange->server;
+    static const char hex[] = "0123456789abcdef";
+    uint64_t n = server->next_id++;
+
+    memcpy(exchange->id, server->id_prefix, 16);
+    for (size_t i = 32; i > 16; n >>= 4)
+        exchange->id[--i] = hex[n & 15];
+    exchange->id_len = 32;
+}
+
+static struct http_exchange *recycled(struct http_server *server) {
+    struct list *node = list_pop_front(&server->free_exchanges);
+
+    stat_add(&server->stats.exchange_pool.gets, 1);
+    if (node) {
+        stat_add(&server->stats.exchange_pool.hits, 1);
+        return CONTAINER_OF(node, struct http_exchange, node);
+    }
+    struct http_exchange *exchange = calloc(1, sizeof(*exchange));
+    if (!exchange)
+        return NULL;
+    arena_init(&exchange->arena, ARENA_CHUNK, ARENA_CAP);
+    exchange->server = server;
+    return exchange;
+}
+
+struct http_exchange *http_exchange_take(struct http_conn *conn,
+                                         const struct http1_request *request) {
+    struct http_server *server = conn->server;
+    struct http_exchange *exchange = recycled(server);
+
+    if (!exchange)
+        return NULL;
+    exchange->conn = conn;
+    exchange->started_us = clock_mono_ns() / 1000;
+    exchange->failure = ERR_OK;
+    exchange->failure_detail = (struct slice){NULL, 0};
+    exchange->tag = 0;
+    exchange->answered = false;
+    exchange->head_only = request && request->method == HTTP_HEAD;
+    exchange->close = !request || !request->keep_alive;
+    exchange->http_1_0 = request && request->minor_version == 0;
+    struct slice id = request ? http1_header(request, SLICE("X-Request-Id")) : (struct slice){0};
+    if (id_usable(id)) {
+        memcpy(exchange->id, id.ptr, id.len);
+        exchange->id_len = id.len;
+    } else {
+        make_id(exchange);
+    }
+    if (conn->exchange_count++ == 0)
+        stat_add(&server->stats.busy_connections, 1);
+    list_init(&exchange->node);
+    list_push_back(&conn->exchanges, &exchange->node);
+    stat_add(&server->stats.exchanges, 1);
+    stat_add(&server->stats.reply_pool.gets, 1);
+    stat_add(&server->stats.arena_pool.gets, 1);
+    return exchange;
+}
+
+void http_exchange_give(struct http_exchange *exchange) {
+    struct http_server *server = exchange->server;
+
+    arena_reset(&exchange->arena, ARENA_CHUNK);
+    if (exchange->reply.cap > REPLY_KEEP)
+        buf_release(&exchange->reply);
+    buf_clear(&exchange->reply);
+    exchange->conn = NULL;
+    list_init(&exchange->node);
+    /* To the front: the one used last is warm in the cache. */
+    list_push_back(server->free_exchanges.next, &exchange->node);
+    stat_add(&server->stats.exchange_pool.puts, 1);
+    stat_add(&server->stats.reply_pool.puts, 1);
+    stat_add(&server->stats.arena_pool.puts, 1);
+}
+
+bool http_exchange_continue(struct http_conn *conn) {
+    struct http_exchange *exchange = http_exchange_take(conn, NULL);
+
+    if (!exchange)
+        return false;
+    buf_add_slice(&exchange->reply, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+    exchange->answered = true;
+    exchange->close = false;
+    stat_add(&conn->server->stats.exchanges, (uint64_t)-1);
+    http_conn_answered(conn, exchange);
+    return true;
+}
+
+struct arena *http_arena(struct http_exchange *exchange) {
+    return &exchange->arena;
+}
+
+struct buf *http_body(struct http_exchange *exchange) {
+    buf_clear(&exchange->server->body);
+    return &exchange->server->body;
+}
+
+struct slice http_request_id(const struct http_exchange *exchange) {
+    return slice_of(exchange->id, exchange->id_len);
+}
+
+void http_set_tag(struct http_exchange *exchange, unsigned tag) {
+    exchange->tag = tag;
+}
+
+unsigned http_tag(const struct http_exchange *exchange) {
+    return exchange->tag;
+}
+
+void http_set_failure(struct http_exchange *exchange, enum err err, struct slice detail) {
+    exchange->failure = err;
+    exchange->failure_detail = arena_copy(&exchange->arena, detail);
+}
+
+enum err http_failure(const struct http_exchange *exchange, struct slice *out_detail) {
+    *out_detail = exchange->failure_detail;
+    return exchange->failure;
+}
+
+struct slice http_reason(int status) {
+    static const struct {
+        int status;
+        struct slice reason;
+    } rows[] = {
+        {100, {"Continue", 8}},
+        {200, {"OK", 2}},
+        {204, {"No Content", 10}},
+        {400, {"Bad Request", 11}},
+        {404, {"Not Found", 9}},
+        {405, {"Method Not Allowed", 18}},
+        {408, {"Request Timeout", 15}},
+        {409, {"Conflict", 8}},
+        {411, {"Length Required", 15}},
+        {413, {"Content Too Large", 17}},
+        {414, {"URI Too Long", 12}},
+        {415, {"Unsupported Media Type", 22}},
+        {417, {"Expectation Failed", 18}},
+        {422, {"Unprocessable Content", 21}},
+        {429, {"Too Many Requests", 17}},
+        {431, {"Request Header Fields Too Large", 31}},
+        {500, {"Internal Server Error", 21}},
+        {501, {"Not Implemented", 15}},
+        {503, {"Service Unavailable", 19}},
+        {504, {"Gateway Timeout", 15}},
+        {505, {"HTTP Version Not Supported", 26}},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].status == status)
+            return rows[i].reason;
+    return SLICE("Unknown");
+}
+
+static void add_status_line(struct buf *out, int status) {
+    if (LIKELY(status == 200)) {
+        buf_add_slice(out, SLICE("HTTP/1.1 200 OK\r\n"));
+        return;
+    }
+    buf_add_slice(out, SLICE("HTTP/1.1 "));
+    buf_add_u64(out, (uint64_t)status);
+    buf_add_char(out, ' ');
+    buf_add_slice(out, http_reason(status));
+    buf_add_slice(out, SLICE("\r\n"));
+}
+
+static void add_head(struct http_exchange *exchange, const struct http_reply *reply) {
+    struct buf *out = &exchange->reply;
+
+    add_status_line(out, reply->status);
+    if (reply->content_type.ptr) {
+        buf_add_slice(out, SLICE("Content-Type: "));
+        buf_add_slice(out, reply->content_type);
+        buf_add_slice(out, SLICE("\r\n"));
+    }
+    buf_add_slice(out, SLICE("Date: "));
+    buf_add(out, http_server_date(exchange->server), HTTP_DATE_BYTES);
+    /* 204 must not carry a length (RFC 9110 8.6). */
+    if (reply->status != 204) {
+        buf_add_slice(out, SLICE("\r\nContent-Length: "));
+        buf_add_u64(out, reply->body.len);
+    }
+    buf_add_slice(out, SLICE("\r\nX-Request-Id: "));
+    buf_add(out, exchange->id, exchange->id_len);
+    buf_add_slice(out, SLICE("\r\n"));
+    buf_add_slice(out, reply->headers);
+    if (exchange->close)
+        buf_add_slice(out, SLICE("Connection: close\r\n"));
+    else if (exchange->http_1_0)
+        buf_add_slice(out, SLICE("Connection: keep-alive\r\n"));
+    buf_add_slice(out, SLICE("\r\n"));
+}
+
+void http_reply(struct http_exchange *exchange, const struct http_reply *reply) {
+    struct http_server *server = exchange->server;
+    size_t had = exchange->reply.cap;
+
+    assert(!exchange->answered);
+    exchange->answered = true;
+    exchange->close |= reply->close || server->draining;
+    add_head(exchange, reply);
+    if (!exchange->head_only)
+        buf_add_slice(&exchange->reply, reply->body);
+    if (exchange->reply.cap == had)
+        stat_add(&server->stats.reply_pool.hits, 1);
+    if (exchange->arena.held <= ARENA_CHUNK)
+        stat_add(&server->stats.arena_pool.hits, 1);
+    server->app.replied(server->app.ctx, exchange, reply->status, reply->body.len,
+                        clock_mono_ns() / 1000 - exchange->started_us);
+    stat_add(&server->stats.exchanges, (uint64_t)-1);
+    if (exchange->conn) {
+        http_conn_answered(exchange->conn, exchange);
+    } else {
+        http_exchange_give(exchange);
+        http_server_gone(server, NULL);
+    }
+}

@@ -1,0 +1,126 @@
+/* http_server.h - an HTTP/1.1 server on one loop: connections in, exchanges out.
+ *
+ * Every request becomes an exchange; the application answers it once, now or
+ * later. Requests of one connection may be pipelined: they are handed over as
+ * they come, their answers leave in the order of the requests (RFC 9112 9.3.2).
+ * Answers of one tick leave together.
+ *
+ *     accept ─► read ─► head() ─► request() … http_reply() ─► flushed at the tick's end
+ *
+ * Threads    The loop's thread, except http_server_stats().
+ * Ownership  An exchange is the application's from request() until
+ *            http_reply(), also when its connection has gone meanwhile.
+ * Limits     struct http_server_conf; each has its refusal: 408, 413, 414, 431,
+ *            or a closed connection.
+ */
+#ifndef EDGE_HTTP_SERVER_H
+#define EDGE_HTTP_SERVER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "loop/loop.h"
+#include "wire/http1.h"
+
+struct http_server;
+struct http_exchange;
+
+struct http_server_conf {
+    struct http1_limits limits;
+    size_t connections_max; /* of this server */
+    size_t pipeline_max;    /* unanswered requests of one connection; then it isn't read */
+    int64_t header_ms;      /* from the first byte of a request to the end of its head */
+    int64_t body_ms;        /* from there to the end of its body */
+    int64_t idle_ms;        /* between requests, and for a peer that doesn't read */
+    uint64_t id_seed;       /* random; request ids start with it */
+};
+
+/* What the application does with requests. */
+struct http_app {
+    void *ctx;
+    /* The head is there: choose a body limit (returned, in bytes) or refuse early: with an error
+     * set the body isn't waited for and request() is called at once with it. */
+    size_t (*head)(void *ctx, const struct http1_request *request, enum err *out_refusal);
+    /* A request to answer: complete (ERR_OK), refused by head(), or unreadable: then 'detail' says
+     * which rule it broke and 'request' is NULL. The request's slices live for this call only. */
+    void (*request)(void *ctx, struct http_exchange *exchange, const struct http1_request *request,
+                    enum err refusal, const char *detail);
+    /* The exchange was answered, for metrics and logs. */
+    void (*replied)(void *ctx, const struct http_exchange *exchange, int status, size_t body_bytes,
+                    int64_t duration_us);
+};
+
+/* Figures of recycled objects: a hit needed no memory from the system. */
+struct http_pool_stats {
+    _Atomic uint64_t gets;
+    _Atomic uint64_t puts;
+    _Atomic uint64_t hits;
+};
+
+struct http_server_stats { /* any thread: relaxed */
+    _Atomic uint64_t connections;       /* open now */
+    _Atomic uint64_t refused_total;     /* closed at once: connections_max */
+    _Atomic uint64_t busy_connections;  /* with an unanswered request, now */
+    _Atomic uint64_t exchanges;         /* unanswered, now */
+    struct http_pool_stats exchange_pool; /* exchange objects */
+    struct http_pool_stats reply_pool;    /* their reply buffers */
+    struct http_pool_stats output_pool;   /* connections' output buffers */
+    struct http_pool_stats arena_pool;    /* workspaces of requests */
+};
+
+/* NULL when memory runs out. */
+struct http_server *http_server_new(struct loop *loop, const struct http_server_conf *conf,
+                                    const struct http_app *app);
+
+/* No connection may be open and no exchange unanswered. NULL is fine. */
+void http_server_free(struct http_server *server);
+
+/* Serves what 'fd' (listening, taken over) accepts. */
+MUST_CHECK enum err http_server_listen(struct http_server *server, int fd);
+
+/* Stops accepting, closes idle connections now and the others after their answers; then calls
+ * 'done' once, on a later turn. */
+void http_server_drain(struct http_server *server, void (*done)(void *ctx), void *ctx);
+
+/* During a drain: closes what is still open without waiting for answers. */
+void http_server_abort(struct http_server *server);
+
+const struct http_server_stats *http_server_stats(const struct http_server *server);
+
+/* The exchange's workspace: lives until the reply. */
+struct arena *http_arena(struct http_exchange *exchange);
+
+/* An empty buffer to write the body into; the server's, good until the next call that may reply. */
+struct buf *http_body(struct http_exchange *exchange);
+
+struct slice http_request_id(const struct http_exchange *exchange);
+
+/* A number of the application's choice, for replied(): its route. */
+void http_set_tag(struct http_exchange *exchange, unsigned tag);
+unsigned http_tag(const struct http_exchange *exchange);
+/* Why it failed, a sentence for the log; copied into the workspace. */
+void http_set_failure(struct http_exchange *exchange, enum err err, struct slice detail);
+enum err http_failure(const struct http_exchange *exchange, struct slice *out_detail);
+
+struct http_reply {
+    int status;
+    struct slice content_type;  /* {NULL, 0}: no body, none sent */
+    struct slice headers;       /* further complete lines, each with CRLF; may be empty */
+    struct slice body;          /* copied */
+    bool close;                 /* end the connection behind this answer */
+};
+
+/* Answers and gives the exchange back. Once. */
+void http_reply(struct http_exchange *exchange, const struct http_reply *reply);
+
+/* "Not Found" for 404; never NULL. */
+struct slice http_reason(int status);
+
+#endif

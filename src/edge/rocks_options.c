@@ -1,0 +1,100 @@
+/* rocks_options.c - RocksDB's settings, each with its reason. */
+#include "edge/rocks_options.h"
+
+#define BACKGROUND_JOBS      2 /* one flush and one compaction: the loops want the cores */
+#define WRITE_BUFFERS        3 /* one fills, one is flushed, one spare for a slow disk */
+#define OPEN_FILES           512
+#define INFO_LOG_BYTES       (1u << 20)
+#define INFO_LOGS            4
+#define BLOOM_BITS           10
+#define DEFAULT_CACHE_BYTES  ((size_t)64 << 20)
+#define DEFAULT_BUFFER_BYTES ((size_t)32 << 20)
+
+static void set_durability(rocksdb_options_t *options) {
+    /* wal_check.c has judged and cut the log before RocksDB sees it, so what is left must be
+     * whole. The other modes skip damage in silence. */
+    rocksdb_options_set_wal_recovery_mode(options, rocksdb_absolute_consistency_recovery);
+    rocksdb_options_set_paranoid_checks(options, 1);
+    /* A recycled file ends in old records, which would make a torn tail undecidable. */
+    rocksdb_options_set_recycle_log_file_num(options, 0);
+    rocksdb_options_set_manual_wal_flush(options, 0);
+    rocksdb_options_set_wal_compression(options, rocksdb_no_compression);
+    rocksdb_options_set_use_fsync(options, 0); /* fdatasync writes the length too */
+    /* A commit spans families, so none of them may reach its tables alone. */
+    rocksdb_options_set_atomic_flush(options, 1);
+}
+
+static void set_threads(rocksdb_options_t *options) {
+    rocksdb_options_set_max_background_jobs(options, BACKGROUND_JOBS);
+    /* One writer: nothing to hand over between threads and nobody to spin for. */
+    rocksdb_options_set_allow_concurrent_memtable_write(options, 0);
+    rocksdb_options_set_enable_write_thread_adaptive_yield(options, 0);
+    rocksdb_options_set_enable_pipelined_write(options, 0);
+    rocksdb_options_set_unordered_write(options, 0);
+    /* Each of these would keep a timer running in an idle service. */
+    rocksdb_options_set_stats_dump_period_sec(options, 0);
+    rocksdb_options_set_stats_persist_period_sec(options, 0);
+}
+
+static void set_sizes(rocksdb_options_t *options, size_t buffer_bytes) {
+    rocksdb_options_set_write_buffer_size(options, buffer_bytes);
+    rocksdb_options_set_max_write_buffer_number(options, WRITE_BUFFERS);
+    /* All families together: bounds memory, the log and so the time to recover. */
+    rocksdb_options_set_db_write_buffer_size(options, 2 * buffer_bytes);
+    rocksdb_options_set_max_total_wal_size(options, 2 * buffer_bytes);
+    rocksdb_options_set_max_open_files(options, OPEN_FILES);
+    rocksdb_options_set_skip_stats_update_on_db_open(options, 1); /* opens faster */
+    rocksdb_options_set_info_log_level(options, 2);               /* warnings */
+    rocksdb_options_set_max_log_file_size(options, INFO_LOG_BYTES);
+    rocksdb_options_set_keep_log_file_num(options, INFO_LOGS);
+    /* Which compression libraries RocksDB was built with must not decide whether a folder
+     * written on one machine opens on another. */
+    rocksdb_options_set_compression(options, rocksdb_no_compression);
+}
+
+static void set_table(rocksdb_options_t *options, rocksdb_cache_t *cache, bool bloom) {
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+
+    rocksdb_block_based_options_set_block_cache(table, cache);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1); /* bounded memory */
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
+    if (bloom) /* the table options take the policy over */
+        rocksdb_block_based_options_set_filter_policy(
+            table, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
+    rocksdb_options_set_block_based_table_factory(options, table);
+    rocksdb_block_based_options_destroy(table);
+}
+
+void rocks_options_init(struct rocks_options *options, const struct rocks_kv_conf *conf,
+                        bool create) {
+    size_t cache_bytes = conf->block_cache_bytes ? conf->block_cache_bytes : DEFAULT_CACHE_BYTES;
+    size_t buffer_bytes =
+        conf->write_buffer_bytes ? conf->write_buffer_bytes : DEFAULT_BUFFER_BYTES;
+    rocksdb_cache_t *cache = rocksdb_cache_create_lru(cache_bytes);
+
+    options->db = rocksdb_options_create();
+    rocksdb_options_set_create_if_missing(options->db, create);
+    rocksdb_options_set_create_missing_column_families(options->db, create);
+    set_durability(options->db);
+    set_threads(options->db);
+    set_sizes(options->db, buffer_bytes);
+
+    options->scanned = rocksdb_options_create_copy(options->db);
+    set_table(options->scanned, cache, false);
+    options->looked_up = rocksdb_options_create_copy(options->db);
+    set_table(options->looked_up, cache, true);
+    /* A new counter, part or idempotency key is looked up before it is there: the filter
+     * answers without reading the disk. */
+    options->spaces[KV_META] = options->scanned;
+    options->spaces[KV_COUNTER] = options->looked_up;
+    options->spaces[KV_WINDOW] = options->looked_up;
+    options->spaces[KV_KEY] = options->looked_up;
+    options->spaces[KV_OUTBOX] = options->scanned;
+    rocksdb_cache_destroy(cache);
+}
+
+void rocks_options_release(struct rocks_options *options) {
+    rocksdb_options_destroy(options->looked_up);
+    rocksdb_options_destroy(options->scanned);
+    rocksdb_options_destroy(options->db);
+}

@@ -1,0 +1,29 @@
+/* rocks_options.h - how RocksDB is tuned: small synced batches of one writer on few cores.
+ *
+ * Threads    Any; nothing is shared.
+ * Ownership  rocks_options_release() after the store is open: RocksDB keeps its own copies.
+ */
+#ifndef EDGE_ROCKS_OPTIONS_H
+#define EDGE_ROCKS_OPTIONS_H
+
+#include <stdbool.h>
+
+#include <rocksdb/c.h>
+
+#include "core/kv.h"
+#include "edge/rocks_kv.h"
+
+struct rocks_options {
+    rocksdb_options_t *db;
+    const rocksdb_options_t *spaces[KV_SPACES];
+    /* What 'spaces' points at; spaces of one kind share. */
+    rocksdb_options_t *looked_up;
+    rocksdb_options_t *scanned;
+};
+
+/* 'create': the store is being made; else a missing one is an error. */
+void rocks_options_init(struct rocks_options *options, const struct rocks_kv_conf *conf,
+                        bool create);
+void rocks_options_release(struct rocks_options *options);
+
+#endif

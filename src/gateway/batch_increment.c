@@ -1,0 +1,85 @@
+/* batch_increment.c - POST /api/v1/counter/batch/increment.
+ *
+ * Items are applied one by one in order, not as a transaction: each has its
+ * own result or error. An Idempotency-Key header K covers the whole batch as
+ * K/0, K/1 … for the items without a key of their own (RELIABILITY 3.5).
+ */
+#include <stdio.h>
+
+#include "gateway/batch.h"
+
+#define KEY_SUFFIX 24 /* "/" and an index */
+
+static void finish(struct batch *batch) {
+    enum err err = batch_failure(batch);
+    bool replayed = batch->count > 0;
+
+    if (err != ERR_OK) {
+        reply_failure(batch->exchange, err, (struct slice){NULL, 0});
+        return;
+    }
+    for (size_t i = 0; i < batch->count; i++)
+        replayed = replayed && batch->results[i].replayed;
+    struct buf *body = http_body(batch->exchange);
+
+    json_write_batch_increment(body, batch->results, batch->count);
+    reply_json(batch->exchange, 200, body, replayed ? REPLAYED_HEADER : SLICE(""));
+}
+
+static enum err item_key(struct request *request, const struct json_item *item, size_t index,
+                         struct slice *out_key) {
+    struct slice header = http1_header(request->http, SLICE("Idempotency-Key"));
+
+    *out_key = item->idempotency_key;
+    if (item->idempotency_key.ptr || !header.ptr)
+        return ERR_OK;
+    char *key = arena_alloc(http_arena(request->exchange), header.len + KEY_SUFFIX);
+    if (!key)
+        return ERR_NO_MEMORY;
+    int len = snprintf(key, header.len + KEY_SUFFIX, "%.*s/%zu", SLICE_ARGS(header), index);
+    *out_key = slice_of(key, (size_t)len);
+    return ERR_OK;
+}
+
+static enum err make(struct request *request, const struct json_item *item, size_t index,
+                     struct op *out) {
+    out->kind = OP_ADD;
+    out->arg = item->delta;
+    return item_key(request, item, index, &out->key);
+}
+
+/* Every item must have a key where keys are required; the header gives all of them one. */
+static bool keys_present(struct request *request, const struct json_item *items, size_t count) {
+    char detail[80];
+
+    if (!request->gateway->fleet->config->idempotency_required ||
+        http1_header(request->http, SLICE("Idempotency-Key")).ptr)
+        return true;
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].idempotency_key.ptr)
+            continue;
+        (void)snprintf(detail, sizeof(detail),
+                       "items[%zu].idempotency_key: this server requires a key", i);
+        reply_bad_request(request->exchange, slice_str(detail));
+        return false;
+    }
+    return true;
+}
+
+void handle_batch_increment(struct request *request) {
+    struct json_problem problem;
+    struct json_item *items = NULL;
+    size_t count = 0;
+    struct slice header = http1_header(request->http, SLICE("Idempotency-Key"));
+    enum err err = json_read_batch_increment(
+        request->http->body, http_arena(request->exchange),
+        (size_t)request->gateway->fleet->config->limits_batch_items, &items, &count, &problem);
+
+    if (!request_readable(request, err, &problem) || !keys_present(request, items, count))
+        return;
+    if (header.ptr && (header.len == 0 || header.len > IDEMPOTENCY_KEY_MAX)) {
+        reply_bad_request(request->exchange, SLICE("Idempotency-Key: must have 1 to 255 bytes"));
+        return;
+    }
+    batch_start(request, items, count, make, finish);
+}

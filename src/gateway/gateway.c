@@ -1,0 +1,326 @@
+/* gateway.c - one loop's servers, batcher and timer, put together. */
+#include "gateway/gateway.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "gateway/internal.h"
+#include "gateway/observe.h"
+#include "wire/uri.h"
+
+/* In process a message can't get lost between the loop and the store: no attempt times out, and
+ * what the store refuses it refuses for good. A few attempts bridge a full mailbox. */
+#define ATTEMPTS_MAX 3
+#define BACKOFF_MIN_MS 25
+#define BACKOFF_MAX_MS 1000
+
+/* ---- requests ---- */
+
+static size_t body_limit(const struct config *config, const struct route *route) {
+    return (size_t)(route->flags & ROUTE_BATCH ? config->limits_batch_body_bytes
+                                               : config->limits_body_bytes);
+}
+
+static size_t on_head(struct gateway *gateway, unsigned side,
+                      const struct http1_request *http, enum err *out_refusal) {
+    struct route_match match = route_find(side, http->method, http->path);
+    const struct route *route = route_at(match.route);
+
+    if (http->expectation_failed)
+        *out_refusal = ERR_EXPECTATION;
+    else if (http->expects_continue && match.route == ROUTE_NONE)
+        *out_refusal = match.path_known ? ERR_METHOD : ERR_NOT_FOUND;
+    else if ((route->flags & ROUTE_BODY) && !http->has_body)
+        *out_refusal = ERR_LENGTH;
+    return body_limit(gateway->fleet->config, route);
+}
+
+static size_t on_public_head(void *ctx, const struct http1_request *http, enum err *out_refusal) {
+    return on_head(ctx, ROUTE_PUBLIC, http, out_refusal);
+}
+
+static size_t on_admin_head(void *ctx, const struct http1_request *http, enum err *out_refusal) {
+    return on_head(ctx, ROUTE_ADMIN, http, out_refusal);
+}
+
+static bool decode_parts(struct request *request, const struct route_match *match) {
+    const char *detail = NULL;
+
+    if (request->route->path.ptr[request->route->path.len - 1] != '}')
+        return true;
+    for (unsigned i = 0; i < 2; i++) {
+        enum err err = uri_decode_part(match->parts[i], http_arena(request->exchange),
+                                       &request->parts[i], &detail);
+
+        if (err == ERR_INVALID)
+            reply_bad_request(request->exchange, slice_str(detail));
+        else if (err != ERR_OK)
+            reply_failure(request->exchange, err, (struct slice){NULL, 0});
+        if (err != ERR_OK)
+            return false;
+    }
+    if (request->parts[0].len && request->parts[1].len)
+        return true;
+    struct buf *body = http_body(request->exchange);
+    http_set_failure(request->exchange, ERR_INVALID, SLICE("an empty path part"));
+    json_write_error(body, SLICE(""), SLICE("resource_id and counter_type are required"), false);
+    reply_json(request->exchange, 400, body, SLICE(""));
+    return false;
+}
+
+/* A body we would misread: compressed, or in another charset than UTF-8 (RFC 9110 15.5.16). The
+ * media type itself is not looked at: the old API never did, and curl -d sends a form's. */
+static bool unreadable_coding(const struct http1_request *http) {
+    struct slice coding = http1_header(http, SLICE("Content-Encoding"));
+    struct slice type = http1_header(http, SLICE("Content-Type"));
+    const char *charset = NULL;
+
+    if (coding.len && !slice_eq_nocase(coding, SLICE("identity")))
+        return true;
+    for (size_t i = 0; !charset && i + 8 <= type.len; i++)
+        if (strncasecmp(type.ptr + i, "charset=", 8) == 0)
+            charset = type.ptr + i + 8;
+    if (!charset)
+        return false;
+    struct slice name = slice_skip(type, (size_t)(charset - type.ptr));
+    if (name.len && name.ptr[0] == '"')
+        name = slice_skip(name, 1);
+    return !(name.len >= 5 && strncasecmp(name.ptr, "utf-8", 5) == 0) &&
+           !(name.len >= 4 && strncasecmp(name.ptr, "utf8", 4) == 0) &&
+           !(name.len >= 8 && strncasecmp(name.ptr, "us-ascii", 8) == 0);
+}
+
+static void reply_no_route(struct request *request, const struct route_match *match) {
+    char allow[64] = "Allow: ";
+
+    if (!match->path_known) {
+        reply_problem(request->exchange, ERR_NOT_FOUND, SLICE("there is nothing at this path"),
+                      SLICE(""));
+        return;
+    }
+    route_allow(match->methods, allow + 7, sizeof(allow) - 7 - 2);
+    (void)strcat(allow, "\r\n");
+    reply_problem(request->exchange, ERR_METHOD, (struct slice){NULL, 0}, slice_str(allow));
+}
+
+static void serve(struct gateway *gateway, unsigned side, struct http_exchange *exchange,
+                  const struct http1_request *http, enum err refusal, const char *detail) {
+    struct request request = {.gateway = gateway, .exchange = exchange, .http = http};
+    struct route_match match = {.route = ROUTE_NONE};
+
+    if (http)
+        match = route_find(side, http->method, http->path);
+    request.route = route_at(match.route);
+    reply_route(exchange, http, match.route);
+    if (UNLIKELY(refusal == ERR_METHOD))
+        reply_no_route(&request, &match);
+    else if (UNLIKELY(refusal != ERR_OK))
+        reply_problem(exchange, refusal, slice_str(detail), SLICE(""));
+    else if (UNLIKELY(match.route == ROUTE_NONE))
+        reply_no_route(&request, &match);
+    else if (UNLIKELY(http->body.len && unreadable_coding(http)))
+        reply_problem(exchange, ERR_ENCODING, (struct slice){NULL, 0},
+                      SLICE("Accept-Encoding: identity\r\n"));
+    else if (decode_parts(&request, &match))
+        request.route->handle(&request);
+}
+
+static void on_public_request(void *ctx, struct http_exchange *exchange,
+                              const struct http1_request *http, enum err refusal,
+                              const char *detail) {
+    serve(ctx, ROUTE_PUBLIC, exchange, http, refusal, detail);
+}
+
+static void on_admin_request(void *ctx, struct http_exchange *exchange,
+                             const struct http1_request *http, enum err refusal,
+                             const char *detail) {
+    serve(ctx, ROUTE_ADMIN, exchange, http, refusal, detail);
+}
+
+/* ---- the batcher's turn of each tick ---- */
+
+static void publish(struct gateway *gateway) {
+    struct gateway_fleet *fleet = gateway->fleet;
+    struct gateway_gauges *gauges = &fleet->gauges[gateway->shard];
+    struct batcher_stats now;
+
+    batcher_stats(gateway->batcher, &now);
+    atomic_store_explicit(&gauges->operations_queued, now.queued, memory_order_relaxed);
+    atomic_store_explicit(&gauges->messages_in_flight, now.in_flight, memory_order_relaxed);
+    if (now.retries_total != gateway->reported.retries_total)
+        metrics_add(fleet->metrics, gateway->shard, fleet->series.batch_retries,
+                    now.retries_total - gateway->reported.retries_total);
+    if (now.refused_total != gateway->reported.refused_total)
+        metrics_add(fleet->metrics, gateway->shard, fleet->series.batch_refused,
+                    now.refused_total - gateway->reported.refused_total);
+    gateway->reported = now;
+}
+
+/* Deadlines and retries need a timer only while something is under way; one that is armed already
+ * and comes early just polls and is armed again. */
+static void arm_poll(struct gateway *gateway) {
+    int64_t now_ms = loop_now_ms(gateway->loop);
+    int64_t next_ms = batcher_poll(gateway->batcher, now_ms);
+
+    if (next_ms != INT64_MAX)
+        timer_start(gateway->loop, &gateway->poll, next_ms > now_ms ? next_ms - now_ms : 0);
+}
+
+static void on_poll(struct timer *timer) {
+    arm_poll(CONTAINER_OF(timer, struct gateway, poll));
+}
+
+static void on_tick(struct loop_hook *hook) {
+    struct gateway *gateway = CONTAINER_OF(hook, struct gateway, flush);
+
+    if (batcher_idle(gateway->batcher))
+        return;
+    batcher_flush(gateway->batcher, loop_now_ms(gateway->loop), loop_wall_ms(gateway->loop));
+    publish(gateway);
+    if (!timer_armed(&gateway->poll))
+        arm_poll(gateway);
+}
+
+/* A request answered by its deadline may leave its message with the store: that answer is waited
+ * for, since it comes to this gateway. */
+static void check_drained(struct gateway *gateway) {
+    if (gateway->drain.done && gateway->drain.waiting == 0 && batcher_idle(gateway->batcher)) {
+        gateway->drain.done(gateway->drain.ctx);
+        gateway->drain.done = NULL;
+    }
+}
+
+void gateway_delivered(struct gateway *gateway, struct delivery *delivery) {
+    batcher_delivered(gateway->batcher, delivery, loop_now_ms(gateway->loop));
+    publish(gateway);
+    check_drained(gateway);
+}
+
+/* ---- composition ---- */
+
+static uint64_t random_u64(void) {
+    uint64_t value = 0;
+
+    if (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
+        abort(); /* never on Linux for 8 bytes once the pool is ready, and it blocks until then */
+    return value;
+}
+
+static struct http_server_conf server_conf(const struct config *config, unsigned loops) {
+    size_t share = ((size_t)config->limits_connections + loops - 1) / loops;
+
+    return (struct http_server_conf){
+        .limits = {.line_bytes = (size_t)config->limits_request_line_bytes,
+                   .header_bytes = (size_t)config->limits_header_bytes,
+                   .header_count = (size_t)config->limits_header_count,
+                   .body_bytes = (size_t)config->limits_body_bytes},
+        .connections_max = share,
+        .pipeline_max = (size_t)config->limits_pipeline,
+        .header_ms = config->timeouts_header_ms,
+        .body_ms = config->timeouts_body_ms,
+        .idle_ms = config->timeouts_idle_ms,
+        .id_seed = random_u64(),
+    };
+}
+
+static struct http_server *serve_on(struct gateway *gateway, int fd, const struct http_app *app) {
+    struct http_server_conf conf = server_conf(gateway->fleet->config, gateway->fleet->loops);
+    struct http_server *server = http_server_new(gateway->loop, &conf, app);
+
+    if (!server) {
+        close(fd);
+        return NULL;
+    }
+    if (http_server_listen(server, fd) == ERR_OK)
+        return server;
+    http_server_free(server);
+    return NULL;
+}
+
+static bool open_servers(struct gateway *gateway, int http_fd, int admin_fd) {
+    struct gateway_gauges *gauges = &gateway->fleet->gauges[gateway->shard];
+    struct http_app app = {
+        .ctx = gateway,
+        .head = on_public_head,
+        .request = on_public_request,
+        .replied = gateway_replied,
+    };
+
+    gateway->http = serve_on(gateway, http_fd, &app);
+    app.head = on_admin_head;
+    app.request = on_admin_request;
+    if (admin_fd >= 0)
+        gateway->admin = serve_on(gateway, admin_fd, &app);
+    if (!gateway->http || (admin_fd >= 0 && !gateway->admin))
+        return false;
+    gauges->http = http_server_stats(gateway->http);
+    gauges->admin = gateway->admin ? http_server_stats(gateway->admin) : NULL;
+    gauges->mailbox = loop_mailbox(gateway->loop);
+    return true;
+}
+
+struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsigned shard,
+                            struct upstream *upstream, int http_fd, int admin_fd) {
+    const struct config *config = fleet->config;
+    struct gateway *gateway = calloc(1, sizeof(*gateway));
+    struct batcher_conf conf = {
+        .ops_max = (size_t)config->batch_operations,
+        .queue_max = (size_t)config->batch_queue,
+        .in_flight_max = (unsigned)config->batch_in_flight,
+        .attempts_max = ATTEMPTS_MAX,
+        .backoff_min_ms = BACKOFF_MIN_MS,
+        .backoff_max_ms = BACKOFF_MAX_MS,
+        .producer = {random_u64(), random_u64()},
+        .seed = random_u64(),
+    };
+
+    if (!gateway)
+        return NULL;
+    gateway->fleet = fleet;
+    gateway->loop = loop;
+    gateway->shard = shard;
+    gateway->flush.run = on_tick;
+    gateway->poll.fire = on_poll;
+    gateway->batcher = batcher_new(&conf, upstream);
+    /* Before the servers' hooks: what a flush fails at once leaves in the same tick. */
+    loop_hook_add(loop, &gateway->flush);
+    if (gateway->batcher && open_servers(gateway, http_fd, admin_fd))
+        return gateway;
+    gateway_free(gateway);
+    return NULL;
+}
+
+void gateway_free(struct gateway *gateway) {
+    if (!gateway)
+        return;
+    http_server_free(gateway->http);
+    http_server_free(gateway->admin);
+    loop_hook_remove(&gateway->flush);
+    timer_stop(gateway->loop, &gateway->poll);
+    if (gateway->batcher)
+        batcher_free(gateway->batcher);
+    free(gateway);
+}
+
+static void server_drained(void *ctx) {
+    struct gateway *gateway = ctx;
+
+    gateway->drain.waiting--;
+    check_drained(gateway);
+}
+
+void gateway_drain(struct gateway *gateway, void (*done)(void *ctx), void *ctx) {
+    gateway->drain.done = done;
+    gateway->drain.ctx = ctx;
+    gateway->drain.waiting = gateway->admin ? 2 : 1;
+    http_server_drain(gateway->http, server_drained, gateway);
+    if (gateway->admin)
+        http_server_drain(gateway->admin, server_drained, gateway);
+}
+
+void gateway_abort(struct gateway *gateway) {
+    http_server_abort(gateway->http);
+    if (gateway->admin)
+        http_server_abort(gateway->admin);
+}

@@ -1,0 +1,88 @@
+/* gateway.h - the HTTP front: one gateway per loop, all of them one fleet.
+ *
+ * A gateway parses requests, gathers their operations into messages for its
+ * upstream (the counter core, wherever that is) and turns answers into
+ * replies. What the gateways of one process share is the fleet: configuration,
+ * metrics, the store's state, and figures that system endpoints sum up.
+ *
+ * Threads    A gateway belongs to its loop. The fleet is read by all after
+ *            start; its atomics say who writes them.
+ */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/config.h"
+#include "base/err.h"
+#include "base/metrics.h"
+#include "core/batcher.h"
+#include "loop/loop.h"
+
+struct gateway;
+struct http_server_stats;
+
+/* What a loop tells the others about itself. */
+struct gateway_gauges { /* written by the gateway's loop, relaxed */
+    _Atomic uint64_t operations_queued;
+    _Atomic uint64_t messages_in_flight;
+    const struct http_server_stats *http;  /* set at start */
+    const struct http_server_stats *admin; /* NULL where there is no admin listener */
+    struct mailbox *mailbox;               /* the loop's door */
+};
+
+#define GATEWAY_MAX_LOOPS 256
+
+/* What the store says of itself: for probes and errors. */
+struct gateway_backend {
+    void *ctx;
+    bool (*up)(void *ctx);               /* any thread */
+    const char *durability;              /* "local": the mode in force */
+    const char *guarantee;               /* a sentence: what that means on this store */
+};
+
+struct gateway_fleet {
+    const struct config *config;
+    struct metrics *metrics;
+    struct gateway_backend backend;
+    const char *version;
+    const char *loop_backend;  /* "io_uring" or "epoll" */
+    unsigned scrape_shard;     /* of metrics: written while /metrics is rendered, on the admin loop */
+    unsigned loops;
+    atomic_bool draining;
+    struct { /* made before the loops start */
+        metric_series connections;
+        metric_series refused;
+        metric_series store_up;
+        metric_series batch_retries;
+        metric_series batch_refused;
+        metric_series *requests; /* [route][status] */
+        metric_series *duration; /* [route] */
+    } series;
+    struct gateway_gauges gauges[GATEWAY_MAX_LOOPS];
+};
+
+/* Makes the fleet's series, before any loop starts; false when memory runs out. */
+MUST_CHECK bool gateway_fleet_init(struct gateway_fleet *fleet);
+void gateway_fleet_release(struct gateway_fleet *fleet);
+
+/* On the loop's thread. 'shard' is this loop's in fleet->metrics and its index in gauges. The
+ * listening sockets are taken over; admin_fd -1: none on this loop. NULL when memory runs out or
+ * the kernel refuses. 'upstream' is borrowed. */
+struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsigned shard,
+                            struct upstream *upstream, int http_fd, int admin_fd);
+void gateway_free(struct gateway *gateway);
+
+/* The upstream's answers come in here. */
+void gateway_delivered(struct gateway *gateway, struct delivery *delivery);
+
+/* Stops accepting, answers what is under way, then calls done() once. */
+void gateway_drain(struct gateway *gateway, void (*done)(void *ctx), void *ctx);
+
+/* During a drain: closes what clients still hold open. */
+void gateway_abort(struct gateway *gateway);
+
+#endif

@@ -1,0 +1,121 @@
+/* internal.h - what the gateway's files share.
+ *
+ * gateway.c          composition: servers, batcher, timer
+ * routes.c           which path is served by whom
+ * reply.c            success and the shapes of errors
+ * call.c             one operation of one request, from add to reply
+ * increment.c get.c set.c batch_get.c batch_increment.c   the counter API
+ * system.c probes.c  everything else
+ */
+#ifndef GATEWAY_INTERNAL_H
+#define GATEWAY_INTERNAL_H
+
+#include "edge/http_server.h"
+#include "gateway/gateway.h"
+#include "gateway/routes.h"
+#include "loop/timer.h"
+#include "wire/counter_json.h"
+
+struct gateway {
+    struct gateway_fleet *fleet;
+    struct loop *loop;
+    unsigned shard;
+    struct batcher *batcher;
+    struct batcher_stats reported; /* what the metrics have of batcher_stats() */
+    struct http_server *http;
+    struct http_server *admin; /* NULL on most loops */
+    struct loop_hook flush;
+    struct timer poll; /* armed only while the batcher waits for something */
+    struct {
+        void (*done)(void *ctx);
+        void *ctx;
+        unsigned waiting; /* servers that still drain */
+    } drain;
+    struct {
+        int64_t second; /* of the log budget */
+        unsigned lines;
+        unsigned suppressed;
+    } log;
+};
+
+/* ---- a request on its way through a handler ---- */
+
+struct request {
+    struct gateway *gateway;
+    struct http_exchange *exchange;
+    const struct route *route;
+    const struct http1_request *http; /* for the handler's call only */
+    struct slice parts[2];            /* decoded path parameters */
+};
+
+void handle_increment(struct request *request);
+void handle_get(struct request *request);
+void handle_set(struct request *request);
+void handle_delete(struct request *request);
+void handle_batch_get(struct request *request);
+void handle_batch_increment(struct request *request);
+void handle_health(struct request *request);
+void handle_pools(struct request *request);
+void handle_pools_test(struct request *request);
+void handle_object_pools(struct request *request);
+void handle_not_configured(struct request *request);
+void handle_live(struct request *request);
+void handle_ready(struct request *request);
+void handle_metrics(struct request *request);
+
+/* ---- replies ---- */
+
+/* application/json with what is in 'body' (from http_body()). */
+void reply_json(struct http_exchange *exchange, int status, const struct buf *body,
+                struct slice headers);
+
+/* The request's own fault: frozen routes {"details","error":"Invalid request format"}, else a
+ * problem (RFC 9457). 'detail' names the field. */
+void reply_bad_request(struct http_exchange *exchange, struct slice detail);
+
+/* Any failure of a known route, in its shape. */
+void reply_failure(struct http_exchange *exchange, enum err err, struct slice detail);
+
+/* RFC 9457, for all that part A of the contract doesn't freeze. */
+void reply_problem(struct http_exchange *exchange, enum err err, struct slice detail,
+                   struct slice headers);
+
+/* Remembers in the exchange which route it is on and whether the client prefers problems. */
+void reply_route(struct http_exchange *exchange, const struct http1_request *http,
+                 unsigned route);
+unsigned reply_route_of(const struct http_exchange *exchange);
+
+/* ---- operations ---- */
+
+/* The deadline of an operation that starts now (monotonic ms). */
+int64_t request_deadline(const struct gateway *gateway);
+
+/* The Idempotency-Key header into '*out_key' (copied into the workspace; absent: {NULL, 0}).
+ * false: refused and replied. */
+bool request_key(struct request *request, struct slice *out_key);
+
+/* The body as JSON was read with this result: replies when it is an error. */
+bool request_readable(struct request *request, enum err err, const struct json_problem *problem);
+
+/* One operation of one request, in its workspace. */
+struct call {
+    struct waiter waiter;
+    struct http_exchange *exchange;
+    struct slice resource_id;
+    struct slice counter_type;
+};
+typedef void (*call_done)(struct waiter *waiter, const struct answer *answer);
+
+/* Sends the operation on its way; done() or, when it can't be taken, a refusal follows. */
+void call_start(struct request *request, const struct op *op, call_done done);
+
+/* The answer as the codec wants it. */
+struct json_counter call_counter(const struct call *call, const struct answer *answer);
+
+/* The done() of every single change: an increment's reply, or the failure. */
+void call_reply_change(struct waiter *waiter, const struct answer *answer);
+
+#define IDEMPOTENCY_KEY_MAX 255
+#define REPLAYED_HEADER SLICE("Idempotent-Replayed: true\r\n")
+
+#endif

@@ -1,0 +1,102 @@
+/* observe.c - metrics and the log line of each answered request.
+ *
+ * Series are made once: every route with every status the server can give, so
+ * that what clients send never adds one (CVE-2022-21698).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "gateway/internal.h"
+#include "gateway/observe.h"
+
+#define LINES_PER_SECOND 100 /* of failed requests, per loop: a flood mustn't fill the disk */
+
+static const int statuses[] = {200, 400, 404, 405, 408, 409, 411, 413, 414, 415,
+                               417, 422, 431, 500, 501, 503, 504, 505};
+
+static unsigned status_index(int status) {
+    for (unsigned i = 0; i < ARRAY_LEN(statuses); i++)
+        if (statuses[i] == status)
+            return i;
+    abort(); /* a status that no row of the error table has */
+}
+
+bool gateway_fleet_init(struct gateway_fleet *fleet) {
+    struct metrics *metrics = fleet->metrics;
+    char labels[160];
+
+    fleet->series.requests = calloc(route_count() * ARRAY_LEN(statuses), sizeof(metric_series));
+    fleet->series.duration = calloc(route_count(), sizeof(metric_series));
+    if (!fleet->series.requests || !fleet->series.duration)
+        return false;
+    for (unsigned r = 0; r < route_count(); r++) {
+        const struct route *route = route_at(r);
+        struct slice method = method_name(route->method);
+
+        for (unsigned s = 0; s < ARRAY_LEN(statuses); s++) {
+            (void)snprintf(labels, sizeof(labels), "route=\"%.*s\",method=\"%.*s\",code=\"%d\"",
+                           SLICE_ARGS(route->path), SLICE_ARGS(method), statuses[s]);
+            fleet->series.requests[r * ARRAY_LEN(statuses) + s] =
+                metrics_series(metrics, METRIC_HTTP_REQUESTS, labels);
+        }
+        (void)snprintf(labels, sizeof(labels), "route=\"%.*s\",method=\"%.*s\"",
+                       SLICE_ARGS(route->path), SLICE_ARGS(method));
+        fleet->series.duration[r] = metrics_series(metrics, METRIC_HTTP_DURATION, labels);
+    }
+    fleet->series.connections = metrics_series(metrics, METRIC_HTTP_CONNECTIONS, "");
+    fleet->series.refused = metrics_series(metrics, METRIC_HTTP_REFUSED, "");
+    fleet->series.store_up = metrics_series(metrics, METRIC_STORE_UP, "");
+    fleet->series.batch_retries = metrics_series(metrics, METRIC_BATCH_RETRIES, "");
+    fleet->series.batch_refused = metrics_series(metrics, METRIC_BATCH_REFUSED, "");
+    return true;
+}
+
+void gateway_fleet_release(struct gateway_fleet *fleet) {
+    free(fleet->series.requests);
+    free(fleet->series.duration);
+}
+
+static bool may_log(struct gateway *gateway) {
+    int64_t second = loop_now_ms(gateway->loop) / 1000;
+
+    if (second != gateway->log.second) {
+        gateway->log.second = second;
+        gateway->log.lines = 0;
+    }
+    if (gateway->log.lines++ < LINES_PER_SECOND)
+        return true;
+    gateway->log.suppressed++;
+    return false;
+}
+
+static void log_failure(struct gateway *gateway, const struct http_exchange *exchange, int status,
+                        int64_t duration_us) {
+    const struct route *route = route_at(reply_route_of(exchange));
+    struct slice detail;
+    enum err err = http_failure(exchange, &detail);
+
+    if (!may_log(gateway))
+        return;
+    log_line(status >= 500 ? LOG_WARN : LOG_INFO, "request failed",
+             LOG_SLICE("method", method_name(route->method)), LOG_SLICE("route", route->path),
+             LOG_INT("status", status), LOG_STR("error", err_name(err)),
+             LOG_SLICE("detail", detail), LOG_SLICE("request_id", http_request_id(exchange)),
+             LOG_INT("duration_us", duration_us), LOG_INT("suppressed", gateway->log.suppressed));
+    gateway->log.suppressed = 0;
+}
+
+void gateway_replied(void *ctx, const struct http_exchange *exchange, int status,
+                     size_t body_bytes, int64_t duration_us) {
+    struct gateway *gateway = ctx;
+    struct gateway_fleet *fleet = gateway->fleet;
+    unsigned route = reply_route_of(exchange);
+
+    (void)body_bytes;
+    metrics_add(fleet->metrics, gateway->shard,
+                fleet->series.requests[route * ARRAY_LEN(statuses) + status_index(status)], 1);
+    metrics_observe(fleet->metrics, gateway->shard, fleet->series.duration[route],
+                    (uint64_t)duration_us);
+    if (UNLIKELY(status >= 400))
+        log_failure(gateway, exchange, status, duration_us);
+}

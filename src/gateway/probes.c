@@ -1,0 +1,93 @@
+/* probes.c - health, liveness, readiness, and the metrics page. */
+#include "gateway/internal.h"
+#include "wire/prom.h"
+
+#define TEXT_TYPE SLICE("text/plain; version=0.0.4; charset=utf-8")
+
+static bool backend_up(const struct gateway_fleet *fleet) {
+    return fleet->backend.up(fleet->backend.ctx);
+}
+
+/* The old health call: 200 while requests are answered, 503 when the store is not. */
+void handle_health(struct request *request) {
+    struct gateway *gateway = request->gateway;
+    bool up = backend_up(gateway->fleet);
+    struct buf *body = http_body(request->exchange);
+
+    buf_add_slice(body, SLICE("{\"service\":\"HighGoPress\",\"status\":"));
+    json_add_string(body, up ? SLICE("healthy") : SLICE("unhealthy"));
+    buf_add_slice(body, SLICE(",\"timestamp\":"));
+    buf_add_i64(body, loop_wall_ms(gateway->loop) / 1000);
+    buf_add_slice(body, SLICE(",\"version\":"));
+    json_add_string(body, slice_str(gateway->fleet->version));
+    buf_add_char(body, '}');
+    reply_json(request->exchange, up ? 200 : 503, body, SLICE(""));
+}
+
+/* The process answers: nothing else is asked. */
+void handle_live(struct request *request) {
+    struct buf *body = http_body(request->exchange);
+
+    buf_add_slice(body, SLICE("{\"status\":\"alive\"}"));
+    reply_json(request->exchange, 200, body, SLICE(""));
+}
+
+/* May traffic come here: the store answers and no drain is under way. Says what an
+ * acknowledgement means on this store (RELIABILITY 1). */
+void handle_ready(struct request *request) {
+    const struct gateway_fleet *fleet = request->gateway->fleet;
+    bool up = backend_up(fleet);
+    bool draining = atomic_load(&fleet->draining);
+    struct buf *body = http_body(request->exchange);
+
+    buf_add_slice(body, SLICE("{\"status\":"));
+    json_add_string(body, up && !draining ? SLICE("ready")
+                          : draining      ? SLICE("draining")
+                                          : SLICE("the store is unavailable"));
+    buf_add_slice(body, SLICE(",\"durability\":"));
+    json_add_string(body, slice_str(fleet->backend.durability));
+    buf_add_slice(body, SLICE(",\"guarantee\":"));
+    json_add_string(body, slice_str(fleet->backend.guarantee));
+    buf_add_char(body, '}');
+    reply_json(request->exchange, up && !draining ? 200 : 503, body, SLICE(""));
+}
+
+static uint64_t relaxed(const _Atomic uint64_t *figure) {
+    return atomic_load_explicit(figure, memory_order_relaxed);
+}
+
+/* Figures that other parts keep as plain atomics, copied into the metrics just before they are
+ * rendered. The scrape shard has no other writer. */
+static void collect(struct gateway *gateway) {
+    struct gateway_fleet *fleet = gateway->fleet;
+    uint64_t connections = 0;
+    uint64_t refused = 0;
+
+    for (unsigned i = 0; i < fleet->loops; i++) {
+        const struct gateway_gauges *gauges = &fleet->gauges[i];
+
+        connections += relaxed(&gauges->http->connections);
+        refused += relaxed(&gauges->http->refused_total);
+    }
+    struct metrics *metrics = fleet->metrics;
+    metrics_set(metrics, fleet->scrape_shard, fleet->series.connections, connections);
+    metrics_set(metrics, fleet->scrape_shard, fleet->series.refused, refused);
+    metrics_set(metrics, fleet->scrape_shard, fleet->series.store_up,
+                backend_up(fleet) ? 1 : 0);
+}
+
+void handle_metrics(struct request *request) {
+    struct gateway *gateway = request->gateway;
+    struct buf *body = http_body(request->exchange);
+
+    collect(gateway);
+    prom_render(gateway->fleet->metrics, body);
+    if (buf_failed(body)) {
+        reply_problem(request->exchange, ERR_NO_MEMORY, (struct slice){NULL, 0}, SLICE(""));
+        return;
+    }
+    http_reply(request->exchange, &(struct http_reply){.status = 200,
+                                                       .content_type = TEXT_TYPE,
+                                                       .headers = SLICE(""),
+                                                       .body = buf_slice(body)});
+}

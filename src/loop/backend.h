@@ -1,0 +1,59 @@
+/* backend.h - what a loop needs from the kernel, as one small table.
+ *
+ * Private to src/loop. The loop says what it wants of each endpoint (read,
+ * send); a back end brings the kernel in line with that once a tick, in
+ * apply(), so that a pause and a resume in one tick cost nothing, and one
+ * submit carries what a whole tick has asked for. What happened is handed to
+ * stream_...() and listener_...() of endpoint.h from inside reap().
+ *
+ * Threads    The loop's thread.
+ */
+#ifndef LOOP_BACKEND_H
+#define LOOP_BACKEND_H
+
+#include <stdbool.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+struct backend;
+struct endpoint;
+struct stream;
+
+struct backend_ops {
+    const char *name;
+    /* Listening sockets are polled and accept() must not block on them. */
+    bool nonblocking_listeners;
+
+    /* Errors as loop_new(). */
+    enum err (*create)(struct backend **out_backend);
+    void (*destroy)(struct backend *backend);
+
+    /* Wakes wait() whenever this eventfd is written. false: descriptors or
+     * memory ran out. */
+    bool (*watch)(struct backend *backend, int fd);
+
+    /* Tries at once to send what the stream has unsent. true: all went, false:
+     * want OUT, or the stream was marked broken. */
+    bool (*send)(struct backend *backend, struct stream *stream);
+
+    /* Brings the kernel in line with endpoint->want. false: no room now, call
+     * again on the next turn. */
+    bool (*apply)(struct backend *backend, struct endpoint *endpoint);
+
+    /* The endpoint closes. true: the kernel has let go of it; false: operations
+     * are still under way, endpoint_due() is called when they have ended. */
+    bool (*detach)(struct backend *backend, struct endpoint *endpoint);
+
+    /* Submits, then sleeps until something completes or 'timeout_ms' has
+     * passed (-1: none, 0: doesn't sleep). */
+    MUST_CHECK enum err (*wait)(struct backend *backend, int timeout_ms);
+
+    /* Hands over what has completed, a bounded number. */
+    void (*reap)(struct backend *backend);
+};
+
+extern const struct backend_ops backend_epoll;
+extern const struct backend_ops backend_uring;
+
+#endif

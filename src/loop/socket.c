@@ -1,0 +1,175 @@
+/* socket.c - making a listening socket from an address as people write it. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "loop/stream.h"
+
+#define BACKLOG       4096
+#define BIND_RETRY_MS 10
+#define HOST_BYTES    INET6_ADDRSTRLEN
+
+struct address {
+    struct sockaddr_storage sa;
+    socklen_t len;
+};
+
+static bool parse_port(struct slice text, in_port_t *out_port) {
+    unsigned port = 0;
+
+    if (text.len == 0 || text.len > 5)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9')
+            return false;
+        port = port * 10 + (unsigned)(text.ptr[i] - '0');
+    }
+    if (port > UINT16_MAX)
+        return false;
+    *out_port = htons((uint16_t)port);
+    return true;
+}
+
+static void set_v4(struct address *a, struct in_addr host, in_port_t port) {
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&a->sa;
+
+    *v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port, .sin_addr = host};
+    a->len = sizeof(*v4);
+}
+
+static void set_v6(struct address *a, struct in6_addr host, in_port_t port) {
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&a->sa;
+
+    *v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = host};
+    a->len = sizeof(*v6);
+}
+
+/* "[::1]" is IPv6, anything else IPv4 or "localhost"; no name service here. */
+static bool parse_host(struct slice text, in_port_t port, struct address *out) {
+    char host[HOST_BYTES];
+    struct in6_addr v6;
+    struct in_addr v4;
+    bool bracketed = text.len >= 2 && text.ptr[0] == '[' && text.ptr[text.len - 1] == ']';
+
+    if (bracketed)
+        text = slice_of(text.ptr + 1, text.len - 2);
+    if (slice_eq_nocase(text, SLICE("localhost")) && !bracketed)
+        text = SLICE("127.0.0.1");
+    if (text.len >= sizeof(host) || memchr(text.ptr, '\0', text.len))
+        return false;
+    memcpy(host, text.ptr, text.len);
+    host[text.len] = '\0';
+    if (bracketed) {
+        if (inet_pton(AF_INET6, host, &v6) != 1)
+            return false;
+        set_v6(out, v6, port);
+        return true;
+    }
+    if (inet_pton(AF_INET, host, &v4) != 1)
+        return false;
+    set_v4(out, v4, port);
+    return true;
+}
+
+/* 'out_any': all interfaces, of both families where there are two. */
+static bool parse_address(struct slice text, struct address *out, bool *out_any) {
+    const char *colon = text.len > 0 ? memrchr(text.ptr, ':', text.len) : NULL;
+    in_port_t port;
+    size_t host_len;
+
+    if (!colon)
+        return false;
+    host_len = (size_t)(colon - text.ptr);
+    if (!parse_port(slice_skip(text, host_len + 1), &port))
+        return false;
+    *out_any = host_len == 0;
+    if (*out_any) {
+        set_v6(out, in6addr_any, port);
+        return true;
+    }
+    return parse_host(slice_of(text.ptr, host_len), port, out);
+}
+
+static bool set_options(int fd, int family, bool any) {
+    int one = 1;
+    int v6_only = !any;
+
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0 &&
+           (family != AF_INET6 ||
+            setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only)) == 0);
+}
+
+/* -1 and errno. */
+static int try_listen(const struct address *a, bool any) {
+    int family = a->sa.ss_family;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int err_no;
+
+    if (fd < 0)
+        return -1;
+    if (set_options(fd, family, any) && bind(fd, (const struct sockaddr *)&a->sa, a->len) == 0 &&
+        listen(fd, BACKLOG) == 0)
+        return fd;
+    err_no = errno;
+    close(fd);
+    errno = err_no;
+    return -1;
+}
+
+/* A machine without IPv6 refuses the socket or the address. */
+static int try_listen_any(const struct address *v6) {
+    struct address v4;
+    int fd = try_listen(v6, true);
+
+    if (fd >= 0 || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
+        return fd;
+    set_v4(&v4, (struct in_addr){htonl(INADDR_ANY)},
+           ((const struct sockaddr_in6 *)&v6->sa)->sin6_port);
+    return try_listen(&v4, true);
+}
+
+enum err socket_listen(struct slice text, int retry_ms, int *out_fd) {
+    const struct timespec pause = {.tv_nsec = BIND_RETRY_MS * 1000000L};
+    int64_t end_ms = clock_mono_ms() + retry_ms;
+    struct address address;
+    bool any;
+    int fd;
+
+    if (!parse_address(text, &address, &any))
+        return ERR_INVALID;
+    while ((fd = any ? try_listen_any(&address) : try_listen(&address, false)) < 0) {
+        if (errno != EADDRINUSE)
+            return ERR_IO;
+        if (clock_mono_ms() >= end_ms)
+            return ERR_LOCKED;
+        nanosleep(&pause, NULL);
+    }
+    *out_fd = fd;
+    return ERR_OK;
+}
+
+void socket_name(int fd, char *out, size_t size) {
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof(sa);
+    char host[HOST_BYTES] = "";
+
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0 && sa.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&sa;
+
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
+        snprintf(out, size, "%s:%u", host, ntohs(v4->sin_port));
+    } else if (sa.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&sa;
+
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
+        snprintf(out, size, "[%s]:%u", host, ntohs(v6->sin6_port));
+    } else {
+        snprintf(out, size, "?");
+    }
+}

@@ -1,0 +1,154 @@
+/* stream.c - a connected socket: what the user asked for, what it is told.
+ *
+ * The rules of stream.h live here once, for both back ends:
+ *     - a broken stream says on_sent(ERR_CLOSED) for a send under way, then
+ *       on_broken(), once;
+ *     - nothing but on_sent() and on_closed() is called after stream_close();
+ *     - what is found inside a call of the user is said on the next turn.
+ */
+#include "loop/stream.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "loop/endpoint.h"
+#include "loop/loop_private.h"
+
+/* After each change of state: what the back end should be doing. */
+static void update(struct stream *s) {
+    bool in = s->events && !s->paused && !s->ended && !s->broken;
+
+    endpoint_want(&s->ep, (uint8_t)((in ? WANT_IN : 0) | (s->sending ? WANT_OUT : 0)));
+}
+
+struct stream *stream_new(struct loop *loop, int fd) {
+    struct stream *s = calloc(1, sizeof(*s));
+
+    if (s)
+        endpoint_init(&s->ep, loop, ENDPOINT_STREAM, fd);
+    return s;
+}
+
+void stream_start(struct stream *s, const struct stream_events *events, void *ctx) {
+    loop_assert_thread(s->ep.loop);
+    assert(!s->events && !s->ep.closing);
+    s->events = events;
+    s->ctx = ctx;
+    update(s);
+}
+
+bool stream_send(struct stream *s, struct slice bytes) {
+    struct loop *loop = s->ep.loop;
+
+    loop_assert_thread(loop);
+    assert(s->events && !s->sending && !s->fin && !s->ep.closing);
+    if (bytes.len == 0)
+        return true;
+    s->unsent = bytes;
+    if (loop->ops->send(loop->backend, s))
+        return true;
+    s->sending = true;
+    update(s);
+    return false;
+}
+
+void stream_pause(struct stream *s) {
+    loop_assert_thread(s->ep.loop);
+    s->paused = true;
+    update(s);
+}
+
+void stream_resume(struct stream *s) {
+    loop_assert_thread(s->ep.loop);
+    s->paused = false;
+    update(s);
+}
+
+/* Fails only on a connection that is gone, which is found out elsewhere. */
+static void send_fin(struct stream *s) {
+    shutdown(s->ep.fd, SHUT_WR);
+}
+
+void stream_shutdown(struct stream *s) {
+    loop_assert_thread(s->ep.loop);
+    assert(!s->ep.closing);
+    if (s->fin)
+        return;
+    s->fin = true;
+    if (!s->sending)
+        send_fin(s);
+}
+
+void stream_close(struct stream *s) {
+    loop_assert_thread(s->ep.loop);
+    assert(!s->ep.closing);
+    endpoint_close(&s->ep);
+}
+
+struct loop *stream_loop(const struct stream *s) {
+    return s->ep.loop;
+}
+
+static void finish(struct stream *s) {
+    endpoint_release(&s->ep);
+    if (s->sending)
+        s->events->on_sent(s->ctx, ERR_CLOSED);
+    if (s->events)
+        s->events->on_closed(s->ctx);
+    free(s);
+}
+
+void stream_due(struct stream *s) {
+    if (s->ep.closing) {
+        finish(s);
+    } else if (s->failing) {
+        s->failing = false;
+        if (s->sending)
+            stream_send_failed(s);
+        else
+            stream_broke(s);
+    }
+}
+
+void stream_received(struct stream *s, struct slice bytes) {
+    if (s->ep.closing || s->ended || s->broken)
+        return;
+    if (bytes.len == 0) {
+        s->ended = true;
+        update(s);
+    }
+    s->events->on_read(s->ctx, bytes);
+}
+
+void stream_broke(struct stream *s) {
+    if (s->ep.closing || s->broken)
+        return;
+    s->broken = true;
+    update(s);
+    if (s->events)
+        s->events->on_broken(s->ctx);
+}
+
+void stream_fail_later(struct stream *s) {
+    s->failing = true;
+    endpoint_due(&s->ep);
+}
+
+bool stream_progress(struct stream *s, size_t n) {
+    s->unsent = slice_skip(s->unsent, n);
+    if (s->unsent.len > 0)
+        return false;
+    s->sending = false;
+    update(s);
+    if (s->fin)
+        send_fin(s);
+    s->events->on_sent(s->ctx, ERR_OK);
+    return true;
+}
+
+void stream_send_failed(struct stream *s) {
+    s->sending = false;
+    update(s);
+    s->events->on_sent(s->ctx, ERR_CLOSED);
+    stream_broke(s);
+}

@@ -1,0 +1,29 @@
+/* main.c - the one binary: options, log, and on to the role. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/all.h"
+#include "cli/build_info.h"
+#include "cli/options.h"
+
+extern char **environ;
+
+static enum log_format log_format_of(const struct config *config) {
+    if (config->log_format == CONFIG_LOG_AUTO)
+        return isatty(STDERR_FILENO) ? LOG_CONSOLE : LOG_JSON;
+    return config->log_format == CONFIG_LOG_CONSOLE ? LOG_CONSOLE : LOG_JSON;
+}
+
+int main(int argc, char **argv) {
+    static struct config config; /* too large for a stack */
+    struct options options;
+    int exit_code = 0;
+    struct invocation invocation = {
+        .argc = argc, .argv = argv, .environment = environ, .out = stdout, .err = stderr};
+
+    if (!options_begin(&invocation, &config, &options, &exit_code))
+        return exit_code;
+    log_setup(config.log_level, log_format_of(&config));
+    return all_run(&config, build_version());
+}

@@ -1,0 +1,111 @@
+/* http1_head.c - where llhttp reads the head. */
+#include "wire/http1_head.h"
+
+#include "wire/http1_llhttp.h"
+
+struct reader {
+    struct http1_head *head;
+    size_t count; /* of fields seen */
+    bool complete;
+};
+
+static int on_url(llhttp_t *parser, const char *at, size_t length) {
+    struct reader *reader = parser->data;
+
+    reader->head->target = slice_of(at, length);
+    return 0;
+}
+
+static int on_field(llhttp_t *parser, const char *at, size_t length) {
+    struct reader *reader = parser->data;
+
+    if (reader->count == reader->head->count)
+        return -1;
+    reader->head->headers[reader->count++] =
+        (struct http1_header){.name = slice_of(at, length), .value = slice_of(at + length, 0)};
+    return 0;
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+static int on_value(llhttp_t *parser, const char *at, size_t length) {
+    struct reader *reader = parser->data;
+
+    if (reader->count == 0)
+        return -1;
+    while (length && is_blank(at[length - 1]))
+        length--;
+    while (length && is_blank(*at)) {
+        at++;
+        length--;
+    }
+    reader->head->headers[reader->count - 1].value = slice_of(at, length);
+    return 0;
+}
+
+/* Stops it there: the body is read by our own rules, and an upgrade never happens. */
+static int on_headers_complete(llhttp_t *parser) {
+    struct reader *reader = parser->data;
+
+    reader->complete = true;
+    return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+    .on_url = on_url,
+    .on_header_field = on_field,
+    .on_header_value = on_value,
+    .on_headers_complete = on_headers_complete,
+};
+
+static enum http_method method_of(const llhttp_t *parser) {
+    switch (parser->method) {
+    case LLHTTP_GET:
+        return HTTP_GET;
+    case LLHTTP_HEAD:
+        return HTTP_HEAD;
+    case LLHTTP_POST:
+        return HTTP_POST;
+    case LLHTTP_PUT:
+        return HTTP_PUT;
+    case LLHTTP_DELETE:
+        return HTTP_DELETE;
+    case LLHTTP_OPTIONS:
+        return HTTP_OPTIONS;
+    default:
+        return HTTP_OTHER_METHOD;
+    }
+}
+
+/* The gate has found the head well-formed, so that before the target only the
+ * method can be at fault; behind it llhttp's word is final. */
+static bool refused(const llhttp_t *parser, const struct reader *reader,
+                    struct http1_problem *problem) {
+    if (!reader->head->target.ptr)
+        return http1_fail(problem, ERR_NOT_IMPL, "the method is unknown");
+    const char *reason = llhttp_get_error_reason(parser);
+
+    return http1_fail(problem, ERR_INVALID,
+                      reason && *reason ? reason : "the request is malformed");
+}
+
+bool http1_head_read(struct http1_head *head, struct slice text, struct http1_problem *problem) {
+    struct reader reader = {.head = head};
+    llhttp_t parser;
+
+    llhttp_init(&parser, HTTP_REQUEST, &settings);
+    parser.data = &reader;
+    head->target = (struct slice){NULL, 0};
+    enum llhttp_errno error = llhttp_execute(&parser, text.ptr, text.len);
+
+    if (error != HPE_PAUSED || !reader.complete)
+        return refused(&parser, &reader, problem);
+    if (llhttp_get_error_pos(&parser) != text.ptr + text.len || reader.count != head->count)
+        return http1_fail(problem, ERR_INVALID, "the header can be read in two ways");
+    head->method = method_of(&parser);
+    head->connect = parser.method == HTTP_CONNECT;
+    head->minor_version = parser.http_minor;
+    return true;
+}

@@ -1,0 +1,17 @@
+#!/bin/sh
+# run.sh - fuzz one target for a while, from its corpus.
+#
+#     tests/fuzz/run.sh BUILD_FOLDER TARGET SECONDS
+#
+# Inputs it finds stay in BUILD_FOLDER/fuzz-TARGET; a crash is left there too.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+build=$1 target=$2 seconds=$3
+found=$build/fuzz-$target
+dict=$here/corpus/$target.dict
+
+mkdir -p "$found"
+set -- -max_total_time="$seconds" -timeout=1 -rss_limit_mb=512 -print_final_stats=1 \
+    -artifact_prefix="$found/"
+[ -f "$dict" ] && set -- "$@" -dict="$dict"
+exec "$build/tests/fuzz/fuzz_$target" "$@" "$found" "$here/corpus/$target"

@@ -1,0 +1,252 @@
+/* test_batcher_retry.c - refused, failed and lost attempts: the same number, the
+ * backoff's bounds, and what the waiters are told in the end. */
+#include <string.h>
+
+#include "batcher_fixture.h"
+
+/* What becomes of each attempt, and the answer in the end. */
+enum fate {
+    NONE,
+    REFUSED,     /* send() fails, may be tried again */
+    IMPOSSIBLE,  /* send() fails for good */
+    FAILED,      /* comes back with a retryable error */
+    FINAL,       /* comes back with another error */
+    LOST,        /* no answer within attempt_ms */
+    LOST_FAILED, /* the same, and then it fails after all */
+    GOOD
+};
+
+/* clang-format off */
+static const struct {
+    const char *name;
+    enum fate fates[3];
+    unsigned sends;
+    enum err want;
+} rows[] = {
+    {"at once",                         {GOOD},                          1, ERR_OK},
+    {"after a refusal",                 {REFUSED, GOOD},                 2, ERR_OK},
+    {"after a failure",                 {FAILED, GOOD},                  2, ERR_OK},
+    {"after a loss",                    {LOST, GOOD},                    2, ERR_OK},
+    {"a lost one failing is no news",   {LOST_FAILED, LOST_FAILED, GOOD},3, ERR_OK},
+    {"at the last try",                 {REFUSED, LOST, GOOD},           3, ERR_OK},
+    {"never sent: surely not applied",  {REFUSED, REFUSED, REFUSED},     3, ERR_UNAVAILABLE},
+    {"failed: nobody knows",            {FAILED, FAILED, FAILED},        3, ERR_UNKNOWN},
+    {"once sent: nobody knows",         {REFUSED, FAILED, REFUSED},      3, ERR_UNKNOWN},
+    {"lost: nobody knows",              {REFUSED, REFUSED, LOST},        3, ERR_UNKNOWN},
+    {"refused for good",                {IMPOSSIBLE},                    1, ERR_INVALID},
+    {"a final error is passed on",      {FINAL},                         1, ERR_INVALID},
+    {"final after a refusal",           {REFUSED, FINAL},                2, ERR_INVALID},
+    {"final, but the first may live",   {LOST, FINAL},                   2, ERR_UNKNOWN},
+    {"impossible, the first may live",  {FAILED, IMPOSSIBLE},            2, ERR_UNKNOWN},
+};
+/* clang-format on */
+
+static enum err send_result(enum fate fate) {
+    return fate == REFUSED ? ERR_UNAVAILABLE : fate == IMPOSSIBLE ? ERR_INVALID : ERR_OK;
+}
+
+/* What happens to the attempt that was just sent at '*now_ms'. */
+static void happen(struct batcher *b, struct fake *fake, enum fate fate, int64_t *now_ms) {
+    size_t last = fake->count - 1;
+
+    if (fate == FAILED || fate == FINAL)
+        deliver(b, fake, last, fate == FAILED ? ERR_IO : ERR_INVALID, *now_ms);
+    if (fate == GOOD)
+        deliver(b, fake, last, ERR_OK, *now_ms);
+    if (fate == LOST || fate == LOST_FAILED) {
+        batcher_poll(b, *now_ms + usual.attempt_ms - 1); /* not yet */
+        assert_int_equal(stats_of(b).in_flight, 1);
+        batcher_poll(b, *now_ms += usual.attempt_ms);
+    }
+    if (fate == LOST_FAILED)
+        deliver(b, fake, last, ERR_UNAVAILABLE, *now_ms);
+}
+
+static void check_fates(size_t row) {
+    struct fake fake;
+    struct batcher *b = start(&fake, &usual);
+    struct request requests[3];
+    int64_t now_ms = 1000;
+
+    add_many(b, requests, 3);
+    for (size_t i = 0; i < 3 && rows[row].fates[i] != NONE; i++) {
+        fake.refuse = send_result(rows[row].fates[i]);
+        if (i == 0)
+            batcher_flush(b, now_ms, 777);
+        else
+            batcher_poll(b, now_ms = batcher_poll(b, now_ms));
+        assert_int_equal(fake.sends, i + 1);
+        assert_int_equal(fake.last_number, 1); /* every attempt carries the same */
+        assert_int_equal(fake.last_issued_ms, 777);
+        happen(b, &fake, rows[row].fates[i], &now_ms);
+    }
+    for (size_t i = 0; i < 3; i++)
+        expect(&requests[i], rows[row].want);
+    assert_int_equal(fake.sends, rows[row].sends);
+    assert_int_equal(stats_of(b).retries_total, rows[row].sends - 1);
+    while (fake.count) /* lost ones come back after the end */
+        deliver(b, &fake, 0, ERR_OK, now_ms);
+    batcher_poll(b, now_ms + 100000);
+    assert_int_equal(fake.sends, rows[row].sends);
+    stop(b);
+}
+
+static void test_fates(void **state) {
+    (void)state;
+    for (size_t row = 0; row < ARRAY_LEN(rows); row++)
+        check_fates(row);
+}
+
+/* The answer of a lost attempt, while backing off and while another is in flight. */
+static void test_late_answer_counts(void **state) {
+    (void)state;
+    for (int retried = 0; retried < 2; retried++) {
+        struct fake fake;
+        struct batcher *b = start(&fake, &usual);
+        struct request request = request_of(5, NO_DEADLINE);
+        struct request other = request_of(6, NO_DEADLINE);
+        int64_t now_ms = 500;
+
+        add(b, &request);
+        batcher_flush(b, 0, 0);
+        int64_t next_ms = batcher_poll(b, now_ms);
+        if (retried)
+            batcher_poll(b, now_ms = next_ms);
+        assert_int_equal(fake.count, 1 + retried);
+        deliver(b, &fake, 0, ERR_OK, now_ms);
+        expect(&request, ERR_OK);
+        assert_int_equal(stats_of(b).in_flight, 0);
+        batcher_poll(b, now_ms + 5000);
+        assert_int_equal(fake.sends, 1 + retried);
+
+        /* The message's memory isn't reused while the second attempt is out. */
+        assert_int_equal(batcher_idle(b), !retried);
+        add(b, &other);
+        batcher_flush(b, now_ms + 5000, 0);
+        if (retried) {
+            assert_int_equal(fake.held[0]->message->ops[0].arg, 5);
+            deliver(b, &fake, 0, ERR_OK, now_ms + 5000); /* a second answer is ignored */
+        }
+        drain(b, &fake, now_ms + 5001);
+        expect(&request, ERR_OK);
+        expect(&other, ERR_OK);
+        stop(b);
+    }
+}
+
+/* attempt_ms 0: never lost, so nothing but the deadline wakes us. */
+static void test_never_lost_in_process(void **state) {
+    (void)state;
+    struct batcher_conf conf = usual;
+    struct fake fake;
+    struct request request = request_of(1, NO_DEADLINE);
+
+    conf.attempt_ms = 0;
+    struct batcher *b = start(&fake, &conf);
+
+    add(b, &request);
+    batcher_flush(b, 0, 0);
+    assert_int_equal(batcher_poll(b, 1000), NO_DEADLINE);
+    assert_int_equal(batcher_poll(b, NO_DEADLINE - 1), NO_DEADLINE);
+    assert_int_equal(fake.sends, 1);
+    deliver(b, &fake, 0, ERR_OK, 100000);
+    expect(&request, ERR_OK);
+    stop(b);
+}
+
+/* Full jitter: between 0 and 25, 50, 100 ... 1000 ms, and all of that range is used. */
+static const int64_t tops_ms[] = {25, 50, 100, 200, 400, 800, 1000, 1000};
+
+/* Waits before each retry of a message that is always refused, millisecond by millisecond. */
+static void measure_waits(uint64_t seed, int64_t out_waits_ms[ARRAY_LEN(tops_ms)]) {
+    struct batcher_conf conf = usual;
+    struct fake fake;
+    struct request request = request_of(1, NO_DEADLINE);
+    int64_t sent_ms = 0;
+    unsigned sends = 1;
+
+    conf.seed = seed;
+    conf.attempts_max = ARRAY_LEN(tops_ms) + 1;
+    struct batcher *b = start(&fake, &conf);
+
+    fake.refuse = ERR_UNAVAILABLE;
+    add(b, &request);
+    batcher_flush(b, 0, 0);
+    for (int64_t now_ms = 0; request.calls == 0;) {
+        int64_t next_ms = batcher_poll(b, now_ms);
+
+        if (fake.sends > sends) {
+            assert_true(fake.sends - sends == 1 && sends <= ARRAY_LEN(tops_ms));
+            out_waits_ms[sends++ - 1] = now_ms - sent_ms;
+            sent_ms = now_ms;
+        }
+        if (next_ms > now_ms)
+            now_ms++;
+    }
+    assert_int_equal(sends, conf.attempts_max);
+    expect(&request, ERR_UNAVAILABLE);
+    stop(b);
+}
+
+static void test_jitter(void **state) {
+    (void)state;
+    int64_t low[ARRAY_LEN(tops_ms)];
+    int64_t high[ARRAY_LEN(tops_ms)] = {0};
+    int64_t waits_ms[ARRAY_LEN(tops_ms)];
+    int64_t again_ms[ARRAY_LEN(tops_ms)];
+
+    memcpy(low, tops_ms, sizeof(low));
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        measure_waits(seed, waits_ms);
+        measure_waits(seed, again_ms);
+        assert_memory_equal(waits_ms, again_ms, sizeof(waits_ms)); /* the seed's alone */
+        for (size_t k = 0; k < ARRAY_LEN(tops_ms); k++) {
+            assert_in_range(waits_ms[k], 0, tops_ms[k]);
+            low[k] = waits_ms[k] < low[k] ? waits_ms[k] : low[k];
+            high[k] = waits_ms[k] > high[k] ? waits_ms[k] : high[k];
+        }
+    }
+    for (size_t k = 0; k < ARRAY_LEN(tops_ms); k++) {
+        assert_true(low[k] < tops_ms[k] / 10);
+        assert_true(high[k] > tops_ms[k] - tops_ms[k] / 10);
+    }
+}
+
+/* 1, 2, 3 ... whatever is refused, lost or repeated. */
+static void test_numbers_are_unique(void **state) {
+    (void)state;
+    struct fake fake;
+    struct batcher *b = start(&fake, &usual);
+    struct request requests[40];
+    uint64_t highest = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+        int64_t now_ms = (int64_t)i * 10000;
+
+        requests[i] = request_of((int64_t)i + 1, NO_DEADLINE);
+        add(b, &requests[i]);
+        fake.refuse = i % 3 == 0 ? ERR_BUSY : ERR_OK;
+        batcher_flush(b, now_ms, 0);
+        fake.refuse = ERR_OK;
+        assert_int_equal(fake.last_number, ++highest);
+        if (i % 3 == 1)
+            batcher_poll(b, now_ms + 500); /* lost */
+        batcher_poll(b, now_ms + 5000);
+        assert_int_equal(fake.last_number, highest);
+        drain(b, &fake, now_ms + 5001);
+        expect(&requests[i], ERR_OK);
+    }
+    stop(b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fates),
+        cmocka_unit_test(test_late_answer_counts),
+        cmocka_unit_test(test_never_lost_in_process),
+        cmocka_unit_test(test_jitter),
+        cmocka_unit_test(test_numbers_are_unique),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
