@@ -6,8 +6,11 @@ local KEYS = 100000
 local requests = {}
 local at = 0
 
+local threads = 0
+
 function setup(thread)
-    thread:set("seed", os.time() + tonumber(tostring(thread.addr):match("%d+") or 0))
+    threads = threads + 1
+    thread:set("seed", threads)
 end
 
 function init(args)
@@ -16,7 +19,7 @@ function init(args)
         requests[n] = wrk.format("POST", nil, headers, string.format(
             '{"resource_id":"bench-%d","counter_type":"like","delta":1}', n))
     end
-    -- Each thread walks the keys in steps of a prime of its own choosing.
+    -- Each thread walks all keys in steps of a prime, from a place of its own.
     math.randomseed(seed)
     at = math.random(KEYS)
 end

@@ -108,7 +108,7 @@ class Server:
         self.stderr.seek(0)
         return '\n'.join(self.lines) + '\n' + self.stderr.read().decode(errors='replace')
 
-    def signal(self, number):
+    def send_signal(self, number):
         self.process.send_signal(number)
 
     def wait(self, timeout_s=WAIT_S):
@@ -125,7 +125,7 @@ class Server:
         """Ends it in good order and returns the exit code."""
         if self.process is None or self.process.poll() is not None:
             return self.process.returncode if self.process else None
-        self.signal(number)
+        self.send_signal(number)
         return self.wait()
 
     def kill(self):

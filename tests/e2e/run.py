@@ -71,7 +71,7 @@ class Report:
             self.line('skip', name, f': {why}')
         except Exception as why:  # noqa: BLE001 - every way to fail is a red test
             self.line('FAIL', name, f': {why or type(why).__name__}')
-            if not isinstance(why, lib.Failed):
+            if not isinstance(why, (lib.Failed, lib.Gone)):
                 traceback.print_exc(file=sys.stdout)
             return False
         else:

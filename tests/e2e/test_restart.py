@@ -67,7 +67,7 @@ def under_load(server, number):
         count['acked'] += status == 200
 
     swarm = Swarm(server.http, 50, source, answered)
-    timer = threading.Timer(0.4, server.signal, [number])
+    timer = threading.Timer(0.4, server.send_signal, [number])
     timer.start()
     swarm.run()
     return count['acked'], count['sent']
@@ -96,7 +96,7 @@ def test_a_drain_answers_what_it_has_read():
         for connection in connections:
             connection.send(request_bytes('POST', INCREMENT, item('read')) * 3)
         firsts = [connection.answer().status for connection in connections]
-        server.signal(signal.SIGTERM)
+        server.send_signal(signal.SIGTERM)
         acked = 50 + firsts.count(200)
         for connection in connections:
             for _ in range(2):
@@ -128,10 +128,10 @@ def test_a_second_signal_forces():
             connection.send(b'POST ' + INCREMENT.encode() + b' HTTP/1.1\r\nHost: x\r\n'
                             b'Content-Length: 43\r\n\r\n{"half')
             eq(call(server.http, 'GET', '/api/v1/health').status, 200, 'health')
-            server.signal(signal.SIGINT)
+            server.send_signal(signal.SIGINT)
             time.sleep(0.1)  # the signals must not merge into one
             if server.alive():
-                server.signal(signal.SIGINT)
+                server.send_signal(signal.SIGINT)
             began = time.monotonic()
             server.wait(5)
             check(time.monotonic() - began < 3, 'the second signal did not force')
