@@ -163,10 +163,8 @@ static void one_after_another(struct world *w) {
 }
 
 static void expect_starved(struct conn *c, struct slice bytes) {
-    bool at_once = stream_send(c->stream, SLICE("y"));
-
     (void)bytes;
-    assert_int_equal(at_once, harness_backend == LOOP_EPOLL);
+    assert_true(stream_send(c->stream, SLICE("y"))); /* a lone one goes at once */
     if (c->world->closed < QUEUED - 1)
         assert_true(timer_armed(&c->world->listener->retry));
 }
