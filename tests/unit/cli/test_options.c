@@ -15,8 +15,8 @@
 
 static struct config cfg;
 static struct options options;
-static char *out_text;
-static char *err_text_;
+static char *answer;
+static char *complaint;
 
 /* Runs with these arguments and, if not NULL, this one variable. */
 static int run(const char *const *arguments, const char *variable) {
@@ -27,12 +27,12 @@ static int run(const char *const *arguments, const char *variable) {
     int argc = 1;
     int exit_code = RUNS;
 
-    free(out_text);
-    free(err_text_);
+    free(answer);
+    free(complaint);
     for (; arguments[argc - 1]; argc++)
         argv[argc] = (char *)arguments[argc - 1];
-    struct invocation invocation = {argc, argv, environment, open_memstream(&out_text, &out_len),
-                                    open_memstream(&err_text_, &err_len)};
+    struct invocation invocation = {argc, argv, environment, open_memstream(&answer, &out_len),
+                                    open_memstream(&complaint, &err_len)};
     assert_non_null(invocation.out);
     assert_non_null(invocation.err);
     bool runs = options_begin(&invocation, &cfg, &options, &exit_code);
@@ -56,8 +56,8 @@ static int make_file(void **state) {
 
 static int remove_file(void **state) {
     (void)state;
-    free(out_text);
-    free(err_text_);
+    free(answer);
+    free(complaint);
     return unlink(file_path);
 }
 
@@ -89,6 +89,7 @@ static const struct {
     {{"-x"},                          NULL, EX_USAGE, "", "-x: unexpected argument\n"},
     {{"--"},                          NULL, EX_USAGE, "", "--: there is no such flag\n"},
     {{"--htpp", "--check-config"},    NULL, EX_USAGE, "", "--htpp: there is no such flag; did you mean --http\n"},
+    {{"--stroe", "redis://u:pw@h"},   NULL, EX_USAGE, "", "--stroe: there is no such flag; did you mean --store\nTry"},
     {{"--chek-config"},               NULL, EX_USAGE, "", "--chek-config: there is no such flag; did you mean --check-config\n"},
     {{"--lanes", "4"},                NULL, EX_USAGE, "", "--lanes: there is no such flag\n"},
     {{"--HTTP", ":1"},                NULL, EX_USAGE, "", "--HTTP: there is no such flag\n"},
@@ -117,13 +118,13 @@ static void test_rows(void **state) {
         const char *first = rows[i].arguments[0] ? rows[i].arguments[0] : "";
 
         if (got != rows[i].exit_code)
-            fail_msg("%zu, %s: exit %d: %s", i, first, got, err_text_);
-        if (strncmp(out_text, rows[i].out, strlen(rows[i].out)) != 0 ||
-            (!rows[i].out[0] && out_text[0]))
-            fail_msg("%zu, %s: out: %s", i, first, out_text);
-        if (strncmp(err_text_, rows[i].err, strlen(rows[i].err)) != 0 ||
-            (!rows[i].err[0] && err_text_[0]))
-            fail_msg("%zu, %s: err: %s", i, first, err_text_);
+            fail_msg("%zu, %s: exit %d: %s", i, first, got, complaint);
+        if (strncmp(answer, rows[i].out, strlen(rows[i].out)) != 0 ||
+            (!rows[i].out[0] && answer[0]))
+            fail_msg("%zu, %s: out: %s", i, first, answer);
+        if (strncmp(complaint, rows[i].err, strlen(rows[i].err)) != 0 ||
+            (!rows[i].err[0] && complaint[0]))
+            fail_msg("%zu, %s: err: %s", i, first, complaint);
     }
 }
 
