@@ -7,6 +7,9 @@ A writer runs under tests/lib/powerloss.c and is killed. Its journal gives every
 moment of the run as a crash point; for each one sampled a folder is built as a
 power cut could have left it, opened and checked. --all cuts the log at every
 byte from its last sync on, at every sampled point, instead of one place.
+
+Beside the cuts, synced bytes of a log are damaged, or a synced log is taken
+away: then the store may refuse to open, but never open with a loss.
 """
 import argparse
 import os
@@ -20,7 +23,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import powerloss  # noqa: E402
 
-FILLS = ("none", "zeroes", "garbage")
+FILLS = ("none", "zeroes", "garbage", "holes")
 
 
 def run_writer(args, folder, mode, rng):
@@ -31,6 +34,8 @@ def run_writer(args, folder, mode, rng):
     os.makedirs(root)
     environment = dict(os.environ, LD_PRELOAD=args.shim, HGP_POWERLOSS_ROOT=root,
                        HGP_POWERLOSS_STATE=state)
+    # The module comes before the sanitizer's own library, where there is one.
+    environment["ASAN_OPTIONS"] = "verify_asan_link_order=0:" + environment.get("ASAN_OPTIONS", "")
     journal = os.path.join(state, "journal")
     with open(journal, "ab") as out:
         child = subprocess.Popen([args.store, "write", os.path.join(root, "data"), mode, "100000"],
@@ -56,12 +61,12 @@ def live_log(disk):
 
 
 def check(args, target):
-    """The last operation in the folder, or a sentence why it didn't open."""
+    """(the last operation in the folder or None, what the store said on standard error)."""
     result = subprocess.run([args.store, "check", os.path.join(target, "data")],
                             capture_output=True, text=True, check=False)
     if result.returncode != 0:
         return None, result.stderr.strip()
-    return int(result.stdout.split()[1]), ""
+    return int(result.stdout.split()[1]), result.stderr.strip()
 
 
 def crash(args, disk, folder, rng, kept, fill):
@@ -76,8 +81,59 @@ def crash(args, disk, folder, rng, kept, fill):
     undecided = rng.randint(0, len(disk.undecided_changes()))
     disk.build(target, undecided, kept_of,
                lambda path: fill if path.endswith(".log") else "none")
-    last, why = check(args, target)
-    return last, why, target
+    last, said = check(args, target)
+    return last, said, target
+
+
+def logs_of(disk):
+    """Paths of the logs with content, oldest first."""
+    entries = disk.entries(len(disk.changes))
+    return sorted(path for path, inode in entries.items()
+                  if path.endswith(".log") and disk.durable.get(inode, 0) > 0)
+
+
+def damage(disk, folder, rng, how):
+    """A folder with all its bytes, but one synced log is damaged or gone; None if there is none.
+
+    The bytes of the last sync are spared: damage there can't be told from a torn write."""
+    target = os.path.join(folder, "after")
+    logs = logs_of(disk)
+    entries = disk.entries(len(disk.changes))
+    if how == "missing" and len(logs) < 2:
+        return None
+    victim = logs[rng.randrange(len(logs) - 1)] if how == "missing" else rng.choice(logs or [""])
+    if how == "flipped" and not (victim and disk.covered.get(entries[victim], 0) > 0):
+        return None
+    disk.build(target, len(disk.changes), lambda path, inode: disk.tail(inode), lambda path: "none")
+    place = os.path.join(target, victim)
+    if how == "missing":
+        os.unlink(place)
+        return target
+    with open(place, "r+b") as file:
+        at = rng.randrange(disk.covered[entries[victim]])
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ (1 << rng.randrange(8))]))
+    return target
+
+
+def test_damage(args, disk, folder, rng, counts):
+    """Refused, or nothing acknowledged is lost. Gives what is wrong."""
+    failures = []
+    for how in ("flipped", "missing"):
+        target = damage(disk, folder, rng, how)
+        if target is None:
+            continue
+        last, said = check(args, target)
+        counts[how] = counts.get(how, 0) + 1
+        counts["refused"] = counts.get("refused", 0) + (last is None)
+        if last is None and "data" not in said:
+            failures.append(f"{how}: refused without naming the folder: {said}")
+        elif last is not None and last < disk.acked:
+            failures.append(f"{how}: acknowledged {disk.acked}, found {last}")
+        shutil.rmtree(target)
+    return failures
 
 
 def judge(disk, mode, last):
@@ -102,7 +158,8 @@ def test_mode(args, mode, rng):
     """All sampled points of one run. Gives (points, failures)."""
     folder = tempfile.mkdtemp(prefix="hgp-powerloss-")
     failures = []
-    tried = 0
+    tried = cut = 0
+    counts = {}
     try:
         journal = run_writer(args, folder, mode, rng)
         for _ in range(args.points):
@@ -112,18 +169,22 @@ def test_mode(args, mode, rng):
                     journal.events[count - 1][0] != "write":
                 count += 1
             disk = journal.disk(count)
+            if mode == "local":
+                failures += test_damage(args, disk, folder, rng, counts)
             for kept, fill in places(args, disk, rng):
                 tried += 1
-                last, why, target = crash(args, disk, folder, rng, kept, fill)
-                wrong = why if last is None else judge(disk, mode, last)
+                last, said, target = crash(args, disk, folder, rng, kept, fill)
+                wrong = said if last is None else judge(disk, mode, last)
+                cut += last is not None and said != ""
                 if wrong:
                     failures.append(f"event {count}, {kept} bytes kept, {fill}: {wrong}")
-                    if args.keep and len(failures) == 1:
+                    if args.keep and mode != "broken" and not os.path.exists(args.keep):
                         shutil.copytree(target, args.keep)
                 shutil.rmtree(target)
     finally:
         shutil.rmtree(folder)
-    print(f"{mode}: {len(journal.events)} events, {tried} folders, {len(failures)} failures")
+    print(f"{mode}: {len(journal.events)} events, {tried} folders, {cut} with a torn tail, "
+          f"damaged {counts}, {len(failures)} failures")
     return tried, failures
 
 

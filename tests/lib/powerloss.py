@@ -3,10 +3,12 @@
 What is durable at a moment: of each file, the bytes up to the size of its last
 sync; of each directory, the changes before its last sync. What isn't may be
 there or not: directory changes as a prefix of their order (a journaling file
-system), bytes as a prefix, zeroes or garbage.
+system), bytes as a prefix, page by page, as zeroes or as garbage.
 """
 import os
 import random
+
+PAGE = 4096
 
 
 class Journal:
@@ -32,6 +34,7 @@ class Disk:
         self.inodes = inodes
         self.size = {}  # inode -> bytes written
         self.durable = {}  # inode -> bytes synced
+        self.covered = {}  # inode -> bytes synced by the sync before the last one
         self.changes = []  # of directories, in order: (directory, function of entries, durable)
         self.acked = 0
 
@@ -47,10 +50,12 @@ class Disk:
             self.size[event[1]] = max(self.size.get(event[1], 0), int(event[2]))
         elif verb == "sync":
             self.size[event[1]] = max(self.size.get(event[1], 0), int(event[2]))
+            self.covered[event[1]] = self.durable.get(event[1], 0)
             self.durable[event[1]] = max(self.durable.get(event[1], 0), int(event[2]))
         elif verb == "truncate":
             self.size[event[1]] = int(event[2])
             self.durable[event[1]] = min(self.durable.get(event[1], 0), int(event[2]))
+            self.covered[event[1]] = min(self.covered.get(event[1], 0), int(event[2]))
         elif verb == "rename":
             self.change(event[2], ("rename", event[1], event[2]))
         elif verb == "unlink":
@@ -100,7 +105,22 @@ class Disk:
             data += bytes(rest)
         elif fill == "garbage":
             data += random.Random(rest).randbytes(rest)
+        elif fill == "holes":
+            data = self.with_holes(inode, kept)
         return data
+
+    def with_holes(self, inode, seed):
+        """Unsynced pages reached the disk in any order: each is there or zero."""
+        rng = random.Random(seed)
+        with open(os.path.join(self.inodes, inode), "rb") as file:
+            data = bytearray(file.read(self.size[inode]))
+        at = self.durable[inode]
+        while at < len(data):
+            end = min(len(data), at - at % PAGE + PAGE)
+            if rng.random() < 0.5:
+                data[at:end] = bytes(end - at)
+            at = end
+        return bytes(data)
 
     def build(self, target, undecided_kept, kept_of, fill_of):
         """Writes the folder; kept_of(path, inode) and fill_of(path) decide about each file."""
