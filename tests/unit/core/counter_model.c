@@ -21,7 +21,7 @@ void model_init(struct model *model, int lanes, bool coalesce, int64_t key_ttl_m
     for (int i = 0; i < MODEL_LANES; i++)
         model->forgotten_ms[i] = INT64_MIN;
     for (int i = 0; i < MODEL_COUNTERS; i++) {
-        char id[32];
+        char id[256]; /* gcc 12 believes XXH3 reads far past a small one */
         int len = snprintf(id, sizeof(id), "r%d", i) + 1;
 
         memcpy(id + len, "like", 4);

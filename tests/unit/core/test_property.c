@@ -5,7 +5,7 @@
 #include "core_property.h"
 #include "test.h"
 
-#define SEEDS 5000
+#define SEEDS 3000
 
 /* HGP_SEED runs that one alone. */
 static void test_equals_model(void **state) {
