@@ -160,7 +160,7 @@ static int64_t lull_ms(struct clients *clients) {
         return rng_in(rng, 0, 3);
     }
     if (rng_chance(rng, 15))
-        clients->burst = (unsigned)rng_in(rng, 10, 120);
+        clients->burst = (unsigned)rng_in(rng, 10, 200);
     if (world->profile.silences && rng_chance(rng, 3)) {
         TRACE(&world->trace, "a long silence");
         return rng_in(rng, 125000, 200000);

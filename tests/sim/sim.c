@@ -2,7 +2,7 @@
  * checker would notice a missing rule.
  *
  *     sim --seeds 1..500              these seeds
- *     sim --seconds 10                as many as fit, from 1 or from --seeds' first
+ *     sim --seconds 10                as many as fit, from 1 or with --seeds 5000.. from there
  *     sim --rule-off DEDUP            the protocol without one of its rules
  *     sim --each-rule                 each rule off in turn: has to go wrong soon
  *     sim --timeline 200              so many lines of a failing seed
@@ -133,8 +133,10 @@ static bool parse_seeds(const char *text, struct options *options) {
     char *end;
 
     options->first = options->last = strtoull(text, &end, 10);
-    if (end[0] == '.' && end[1] == '.')
-        options->last = strtoull(end + 2, &end, 10);
+    if (end[0] == '.' && end[1] == '.') {
+        end += 2;
+        options->last = *end ? strtoull(end, &end, 10) : UINT64_MAX;
+    }
     return *text && *end == '\0' && options->first <= options->last;
 }
 

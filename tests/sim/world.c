@@ -51,6 +51,13 @@ static struct profile make_profile(struct rng *rng) {
         .silences = rng_chance(rng, 30),
     };
 
+    /* Many small messages past one that is stuck: what the window's span is for. */
+    if (rng_chance(rng, 20)) {
+        profile.gateways = 1;
+        profile.ops_max = 1;
+        profile.in_flight_max = ONE_OF(rng, 4, 32);
+        profile.lose_percent = 20;
+    }
     return profile;
 }
 
