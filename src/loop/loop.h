@@ -61,6 +61,7 @@ int64_t loop_wall_ms(const struct loop *loop);
 /* "io_uring" or "epoll". */
 const char *loop_backend_name(const struct loop *loop);
 
+/* Both at any time, also from a hook; one added there runs from the next tick on. */
 void loop_hook_add(struct loop *loop, struct loop_hook *hook);
 void loop_hook_remove(struct loop_hook *hook);
 

@@ -9,7 +9,6 @@
 
 static struct timer timer;
 static struct conn *paused;
-static size_t at_pause;
 
 static void sending_client(struct world *w) {
     char *bytes = pattern_new(SENT_BYTES);
@@ -85,43 +84,69 @@ static void test_pause_and_resume_in_one_turn(void **state) {
     run(&behaviour);
 }
 
-/* What was received already may still come (io_uring), nothing more: after the
- * turns in which the pause took hold, the count stands still. */
+/* What is sent once the pause has taken hold waits for the resume. */
 
-#define SETTLE_MS 50
-#define WATCH_MS  50
+#define SETTLE_MS 30
 
-static void look_again(struct timer *t) {
-    assert_int_equal(paused->in_len, at_pause);
-    assert_true(at_pause < SENT_BYTES);
-    assert_int_equal(paused->fins, 0);
-    t->fire = resume;
-    resume(t);
+static bool held;
+
+static void let_stream_go_on(struct timer *t) {
+    (void)t;
+    held = false;
+    stream_resume(paused->stream);
 }
 
-static void settle(struct timer *t) {
-    at_pause = paused->in_len;
-    t->fire = look_again;
-    timer_start(paused->world->loop, t, WATCH_MS);
+static void let_client_go_on(struct timer *t) {
+    sem_post(&paused->world->gate);
+    t->fire = let_stream_go_on;
+    timer_start(paused->world->loop, t, SETTLE_MS);
 }
 
 static void pause_once(struct conn *c, struct slice bytes) {
     (void)bytes;
+    assert_false(held);
     if (paused)
         return;
     paused = c;
+    held = true;
     stream_pause(c->stream);
     timer_start(c->world->loop, &timer, SETTLE_MS);
 }
 
+static void close_when_free(struct conn *c) {
+    assert_false(held);
+    conn_close(c);
+}
+
+static void going_on_client(struct world *w) {
+    int fd = client_connect(w);
+
+    client_write(fd, "1", 1);
+    sem_wait(&w->gate);
+    client_write(fd, "2", 1);
+    shutdown(fd, SHUT_WR);
+    if (!client_eof(fd))
+        abort();
+    close(fd);
+}
+
 static void test_paused_stream_reads_nothing(void **state) {
     static const struct behaviour behaviour = {
-        .read = pause_once, .fin = conn_close, .closed = stop};
+        .read = pause_once, .fin = close_when_free, .closed = stop};
+    struct world w;
+    pthread_t client;
 
     (void)state;
     paused = NULL;
-    timer = (struct timer){.fire = settle};
-    run(&behaviour);
+    held = false;
+    timer = (struct timer){.fire = let_client_go_on};
+    world_open(&w, &behaviour, 1);
+    client = client_start(going_on_client, &w);
+    world_run(&w);
+    client_join(client);
+    assert_int_equal(w.conns[0].in_len, 2);
+    assert_int_equal(w.conns[0].fins, 1);
+    world_close(&w);
 }
 
 /* Paused, the peer gone, and nothing to send: the loop must not spin on the
