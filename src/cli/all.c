@@ -169,8 +169,9 @@ static int open_sockets(struct all *all) {
     if (code != EX_OK)
         return code;
     socket_name(all->workers[0].http_fd, all->http_name, sizeof(all->http_name));
-    for (unsigned i = 1; i < all->count && code == EX_OK; i++)
-        code = listen_on(all->http_name, "http", &all->workers[i].http_fd);
+    for (unsigned i = 1; i < all->count; i++)
+        if (socket_listen_beside(all->workers[0].http_fd, &all->workers[i].http_fd) != ERR_OK)
+            return give_up("can't listen", strerror(errno), EX_UNAVAILABLE);
     if (code == EX_OK)
         code = listen_on(all->config->admin, "admin", &all->workers[0].admin_fd);
     if (code == EX_OK)
@@ -222,7 +223,7 @@ static void print_welcome(const struct all *all) {
     printf("data   %s\n", all->config->data);
     printf("http   listening on %s\n", all->http_name);
     printf("admin  listening on %s\n", all->admin_name);
-    printf("try    curl -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
+    printf("curl -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
            "http://%s%s/api/v1/counter/increment\n",
            any ? "localhost" : "", any ? port : all->http_name);
     printf("ready\n");

@@ -61,6 +61,7 @@ struct http_conn {
     enum conn_state state;
     bool in_head;     /* a request's head has begun */
     bool in_body;     /* a request's body is awaited */
+    bool wants_continue; /* and its sender waits for a 100 first */
     bool send_busy;   /* 'sending' isn't the kernel's yet */
     bool paused;
     bool peer_closed; /* the peer's FIN came */

@@ -94,6 +94,11 @@ static bool unreadable_coding(const struct http1_request *http) {
 static void reply_no_route(struct request *request, const struct route_match *match) {
     char allow[64] = "Allow: ";
 
+    if (request->http->path.len == 0 || request->http->path.ptr[0] != '/') {
+        /* CONNECT's authority, or the "*" of OPTIONS: not ours to serve (RFC 9110 9.3.6, 9.3.7). */
+        reply_problem(request->exchange, ERR_NOT_IMPL, (struct slice){NULL, 0}, SLICE(""));
+        return;
+    }
     if (!match->path_known) {
         reply_problem(request->exchange, ERR_NOT_FOUND, SLICE("there is nothing at this path"),
                       SLICE(""));

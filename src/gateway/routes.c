@@ -18,7 +18,7 @@ static const struct route routes[] = {
      {"Failed to increment counter", 27}, handle_increment},
     {HTTP_POST, ROUTE_PUBLIC | ROUTE_FROZEN | ROUTE_BODY | ROUTE_BATCH, {COUNTER "batch", 21},
      {"Failed to batch get counters", 28}, handle_batch_get},
-    {HTTP_POST, ROUTE_PUBLIC | ROUTE_BODY | ROUTE_BATCH | ROUTE_WRITE,
+    {HTTP_POST, ROUTE_PUBLIC | ROUTE_FROZEN | ROUTE_BODY | ROUTE_BATCH | ROUTE_WRITE,
      {COUNTER "batch/increment", 31}, {"Failed to batch increment counters", 34},
      handle_batch_increment},
     {HTTP_GET, BOTH | ROUTE_FROZEN, {COUNTER "{resource_id}/{counter_type}", 44},
