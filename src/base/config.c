@@ -20,7 +20,9 @@ static const struct config_row rows[CONFIG_KEYS] = {
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help)                         \
     {key, flag, value, min, max, choices, help, CONFIG_##kind,                                     \
      offsetof(struct config, field), sizeof(((struct config *)0)->field)},
+#define AT_LEAST(field, than, why)
 #include "base/config.def"
+#undef AT_LEAST
 #undef ROW
 #undef GROUP
 };
@@ -31,11 +33,28 @@ static const struct {
 } groups[] = {
 #define GROUP(prefix, title) {prefix, title},
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help)
+#define AT_LEAST(field, than, why)
 #include "base/config.def"
+#undef AT_LEAST
+#undef ROW
+#undef GROUP
+};
+
+static const struct config_rule rules[] = {
+#define GROUP(prefix, title)
+#define ROW(field, kind, ctype, key, flag, value, min, max, choices, help)
+#define AT_LEAST(field, than, why) {CONFIG_KEY_##field, CONFIG_KEY_##than, why},
+#include "base/config.def"
+#undef AT_LEAST
 #undef ROW
 #undef GROUP
 };
 /* clang-format on */
+
+const struct config_rule *config_rules(size_t *out_count) {
+    *out_count = ARRAY_LEN(rules);
+    return rules;
+}
 
 const struct config_row *config_row(enum config_key key) {
     return &rows[key];
@@ -121,6 +140,14 @@ void config_print_source(const struct config_row *row, struct config_source sour
     }
 }
 
+/* Bytes of the control character that 'c' begins, in UTF-8: C0 and DEL have
+ * one, C1 has two, anything else none. */
+static size_t control_len(const unsigned char *c) {
+    if (*c < 0x20 || *c == 0x7f)
+        return 1;
+    return *c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f ? 2 : 0;
+}
+
 void config_problem(struct config_problems *problems, const char *fmt, ...) {
     size_t room = sizeof(problems->text) - problems->len;
     char *line = problems->text + problems->len;
@@ -136,8 +163,7 @@ void config_problem(struct config_problems *problems, const char *fmt, ...) {
     }
     /* Names and values come from outside and end up on a terminal. */
     for (char *c = line; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
+        memset(c, '?', control_len((const unsigned char *)c));
     line[len] = '\n';
     line[len + 1] = '\0';
     problems->len += (size_t)len + 1;
@@ -239,6 +265,10 @@ void config_load_env(struct config *cfg, char *const environment[],
             load_variable(cfg, *environment, problems);
 }
 
+static int64_t number_of(const struct config *cfg, enum config_key key) {
+    return config_value_number(&rows[key], field_in(cfg, &rows[key]));
+}
+
 /* "limits.body_bytes (65536, default)" */
 static void print_setting(const struct config *cfg, enum config_key key, struct buf *out) {
     buf_printf(out, "%s (", rows[key].key);
@@ -269,31 +299,10 @@ static bool same_listener(const char *a, const char *b) {
 }
 
 void config_validate(const struct config *cfg, struct config_problems *problems) {
-    static const struct {
-        enum config_key at_least;
-        enum config_key than;
-        const char *why;
-    } order[] = {
-        {CONFIG_KEY_limits_batch_body_bytes, CONFIG_KEY_limits_body_bytes,
-         "a batch request would be allowed less than a single one"},
-        {CONFIG_KEY_limits_connections, CONFIG_KEY_threads,
-         "a thread would have no connection to serve"},
-        {CONFIG_KEY_batch_queue, CONFIG_KEY_limits_batch_items,
-         "the largest batch request could never be queued"},
-        {CONFIG_KEY_batch_queue, CONFIG_KEY_batch_operations, "a message could never be full"},
-        {CONFIG_KEY_timeouts_drain_ms, CONFIG_KEY_timeouts_request_ms,
-         "a shutdown would cut requests that still have time"},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(order); i++) {
-        const struct config_row *big = &rows[order[i].at_least];
-        const struct config_row *small = &rows[order[i].than];
-
-        if (config_value_number(big, field_in(cfg, big)) <
-            config_value_number(small, field_in(cfg, small)))
-            refuse_pair(cfg, order[i].at_least, "must be at least", order[i].than, order[i].why,
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+        if (number_of(cfg, rules[i].key) < number_of(cfg, rules[i].least))
+            refuse_pair(cfg, rules[i].key, "must be at least", rules[i].least, rules[i].why,
                         problems);
-    }
     if (same_listener(cfg->http, cfg->admin))
         refuse_pair(cfg, CONFIG_KEY_http, "must differ from", CONFIG_KEY_admin,
                     "one address can't be two listeners", problems);

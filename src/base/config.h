@@ -47,7 +47,9 @@ enum config_kind {
 enum config_key {
 #define GROUP(prefix, title)
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help) CONFIG_KEY_##field,
+#define AT_LEAST(field, than, why)
 #include "base/config.def"
+#undef AT_LEAST
 #undef ROW
 #undef GROUP
     CONFIG_KEYS
@@ -79,7 +81,9 @@ struct config_source {
 struct config {
 #define GROUP(prefix, title)
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help) ctype field;
+#define AT_LEAST(field, than, why)
 #include "base/config.def"
+#undef AT_LEAST
 #undef ROW
 #undef GROUP
     struct config_source source[CONFIG_KEYS]; /* where each value came from */
@@ -106,6 +110,14 @@ void config_load_env(struct config *cfg, char *const environment[],
 
 /* The rules between keys. */
 void config_validate(const struct config *cfg, struct config_problems *problems);
+
+/* The rules "this number is at least that one" that config_validate() checks. */
+struct config_rule {
+    enum config_key key;
+    enum config_key least;
+    const char *why;
+};
+const struct config_rule *config_rules(size_t *out_count);
 
 /* Adds a line, without control characters. */
 void config_problem(struct config_problems *problems, const char *fmt, ...) PRINTF_LIKE(2, 3);

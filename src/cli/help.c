@@ -1,6 +1,8 @@
 /* help.c - config.def, wrapped for a terminal. */
 #include "cli/help.h"
 
+#include <inttypes.h>
+
 #include "base/config.h"
 #include "cli/build_info.h"
 
@@ -78,8 +80,9 @@ static void put_row(const struct config_row *row, struct buf *out) {
         buf_printf(out, "  --%s %s\n", row->flag, argument_of(row));
     else
         buf_printf(out, "  %s\n", row->key);
-    buf_printf(&text, "%s Default %s; ", row->help, row->value);
-    config_print_allowed(row, &text);
+    buf_printf(&text, "%s Default %s", row->help, row->value);
+    if (row->kind >= CONFIG_COUNT)
+        buf_printf(&text, "; from %" PRId64 " to %" PRId64, row->min, row->max);
     buf_add_char(&text, '.');
     put_wrapped(out, buf_slice(&text));
     buf_release(&text);

@@ -109,10 +109,17 @@ static void parse_flag(struct args *args, const char *flag) {
         }
     }
     enum config_key key = config_find_flag(name);
-    if (key == CONFIG_KEYS)
-        refuse_flag(name, args->problems);
-    else
+    if (key != CONFIG_KEYS) {
         parse_key(args, key, equals ? equals + 1 : NULL);
+        return;
+    }
+    refuse_flag(name, args->problems);
+    /* What follows was meant as its value: not shown as an unexpected argument,
+     * it may be a URL with a password. */
+    if (!equals && args->count > 0 && args->next[0][0] != '-') {
+        args->count--;
+        args->next++;
+    }
 }
 
 static void parse_argument(struct args *args, const char *argument) {

@@ -133,7 +133,7 @@ static enum err read_keys(struct applier *a) {
     enum err err = read_meta(a, key_records_meta_key());
 
     if (err == ERR_OK)
-        err = key_records_decode(&a->keys, buf_slice(&a->entry), &version);
+        err = key_records_decode(&a->keys, buf_slice(&a->entry), a->clock_ms, &version);
     return err == ERR_OK ? ERR_OK
                          : explain(err, "the record of key generations", 0, version, a->entry.len);
 }

@@ -138,7 +138,7 @@ static void judge_part(struct applier *a, struct part *part, const struct messag
         break;
     case WINDOW_NEW:
         /* A clock that stepped back makes old messages young again; see lane.forgotten_ms. */
-        if (aged || (RULE(RULE_AGE) && !part->window &&
+        if (aged || (RULE(RULE_AGE) &&
                      message->issued_ms <= a->lanes[part->lane].forgotten_ms))
             refuse_part(part, ERR_TOO_OLD);
         break;

@@ -28,16 +28,32 @@ struct slice key_records_meta_key(void) {
 void key_records_create(struct key_records *keys, int64_t now_ms) {
     keys->generation = FIRST_GENERATION;
     keys->began_ms = now_ms - now_ms % keys->ttl_ms;
+    keys->began_ttl_ms = keys->ttl_ms;
 }
 
 void key_records_encode(const struct key_records *keys, struct buf *out) {
     meta_record_begin(out);
     bytes_add_be64(out, keys->generation);
     bytes_add_be64(out, (uint64_t)keys->began_ms);
+    bytes_add_be64(out, (uint64_t)keys->began_ttl_ms);
     meta_record_end(out);
 }
 
-enum err key_records_decode(struct key_records *keys, struct slice record, unsigned *out_version) {
+/* Under another ttl the generation began elsewhere: late enough for what was just written, and
+ * no earlier than it did, as the generation before counts from there. */
+static void adopt_ttl(struct key_records *keys, int64_t clock_ms) {
+    int64_t began_ms = clock_ms - clock_ms % keys->ttl_ms;
+
+    if (keys->began_ttl_ms == keys->ttl_ms)
+        return;
+    if (began_ms > keys->began_ms)
+        keys->began_ms = began_ms;
+    keys->began_ttl_ms = keys->ttl_ms;
+    keys->dirty = true;
+}
+
+enum err key_records_decode(struct key_records *keys, struct slice record, int64_t clock_ms,
+                            unsigned *out_version) {
     struct bytes_reader in;
     enum err err = meta_record_open(record, &in, out_version);
 
@@ -45,10 +61,13 @@ enum err key_records_decode(struct key_records *keys, struct slice record, unsig
         return err;
     uint64_t generation = bytes_be64(&in);
     int64_t began_ms = (int64_t)bytes_be64(&in);
-    if (!bytes_done(&in) || generation < FIRST_GENERATION)
+    int64_t began_ttl_ms = (int64_t)bytes_be64(&in);
+    if (!bytes_done(&in) || generation < FIRST_GENERATION || began_ttl_ms <= 0)
         return ERR_CORRUPT;
     keys->generation = generation;
     keys->began_ms = began_ms;
+    keys->began_ttl_ms = began_ttl_ms;
+    adopt_ttl(keys, clock_ms);
     return ERR_OK;
 }
 

@@ -4,8 +4,8 @@
  *       └─ deleted whole when g+1 begins, at least one ttl after g began
  *
  * So a record lives between one and two ttl by the store's clock and is never
- * prolonged; a ttl changed between two starts counts from the next generation.
- * With an unchanged ttl generations begin at multiples of it.
+ * prolonged. Generations begin at multiples of the ttl; when it was changed
+ * between two starts the current one counts from the start.
  *
  * Records are looked up before anything is staged and then kept in memory until
  * the group ends: a key used twice in a message or a group finds itself.
@@ -36,7 +36,8 @@ struct key_records {
     int64_t ttl_ms;
     /* stored */
     uint64_t generation; /* the current one, from 2 */
-    int64_t began_ms;
+    int64_t began_ms;    /* what it holds is at most a ttl younger */
+    int64_t began_ttl_ms;
     /* memory only */
     bool dirty;
     struct bytes_table group; /* what the open group looked up */
@@ -56,7 +57,7 @@ struct slice key_records_meta_key(void);
 void key_records_create(struct key_records *keys, int64_t now_ms);
 void key_records_encode(const struct key_records *keys, struct buf *out);
 MUST_CHECK enum err key_records_decode(struct key_records *keys, struct slice record,
-                                       unsigned *out_version);
+                                       int64_t clock_ms, unsigned *out_version);
 
 /* Begins a generation when one is due at 'clock_ms' (never goes back) and deletes what is then
  * out of reach. Call before lookups. */

@@ -62,6 +62,17 @@ static enum err find_oldest(struct outbox_trim *trim, struct lane **out) {
     return ERR_OK;
 }
 
+/* Every event of the entry just read. */
+static enum err check_entry(const struct outbox_trim *trim) {
+    struct outbox_entry entry;
+    struct outbox_event event;
+    enum err err = outbox_decode(buf_slice(&trim->key), buf_slice(&trim->value), &entry);
+
+    while (err == ERR_OK)
+        err = outbox_next(&entry, &event);
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
 enum err outbox_trim_open(struct outbox_trim *trim, uint32_t *out_lane) {
     for (uint32_t i = 0; i < trim->lanes_count; i++) {
         struct lane *lane = &trim->lanes[i];
@@ -76,6 +87,9 @@ enum err outbox_trim_open(struct outbox_trim *trim, uint32_t *out_lane) {
         if (!lane->head.known || lane->head.bytes > lane->outbox_bytes ||
             lane->head.last_seq > lane->seq)
             return ERR_CORRUPT;
+        err = check_entry(trim);
+        if (err != ERR_OK)
+            return err;
     }
     return ERR_OK;
 }

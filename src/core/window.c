@@ -165,7 +165,8 @@ void window_begin(const struct window_part *part, struct kv *kv) {
     buf_clear(record);
     buf_add_char(record, RECORD_VERSION);
     bytes_add_be64(record, (uint64_t)part->et_ms);
-    bytes_add_be64(record, (uint64_t)part->active_ms);
+    /* The window's, not the part's: it must outlive the record it came with. */
+    bytes_add_be64(record, (uint64_t)window->active_ms);
     bytes_add_varint(record, part->answers);
 }
 

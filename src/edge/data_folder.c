@@ -17,11 +17,14 @@
 #define FORMAT_NEW   "FORMAT.tmp"
 #define ROCKSDB_LOCK "LOCK"
 #define FORMAT_BYTES 64
+#define PROBE        "SPACE.tmp"
+#define PROBE_BYTES  (1 << 20)
 
 static const char *advice(int error) {
     switch (error) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
         return "free space on its file system and start again";
     case EACCES:
     case EPERM:
@@ -83,7 +86,7 @@ static bool make_folders(char *path) {
 }
 
 static bool is_neutral(const char *name) {
-    static const char *const names[] = {".", "..", OWNER, FORMAT_NEW, "lost+found"};
+    static const char *const names[] = {".", "..", OWNER, FORMAT_NEW, PROBE, "lost+found"};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(name, names[i]) == 0)
@@ -176,6 +179,19 @@ static enum err take_ownership(struct data_folder *folder, char *out_detail, siz
         pwrite(folder->owner_fd, text, (size_t)len, 0) != len)
         return io_error(folder->path, "written", out_detail, detail_size);
     return ERR_OK;
+}
+
+/* RocksDB asserts where it meets a full disk while it opens, so it shall not get there. */
+static enum err probe_space(struct data_folder *folder, char *out_detail, size_t detail_size) {
+    int fd = openat(folder->dir_fd, PROBE, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+
+    if (fd < 0)
+        return io_error(folder->path, "written", out_detail, detail_size);
+    int error = posix_fallocate(fd, 0, PROBE_BYTES);
+    close(fd);
+    unlinkat(folder->dir_fd, PROBE, 0);
+    errno = error;
+    return error == 0 ? ERR_OK : io_error(folder->path, "written", out_detail, detail_size);
 }
 
 static bool write_synced(int dir_fd, const char *name, const char *text) {
@@ -279,6 +295,8 @@ enum err data_folder_open(struct data_folder *folder, const char *path, char *ou
     enum err err = refuse_strangers(folder, out_detail, detail_size);
     if (err == ERR_OK)
         err = take_ownership(folder, out_detail, detail_size);
+    if (err == ERR_OK)
+        err = probe_space(folder, out_detail, detail_size);
     if (err == ERR_OK)
         err = open_format(folder, out_detail, detail_size);
     return err;

@@ -156,9 +156,10 @@ static bool may_parse(const struct http_conn *conn) {
            conn->out.len < OUT_MAX;
 }
 
-/* Takes what it can; returns what it must leave for later. */
+/* Takes what it can; returns what it must leave for later. Between head and body it goes on even
+ * when the pipeline is full: until then the parser may point into the input. */
 static struct slice parse(struct http_conn *conn, struct slice in) {
-    while (may_parse(conn)) {
+    while (conn->state == CONN_OPEN && (conn->in_body || may_parse(conn))) {
         size_t used = 0;
         enum http1_event event = http1_parse(conn->parser, in, &used);
         const char *detail = NULL;

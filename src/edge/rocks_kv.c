@@ -230,7 +230,7 @@ static enum err explain_open(const struct data_folder *folder, const char *messa
     const char *advice = "restore the folder from a backup, or start with another --data; the "
                          "files are evidence, keep them";
 
-    if (strstr(message, "lock")) {
+    if (strstr(message, "While lock file") || strstr(message, "lock hold by")) {
         err = ERR_LOCKED;
         advice = "stop the other process or use another --data";
     } else if (strstr(message, "Column families not opened")) {

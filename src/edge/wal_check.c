@@ -163,7 +163,7 @@ static enum wal_read read_file(const struct wal_file *file, uint64_t *seq, size_
     return got;
 }
 
-/* Whether a record in 'bytes' from 'at' on vouches for the lost one. */
+/* Whether a record that starts in 'bytes' at 'at' or later vouches for the lost one, 'seq'. */
 static bool vouched(struct slice bytes, size_t at, uint64_t seq) {
     struct wal_record record;
 
@@ -174,7 +174,13 @@ static bool vouched(struct slice bytes, size_t at, uint64_t seq) {
 }
 
 static bool is_torn_tail(const struct wal_check *check, const struct damage *damage) {
-    if (vouched(content(&check->files[damage->file]), damage->at, damage->seq))
+    struct slice bytes = content(&check->files[damage->file]);
+    struct wal_record record;
+    /* What starts right there may be the torn record itself, which vouches for nothing. */
+    bool itself = wal_starts_at(bytes, damage->at, damage->seq, &record) &&
+                  (record.seq == damage->seq || damage->seq == 0);
+
+    if (vouched(bytes, damage->at + itself, damage->seq))
         return false;
     for (size_t i = damage->file + 1; i < check->count; i++)
         if (vouched(content(&check->files[i]), 0, damage->seq))

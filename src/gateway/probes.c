@@ -1,8 +1,7 @@
 /* probes.c - health, liveness, readiness, and the metrics page. */
+#include "edge/procinfo.h"
 #include "gateway/internal.h"
 #include "wire/prom.h"
-
-#define TEXT_TYPE SLICE("text/plain; version=0.0.4; charset=utf-8")
 
 static bool backend_up(const struct gateway_fleet *fleet) {
     return fleet->backend.up(fleet->backend.ctx);
@@ -79,15 +78,18 @@ static void collect(struct gateway *gateway) {
 void handle_metrics(struct request *request) {
     struct gateway *gateway = request->gateway;
     struct buf *body = http_body(request->exchange);
+    struct prom_process process;
 
     collect(gateway);
     prom_render(gateway->fleet->metrics, body);
+    if (procinfo_read(&process) == ERR_OK)
+        prom_render_process(&process, body);
     if (buf_failed(body)) {
         reply_problem(request->exchange, ERR_NO_MEMORY, (struct slice){NULL, 0}, SLICE(""));
         return;
     }
     http_reply(request->exchange, &(struct http_reply){.status = 200,
-                                                       .content_type = TEXT_TYPE,
+                                                       .content_type = SLICE(PROM_CONTENT_TYPE),
                                                        .headers = SLICE(""),
                                                        .body = buf_slice(body)});
 }

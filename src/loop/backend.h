@@ -18,7 +18,6 @@
 
 struct backend;
 struct endpoint;
-struct stream;
 
 struct backend_ops {
     const char *name;
@@ -33,9 +32,9 @@ struct backend_ops {
      * memory ran out. */
     bool (*watch)(struct backend *backend, int fd);
 
-    /* Tries at once to send what the stream has unsent. true: all went, false:
-     * want OUT, or the stream was marked broken. */
-    bool (*send)(struct backend *backend, struct stream *stream);
+    /* Whether the next send should be tried at once (send(2)) instead of with
+     * the next submit. */
+    bool (*send_now)(struct backend *backend);
 
     /* Brings the kernel in line with endpoint->want. false: no room now, call
      * again on the next turn. */

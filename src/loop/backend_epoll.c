@@ -59,42 +59,9 @@ static bool backend_watch(struct backend *b, int fd) {
     return epoll_ctl(b->fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-enum sent { SENT_ALL, SENT_SOME, SENT_FAILED };
-
-/* Sends what the socket takes; 'out_sent' bytes are the kernel's. */
-static enum sent send_some(const struct stream *s, size_t *out_sent) {
-    struct slice rest = s->unsent;
-
-    while (rest.len > 0) {
-        ssize_t n = send(s->ep.fd, rest.ptr, rest.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            break;
-        rest = slice_skip(rest, (size_t)n);
-    }
-    *out_sent = s->unsent.len - rest.len;
-    if (rest.len == 0)
-        return SENT_ALL;
-    return errno == EAGAIN ? SENT_SOME : SENT_FAILED;
-}
-
-static bool backend_send(struct backend *b, struct stream *s) {
-    size_t sent;
-
+static bool backend_send_now(struct backend *b) {
     (void)b;
-    switch (send_some(s, &sent)) {
-    case SENT_ALL:
-        return true;
-    case SENT_SOME:
-        s->unsent = slice_skip(s->unsent, sent);
-        return false;
-    case SENT_FAILED:
-    default:
-        stream_fail_later(s);
-        return false;
-    }
+    return true;
 }
 
 static bool backend_apply(struct backend *b, struct endpoint *ep) {
@@ -126,15 +93,6 @@ static enum err backend_wait(struct backend *b, int timeout_ms) {
         return ERR_OK;
     b->ready = 0;
     return errno == EINTR ? ERR_OK : ERR_IO;
-}
-
-static void reap_send(struct stream *s) {
-    size_t sent;
-
-    if (send_some(s, &sent) == SENT_FAILED)
-        stream_send_failed(s);
-    else
-        stream_progress(s, sent);
 }
 
 static void reap_recv(struct backend *b, struct stream *s) {
@@ -175,7 +133,7 @@ static void backend_reap(struct backend *b) {
             continue;
         }
         if (ep->want & WANT_OUT && events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
-            reap_send(endpoint_stream(ep));
+            stream_writable(endpoint_stream(ep));
         if (!ep->closing && ep->want & WANT_IN && events & (EPOLLIN | EPOLLERR | EPOLLHUP))
             reap_recv(b, endpoint_stream(ep));
     }
@@ -188,7 +146,7 @@ const struct backend_ops backend_epoll = {
     .create = backend_create,
     .destroy = backend_destroy,
     .watch = backend_watch,
-    .send = backend_send,
+    .send_now = backend_send_now,
     .apply = backend_apply,
     .detach = backend_detach,
     .wait = backend_wait,

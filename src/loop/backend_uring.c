@@ -39,6 +39,7 @@ struct backend {
     struct uring_ring r;
     int watch_fd;
     bool watching;
+    bool sent;         /* something, in this turn */
     unsigned sends;    /* queued since the last wait(): most complete at once */
     unsigned arrivals; /* requests and connections that came in the last turn */
 };
@@ -161,11 +162,13 @@ static bool backend_apply(struct backend *b, struct endpoint *ep) {
     return room;
 }
 
-/* Nothing is tried at once: sends of one turn leave in one system call. */
-static bool backend_send(struct backend *b, struct stream *s) {
-    (void)b;
-    (void)s;
-    return false;
+/* The first send of a turn: a lone answer then costs no completion and no turn
+ * of its own. All others leave in one system call. */
+static bool backend_send_now(struct backend *b) {
+    bool first = !b->sent;
+
+    b->sent = true;
+    return first;
 }
 
 static bool idle(const struct endpoint *ep) {
@@ -204,6 +207,7 @@ static enum err backend_wait(struct backend *b, int timeout_ms) {
     else
         ret = submit_and_wait(b, 1, timeout_ms < 0 ? -1 : timeout_ms * INT64_C(1000000));
     b->sends = 0;
+    b->sent = false;
     switch (-ret) {
     case ETIME:
     case EINTR:
@@ -307,7 +311,7 @@ const struct backend_ops backend_uring = {
     .create = backend_create,
     .destroy = backend_destroy,
     .watch = backend_watch,
-    .send = backend_send,
+    .send_now = backend_send_now,
     .apply = backend_apply,
     .detach = backend_detach,
     .wait = backend_wait,

@@ -86,10 +86,13 @@ struct stream *stream_new(struct loop *loop, int fd);
 void stream_due(struct stream *stream);
 void stream_received(struct stream *stream, struct slice bytes); /* empty: FIN */
 void stream_broke(struct stream *stream);
+/* As stream_broke() or stream_send_failed(), but on the next turn: for what is
+ * found out inside a call of the user. */
 void stream_fail_later(struct stream *stream);
-/* 'n' more bytes are the kernel's; true when that was all of the send and its
- * on_sent() has been called. */
-bool stream_progress(struct stream *stream, size_t n);
+/* Sends what the socket takes now and says so if that was all, or failed. */
+void stream_writable(struct stream *stream);
+/* 'n' more bytes of the send are the kernel's. */
+void stream_progress(struct stream *stream, size_t n);
 void stream_send_failed(struct stream *stream);
 
 /* listener.c */

@@ -42,7 +42,8 @@ struct loop_hook {
  * ERR_NO_MEMORY    memory or descriptors ran out. */
 MUST_CHECK enum err loop_new(const struct loop_conf *conf, struct loop **out_loop);
 
-/* Every stream and listener must be closed before. NULL is fine. */
+/* Every stream and listener must be closed before (asserted); an on_closed() that
+ * is still to come is called from here, mail that is left is dropped. NULL is fine. */
 void loop_free(struct loop *loop);
 
 /* Until loop_stop(). ERR_IO when the kernel interface itself fails. */
@@ -60,6 +61,7 @@ int64_t loop_wall_ms(const struct loop *loop);
 /* "io_uring" or "epoll". */
 const char *loop_backend_name(const struct loop *loop);
 
+/* Both at any time, also from a hook; one added there runs from the next tick on. */
 void loop_hook_add(struct loop *loop, struct loop_hook *hook);
 void loop_hook_remove(struct loop_hook *hook);
 

@@ -8,6 +8,7 @@
  */
 #include "loop/stream.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -17,8 +18,9 @@
 /* After each change of state: what the back end should be doing. */
 static void update(struct stream *s) {
     bool in = s->events && !s->paused && !s->ended && !s->broken;
+    bool out = s->sending && !s->failing;
 
-    endpoint_want(&s->ep, (uint8_t)((in ? WANT_IN : 0) | (s->sending ? WANT_OUT : 0)));
+    endpoint_want(&s->ep, (uint8_t)((in ? WANT_IN : 0) | (out ? WANT_OUT : 0)));
 }
 
 struct stream *stream_new(struct loop *loop, int fd) {
@@ -37,18 +39,43 @@ void stream_start(struct stream *s, const struct stream_events *events, void *ct
     update(s);
 }
 
+/* Callbacks wait until the user's own call has returned. */
+void stream_fail_later(struct stream *s) {
+    s->failing = true;
+    endpoint_due(&s->ep);
+}
+
+enum sent { SENT_ALL, SENT_SOME, SENT_FAILED };
+
+/* Takes off 'unsent' what the socket takes without blocking. */
+static enum sent send_some(struct stream *s) {
+    while (s->unsent.len > 0) {
+        ssize_t n = send(s->ep.fd, s->unsent.ptr, s->unsent.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n >= 0)
+            s->unsent = slice_skip(s->unsent, (size_t)n);
+        else if (errno != EINTR)
+            return errno == EAGAIN ? SENT_SOME : SENT_FAILED;
+    }
+    return SENT_ALL;
+}
+
 bool stream_send(struct stream *s, struct slice bytes) {
     struct loop *loop = s->ep.loop;
+    enum sent sent = SENT_SOME;
 
     loop_assert_thread(loop);
     assert(s->events && !s->sending && !s->fin && !s->ep.closing);
-    if (bytes.len == 0)
-        return true;
     s->unsent = bytes;
-    if (loop->ops->send(loop->backend, s))
+    if (bytes.len == 0 || loop->ops->send_now(loop->backend))
+        sent = send_some(s);
+    if (sent == SENT_ALL)
         return true;
     s->sending = true;
-    update(s);
+    if (sent == SENT_FAILED)
+        stream_fail_later(s);
+    else
+        update(s);
     return false;
 }
 
@@ -129,21 +156,27 @@ void stream_broke(struct stream *s) {
         s->events->on_broken(s->ctx);
 }
 
-void stream_fail_later(struct stream *s) {
-    s->failing = true;
-    endpoint_due(&s->ep);
-}
-
-bool stream_progress(struct stream *s, size_t n) {
-    s->unsent = slice_skip(s->unsent, n);
-    if (s->unsent.len > 0)
-        return false;
+static void sent_all(struct stream *s) {
     s->sending = false;
     update(s);
     if (s->fin)
         send_fin(s);
     s->events->on_sent(s->ctx, ERR_OK);
-    return true;
+}
+
+void stream_writable(struct stream *s) {
+    enum sent sent = send_some(s);
+
+    if (sent == SENT_ALL)
+        sent_all(s);
+    else if (sent == SENT_FAILED)
+        stream_send_failed(s);
+}
+
+void stream_progress(struct stream *s, size_t n) {
+    s->unsent = slice_skip(s->unsent, n);
+    if (s->unsent.len == 0)
+        sent_all(s);
 }
 
 void stream_send_failed(struct stream *s) {

@@ -31,7 +31,9 @@ struct stream_events {
      * connection is gone. Also comes, with ERR_CLOSED, for a send that was
      * under way at stream_close(), before on_closed(). */
     void (*on_sent)(void *ctx, enum err err);
-    /* The connection broke (reset): no more reads; close the stream. */
+    /* The connection broke (reset): no more reads; close the stream. Once, also
+     * after an on_sent(ERR_CLOSED), unless the stream was closed first. A stream
+     * that is paused or ended hears of it only by a send or when resumed. */
     void (*on_broken)(void *ctx);
     /* The stream is gone; 'ctx' may be freed. */
     void (*on_closed)(void *ctx);
@@ -45,7 +47,8 @@ void stream_start(struct stream *stream, const struct stream_events *events, voi
  * will come; false: on_sent() will. One send at a time (asserted). */
 MUST_CHECK bool stream_send(struct stream *stream, struct slice bytes);
 
-/* Back-pressure: after a pause at most what was already received arrives. */
+/* Back-pressure: after a pause at most what was already received arrives; with
+ * io_uring that can be several on_read() of together some 64 KiB. */
 void stream_pause(struct stream *stream);
 void stream_resume(struct stream *stream);
 

@@ -8,9 +8,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SQ_ENTRIES 1024
-/* A turn may complete far more than it submits (multishot). */
-#define CQ_ENTRIES      8192
 #define PROBE_TIMEOUT_S 1
 
 #define SHELF_BYTES   (URING_BUFFERS * sizeof(struct io_uring_buf))
@@ -36,10 +33,10 @@ static int open_ring(struct io_uring *ring) {
     for (size_t i = 0; i < ARRAY_LEN(flags) && ret == -EINVAL; i++) {
         struct io_uring_params params = {
             .flags = flags[i] | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-            .cq_entries = CQ_ENTRIES,
+            .cq_entries = URING_CQ_ENTRIES,
         };
 
-        ret = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
+        ret = io_uring_queue_init_params(URING_SQ_ENTRIES, ring, &params);
     }
     return ret;
 }

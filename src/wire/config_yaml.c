@@ -23,6 +23,7 @@ struct reader {
     yaml_event_t event;               /* the one being looked at */
     bool has_event;                   /* 'event' needs yaml_event_delete() */
     char path[PATH_BYTES];            /* dotted, of where we are */
+    unsigned key_line;                /* of the path's last key */
     unsigned value_line[CONFIG_KEYS]; /* where the key came first; 0: not yet */
     unsigned group_line[CONFIG_KEYS]; /* the same for a group, by its first row */
 };
@@ -89,7 +90,8 @@ static bool next(struct reader *reader) {
     return true;
 }
 
-/* Past the value that the event begins. libyaml itself bounds the nesting. */
+/* Past the value that the event begins. Bounded in depth because libyaml takes
+ * time quadratic in the depth of open brackets: 256 KiB of them, a minute. */
 static bool skip_value(struct reader *reader) {
     unsigned open = 0;
 
@@ -102,6 +104,8 @@ static bool skip_value(struct reader *reader) {
             open--;
         if (open == 0)
             return true;
+        if (open > CONFIG_YAML_DEPTH_MAX)
+            return stop(reader, "nested too deep");
         if (!next(reader))
             return false;
     }
@@ -122,10 +126,10 @@ static unsigned find_group(const char *path) {
 static bool claim(struct reader *reader, unsigned *first_line) {
     if (*first_line) {
         config_problem(reader->problems, "%s:%u: %s is there twice, first in line %u", reader->file,
-                       line_of(reader), reader->path, *first_line);
+                       reader->key_line, reader->path, *first_line);
         return false;
     }
-    *first_line = line_of(reader);
+    *first_line = reader->key_line;
     return true;
 }
 
@@ -142,7 +146,7 @@ static bool is_null(const yaml_event_t *event) {
 }
 
 static void take_scalar(struct reader *reader) {
-    struct config_source source = {CONFIG_FILE, line_of(reader), reader->file};
+    struct config_source source = {CONFIG_FILE, reader->key_line, reader->file};
     enum config_key key = config_find(reader->path);
     unsigned group = find_group(reader->path);
     const char *text = (const char *)reader->event.data.scalar.value;
@@ -163,7 +167,7 @@ static void take_scalar(struct reader *reader) {
                      reader->problems);
 }
 
-static void refuse_group(struct reader *reader) {
+static void refuse_unknown(struct reader *reader) {
     struct similar near = similar_to(reader->path);
 
     for (unsigned i = 0; i < CONFIG_KEYS; i++) {
@@ -173,14 +177,23 @@ static void refuse_group(struct reader *reader) {
         (void)snprintf(group, sizeof(group), "%.*s", (int)config_group_len(row), row->key);
         if (group[0])
             similar_offer(&near, group);
+        similar_offer(&near, row->key);
     }
-    if (config_find(reader->path) != CONFIG_KEYS)
-        config_problem(reader->problems, "%s:%u: %s needs one value, not a map", reader->file,
-                       line_of(reader), reader->path);
+    config_problem(reader->problems, "%s:%u: there is no key \"%s\"%s%s", reader->file,
+                   reader->key_line, reader->path, near.found[0] ? "; did you mean " : "",
+                   near.found);
+}
+
+/* A map or a list where there should be one value, or a list where there
+ * should be a map. */
+static void refuse_shape(struct reader *reader, const char *shape) {
+    bool is_key = config_find(reader->path) != CONFIG_KEYS;
+
+    if (is_key || find_group(reader->path) != CONFIG_KEYS)
+        config_problem(reader->problems, "%s:%u: %s needs %s, not a %s", reader->file,
+                       reader->key_line, reader->path, is_key ? "one value" : "a map", shape);
     else
-        config_problem(reader->problems, "%s:%u: there is no group of keys \"%s\"%s%s",
-                       reader->file, line_of(reader), reader->path,
-                       near.found[0] ? "; did you mean " : "", near.found);
+        refuse_unknown(reader);
 }
 
 static bool read_map(struct reader *reader, unsigned depth);
@@ -189,9 +202,9 @@ static bool take_map(struct reader *reader, unsigned depth) {
     unsigned group = find_group(reader->path);
 
     if (depth > CONFIG_YAML_DEPTH_MAX)
-        return stop(reader, "maps are nested too deep");
+        return stop(reader, "nested too deep");
     if (group == CONFIG_KEYS) {
-        refuse_group(reader);
+        refuse_shape(reader, "map");
         return skip_value(reader);
     }
     if (!claim(reader, &reader->group_line[group]))
@@ -205,6 +218,7 @@ static bool enter_key(struct reader *reader) {
 
     if (reader->event.type != YAML_SCALAR_EVENT)
         return stop(reader, "a key must be plain text");
+    reader->key_line = line_of(reader);
     const char *key = (const char *)reader->event.data.scalar.value;
     size_t key_len = reader->event.data.scalar.length;
     if (key_len != strlen(key) || key_len == 0 || len + 1 + key_len >= PATH_BYTES)
@@ -221,8 +235,7 @@ static bool take_value(struct reader *reader, unsigned depth) {
     case YAML_MAPPING_START_EVENT:
         return take_map(reader, depth + 1);
     default:
-        config_problem(reader->problems, "%s:%u: %s needs one value, not a list", reader->file,
-                       line_of(reader), reader->path);
+        refuse_shape(reader, "list");
         return skip_value(reader);
     }
 }

@@ -182,7 +182,12 @@ static enum http1_event read_head(struct http1_parser *parser, struct slice *res
     return HTTP1_HEAD;
 }
 
-static enum http1_event finish(struct http1_parser *parser) {
+static enum http1_event finish(struct http1_parser *parser, struct slice body) {
+    if (!parser->request.has_body)
+        body = (struct slice){NULL, 0};
+    else if (body.len == 0)
+        body = SLICE(""); /* there, and empty */
+    parser->request.body = body;
     parser->at = DONE;
     return HTTP1_REQUEST;
 }
@@ -193,18 +198,15 @@ static enum http1_event read_body(struct http1_parser *parser, struct slice *res
     struct slice piece = slice_of(rest->ptr, take);
 
     *rest = slice_skip(*rest, take);
-    if (parser->body.len == 0 && take == missing) {
-        parser->request.body = piece;
-        return finish(parser);
-    }
+    if (parser->body.len == 0 && take == missing)
+        return finish(parser, piece);
     /* Memory grows with what came, not with what was announced. */
     buf_add_slice(&parser->body, piece);
     if (buf_failed(&parser->body) || !keep_head(parser))
         return no_memory(parser);
     if (take < missing)
         return HTTP1_MORE;
-    parser->request.body = buf_slice(&parser->body);
-    return finish(parser);
+    return finish(parser, buf_slice(&parser->body));
 }
 
 static enum http1_event read_chunks(struct http1_parser *parser, struct slice *rest) {
@@ -217,8 +219,7 @@ static enum http1_event read_chunks(struct http1_parser *parser, struct slice *r
         return broken(parser);
     if (gate == GATE_MORE)
         return HTTP1_MORE;
-    parser->request.body = buf_slice(&parser->body);
-    return finish(parser);
+    return finish(parser, buf_slice(&parser->body));
 }
 
 /* The first call behind HTTP1_HEAD: the body's limit is final now. */

@@ -53,12 +53,12 @@ struct http1_request {
     struct slice query; /* raw, behind '?'; {NULL, 0} without one */
     const struct http1_header *headers;
     size_t header_count;
-    struct slice body;        /* complete at HTTP1_REQUEST, unchunked */
-    int minor_version;        /* HTTP/1.x */
-    bool keep_alive;          /* may the connection be used again */
-    bool has_body;            /* Content-Length (also 0) or chunked was given */
-    bool expects_continue;    /* Expect: 100-continue, and the body isn't here yet */
-    bool expectation_failed;  /* an Expect that isn't 100-continue: 417 */
+    struct slice body;       /* complete at HTTP1_REQUEST, unchunked */
+    int minor_version;       /* HTTP/1.x */
+    bool keep_alive;         /* may the connection be used again */
+    bool has_body;           /* Content-Length (also 0) or chunked was given */
+    bool expects_continue;   /* Expect: 100-continue, and the body isn't here yet */
+    bool expectation_failed; /* an Expect that isn't 100-continue: 417 */
 };
 
 struct http1_parser; /* one per connection */
@@ -75,7 +75,8 @@ struct http1_parser *http1_new(const struct http1_limits *limits);
 void http1_free(struct http1_parser *parser);
 
 /* Reads on in 'in' and says how far it came. Call again with the rest until
- * HTTP1_MORE. HTTP1_HEAD comes once for every request, before its body. */
+ * HTTP1_MORE. HTTP1_HEAD comes once for every request, before its body; call again
+ * behind it even with an empty rest, and keep the input where it is until then. */
 enum http1_event http1_parse(struct http1_parser *parser, struct slice in, size_t *out_used);
 
 /* Valid from HTTP1_HEAD until http1_next(). */

@@ -23,7 +23,6 @@ enum {
     EXT_VALUE_FIRST,
     EXT_VALUE,
     EXT_QUOTED,
-    EXT_ESCAPED,
     EXT_QUOTED_END,
     SIZE_LF,
     DATA,
@@ -90,15 +89,12 @@ static bool read_ext_value(struct http1_chunks *chunks, char c, struct http1_pro
     return true;
 }
 
+/* CR and LF aren't value characters: no line ends inside quotes. Escapes are refused
+ * (RFC 9110 5.6.4 has them): readers differ on where the quotes end then, llhttp 8 too. */
 static bool read_ext_quoted(struct http1_chunks *chunks, char c, struct http1_problem *problem) {
-    /* CR and LF aren't value characters: no line ends inside quotes. */
-    if (!http1_is(c, HTTP1_VALUE))
-        return malformed(problem, "a chunk extension has a control character");
-    if (chunks->state == EXT_ESCAPED)
-        chunks->state = EXT_QUOTED;
-    else if (c == '\\')
-        chunks->state = EXT_ESCAPED;
-    else if (c == '"')
+    if (!http1_is(c, HTTP1_VALUE) || c == '\\')
+        return malformed(problem, "a chunk extension has a character that isn't allowed");
+    if (c == '"')
         chunks->state = EXT_QUOTED_END;
     return true;
 }
@@ -136,7 +132,6 @@ static bool read_framing(struct http1_chunks *chunks, char c, size_t room,
     case EXT_VALUE:
         return read_ext_value(chunks, c, problem);
     case EXT_QUOTED:
-    case EXT_ESCAPED:
         return read_ext_quoted(chunks, c, problem);
     case EXT_QUOTED_END:
         return read_size_end(chunks, c, problem);
@@ -153,8 +148,42 @@ static void read_data(struct http1_chunks *chunks, struct slice *in, struct buf 
     buf_add(body, in->ptr, take);
     *in = slice_skip(*in, take);
     chunks->left -= take;
+    chunks->data_bytes += take;
     if (chunks->left == 0)
         chunks->state = DATA_CR;
+}
+
+/* Trailers can't change what the head has said (RFC 9110 6.5.1): most readers ignore
+ * these there, some merge them, llhttp refuses one of them. */
+static bool check_trailer(struct slice line, struct http1_problem *problem) {
+    static const struct slice forbidden[] = {
+        {"content-length:", 15}, {"transfer-encoding:", 18}, {"host:", 5}};
+
+    for (size_t i = 0; i < ARRAY_LEN(forbidden); i++)
+        if (line.len >= forbidden[i].len &&
+            slice_eq_nocase(slice_of(line.ptr, forbidden[i].len), forbidden[i]))
+            return http1_fail(problem, ERR_INVALID, "a trailer that belongs into the header");
+    return true;
+}
+
+/* The text waits behind the body's data until it is complete. */
+static enum gate read_trailers(struct http1_chunks *chunks, struct http1_fields *fields,
+                               const struct http1_limits *limits, struct slice *in,
+                               struct buf *body, struct http1_problem *problem) {
+    struct slice text = *in;
+    enum gate gate = http1_fields_read(fields, limits, in, problem);
+
+    buf_add(body, text.ptr, text.len - in->len);
+    if (gate != GATE_DONE || buf_failed(body))
+        return gate;
+    text = slice_skip(buf_slice(body), chunks->data_bytes);
+    for (char *lf; text.len && (lf = memchr(text.ptr, '\n', text.len));) {
+        if (!check_trailer(text, problem))
+            return GATE_ERROR;
+        text = slice_skip(text, (size_t)(lf + 1 - text.ptr));
+    }
+    body->len = chunks->data_bytes;
+    return GATE_DONE;
 }
 
 enum gate http1_chunks_read(struct http1_chunks *chunks, struct http1_fields *fields,
@@ -165,11 +194,11 @@ enum gate http1_chunks_read(struct http1_chunks *chunks, struct http1_fields *fi
             read_data(chunks, in, body);
             continue;
         }
-        if (!read_framing(chunks, *in->ptr, body_bytes - body->len, problem))
+        if (!read_framing(chunks, *in->ptr, body_bytes - chunks->data_bytes, problem))
             return GATE_ERROR;
         *in = slice_skip(*in, 1);
     }
     if (chunks->state != TRAILERS)
         return GATE_MORE;
-    return http1_fields_read(fields, limits, in, problem);
+    return read_trailers(chunks, fields, limits, in, body, problem);
 }

@@ -64,6 +64,7 @@ MUST_CHECK enum gate http1_fields_read(struct http1_fields *fields,
 
 struct http1_chunks {
     uint64_t left;      /* of the chunk being read */
+    size_t data_bytes;  /* of the body so far */
     size_t extra_bytes; /* of all chunk extensions */
     uint8_t state;
     uint8_t digits;

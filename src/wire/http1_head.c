@@ -79,12 +79,17 @@ static enum http_method method_of(const llhttp_t *parser) {
     }
 }
 
-/* The gate has found the head well-formed, so that before the target only the
- * method can be at fault; behind it llhttp's word is final. */
-static bool refused(const llhttp_t *parser, const struct reader *reader,
-                    struct http1_problem *problem) {
-    if (!reader->head->target.ptr)
+/* The gate has found the head well-formed: only for a method that it doesn't know,
+ * or not with HTTP, has llhttp reason to stop with one of these three. */
+static bool refused(const llhttp_t *parser, struct http1_problem *problem) {
+    switch (llhttp_get_errno(parser)) {
+    case HPE_INVALID_METHOD:
+    case HPE_INVALID_CONSTANT:
+    case HPE_PAUSED_H2_UPGRADE:
         return http1_fail(problem, ERR_NOT_IMPL, "the method is unknown");
+    default:
+        break;
+    }
     const char *reason = llhttp_get_error_reason(parser);
 
     return http1_fail(problem, ERR_INVALID,
@@ -101,7 +106,7 @@ bool http1_head_read(struct http1_head *head, struct slice text, struct http1_pr
     enum llhttp_errno error = llhttp_execute(&parser, text.ptr, text.len);
 
     if (error != HPE_PAUSED || !reader.complete)
-        return refused(&parser, &reader, problem);
+        return refused(&parser, problem);
     if (llhttp_get_error_pos(&parser) != text.ptr + text.len || reader.count != head->count)
         return http1_fail(problem, ERR_INVALID, "the header can be read in two ways");
     head->method = method_of(&parser);

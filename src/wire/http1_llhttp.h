@@ -1,4 +1,4 @@
-/* http1_llhttp.h - llhttp.h, whose method names clash with ours; private to http1_head.c. */
+/* http1_llhttp.h - llhttp.h under names that do not clash with our methods. */
 #ifndef WIRE_HTTP1_LLHTTP_H
 #define WIRE_HTTP1_LLHTTP_H
 

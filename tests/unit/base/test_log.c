@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -201,6 +202,51 @@ static void test_console_cut(void **state) {
     assert_non_null(strstr(captured, "y\" truncated=true\n"));
 }
 
+#define WRITERS    4
+#define LINES_EACH 200
+
+static void *write_lines(void *arg) {
+    static const char filler[300] = "";
+
+    for (int i = 0; i < LINES_EACH; i++)
+        log_line(LOG_INFO, "concurrent", LOG_SLICE("filler", slice_of(filler, sizeof(filler))),
+                 LOG_INT("writer", *(const int *)arg), LOG_INT("i", i));
+    return NULL;
+}
+
+/* Through a pipe, where a line in two writes would be interleaved. */
+static void test_lines_stay_whole(void **state) {
+    static char line[LINE_MAX_BYTES * 2];
+    pthread_t threads[WRITERS];
+    int ids[WRITERS];
+    int ends[2];
+    unsigned lines = 0;
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    saved_stderr = dup(STDERR_FILENO);
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    close(ends[1]);
+    for (int i = 0; i < WRITERS; i++) {
+        ids[i] = i;
+        assert_int_equal(pthread_create(&threads[i], NULL, write_lines, &ids[i]), 0);
+    }
+    FILE *reader = fdopen(ends[0], "r");
+    assert_non_null(reader);
+    for (; lines < WRITERS * LINES_EACH && fgets(line, sizeof(line), reader); lines++) {
+        json_t *parsed = json_loads(line, JSON_ALLOW_NUL, NULL);
+
+        assert_non_null(json_object_get(parsed, "i"));
+        json_decref(parsed);
+    }
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_true(dup2(saved_stderr, STDERR_FILENO) >= 0);
+    close(saved_stderr);
+    (void)fclose(reader);
+    assert_int_equal(lines, WRITERS * LINES_EACH);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strings),
@@ -209,6 +255,7 @@ int main(void) {
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_levels_and_console),
         cmocka_unit_test(test_console_cut),
+        cmocka_unit_test(test_lines_stay_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

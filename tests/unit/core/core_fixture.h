@@ -2,6 +2,9 @@
 #ifndef TESTS_UNIT_CORE_FIXTURE_H
 #define TESTS_UNIT_CORE_FIXTURE_H
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "core/applier.h"
 #include "core/inspect.h"
 #include "sim_kv.h"

@@ -134,6 +134,27 @@ static void test_late_answer_counts(void **state) {
     }
 }
 
+/* The failure of a lost attempt must not disturb the one that is in flight. */
+static void test_late_failure_is_no_news(void **state) {
+    (void)state;
+    struct fake fake;
+    struct batcher *b = start(&fake, &usual);
+    struct request request = request_of(5, NO_DEADLINE);
+
+    add(b, &request);
+    batcher_flush(b, 0, 0);
+    int64_t now_ms = batcher_poll(b, 500);
+
+    batcher_poll(b, now_ms); /* the second attempt leaves */
+    assert_int_equal(fake.count, 2);
+    deliver(b, &fake, 0, ERR_UNAVAILABLE, now_ms);
+    batcher_poll(b, now_ms + usual.attempt_ms - 1);
+    assert_int_equal(fake.sends, 2);
+    deliver(b, &fake, 0, ERR_OK, now_ms + usual.attempt_ms - 1);
+    expect(&request, ERR_OK);
+    stop(b);
+}
+
 /* attempt_ms 0: never lost, so nothing but the deadline wakes us. */
 static void test_never_lost_in_process(void **state) {
     (void)state;
@@ -243,6 +264,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fates),
         cmocka_unit_test(test_late_answer_counts),
+        cmocka_unit_test(test_late_failure_is_no_news),
         cmocka_unit_test(test_never_lost_in_process),
         cmocka_unit_test(test_jitter),
         cmocka_unit_test(test_numbers_are_unique),

@@ -129,6 +129,7 @@ void world_open(struct world *w, const struct behaviour *behaviour, size_t conn_
     int fd;
 
     memset(w, 0, sizeof(*w));
+    sem_init(&w->gate, 0, 0);
     w->loop = harness_loop();
     w->behaviour = behaviour;
     w->conn_max = conn_max;
@@ -157,6 +158,7 @@ void world_close(struct world *w) {
         free(w->conns[i].in);
     }
     free(w->conns);
+    sem_destroy(&w->gate);
 }
 
 void conn_close(struct conn *c) {

@@ -10,6 +10,7 @@
 #include "test.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 
 #include "loop/loop.h"
@@ -61,6 +62,7 @@ struct world {
     bool close_listener; /* close it in the first on_accept() */
     bool refuse;         /* close every stream in on_accept() */
     void *user;
+    sem_t gate; /* a client waits here until the test has got to some point */
 };
 
 /* The back end the tests of this round run on. */

@@ -7,9 +7,9 @@
 #include "http1_transcript.h"
 #include "test.h"
 
-#define HOST "Host: h\r\n"
-#define GET "GET / HTTP/1.1\r\n" HOST
-#define POST "POST / HTTP/1.1\r\n" HOST
+#define HOST    "Host: h\r\n"
+#define GET     "GET / HTTP/1.1\r\n" HOST
+#define POST    "POST / HTTP/1.1\r\n" HOST
 #define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
 
 static const struct http1_limits usual = {
@@ -17,8 +17,7 @@ static const struct http1_limits usual = {
 
 static inline void check_same(const char *name, size_t cut, const struct transcript *whole,
                               struct transcript *parts) {
-    if (!slice_eq(buf_slice(&whole->text), buf_slice(&parts->text)) ||
-        whole->idle != parts->idle)
+    if (!slice_eq(buf_slice(&whole->text), buf_slice(&parts->text)) || whole->idle != parts->idle)
         fail_msg("%s, cut at %zu:\n%.*s\nwhole:\n%.*s", name, cut,
                  SLICE_ARGS(buf_slice(&parts->text)), SLICE_ARGS(buf_slice(&whole->text)));
     buf_release(&parts->text);

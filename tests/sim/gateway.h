@@ -1,0 +1,45 @@
+/* gateway.h - one gateway loop: its batcher, its turns, its pauses and restarts. */
+#ifndef TESTS_SIM_GATEWAY_H
+#define TESTS_SIM_GATEWAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "core/batcher.h"
+#include "history.h"
+
+struct world;
+
+struct gateway {
+    struct world *world;
+    unsigned index;
+    unsigned incarnation;
+    struct upstream upstream;
+    struct batcher *batcher; /* NULL: not running */
+    struct producer_id producer;
+    int64_t paused_until_ms;
+    int64_t store_ahead_ms; /* the store's clock minus ours, as last told */
+    bool turn_set;
+    int64_t wake_ms;
+    struct list calls;
+    const struct facts *facts; /* of the reply being handed over */
+    bool dying;                /* clients see their connection break, whatever the batcher says */
+};
+
+struct gateway *gateway_new(struct world *world, unsigned index);
+void gateway_free(struct gateway *gateway);
+
+/* Takes the operation now. ERR_UNAVAILABLE: not running. */
+enum err gateway_add(struct gateway *gateway, const struct op *op, struct waiter *waiter);
+
+void gateway_delivered(struct gateway *gateway, struct delivery *delivery,
+                       const struct facts *facts);
+
+/* Runs nothing until then. */
+void gateway_pause(struct gateway *gateway, int64_t until_ms);
+
+/* Dies with everything it had in hand; comes back as a new producer. */
+void gateway_restart(struct gateway *gateway, int64_t back_ms);
+
+#endif

@@ -1,0 +1,45 @@
+/* network.h - requests and replies between gateways and the owner: late, lost,
+ * doubled, out of order.
+ *
+ * Every delivery that network_send() took comes back to its gateway exactly
+ * once: by the first reply, or by an error when the connection is given up.
+ */
+#ifndef TESTS_SIM_NETWORK_H
+#define TESTS_SIM_NETWORK_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "core/batcher.h"
+#include "history.h"
+
+struct world;
+struct gateway;
+
+/* One delivery's way. Freed when nothing that may still arrive refers to it. */
+struct call {
+    struct list node; /* of the gateway, until it came back */
+    struct world *world;
+    struct gateway *gateway; /* NULL: came back, or the gateway died */
+    struct delivery *delivery;
+    unsigned gateway_index;
+    unsigned refs;
+    struct message message; /* a copy: what is on the wire doesn't change */
+    struct op ops[];
+};
+
+enum err network_send(struct gateway *gateway, struct delivery *delivery);
+
+/* The owner is done with it. Copies the answers. */
+void network_reply(struct call *call, const struct answer *answers, const struct facts *facts);
+
+/* The owner isn't there (any more). */
+void network_fail(struct call *call, enum err err);
+
+/* The gateway dies: whatever comes for it is dropped. */
+void network_forget(struct call *call);
+
+void network_drop(struct call *call);
+
+#endif

@@ -1,0 +1,32 @@
+/* owner.h - the store's owner process: takes messages, applies them in groups,
+ * commits, replies; dies, and comes back on what the disk kept.
+ *
+ *     inbox ─► apply, apply, apply ─► tidy ─► commit ─► replies
+ *                     └ dies here, there ─────┴─ or there ┘
+ *
+ * RULE_COMMIT_FIRST and RULE_SYNC_FIRST live here, as in the real store thread.
+ */
+#ifndef TESTS_SIM_OWNER_H
+#define TESTS_SIM_OWNER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/kv.h"
+
+struct world;
+struct call;
+struct owner;
+
+struct owner *owner_new(struct world *world);
+void owner_free(struct owner *owner);
+
+/* A message arrives; takes a reference of its own if it keeps it. */
+void owner_receive(struct owner *owner, struct call *call);
+
+/* The end of a run: dies once more, reopens, and gives the store to look at. */
+struct kv *owner_last_restart(struct owner *owner);
+
+size_t owner_crashes(const struct owner *owner);
+
+#endif

@@ -1,0 +1,198 @@
+/* test_options.c - a command line in, an exit code and two texts out. */
+#include "cli/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "cli/help.h"
+#include "test.h"
+
+#define ARGS_MAX 8
+#define RUNS     (-1) /* options_begin() said to go on */
+
+static struct config cfg;
+static struct options options;
+static char *answer;
+static char *complaint;
+
+/* Runs with these arguments and, if not NULL, this one variable. */
+static int run(const char *const *arguments, const char *variable) {
+    char *argv[ARGS_MAX + 2] = {(char *)"highgopress"};
+    char *environment[] = {(char *)(variable ? variable : "A=b"), NULL};
+    size_t out_len;
+    size_t err_len;
+    int argc = 1;
+    int exit_code = RUNS;
+
+    free(answer);
+    free(complaint);
+    for (; arguments[argc - 1]; argc++)
+        argv[argc] = (char *)arguments[argc - 1];
+    struct invocation invocation = {argc, argv, environment, open_memstream(&answer, &out_len),
+                                    open_memstream(&complaint, &err_len)};
+    assert_non_null(invocation.out);
+    assert_non_null(invocation.err);
+    bool runs = options_begin(&invocation, &cfg, &options, &exit_code);
+    (void)fclose(invocation.out);
+    (void)fclose(invocation.err);
+    assert_int_equal(runs, exit_code == RUNS);
+    return exit_code;
+}
+
+static char file_path[] = "/tmp/hgp-test-options-XXXXXX";
+
+static int make_file(void **state) {
+    static const char text[] = "threads: 1\nhttp: ':1'\nlanes: 5\n";
+    int fd = mkstemp(file_path);
+
+    (void)state;
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+        return -1;
+    return close(fd);
+}
+
+static int remove_file(void **state) {
+    (void)state;
+    free(answer);
+    free(complaint);
+    return unlink(file_path);
+}
+
+/* clang-format off */
+static const struct {
+    const char *arguments[ARGS_MAX];
+    const char *variable;
+    int exit_code;
+    const char *out; /* how it begins */
+    const char *err; /* how it begins */
+} rows[] = {
+    {{NULL},                          NULL, RUNS, "", ""},
+    {{"all"},                         NULL, RUNS, "", ""},
+    {{"all", "--http", ":1"},         NULL, RUNS, "", ""},
+    {{"--check-config"},              NULL, EX_OK, "configuration ok\n", ""},
+    {{"all", "--check-config"},       NULL, EX_OK, "configuration ok\n", ""},
+    {{"--help"},                      NULL, EX_OK, "Usage: highgopress [ROLE] [flags]\n", ""},
+    {{"-h"},                          NULL, EX_OK, "Usage: ", ""},
+    {{"--bogus", "--help", "--more"}, NULL, EX_OK, "Usage: ", ""},
+    {{"--help"},                      "HGP_BOGUS=1", EX_OK, "Usage: ", ""},
+    {{"--version"},                   NULL, EX_OK, "highgopress 0.", ""},
+    {{"--print-config"},              NULL, EX_OK, "http: \":8080\"  ", ""},
+    {{"--print-config", "--http=:9"}, NULL, EX_OK, "http: \":9\"  ", ""},
+
+    {{"gateway"},                     NULL, EX_USAGE, "", "there is no role \"gateway\"; the only one is all\nTry"},
+    {{""},                            NULL, EX_USAGE, "", "there is no role \"\""},
+    {{"all", "all"},                  NULL, EX_USAGE, "", "all: unexpected argument\n"},
+    {{"--http", ":1", "all"},         NULL, EX_USAGE, "", "all: unexpected argument\n"},
+    {{"-x"},                          NULL, EX_USAGE, "", "-x: unexpected argument\n"},
+    {{"--"},                          NULL, EX_USAGE, "", "--: there is no such flag\n"},
+    {{"--htpp", "--check-config"},    NULL, EX_USAGE, "", "--htpp: there is no such flag; did you mean --http\n"},
+    {{"--stroe", "redis://u:pw@h"},   NULL, EX_USAGE, "", "--stroe: there is no such flag; did you mean --store\nTry"},
+    {{"--chek-config"},               NULL, EX_USAGE, "", "--chek-config: there is no such flag; did you mean --check-config\n"},
+    {{"--lanes", "4"},                NULL, EX_USAGE, "", "--lanes: there is no such flag\n"},
+    {{"--HTTP", ":1"},                NULL, EX_USAGE, "", "--HTTP: there is no such flag\n"},
+    {{"--http"},                      NULL, EX_USAGE, "", "--http: needs a value\n"},
+    {{"--data", "--http", ":1"},      NULL, EX_USAGE, "", "--data: needs a value\nTry"},
+    {{"--config"},                    NULL, EX_USAGE, "", "--config: needs a value\n"},
+    {{"--check-config=yes"},          NULL, EX_USAGE, "", "--check-config: takes no value\n"},
+    {{"--http="},                     NULL, EX_USAGE, "", "--http: http is \"\", but must be HOST:PORT"},
+    {{"--threads", "257"},            NULL, EX_USAGE, "", "--threads: threads is \"257\", but must be a whole number from 0 to 256\n"},
+    {{"--threads=-1"},                NULL, EX_USAGE, "", "--threads: threads is \"-1\""},
+    {{"--store", "redis://u:pw@h"},   NULL, EX_USAGE, "", "--store: store is \"redis://u:***@h\""},
+
+    {{"--config", "/nowhere/x"},      NULL, EX_CONFIG, "", "/nowhere/x: No such file or directory\n"},
+    {{"--config", "/"},               NULL, EX_CONFIG, "", "/: Is a directory\n"},
+    {{"--check-config"},              "HGP_THREADS=x", EX_CONFIG, "", "HGP_THREADS: threads is \"x\", but must be a whole number from 0 to 256\n"},
+    {{"--check-config"},              "HGP_TREADS=1", EX_CONFIG, "", "HGP_TREADS: there is no such variable; did you mean HGP_THREADS\n"},
+    {{"--print-config"},              "HGP_BATCH_QUEUE=1", EX_CONFIG, "", "batch.queue (1, HGP_BATCH_QUEUE) must be at least limits.batch_items (1000, default): "},
+    {{"--admin", ":8080"},            NULL, EX_CONFIG, "", "http (:8080, default) must differ from admin (:8080, --admin): "},
+};
+/* clang-format on */
+
+static void test_rows(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int got = run(rows[i].arguments, rows[i].variable);
+        const char *first = rows[i].arguments[0] ? rows[i].arguments[0] : "";
+
+        if (got != rows[i].exit_code)
+            fail_msg("%zu, %s: exit %d: %s", i, first, got, complaint);
+        if (strncmp(answer, rows[i].out, strlen(rows[i].out)) != 0 ||
+            (!rows[i].out[0] && answer[0]))
+            fail_msg("%zu, %s: out: %s", i, first, answer);
+        if (strncmp(complaint, rows[i].err, strlen(rows[i].err)) != 0 ||
+            (!rows[i].err[0] && complaint[0]))
+            fail_msg("%zu, %s: err: %s", i, first, complaint);
+    }
+}
+
+static void test_layers(void **state) {
+    (void)state;
+    const char *all[] = {"--config", file_path, "--threads=3", NULL};
+    const char *no_flag[] = {"--config", file_path, NULL};
+
+    assert_int_equal(run(all, "HGP_THREADS=2"), RUNS);
+    assert_int_equal(cfg.threads, 3);
+    assert_int_equal(cfg.lanes, 5);
+    assert_string_equal(cfg.http, ":1");
+    assert_string_equal(cfg.admin, "127.0.0.1:2112");
+    assert_int_equal(run(no_flag, "HGP_THREADS=2"), RUNS);
+    assert_int_equal(cfg.threads, 2);
+    assert_int_equal(run(no_flag, NULL), RUNS);
+    assert_int_equal(cfg.threads, 1);
+    assert_string_equal(options.config_file, file_path);
+    assert_string_equal(role_name(options.role), "all");
+}
+
+static void test_full_disk(void **state) {
+    char *argv[] = {(char *)"highgopress", (char *)"--print-config", NULL};
+    char *environment[] = {NULL};
+    FILE *full = fopen("/dev/full", "w");
+    int exit_code = 0;
+
+    (void)state;
+    assert_non_null(full);
+    struct invocation invocation = {2, argv, environment, full, stderr};
+    assert_false(options_begin(&invocation, &cfg, &options, &exit_code));
+    assert_int_equal(exit_code, EX_IOERR);
+    (void)fclose(full);
+}
+
+/* Every key is there, and no line is wider than the terminal. */
+static void test_help(void **state) {
+    struct buf help = {0};
+
+    (void)state;
+    help_print(&help);
+    buf_add_char(&help, '\0');
+    for (unsigned i = 0; i < CONFIG_KEYS; i++) {
+        const struct config_row *row = config_row((enum config_key)i);
+        char want[CONFIG_NAME_BYTES + 8];
+
+        (void)snprintf(want, sizeof(want), row->flag ? "\n  --%s " : "\n  %s\n",
+                       row->flag ? row->flag : row->key);
+        if (!strstr(help.ptr, want))
+            fail_msg("no %s in --help", row->key);
+    }
+    for (const char *line = help.ptr; *line;) {
+        size_t len = strcspn(line, "\n");
+
+        if (len > HELP_COLUMNS)
+            fail_msg("%zu columns: %.*s", len, (int)len, line);
+        line += len + 1;
+    }
+    buf_release(&help);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_help),
+    };
+
+    return cmocka_run_group_tests(tests, make_file, remove_file);
+}

@@ -1,0 +1,104 @@
+/* counter_model.h - what the applier must answer and store, written the slow and obvious way.
+ *
+ * One operation after another, lists searched from the front, 128-bit sums.
+ * Shares no code with src/core but the types and the chain's hash.
+ */
+#ifndef TESTS_UNIT_CORE_COUNTER_MODEL_H
+#define TESTS_UNIT_CORE_COUNTER_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/message.h"
+
+#define MODEL_COUNTERS  12
+#define MODEL_KEYS      6
+#define MODEL_PRODUCERS 4
+#define MODEL_LANES     16
+#define MODEL_OPS       24
+#define MODEL_MESSAGES  320
+#define MODEL_EVENTS    (MODEL_MESSAGES * MODEL_OPS)
+
+__extension__ typedef __int128 wide;
+
+struct model_op {
+    enum op_kind kind;
+    int64_t arg;
+    int counter;
+    int key; /* -1: none */
+};
+
+struct model_message {
+    int producer;
+    uint64_t number;
+    int64_t issued_ms;
+    int count;
+    struct model_op ops[MODEL_OPS];
+    /* what the store remembers */
+    bool applied[MODEL_LANES];
+    struct answer answers[MODEL_OPS];
+};
+
+struct model_counter {
+    int64_t value;
+    int64_t time_ms;
+};
+
+struct model_key {
+    enum op_kind kind;
+    int counter;
+    int key;
+    int64_t generation;
+    int64_t arg;
+    int64_t value;
+    int64_t time_ms;
+};
+
+struct model_event {
+    int lane;
+    int counter;
+    enum op_kind kind;
+    bool keyed;
+    int message;
+    int64_t old_value;
+    int64_t new_value;
+    int64_t et_ms;
+    int count;
+    uint8_t indexes[MODEL_OPS];
+};
+
+struct model_window {
+    uint64_t highest;
+    int64_t active_ms;
+};
+
+struct model {
+    int lanes;
+    bool coalesce;
+    int64_t key_ttl_ms;
+    int lane_of[MODEL_COUNTERS];
+
+    struct model_counter counters[MODEL_COUNTERS];
+    int64_t last_et_ms[MODEL_LANES];
+    int64_t forgotten_ms[MODEL_LANES];
+    int64_t clock_ms;
+    int64_t generation;
+    struct model_window windows[MODEL_PRODUCERS][MODEL_LANES];
+    uint64_t next_number[MODEL_PRODUCERS]; /* the generator's */
+    int messages_count;
+    int keys_count;
+    int events_count;
+    struct model_message messages[MODEL_MESSAGES];
+    struct model_key keys[MODEL_EVENTS];
+    struct model_event events[MODEL_EVENTS];
+};
+
+/* Counter 'i' is resource "r<i>" of type "like". */
+void model_init(struct model *model, int lanes, bool coalesce, int64_t key_ttl_ms, int64_t now_ms);
+
+/* Message 'number' of model->messages arrives, for the first time or again. */
+void model_apply(struct model *model, int number, int64_t now_ms, struct answer *out_answers);
+void model_tidy(struct model *model, int64_t now_ms);
+void model_restart(struct model *model, int64_t now_ms);
+
+#endif

@@ -1,0 +1,253 @@
+/* gen_docs.c - write, or check, the documents that are made from .def tables.
+ *
+ *     gen_docs --write ROOT    write the documents below ROOT
+ *     gen_docs --check ROOT    exit 1 and name each one that isn't current
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/config.h"
+#include "base/err.h"
+#include "base/metrics.h"
+#include "cli/print_config.h"
+
+#define DOC_BYTES_MAX (1024 * 1024)
+
+static void put_config_row(const struct config_row *row, struct buf *out) {
+    char variable[CONFIG_NAME_BYTES];
+    struct buf allowed = {0};
+
+    config_env_name(row, variable);
+    buf_printf(out, "| `%s` | ", row->key);
+    if (row->flag)
+        buf_printf(out, "`--%s`", row->flag);
+    config_print_allowed(row, &allowed);
+    buf_printf(out, " | `%s` | `%s` | ", variable, row->value);
+    buf_add_slice(out, buf_slice(&allowed));
+    buf_printf(out, " | %s |\n", row->help);
+    buf_release(&allowed);
+}
+
+static void put_rules(struct buf *out) {
+    size_t count;
+    const struct config_rule *rules = config_rules(&count);
+
+    buf_add_str(out, "\n## Rules between keys\n\n");
+    for (size_t i = 0; i < count; i++)
+        buf_printf(out, "- `%s` is at least `%s`; otherwise %s.\n", config_row(rules[i].key)->key,
+                   config_row(rules[i].least)->key, rules[i].why);
+    buf_add_str(out, "- `http` and `admin` are different addresses.\n");
+}
+
+static void put_config_doc(struct buf *out) {
+    const char *title = "";
+
+    buf_add_str(out,
+                "# Configuration\n"
+                "\n"
+                "Made from `src/base/config.def` by `tools/gen_docs`; change it there.\n"
+                "\n"
+                "A value comes from a flag, else a variable, else the file of `--config`, else\n"
+                "the default. In the YAML file a dotted key may be nested or written as one.\n"
+                "Unknown keys, flags and `HGP_` variables are refused, as are YAML lists,\n"
+                "anchors, aliases and tags, and a key that comes twice. Numbers are plain:\n"
+                "bytes in `_bytes`, milliseconds in `_ms`, no suffixes.\n"
+                "\n"
+                "`--check-config` says whether all of it is valid; `--print-config` prints the\n"
+                "effective values and where each came from. `configs/all.yaml` has every key\n"
+                "with its default.\n"
+                "\n"
+                "In Kubernetes set `enableServiceLinks: false` if a service is called `hgp`:\n"
+                "its injected `HGP_…` variables would be refused as unknown.\n");
+    for (unsigned i = 0; i < CONFIG_KEYS; i++) {
+        const struct config_row *row = config_row((enum config_key)i);
+
+        if (config_group_title(row) != title) {
+            title = config_group_title(row);
+            buf_printf(out,
+                       "\n## %s\n\n| key | flag | variable | default | allowed | meaning |\n"
+                       "|---|---|---|---|---|---|\n",
+                       title);
+        }
+        put_config_row(row, out);
+    }
+    put_rules(out);
+}
+
+static void put_config_yaml(struct buf *out) {
+    struct config cfg;
+    struct buf allowed = {0};
+
+    config_defaults(&cfg);
+    buf_add_str(out, "# Every key of `highgopress all`, with its default.\n"
+                     "# Made from src/base/config.def by tools/gen_docs; change it there.\n");
+    for (unsigned i = 0; i < CONFIG_KEYS; i++) {
+        const struct config_row *row = config_row((enum config_key)i);
+        const char *indent = config_group_len(row) ? "  " : "";
+
+        if (!config_group_len(row))
+            buf_add_char(out, '\n');
+        else if (i && config_group_title(row) != config_group_title(config_row(i - 1)))
+            buf_add_char(out, '\n');
+        print_config_group((enum config_key)i, out);
+        buf_clear(&allowed);
+        config_print_allowed(row, &allowed);
+        buf_printf(out, "%s# %s\n%s# Allowed: %.*s.\n", indent, row->help, indent,
+                   SLICE_ARGS(buf_slice(&allowed)));
+        print_config_row(&cfg, (enum config_key)i, out);
+        buf_add_char(out, '\n');
+    }
+    buf_release(&allowed);
+}
+
+static const char *type_name(enum metric_type type) {
+    switch (type) {
+    case METRIC_COUNTER:
+        return "counter";
+    case METRIC_GAUGE:
+        return "gauge";
+    case METRIC_HISTOGRAM:
+        return "histogram";
+    }
+    return "";
+}
+
+static const char *unit_name(enum metric_unit unit) {
+    switch (unit) {
+    case UNIT_ONE:
+        return "";
+    case UNIT_BYTES:
+        return "bytes";
+    case UNIT_SECONDS_FROM_US:
+        return "seconds";
+    }
+    return "";
+}
+
+static void put_metrics_doc(struct buf *out) {
+    buf_add_str(out,
+                "# Metrics\n"
+                "\n"
+                "Made from `src/base/metrics.def` and `src/wire/prom.def` by `tools/gen_docs`;\n"
+                "change them there.\n"
+                "\n"
+                "`GET /metrics` on the admin listener, Prometheus text format 0.0.4. Labels\n"
+                "never hold what a client sent: the number of series is fixed at start.\n");
+    buf_printf(out,
+               "Histograms have %u buckets with the bounds 1, 2, 4 ... %llu (of durations: in\n"
+               "microseconds, exposed as seconds) and `+Inf`.\n",
+               METRICS_BUCKETS + 1, (unsigned long long)metrics_bound(METRICS_BUCKETS - 1));
+    buf_add_str(out, "\n| name | type | unit | meaning |\n|---|---|---|---|\n");
+    for (unsigned i = 0; i < METRIC_FAMILIES; i++) {
+        const struct metric_family *family = metric_family((enum metric)i);
+
+        buf_printf(out, "| `%s` | %s | %s | %s |\n", family->name, type_name(family->type),
+                   unit_name(family->unit), family->help);
+    }
+    buf_add_str(out, "\n## The process\n\n| name | type | meaning |\n|---|---|---|\n");
+#define PROCESS(field, type, name, help) buf_add_str(out, "| `" name "` | " type " | " help " |\n");
+#include "wire/prom.def"
+#undef PROCESS
+}
+
+/* Names of grpc/status.md, by number. */
+static const char *const grpc_names[] = {
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
+
+static void put_errors_doc(struct buf *out) {
+    buf_add_str(out, "# Errors\n"
+                     "\n"
+                     "Made from `src/base/err.def` by `tools/gen_docs`; change it there.\n"
+                     "\n"
+                     "Retryable means: the same call with the same identity (the same\n"
+                     "`Idempotency-Key`) may succeed later.\n"
+                     "\n"
+                     "| name | HTTP | gRPC | retryable | meaning |\n"
+                     "|---|---|---|---|---|\n");
+    for (unsigned i = 0; i < ERR_COUNT; i++) {
+        enum err err = (enum err)i;
+
+        buf_printf(out, "| `%s` | %d | %d %s | %s | %s |\n", err_name(err), err_http(err),
+                   err_grpc(err), grpc_names[err_grpc(err)], err_retryable(err) ? "yes" : "no",
+                   err_text(err));
+    }
+}
+
+static const struct doc {
+    const char *path;
+    void (*put)(struct buf *out);
+} docs[] = {
+    {"configs/all.yaml", put_config_yaml},
+    {"docs/configuration.md", put_config_doc},
+    {"docs/errors.md", put_errors_doc},
+    {"docs/metrics.md", put_metrics_doc},
+};
+
+static bool write_doc(const char *path, struct slice text) {
+    FILE *file = fopen(path, "we");
+
+    if (!file) {
+        perror(path);
+        return false;
+    }
+    bool written = fwrite(text.ptr, 1, text.len, file) == text.len;
+    if (fclose(file) != 0 || !written) {
+        perror(path);
+        return false;
+    }
+    return true;
+}
+
+static bool check_doc(const char *path, struct slice text) {
+    FILE *file = fopen(path, "re");
+    struct buf have = {0};
+
+    if (!file) {
+        perror(path);
+        return false;
+    }
+    if (buf_reserve(&have, DOC_BYTES_MAX))
+        have.len = fread(have.ptr, 1, DOC_BYTES_MAX, file);
+    bool same = slice_eq(buf_slice(&have), text);
+    if (!same)
+        (void)fprintf(stderr, "%s is not current: run gen_docs --write\n", path);
+    (void)fclose(file);
+    buf_release(&have);
+    return same;
+}
+
+static bool do_doc(const struct doc *doc, const char *root, bool writes) {
+    struct buf text = {0};
+    struct buf path = {0};
+    bool done = false;
+
+    doc->put(&text);
+    buf_printf(&path, "%s/%s", root, doc->path);
+    buf_add_char(&path, '\0');
+    if (buf_failed(&text) || buf_failed(&path))
+        (void)fprintf(stderr, "out of memory\n");
+    else
+        done =
+            writes ? write_doc(path.ptr, buf_slice(&text)) : check_doc(path.ptr, buf_slice(&text));
+    buf_release(&text);
+    buf_release(&path);
+    return done;
+}
+
+int main(int argc, char **argv) {
+    bool writes = argc == 3 && strcmp(argv[1], "--write") == 0;
+    unsigned failed = 0;
+
+    if (!writes && !(argc == 3 && strcmp(argv[1], "--check") == 0)) {
+        (void)fprintf(stderr, "usage: gen_docs --write ROOT | --check ROOT\n");
+        return EX_USAGE;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(docs); i++)
+        failed += !do_doc(&docs[i], argv[2], writes);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
