@@ -105,7 +105,7 @@ part e2e log tests/e2e/run.py --binary $release/highgopress --jobs 2 --rounds "$
 
 CC=clang part build-asan - build build-asan "${sanitized[@]}" \
     -Db_sanitize=address,undefined -Dfuzz=true
-meson_tests asan build-asan
+meson_tests asan build-asan --no-suite e2e
 part fuzz log fuzz build-asan
 part e2e-asan log tests/e2e/run.py --binary build-asan/highgopress --jobs 2 --smoke
 
