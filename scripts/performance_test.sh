@@ -54,7 +54,7 @@ measure write "$work/write.lua" /api/v1/counter/increment
 
 # wrk leaves with requests under way, so its counter can't be checked exactly. This load can.
 count=20000
-curl -sS --parallel --parallel-max 200 --max-time 300 -o /dev/null -w '%{http_code}\n' \
+curl -sS --no-progress-meter --parallel --parallel-max 200 --max-time 300 -o /dev/null -w '%{http_code}\n' \
     -d "{\"resource_id\":\"$run-exact\",\"counter_type\":\"like\"}" \
     "$base/api/v1/counter/increment?n=[1-$count]" >"$work/statuses"
 acknowledged=$(grep -c '^200$' "$work/statuses")

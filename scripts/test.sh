@@ -3,11 +3,12 @@
 #
 # One line per part with its counts and time; the output of a part is kept in
 # build/logs and shown when it is red. The last line is 'N passed, N failed'.
-# Seeds and rounds that are larger than CI's:  ROUNDS=30 scripts/test.sh
+# More than CI does:  ROUNDS=30 FUZZ_SECONDS=600 scripts/test.sh
 set -u
 cd "$(dirname "$0")/.."
 
 ROUNDS=${ROUNDS:-3}
+FUZZ_SECONDS=${FUZZ_SECONDS:-5}
 passed=0
 failed=0
 skipped=0
@@ -65,6 +66,23 @@ meson_tests() { # PART DIR [meson test options]
         "${unrandom[@]}" meson test -C "$dir" --no-rebuild --print-errorlogs "$@"
 }
 
+fuzz() { # DIR: every target for a few seconds; a finding stays in DIR/fuzz-TARGET
+    local dir=$1 program target good=0 bad=0
+    for program in "$dir"/tests/fuzz/fuzz_*; do
+        [ -f "$program" ] && [ -x "$program" ] || continue
+        target=${program##*/fuzz_}
+        echo "--- $target"
+        if tests/fuzz/run.sh "$dir" "$target" "$FUZZ_SECONDS"; then
+            good=$((good + 1))
+        else
+            bad=$((bad + 1))
+            echo "FAIL fuzz/$target"
+        fi
+    done
+    echo "$good passed, $bad failed"
+    [ $bad -eq 0 ]
+}
+
 # The thread sanitizer's shadow memory and 32 random bits of address don't go together.
 unrandom=(setarch "$(uname -m)" -R)
 "${unrandom[@]}" true 2>/dev/null || unrandom=()
@@ -85,8 +103,10 @@ part gates log tests/gates/run.py
 part lint log scripts/lint.sh $release
 part e2e log tests/e2e/run.py --binary $release/highgopress --jobs 2 --rounds "$ROUNDS"
 
-CC=clang part build-asan - build build-asan "${sanitized[@]}" -Db_sanitize=address,undefined
-meson_tests asan build-asan
+CC=clang part build-asan - build build-asan "${sanitized[@]}" \
+    -Db_sanitize=address,undefined -Dfuzz=true
+meson_tests asan build-asan --no-suite e2e
+part fuzz log fuzz build-asan
 part e2e-asan log tests/e2e/run.py --binary build-asan/highgopress --jobs 2 --smoke
 
 CC=gcc part build-tsan - build build-tsan "${sanitized[@]}" -Db_sanitize=thread

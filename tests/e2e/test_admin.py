@@ -89,7 +89,7 @@ def test_a_request_id_is_echoed(server):
 
 
 def test_a_bad_request_id_is_replaced(server):
-    for name in ('', 'x' * 5000, 'with "quotes"', 'caf\xe9', '<script>'):
+    for name in ('', 'x' * 5000, 'with "quotes"', 'caf\xe9', 'two words'):
         response = call(server.http, 'GET', '/api/v1/health', None, [('X-Request-Id', name)])
         got = response.header('X-Request-Id')
         check(got and got != name, f'{name[:20]!r} came back')

@@ -3,11 +3,11 @@ did not move, and a server that goes on. On both event loops.
 """
 import time
 
-from lib import (BATCH_INCREMENT, INCREMENT, Connection, Gone, call, check, eq, exchange, get,
+from lib import (BATCH_INCREMENT, INCREMENT, Connection, Gone, Server, call, check, eq, exchange, get,
                  item, request_bytes)
 
 LOOPS = 'both'
-ENV = {'HGP_TIMEOUTS_HEADER_MS': '400', 'HGP_TIMEOUTS_BODY_MS': '400'}
+IMPATIENT = {'HGP_TIMEOUTS_HEADER_MS': '400', 'HGP_TIMEOUTS_BODY_MS': '400'}
 BODY = b'{"resource_id":"bad","counter_type":"like"}'
 LINE = f'POST {INCREMENT} HTTP/1.1'.encode()
 
@@ -214,8 +214,8 @@ def test_other_versions_and_methods(server):
     response = exchange(server.http, b'PATCH /api/v1/health HTTP/1.1\r\nHost: x\r\n\r\n')
     eq(response.status, 405, 'PATCH')
     check(response.header('Allow'), 'Allow')
-    refused(server, b'CONNECT test:80 HTTP/1.1\r\nHost: test\r\n\r\n', 400, 405, 501,
-            closes=False)
+    refused(server, b'CONNECT test:80 HTTP/1.1\r\nHost: test\r\n\r\n', 400, 404, 405,
+            501, closes=False)
 
 
 def test_unknown_paths(server):
@@ -232,11 +232,12 @@ def test_bad_ids_in_paths(server):
         response.json()
 
 
-def test_slow_headers(server):
-    """A head that never ends holds its connection no longer than the deadline."""
+def times_out(server, *pieces):
+    """Sends the pieces and waits: a 408 or just the end, and soon."""
     began = time.monotonic()
     with Connection(server.http) as connection:
-        connection.send(LINE + b'\r\nHost: test\r\n')
+        for piece in pieces:
+            connection.send(piece)
         try:
             eq(connection.answer().status, 408, 'status')
         except Gone:
@@ -244,15 +245,22 @@ def test_slow_headers(server):
         check(connection.closed(), 'stays open')
     took = time.monotonic() - began
     check(0.2 < took < 5, f'{took:.1f} s')
-    unmoved(server)
 
 
-def test_dribbled_headers(server):
+def test_slow_headers():
+    """A head that never ends holds its connection no longer than the deadline."""
+    with Server(env=IMPATIENT) as server:
+        times_out(server, LINE + b'\r\nHost: test\r\n')
+        times_out(server, b'P')
+        unmoved(server)
+
+
+def test_dribbled_headers():
     """One byte now and then doesn't push the deadline (slowloris)."""
-    began = time.monotonic()
-    with Connection(server.http) as connection:
+    with Server(env=IMPATIENT) as server, Connection(server.http) as connection:
         connection.send(LINE + b'\r\n')
         connection.socket.settimeout(0.05)
+        began = time.monotonic()
         while time.monotonic() - began < 5:
             connection.send(b'X')
             try:
@@ -262,18 +270,15 @@ def test_dribbled_headers(server):
                 break
             except TimeoutError:
                 continue
-    check(time.monotonic() - began < 5, 'the connection was kept for 5 s')
+        check(time.monotonic() - began < 5, 'the connection was kept for 5 s')
 
 
-def test_half_a_body(server):
-    with Connection(server.http) as connection:
-        connection.send(head(length()) + BODY[:10])
-        try:
-            eq(connection.answer().status, 408, 'status')
-        except Gone:
-            pass
-        check(connection.closed(), 'stays open')
-    unmoved(server)
+def test_half_a_body():
+    with Server(env=IMPATIENT) as server:
+        times_out(server, head(length()) + BODY[:10])
+        times_out(server, head(length()))
+        times_out(server, head(b'Transfer-Encoding: chunked') + b'2b\r\n' + BODY)
+        unmoved(server)
 
 
 def test_half_a_body_and_gone(server):

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it refuses, and with which words."""
 import pathlib
+import re
 import tempfile
 
 from lib import Server, check, eq, get, increment, refused, tree
@@ -55,8 +56,11 @@ def test_the_shipped_config_starts():
 
 
 def test_a_bad_file_is_refused():
-    for text, word in (('nonsense_key: 1\n', 'nonsense_key'), ('durability: maybe\n', 'maybe'),
-                       ('durability: [\n', ''), ('threads: many\n', 'threads')):
+    for text, word in (('nonsense_key: 1\n', 'nonsense_key'),
+                       ('durability:\n  mode: maybe\n', 'maybe'),
+                       ('durability:\n  nonsense: 1\n', 'nonsense'),
+                       ('threads: [\n', ''), ('threads: many\n', 'threads'),
+                       ('threads: -1\n', 'threads')):
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder, 'bad.yaml')
             file.write_text(text)
@@ -69,19 +73,20 @@ def test_precedence():
     """Flag before environment before file before default."""
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder, 'c.yaml')
-        file.write_text('durability: fast\n')
+        file.write_text('threads: 3\n')
 
-        def printed(flags, env):
+        def threads(flags, env):
             code, said = refused([*flags, '--print-config'], env=env)
             eq(code, 0, said[-500:])
-            lines = [line for line in said.splitlines() if 'durability' in line and
-                     not line.lstrip().startswith('#')]
-            return ' '.join(lines)
+            found = re.findall(r'^ *threads: *"?(\d+)', said, re.M)
+            eq(len(found), 1, f'lines of threads in {said}')
+            return int(found[0])
 
-        check('local' in printed([], {}), 'the default')
-        check('fast' in printed(['--config', str(file)], {}), 'the file')
-        check('local' in printed(['--config', str(file)], {'HGP_DURABILITY': 'local'}), 'env')
-        check('fast' in printed(['--durability', 'fast'], {'HGP_DURABILITY': 'local'}), 'flag')
+        from_file = ['--config', str(file)]
+        eq(threads([], {}), 0, 'the default')
+        eq(threads(from_file, {}), 3, 'the file')
+        eq(threads(from_file, {'HGP_THREADS': '5'}), 5, 'the environment')
+        eq(threads([*from_file, '--threads', '7'], {'HGP_THREADS': '5'}), 7, 'the flag')
 
 
 def test_a_used_port_is_refused():
