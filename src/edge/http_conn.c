@@ -13,8 +13,8 @@
 #include "edge/http_internal.h"
 
 #define LINGER_MS 1000
-#define OUT_KEEP 1024u    /* bytes of buffer an idle connection may keep */
-#define OUT_MAX (1u << 20) /* a peer that doesn't read gets no further requests read */
+#define OUT_KEEP  1024u      /* bytes of buffer an idle connection may keep */
+#define OUT_MAX   (1u << 20) /* a peer that doesn't read gets no further requests read */
 
 static void settle(struct http_conn *conn);
 
@@ -218,8 +218,7 @@ static void after_parse(struct http_conn *conn, struct slice rest) {
     set_paused(conn, conn->pending.len > 0);
     if (conn->peer_closed && conn->state == CONN_OPEN && conn->pending.len == 0)
         at_end_of_input(conn);
-    if (conn->state == CONN_OPEN && !conn->in_head && !conn->in_body &&
-        !http1_idle(conn->parser)) {
+    if (conn->state == CONN_OPEN && !conn->in_head && !conn->in_body && !http1_idle(conn->parser)) {
         conn->in_head = true;
         set_deadline(conn, conn->server->conf.header_ms);
     }

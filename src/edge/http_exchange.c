@@ -6,10 +6,11 @@
 #include "edge/http_internal.h"
 
 #define ARENA_CHUNK 2048u
-#define ARENA_CAP (8u << 20) /* a batch of 1,000 items with everything escaped fits well */
-#define REPLY_KEEP 4096u     /* a larger reply's memory goes back to the system */
+#define ARENA_CAP   (8u << 20) /* a batch of 1,000 items with everything escaped fits well */
+#define REPLY_KEEP  4096u      /* a larger reply's memory goes back to the system */
 
-/* A request id that is safe to echo and to log wherever it may be shown: no markup, not too long. */
+/* A request id that is safe to echo and to log wherever it may be shown: no markup, not too long.
+ */
 static bool id_usable(struct slice id) {
     if (id.len == 0 || id.len > HTTP_REQUEST_ID_MAX)
         return false;

@@ -4,8 +4,8 @@
 void handle_increment(struct request *request) {
     struct json_problem problem;
     struct json_item item;
-    enum err err = json_read_increment(request->http->body, http_arena(request->exchange), &item,
-                                       &problem);
+    enum err err =
+        json_read_increment(request->http->body, http_arena(request->exchange), &item, &problem);
 
     if (!request_readable(request, err, &problem) || !request_key_required(request))
         return;

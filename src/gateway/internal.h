@@ -82,8 +82,7 @@ void reply_problem(struct http_exchange *exchange, enum err err, struct slice de
                    struct slice headers);
 
 /* Remembers in the exchange which route it is on and whether the client prefers problems. */
-void reply_route(struct http_exchange *exchange, const struct http1_request *http,
-                 unsigned route);
+void reply_route(struct http_exchange *exchange, const struct http1_request *http, unsigned route);
 unsigned reply_route_of(const struct http_exchange *exchange);
 
 /* ---- operations ---- */
@@ -119,6 +118,6 @@ struct json_counter call_counter(const struct call *call, const struct answer *a
 void call_reply_change(struct waiter *waiter, const struct answer *answer);
 
 #define IDEMPOTENCY_KEY_MAX 255
-#define REPLAYED_HEADER SLICE("Idempotent-Replayed: true\r\n")
+#define REPLAYED_HEADER     SLICE("Idempotent-Replayed: true\r\n")
 
 #endif
