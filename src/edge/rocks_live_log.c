@@ -22,8 +22,10 @@ enum err rocks_live_log(const char *folder, uint64_t *out_number, char *out_deta
 
     for (size_t i = 0; i < KV_SPACES; i++)
         each[i] = options;
-    /* The log isn't judged yet; whatever it holds must not stop us here. */
-    rocksdb_options_set_wal_recovery_mode(options, rocksdb_skip_any_corrupted_records_recovery);
+    /* The log isn't judged yet, so what is damaged must not stop us here. This mode stops reading
+     * there; the one that skips damage never ends on garbage that looks like a recycled record
+     * (RocksDB 7.8, log_reader.cc, kOldRecord). */
+    rocksdb_options_set_wal_recovery_mode(options, rocksdb_point_in_time_recovery);
     rocksdb_t *db = rocksdb_open_for_read_only_column_families(
         options, folder, KV_SPACES, rocks_space_names, each, spaces, 0, &message);
     rocksdb_options_destroy(options);
