@@ -266,6 +266,8 @@ static void init_writer(struct rocks_kv *rocks) {
     rocks->kv.ops = &ops;
     rocks->batch = rocksdb_writebatch_create();
     rocks->read = rocksdb_readoptions_create();
+    /* The order of keys over a hashed memtable too. */
+    rocksdb_readoptions_set_total_order_seek(rocks->read, 1);
     rocks->write_fast = rocksdb_writeoptions_create();
     rocks->write_durable = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(rocks->write_durable, 1);
