@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FIRST_CAP 256u
+#define FIRST_CAP  256u
 #define I64_DIGITS 20 /* INT64_MIN has 19 and a sign, UINT64_MAX has 20 */
 
 void buf_release(struct buf *buf) {

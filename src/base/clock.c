@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-#define NS_PER_S 1000000000LL
+#define NS_PER_S  1000000000LL
 #define NS_PER_MS 1000000LL
 
 static int64_t read_ns(clockid_t id) {

@@ -28,20 +28,20 @@ struct log_field {
     double f64;
 };
 
-#define LOG_STR(n, v) ((struct log_field){.name = (n), .type = LOG_FIELD_STR, .str = slice_str(v)})
+#define LOG_STR(n, v)   ((struct log_field){.name = (n), .type = LOG_FIELD_STR, .str = slice_str(v)})
 #define LOG_SLICE(n, v) ((struct log_field){.name = (n), .type = LOG_FIELD_STR, .str = (v)})
-#define LOG_INT(n, v) ((struct log_field){.name = (n), .type = LOG_FIELD_INT, .num = (int64_t)(v)})
-#define LOG_F64(n, v) ((struct log_field){.name = (n), .type = LOG_FIELD_F64, .f64 = (v)})
+#define LOG_INT(n, v)   ((struct log_field){.name = (n), .type = LOG_FIELD_INT, .num = (int64_t)(v)})
+#define LOG_F64(n, v)   ((struct log_field){.name = (n), .type = LOG_FIELD_F64, .f64 = (v)})
 
 /* "msg" is a fixed sentence (what happened); what varies goes into fields:
  *     log_line(LOG_INFO, "listening", LOG_STR("http", name), LOG_INT("threads", n)); */
 void log_write(enum log_level level, const char *msg, const struct log_field *fields,
                unsigned count);
 
-#define log_line(level, msg, ...)                                                                 \
-    log_write((level), (msg), (const struct log_field[]){{0}, ##__VA_ARGS__} + 1,                 \
-              (unsigned)(sizeof((const struct log_field[]){{0}, ##__VA_ARGS__}) /                 \
-                         sizeof(struct log_field)) -                                              \
+#define log_line(level, msg, ...)                                                                  \
+    log_write((level), (msg), (const struct log_field[]){{0}, ##__VA_ARGS__} + 1,                  \
+              (unsigned)(sizeof((const struct log_field[]){{0}, ##__VA_ARGS__}) /                  \
+                         sizeof(struct log_field)) -                                               \
                   1)
 
 #endif

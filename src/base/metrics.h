@@ -37,9 +37,10 @@ struct metric_family {
     enum metric_unit unit;
 };
 
-#define METRICS_SERIES_MAX 512
+#define METRICS_SERIES_MAX   512
 #define METRICS_LABELS_BYTES 192
-#define METRICS_BUCKETS 24 /* upper bounds: 1, 2, 4 ... in the stored unit scaled by family; +Inf */
+#define METRICS_BUCKETS      24 /* upper bounds: 1, 2, 4 ... in the stored unit scaled by family; +Inf \
+                                 */
 
 struct metrics;
 typedef unsigned metric_series;
@@ -62,8 +63,7 @@ void metrics_add(struct metrics *metrics, unsigned shard, metric_series series, 
 void metrics_set(struct metrics *metrics, unsigned shard, metric_series series, uint64_t value);
 
 /* Histogram: one observation in the family's stored unit. */
-void metrics_observe(struct metrics *metrics, unsigned shard, metric_series series,
-                     uint64_t value);
+void metrics_observe(struct metrics *metrics, unsigned shard, metric_series series, uint64_t value);
 
 /* Sum over shards of a counter or gauge. */
 uint64_t metrics_sum(const struct metrics *metrics, metric_series series);

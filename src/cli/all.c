@@ -21,9 +21,9 @@
 #include "edge/rocks_kv.h"
 #include "loop/stream.h"
 
-#define BIND_RETRY_MS 2000
+#define BIND_RETRY_MS        2000
 #define FORCE_AFTER_ABORT_MS 3000
-#define ADDRESS_BYTES 64
+#define ADDRESS_BYTES        64
 
 struct all {
     const struct config *config;
@@ -107,8 +107,8 @@ static int start_counter(struct all *all) {
                     .outbox_max_age_ms = config->outbox_max_age_ms,
                     .cache_counters = config->cache_counters,
                     .coalesce = config->events_coalesce},
-        .durability = config->durability_mode == CONFIG_DURABILITY_FAST ? DURABILITY_FAST
-                                                                        : DURABILITY_LOCAL,
+        .durability =
+            config->durability_mode == CONFIG_DURABILITY_FAST ? DURABILITY_FAST : DURABILITY_LOCAL,
         .metrics = all->fleet.metrics,
         .shard = all->count,
         .on_failed = on_broken,
@@ -169,8 +169,9 @@ static int open_sockets(struct all *all) {
     if (code != EX_OK)
         return code;
     socket_name(all->workers[0].http_fd, all->http_name, sizeof(all->http_name));
-    for (unsigned i = 1; i < all->count && code == EX_OK; i++)
-        code = listen_on(all->http_name, "http", &all->workers[i].http_fd);
+    for (unsigned i = 1; i < all->count; i++)
+        if (socket_listen_beside(all->workers[0].http_fd, &all->workers[i].http_fd) != ERR_OK)
+            return give_up("can't listen", strerror(errno), EX_UNAVAILABLE);
     if (code == EX_OK)
         code = listen_on(all->config->admin, "admin", &all->workers[0].admin_fd);
     if (code == EX_OK)
@@ -216,23 +217,22 @@ static int start_workers(struct all *all) {
 /* ":8080" is announced as 0.0.0.0 or [::], which nobody can type into a browser. */
 static void print_welcome(const struct all *all) {
     const char *port = strrchr(all->http_name, ':');
-    bool any = strncmp(all->http_name, "0.0.0.0:", 8) == 0 ||
-               strncmp(all->http_name, "[::]:", 5) == 0;
+    bool any =
+        strncmp(all->http_name, "0.0.0.0:", 8) == 0 || strncmp(all->http_name, "[::]:", 5) == 0;
 
     printf("data   %s\n", all->config->data);
     printf("http   listening on %s\n", all->http_name);
     printf("admin  listening on %s\n", all->admin_name);
-    printf("try    curl -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
+    printf("curl -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
            "http://%s%s/api/v1/counter/increment\n",
            any ? "localhost" : "", any ? port : all->http_name);
     printf("ready\n");
     (void)fflush(stdout);
-    log_line(LOG_INFO, "serving", LOG_STR("http", all->http_name),
-             LOG_STR("admin", all->admin_name), LOG_STR("data", all->config->data),
-             LOG_STR("durability", all->fleet.backend.durability),
-             LOG_STR("guarantee", all->fleet.backend.guarantee),
-             LOG_STR("loop", loop_backend_name(all->workers[0].loop)),
-             LOG_INT("threads", all->count));
+    log_line(
+        LOG_INFO, "serving", LOG_STR("http", all->http_name), LOG_STR("admin", all->admin_name),
+        LOG_STR("data", all->config->data), LOG_STR("durability", all->fleet.backend.durability),
+        LOG_STR("guarantee", all->fleet.backend.guarantee),
+        LOG_STR("loop", loop_backend_name(all->workers[0].loop)), LOG_INT("threads", all->count));
 }
 
 static void end_signals(sigset_t *out) {

@@ -26,9 +26,9 @@ static const char *set_up(struct worker *worker) {
     worker->port =
         counter_port_new(worker->counter, loop_mailbox(worker->loop), on_delivered, worker);
     if (worker->port)
-        worker->gateway = gateway_new(worker->fleet, worker->loop, worker->index,
-                                      counter_port_upstream(worker->port), worker->http_fd,
-                                      worker->admin_fd);
+        worker->gateway =
+            gateway_new(worker->fleet, worker->loop, worker->index,
+                        counter_port_upstream(worker->port), worker->http_fd, worker->admin_fd);
     return worker->gateway ? NULL : "the gateway could not be made: out of memory or descriptors";
 }
 

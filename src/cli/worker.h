@@ -26,7 +26,7 @@ struct worker {
     struct counter_service *counter;
     unsigned index;
     int http_fd;
-    int admin_fd; /* -1: no admin listener on this worker */
+    int admin_fd;               /* -1: no admin listener on this worker */
     void (*drained)(void *ctx); /* on the worker's thread */
     void (*failed)(void *ctx);  /* likewise: its loop broke */
     void *ctx;

@@ -50,6 +50,21 @@ static enum err check_empty(struct applier *a) {
     return ERR_OK;
 }
 
+/* Scratch for records of fixed size, so that staging one never fails; what grows with a message
+ * makes its room before. */
+#define SCRATCH_BYTES 256
+
+static enum err make_scratch(struct applier *a) {
+    struct buf *all[] = {&a->ids,      &a->entry,      &a->key,      &a->cache.record,
+                         &a->keys.key, &a->keys.value, &a->trim.from};
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (!buf_reserve(all[i], SCRATCH_BYTES))
+            return explain(ERR_NO_MEMORY, "", 0, 0, 0);
+    }
+    return ERR_OK;
+}
+
 static void stage_lane(struct applier *a, uint32_t number) {
     lane_key(number, &a->key);
     lane_encode(&a->lanes[number], &a->entry);
@@ -74,6 +89,8 @@ static enum err make_lanes(struct applier *a) {
         return ERR_NO_MEMORY;
     memset(a->part_of_lane, 0xff, lanes * sizeof(*a->part_of_lane));
     windows_init(&a->windows, lanes);
+    if (!buf_reserve(&a->windows.key, SCRATCH_BYTES))
+        return ERR_NO_MEMORY;
     a->trim.kv = a->kv;
     a->trim.lanes = a->lanes;
     a->trim.lanes_count = lanes;
@@ -102,7 +119,7 @@ static enum err create(struct applier *a, int64_t now_ms) {
         lane_init(&a->lanes[i]);
         stage_lane(a, i);
     }
-    err = buf_failed(&a->entry) || buf_failed(&a->key) ? ERR_NO_MEMORY : kv_commit(a->kv, true);
+    err = kv_commit(a->kv, true);
     return err == ERR_OK ? ERR_OK : explain(err, "", 0, 0, 0);
 }
 
@@ -210,7 +227,9 @@ enum err applier_open(struct kv *kv, const struct applier_conf *conf, int64_t no
     a->unsynced = true;
     counter_cache_init(&a->cache, conf->cache_counters, conf->hash_seed);
     key_records_init(&a->keys, conf->key_ttl_ms, conf->hash_seed);
-    enum err err = open_store(a, now_ms);
+    enum err err = make_scratch(a);
+    if (err == ERR_OK)
+        err = open_store(a, now_ms);
     if (err != ERR_OK) {
         applier_close(a);
         return err;

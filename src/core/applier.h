@@ -65,9 +65,11 @@ void applier_close(struct applier *applier);
 
 /* Applies one message into the open group: one answer per operation, in order,
  * valid after the commit. 'now_ms' is the store's clock. A message that was applied before is
- * answered from the window (reads in it are read again). Per-operation refusals are in the
- * answers; a refused message (too old) has the same error in all of them. ERR_IO or
- * ERR_CORRUPT: the store failed; drop the group and stop using the applier. */
+ * answered from the window, however late (reads in it are read again). Per-operation refusals are
+ * in the answers; a message refused for its age has ERR_TOO_OLD in all of them, one refused for
+ * its number in those of the lanes concerned, except that a lane's part without writes is read.
+ * ERR_NO_MEMORY: nothing of this message was staged, the group is as before. ERR_IO, ERR_CORRUPT
+ * or ERR_NEWER: the store failed; drop the group and stop using the applier. */
 MUST_CHECK enum err applier_apply(struct applier *applier, const struct message *message,
                                   int64_t now_ms, struct answer *out_answers);
 

@@ -17,7 +17,8 @@
 
 /* One operation of the message at hand. */
 struct op_work {
-    struct slice id;   /* resource_id, a zero byte, counter_type */
+    struct slice id; /* resource_id, a zero byte, counter_type */
+    struct cache_lookup lookup;
     uint32_t next;     /* operation of the same part, NO_NUMBER at the end */
     uint32_t in_event; /* next operation of the same event */
     uint32_t counter;  /* in the cache */

@@ -183,16 +183,33 @@ static enum err load_part(struct applier *a, struct part *part, const struct mes
 
         if (is_write(op) && part->fate != PART_APPLY)
             continue;
-        err = counter_cache_load(&a->cache, a->kv, work->id, &work->counter);
+        err = counter_cache_load(&a->cache, a->kv, work->id, &work->lookup, &work->counter);
         if (err == ERR_OK && is_write(op) && op->key.ptr && RULE(RULE_KEY_RECORD))
             err = key_records_load(&a->keys, a->kv, part->lane, work->id, op, &work->key);
     }
     return err;
 }
 
+/* The counters of a message are anywhere in memory: ask for all before waiting for the first. */
+static void prefetch(struct applier *a, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (a->work[i].valid)
+            counter_cache_prepare(&a->cache, a->work[i].id, &a->work[i].lookup);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (a->work[i].valid)
+            counter_cache_prefetch_row(&a->cache, &a->work[i].lookup);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (a->work[i].valid)
+            counter_cache_prefetch_id(&a->cache, &a->work[i].lookup);
+    }
+}
+
 static enum err load(struct applier *a, const struct message *message) {
     enum err err = ERR_OK;
 
+    prefetch(a, (uint32_t)message->count);
     for (uint32_t i = 0; i < a->parts_count && err == ERR_OK; i++) {
         if (a->parts[i].fate != PART_REFUSE)
             err = load_part(a, &a->parts[i], message);

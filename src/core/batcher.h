@@ -53,20 +53,20 @@ struct upstream {
 };
 
 struct waiter {
-    struct waiter *next; /* the batcher's */
+    struct waiter *next;                                              /* the batcher's */
     void (*done)(struct waiter *waiter, const struct answer *answer); /* answer: for the call */
-    int64_t deadline_ms; /* monotonic */
-    bool answered;       /* the batcher's */
+    int64_t deadline_ms;                                              /* monotonic */
+    bool answered;                                                    /* the batcher's */
 };
 
 struct batcher_conf {
-    size_t ops_max;          /* operations per message */
-    size_t queue_max;        /* operations waiting to be sent; beyond: ERR_BUSY */
-    unsigned in_flight_max;  /* unanswered messages; at most MESSAGE_WINDOW / 2 */
-    unsigned attempts_max;   /* of one message */
-    int64_t attempt_ms;      /* an attempt unanswered this long counts as lost; 0: never (in process) */
-    int64_t backoff_min_ms;  /* full jitter: 0 .. min before the first retry, then 0 .. 2 min, */
-    int64_t backoff_max_ms;  /* doubling up to 0 .. max */
+    size_t ops_max;         /* operations per message */
+    size_t queue_max;       /* operations waiting to be sent; beyond: ERR_BUSY */
+    unsigned in_flight_max; /* unanswered messages; at most MESSAGE_WINDOW / 2 */
+    unsigned attempts_max;  /* of one message */
+    int64_t attempt_ms; /* an attempt unanswered this long counts as lost; 0: never (in process) */
+    int64_t backoff_min_ms; /* full jitter: 0 .. min before the first retry, then 0 .. 2 min, */
+    int64_t backoff_max_ms; /* doubling up to 0 .. max */
     struct producer_id producer; /* random */
     uint64_t seed;               /* of the jitter */
 };
@@ -75,10 +75,10 @@ struct batcher_stats {
     uint64_t messages_total;
     uint64_t operations_total;
     uint64_t retries_total;
-    uint64_t refused_total;  /* ERR_BUSY at add */
-    uint64_t expired_total;  /* answered by deadline */
-    size_t queued;           /* operations not sent yet */
-    size_t in_flight;        /* messages */
+    uint64_t refused_total; /* ERR_BUSY at add */
+    uint64_t expired_total; /* answered by deadline */
+    size_t queued;          /* operations not sent yet */
+    size_t in_flight;       /* messages */
 };
 
 /* NULL when memory runs out. 'upstream' is borrowed. */

@@ -37,6 +37,24 @@ uint32_t bytes_table_find(const struct bytes_table *table, uint64_t hash, struct
     return BYTES_TABLE_NONE;
 }
 
+void bytes_table_prefetch_slot(const struct bytes_table *table, uint64_t hash) {
+    if (table->count)
+        __builtin_prefetch(&table->slots[hash & slot_mask(table)]);
+}
+
+uint32_t bytes_table_prefetch_row(const struct bytes_table *table, uint64_t hash) {
+    uint32_t slot = table->count ? table->slots[hash & slot_mask(table)] : 0;
+
+    if (slot == 0)
+        return BYTES_TABLE_NONE;
+    __builtin_prefetch(&table->rows[slot - 1]);
+    return slot - 1;
+}
+
+void bytes_table_prefetch_key(const struct bytes_table *table, uint32_t number) {
+    __builtin_prefetch(table->bytes.ptr + table->rows[number].at);
+}
+
 static void occupy(struct bytes_table *table, uint32_t number) {
     size_t mask = slot_mask(table);
     size_t at = table->rows[number].hash & mask;

@@ -40,6 +40,12 @@ uint32_t bytes_table_find(const struct bytes_table *table, uint64_t hash, struct
 /* Must not be there yet. Numbers count up from 0. BYTES_TABLE_NONE when memory runs out. */
 uint32_t bytes_table_add(struct bytes_table *table, uint64_t hash, struct slice key);
 
+/* Hints for a lookup to come, in this order with other work between: on a table larger than the
+ * processor's cache a find waits for memory three times. The second gives the row it guesses. */
+void bytes_table_prefetch_slot(const struct bytes_table *table, uint64_t hash);
+uint32_t bytes_table_prefetch_row(const struct bytes_table *table, uint64_t hash);
+void bytes_table_prefetch_key(const struct bytes_table *table, uint32_t number);
+
 struct slice bytes_table_key(const struct bytes_table *table, uint32_t number);
 void bytes_table_clear(struct bytes_table *table);
 

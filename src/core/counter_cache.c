@@ -76,9 +76,27 @@ static enum err read_store(struct counter_cache *cache, struct kv *kv, struct sl
     return counter_record_decode(buf_slice(&cache->record), &out->value, &out->time_ms);
 }
 
+void counter_cache_prepare(const struct counter_cache *cache, struct slice id,
+                           struct cache_lookup *lookup) {
+    lookup->hash = siphash(cache->seed, id);
+    bytes_table_prefetch_slot(&cache->young.ids, lookup->hash);
+}
+
+void counter_cache_prefetch_row(const struct counter_cache *cache, struct cache_lookup *lookup) {
+    lookup->guess = bytes_table_prefetch_row(&cache->young.ids, lookup->hash);
+    if (lookup->guess != BYTES_TABLE_NONE)
+        __builtin_prefetch(&cache->young.counters[lookup->guess], 1);
+}
+
+void counter_cache_prefetch_id(const struct counter_cache *cache,
+                               const struct cache_lookup *lookup) {
+    if (lookup->guess != BYTES_TABLE_NONE)
+        bytes_table_prefetch_key(&cache->young.ids, lookup->guess);
+}
+
 enum err counter_cache_load(struct counter_cache *cache, struct kv *kv, struct slice id,
-                            uint32_t *out_number) {
-    uint64_t hash = siphash(cache->seed, id);
+                            const struct cache_lookup *lookup, uint32_t *out_number) {
+    uint64_t hash = lookup->hash;
     uint32_t number = bytes_table_find(&cache->young.ids, hash, id);
     struct cached_counter counter = {0};
 

@@ -52,10 +52,22 @@ struct counter_cache {
 void counter_cache_init(struct counter_cache *cache, size_t counters_max, const uint64_t seed[2]);
 void counter_cache_release(struct counter_cache *cache);
 
+/* Makes the loads of many counters wait for memory together: call each step for all of them, then
+ * load them. The first sets 'lookup'. */
+struct cache_lookup {
+    uint64_t hash;
+    uint32_t guess;
+};
+void counter_cache_prepare(const struct counter_cache *cache, struct slice id,
+                           struct cache_lookup *lookup);
+void counter_cache_prefetch_row(const struct counter_cache *cache, struct cache_lookup *lookup);
+void counter_cache_prefetch_id(const struct counter_cache *cache,
+                               const struct cache_lookup *lookup);
+
 /* Makes counter 'id' part of the group, from memory or the store.
  * ERR_NO_MEMORY; ERR_CORRUPT, ERR_IO: the store. */
 MUST_CHECK enum err counter_cache_load(struct counter_cache *cache, struct kv *kv, struct slice id,
-                                       uint32_t *out_number);
+                                       const struct cache_lookup *lookup, uint32_t *out_number);
 
 /* Valid until the next load. */
 static inline struct cached_counter *counter_cache_at(struct counter_cache *cache,

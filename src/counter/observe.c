@@ -26,8 +26,7 @@ void counter_observe(struct counter_service *service) {
     struct applier_stats now;
 
     applier_stats(service->applier, &now);
-    metrics_add(m, shard, service->series.operations,
-                now.operations_total - was->operations_total);
+    metrics_add(m, shard, service->series.operations, now.operations_total - was->operations_total);
     metrics_add(m, shard, service->series.message_replays,
                 now.replayed_messages_total - was->replayed_messages_total);
     metrics_add(m, shard, service->series.key_replays,
@@ -35,8 +34,7 @@ void counter_observe(struct counter_service *service) {
     metrics_add(m, shard, service->series.events, now.events_total - was->events_total);
     metrics_add(m, shard, service->series.trimmed,
                 now.trimmed_events_total - was->trimmed_events_total);
-    metrics_add(m, shard, service->series.misses,
-                now.cache_misses_total - was->cache_misses_total);
+    metrics_add(m, shard, service->series.misses, now.cache_misses_total - was->cache_misses_total);
     metrics_set(m, shard, service->series.outbox_bytes, now.outbox_bytes);
     metrics_set(m, shard, service->series.cached, now.cached_counters);
     service->own.reported = now;

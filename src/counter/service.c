@@ -146,8 +146,8 @@ enum err counter_start(const struct counter_conf *conf, struct counter_service *
     counter_series_make(service);
     service->mailbox = mailbox_new(MAILBOX_SLOTS);
     if (service->mailbox)
-        err = applier_open(conf->kv, &conf->applier, clock_wall_ms(), &service->applier,
-                           out_detail);
+        err =
+            applier_open(conf->kv, &conf->applier, clock_wall_ms(), &service->applier, out_detail);
     if (err == ERR_OK && pthread_create(&service->thread, NULL, run, service) != 0) {
         applier_close(service->applier);
         err = ERR_NO_MEMORY;

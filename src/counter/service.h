@@ -36,7 +36,7 @@ struct counter_conf {
     struct applier_conf applier;
     enum durability durability;
     struct metrics *metrics;
-    unsigned shard; /* the store thread's */
+    unsigned shard;               /* the store thread's */
     void (*on_failed)(void *ctx); /* on the store thread, once */
     void *on_failed_ctx;
 };

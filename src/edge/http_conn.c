@@ -13,8 +13,8 @@
 #include "edge/http_internal.h"
 
 #define LINGER_MS 1000
-#define OUT_KEEP 1024u    /* bytes of buffer an idle connection may keep */
-#define OUT_MAX (1u << 20) /* a peer that doesn't read gets no further requests read */
+#define OUT_KEEP  1024u      /* bytes of buffer an idle connection may keep */
+#define OUT_MAX   (1u << 20) /* a peer that doesn't read gets no further requests read */
 
 static void settle(struct http_conn *conn);
 
@@ -107,7 +107,7 @@ static void refuse(struct http_conn *conn, const struct http1_request *request, 
     struct http_server *server = conn->server;
     struct http_exchange *exchange = http_exchange_take(conn, request);
 
-    conn->in_head = conn->in_body = false;
+    conn->in_head = conn->in_body = conn->wants_continue = false;
     if (!exchange) {
         http_conn_abort(conn);
         return;
@@ -130,9 +130,8 @@ static void on_head(struct http_conn *conn) {
     }
     http1_limit_body(conn->parser, body_max);
     conn->in_body = true;
+    conn->wants_continue = request->expects_continue;
     set_deadline(conn, server->conf.body_ms);
-    if (request->expects_continue && !http_exchange_continue(conn))
-        http_conn_abort(conn);
 }
 
 static void on_request(struct http_conn *conn) {
@@ -140,7 +139,7 @@ static void on_request(struct http_conn *conn) {
     const struct http1_request *request = http1_request(conn->parser);
     struct http_exchange *exchange = http_exchange_take(conn, request);
 
-    conn->in_body = false;
+    conn->in_body = conn->wants_continue = false;
     if (!exchange) {
         http_conn_abort(conn);
         return;
@@ -149,6 +148,15 @@ static void on_request(struct http_conn *conn) {
         conn->state = CONN_FINISHING;
     server->app.request(server->app.ctx, exchange, request, ERR_OK, NULL);
     http1_next(conn->parser);
+}
+
+/* Only now is it sure that the announced body isn't too large (RFC 9110 10.1.1). */
+static void invite_body(struct http_conn *conn) {
+    if (!conn->wants_continue)
+        return;
+    conn->wants_continue = false;
+    if (!http_exchange_continue(conn))
+        http_conn_abort(conn);
 }
 
 static bool may_parse(const struct http_conn *conn) {
@@ -165,8 +173,10 @@ static struct slice parse(struct http_conn *conn, struct slice in) {
         const char *detail = NULL;
 
         in = slice_skip(in, used);
-        if (event == HTTP1_MORE)
+        if (event == HTTP1_MORE) {
+            invite_body(conn);
             break;
+        }
         if (event == HTTP1_HEAD)
             on_head(conn);
         else if (event == HTTP1_REQUEST)
@@ -208,8 +218,7 @@ static void after_parse(struct http_conn *conn, struct slice rest) {
     set_paused(conn, conn->pending.len > 0);
     if (conn->peer_closed && conn->state == CONN_OPEN && conn->pending.len == 0)
         at_end_of_input(conn);
-    if (conn->state == CONN_OPEN && !conn->in_head && !conn->in_body &&
-        !http1_idle(conn->parser)) {
+    if (conn->state == CONN_OPEN && !conn->in_head && !conn->in_body && !http1_idle(conn->parser)) {
         conn->in_head = true;
         set_deadline(conn, conn->server->conf.header_ms);
     }

@@ -6,16 +6,21 @@
 #include "edge/http_internal.h"
 
 #define ARENA_CHUNK 2048u
-#define ARENA_CAP (8u << 20) /* a batch of 1,000 items with everything escaped fits well */
-#define REPLY_KEEP 4096u     /* a larger reply's memory goes back to the system */
+#define ARENA_CAP   (8u << 20) /* a batch of 1,000 items with everything escaped fits well */
+#define REPLY_KEEP  4096u      /* a larger reply's memory goes back to the system */
 
-/* A request id that is safe to echo and to log: visible ASCII, not too long. */
+/* A request id that is safe to echo and to log wherever it may be shown: no markup, not too long.
+ */
 static bool id_usable(struct slice id) {
     if (id.len == 0 || id.len > HTTP_REQUEST_ID_MAX)
         return false;
-    for (size_t i = 0; i < id.len; i++)
-        if (id.ptr[i] <= ' ' || id.ptr[i] > '~' || id.ptr[i] == '"' || id.ptr[i] == '\\')
+    for (size_t i = 0; i < id.len; i++) {
+        char c = id.ptr[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              (c && strchr("-_.:/+=@", c))))
             return false;
+    }
     return true;
 }
 

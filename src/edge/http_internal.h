@@ -13,7 +13,7 @@
 #include "loop/timer.h"
 
 #define HTTP_REQUEST_ID_MAX 128 /* a client's longer one is replaced */
-#define HTTP_DATE_BYTES 29      /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+#define HTTP_DATE_BYTES     29  /* "Sun, 06 Nov 1994 08:49:37 GMT" */
 
 struct http_server {
     struct loop *loop;
@@ -59,9 +59,10 @@ struct http_conn {
     struct timer timer; /* fires at or before deadline_ms */
     int64_t deadline_ms;
     enum conn_state state;
-    bool in_head;     /* a request's head has begun */
-    bool in_body;     /* a request's body is awaited */
-    bool send_busy;   /* 'sending' isn't the kernel's yet */
+    bool in_head;        /* a request's head has begun */
+    bool in_body;        /* a request's body is awaited */
+    bool wants_continue; /* and its sender waits for a 100 first */
+    bool send_busy;      /* 'sending' isn't the kernel's yet */
     bool paused;
     bool peer_closed; /* the peer's FIN came */
 };

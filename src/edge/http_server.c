@@ -116,8 +116,9 @@ const char *http_server_date(struct http_server *server) {
         struct tm tm;
 
         gmtime_r(&t, &tm);
-        (void)snprintf(server->date, sizeof(server->date), "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT",
-                       days + tm.tm_wday * 3, (unsigned)tm.tm_mday % 100u, months + tm.tm_mon * 3,
+        (void)snprintf(server->date, sizeof(server->date),
+                       "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days + tm.tm_wday * 3,
+                       (unsigned)tm.tm_mday % 100u, months + tm.tm_mon * 3,
                        (unsigned)(tm.tm_year + 1900) % 10000u, (unsigned)tm.tm_hour % 100u,
                        (unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u);
         server->date_s = now_s;

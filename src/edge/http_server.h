@@ -64,11 +64,11 @@ struct http_pool_stats {
     _Atomic uint64_t hits;
 };
 
-struct http_server_stats { /* any thread: relaxed */
-    _Atomic uint64_t connections;       /* open now */
-    _Atomic uint64_t refused_total;     /* closed at once: connections_max */
-    _Atomic uint64_t busy_connections;  /* with an unanswered request, now */
-    _Atomic uint64_t exchanges;         /* unanswered, now */
+struct http_server_stats {                /* any thread: relaxed */
+    _Atomic uint64_t connections;         /* open now */
+    _Atomic uint64_t refused_total;       /* closed at once: connections_max */
+    _Atomic uint64_t busy_connections;    /* with an unanswered request, now */
+    _Atomic uint64_t exchanges;           /* unanswered, now */
     struct http_pool_stats exchange_pool; /* exchange objects */
     struct http_pool_stats reply_pool;    /* their reply buffers */
     struct http_pool_stats output_pool;   /* connections' output buffers */
@@ -111,10 +111,10 @@ enum err http_failure(const struct http_exchange *exchange, struct slice *out_de
 
 struct http_reply {
     int status;
-    struct slice content_type;  /* {NULL, 0}: no body, none sent */
-    struct slice headers;       /* further complete lines, each with CRLF; may be empty */
-    struct slice body;          /* copied */
-    bool close;                 /* end the connection behind this answer */
+    struct slice content_type; /* {NULL, 0}: no body, none sent */
+    struct slice headers;      /* further complete lines, each with CRLF; may be empty */
+    struct slice body;         /* copied */
+    bool close;                /* end the connection behind this answer */
 };
 
 /* Answers and gives the exchange back. Once. */

@@ -13,15 +13,13 @@
 #include <rocksdb/c.h>
 
 #include "edge/data_folder.h"
+#include "edge/rocks_live_log.h"
 #include "edge/rocks_marker.h"
 #include "edge/rocks_options.h"
 #include "edge/wal_check.h"
 
 #define ERROR_BYTES  512
 #define DETAIL_BYTES 1024
-
-/* The first is RocksDB's own, which always exists. */
-static const char *const space_names[KV_SPACES] = {"default", "counter", "window", "key", "outbox"};
 
 struct rocks_kv {
     struct kv kv;
@@ -253,8 +251,9 @@ static enum err open_db(struct rocks_kv *rocks, const struct rocks_kv_conf *conf
     char *message = NULL;
 
     rocks_options_init(&options, conf, rocks->folder.creating);
-    rocks->db = rocksdb_open_column_families(options.db, rocks->folder.path, KV_SPACES, space_names,
-                                             options.spaces, rocks->spaces, &message);
+    rocks->db =
+        rocksdb_open_column_families(options.db, rocks->folder.path, KV_SPACES, rocks_space_names,
+                                     options.spaces, rocks->spaces, &message);
     rocks_options_release(&options);
     if (!message)
         return ERR_OK;
@@ -277,7 +276,7 @@ static enum err open_all(struct rocks_kv *rocks, const char *folder,
     enum err err = data_folder_open(&rocks->folder, folder, open_detail, sizeof(open_detail));
 
     if (err == ERR_OK)
-        err = wal_check(rocks->folder.path, open_detail, sizeof(open_detail));
+        err = wal_check(rocks->folder.path, rocks_live_log, open_detail, sizeof(open_detail));
     if (err == ERR_OK)
         err = open_db(rocks, conf);
     if (err == ERR_OK)

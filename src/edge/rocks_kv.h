@@ -4,7 +4,11 @@
  * is one synced or unsynced WriteBatch. A torn tail of the log is cut at open;
  * damage inside it is refused with an explanation, never silently skipped.
  *
+ * Damage to the very last record of the log can't be told from a torn write
+ * and counts as one.
+ *
  * Threads    One owner thread, after rocks_kv_open().
+ * Limits     Memory running out inside RocksDB ends the process.
  */
 #ifndef EDGE_ROCKS_KV_H
 #define EDGE_ROCKS_KV_H
@@ -27,6 +31,7 @@ struct rocks_kv_conf {
  * ERR_LOCKED   another process owns it
  * ERR_CORRUPT  damaged
  * ERR_NEWER    written by a newer version of the store's format
+ * ERR_INVALID  holds somebody else's files; left untouched
  * ERR_IO       can't be made, read or written
  * '*out_detail' is then a sentence that names the folder and says what to do; it lives in a
  * static buffer. */

@@ -71,12 +71,13 @@ static void set_table(rocksdb_options_t *options, rocksdb_cache_t *cache, bool b
     rocksdb_block_based_options_destroy(table);
 }
 
-/* Options the C interface has no function for. A name it doesn't know is our mistake. */
-static rocksdb_options_t *set_by_name(rocksdb_options_t *options, const char *text) {
+rocksdb_options_t *rocks_options_track_logs(rocksdb_options_t *options) {
     rocksdb_options_t *changed = rocksdb_options_create();
     char *message = NULL;
 
-    rocksdb_get_options_from_string(options, text, changed, &message);
+    /* The C interface has no function for it. */
+    rocksdb_get_options_from_string(options, "track_and_verify_wals_in_manifest=true", changed,
+                                    &message);
     assert(!message);
     rocksdb_options_destroy(options);
     return changed;
@@ -96,8 +97,7 @@ void rocks_options_init(struct rocks_options *options, const struct rocks_kv_con
     set_threads(options->db);
     set_sizes(options->db, buffer_bytes);
 
-    /* A log file that was synced and isn't there any more is then noticed. */
-    options->db = set_by_name(options->db, "track_and_verify_wals_in_manifest=true");
+    options->db = rocks_options_track_logs(options->db);
 
     options->scanned = rocksdb_options_create_copy(options->db);
     set_table(options->scanned, cache, false);

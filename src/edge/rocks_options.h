@@ -26,4 +26,9 @@ void rocks_options_init(struct rocks_options *options, const struct rocks_kv_con
                         bool create);
 void rocks_options_release(struct rocks_options *options);
 
+/* Takes 'options' over and gives them back so that a log that was synced and isn't there any
+ * more is noticed at open. For every way of opening: without it, RocksDB 7.8 asserts when it opens
+ * a store for reading that was written with it. */
+rocksdb_options_t *rocks_options_track_logs(rocksdb_options_t *options);
+
 #endif

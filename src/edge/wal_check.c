@@ -6,9 +6,7 @@
  *        clean               one that says N was on disk ──► damage inside
  *                            none                        ──► torn: cut at D
  *
- * A record that isn't numbered N but later counts as bad: what was between is gone. From one file
- * to the next that isn't judged, because files whose content is in the tables are removed
- * in no particular order; RocksDB itself tracks which files must be there.
+ * A record that isn't numbered N but later counts as bad: what was between is gone.
  */
 #include "edge/wal_check.h"
 
@@ -33,6 +31,7 @@ struct wal_file {
 
 struct wal_check {
     const char *folder;
+    wal_live_fn *live;
     int dir_fd;
     struct wal_file *files;
     size_t count;
@@ -140,7 +139,7 @@ static struct slice content(const struct wal_file *file) {
     return slice_of(file->bytes, file->len);
 }
 
-/* Reads one file from its start. 'seq' is the number expected next. */
+/* Reads one file from its start. 'seq' is the number expected next, 0 for any. */
 static enum wal_read read_file(const struct wal_file *file, uint64_t *seq, size_t *out_at) {
     struct wal_reader reader;
     struct wal_record record;
@@ -152,8 +151,7 @@ static enum wal_read read_file(const struct wal_file *file, uint64_t *seq, size_
         got = wal_next(&reader, &record);
         if (got != WAL_RECORD)
             break;
-        bool gap = record.seq > *seq && *out_at > 0;
-        if (record.seq < *seq || gap) {
+        if (*seq != 0 && record.seq != *seq) {
             got = WAL_BAD;
             break;
         }
@@ -254,23 +252,56 @@ static enum err refuse_foreign(struct wal_check *check, const struct damage *dam
     return ERR_NEWER;
 }
 
-static enum err judge(struct wal_check *check) {
-    struct damage damage = {0};
+/* Reads until something is wrong: WAL_END when nothing is. */
+static enum wal_read find_damage(const struct wal_check *check, struct damage *out) {
+    enum wal_read got = WAL_END;
 
-    for (; damage.file < check->count; damage.file++) {
-        enum wal_read got = read_file(&check->files[damage.file], &damage.seq, &damage.at);
+    *out = (struct damage){0};
+    for (; out->file < check->count && got == WAL_END; out->file++)
+        got = read_file(&check->files[out->file], &out->seq, &out->at);
+    if (got != WAL_END)
+        out->file--;
+    return got;
+}
 
-        if (got == WAL_FOREIGN)
-            return refuse_foreign(check, &damage);
-        if (got == WAL_BAD)
-            return is_torn_tail(check, &damage) ? cut_tail(check, &damage) : refuse(check, &damage);
-    }
+static enum err forget_dead_files(struct wal_check *check) {
+    uint64_t live = 0;
+    enum err err = check->live(check->folder, &live, check->out_detail, check->detail_size);
+    size_t dead = 0;
+
+    if (err != ERR_OK)
+        return err;
+    while (dead < check->count && check->files[dead].number < live)
+        free(check->files[dead++].bytes);
+    check->count -= dead;
+    memmove(check->files, check->files + dead, check->count * sizeof(*check->files));
     return ERR_OK;
 }
 
-enum err wal_check(const char *folder, char *out_detail, size_t detail_size) {
-    struct wal_check check = {
-        .folder = folder, .dir_fd = -1, .out_detail = out_detail, .detail_size = detail_size};
+static enum err judge(struct wal_check *check) {
+    struct damage damage;
+    enum wal_read got = find_damage(check, &damage);
+
+    if (got == WAL_BAD && check->count > 1) {
+        enum err err = forget_dead_files(check);
+
+        if (err != ERR_OK)
+            return err;
+        got = find_damage(check, &damage);
+    }
+    if (got == WAL_FOREIGN)
+        return refuse_foreign(check, &damage);
+    if (got == WAL_BAD)
+        return is_torn_tail(check, &damage) ? cut_tail(check, &damage) : refuse(check, &damage);
+    return ERR_OK;
+}
+
+enum err wal_check(const char *folder, wal_live_fn *live, char *out_detail, size_t detail_size) {
+    struct wal_check check = {.folder = folder,
+                              .live = live,
+                              .dir_fd = -1,
+                              .out_detail = out_detail,
+                              .detail_size = detail_size};
     enum err err = ERR_OK;
 
     check.dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

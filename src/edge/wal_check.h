@@ -17,14 +17,22 @@
 #define EDGE_WAL_CHECK_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/attr.h"
 #include "base/err.h"
 
-/* Checks every "*.log" of 'folder' in the order written and cuts a torn tail.
+/* The number of the oldest log whose content isn't in the tables yet. Asked only where several
+ * logs don't follow on each other: one that is done with may linger with later ones gone. */
+typedef enum err wal_live_fn(const char *folder, uint64_t *out_number, char *out_detail,
+                             size_t detail_size);
+
+/* Checks every live "*.log" of 'folder' in the order written and cuts a torn tail.
  * ERR_CORRUPT  damage inside
+ * ERR_NEWER    a kind of record this version doesn't know
  * ERR_IO       can't be read or cut
  * 'out_detail' is then a sentence with file, offset and what to do. */
-MUST_CHECK enum err wal_check(const char *folder, char *out_detail, size_t detail_size);
+MUST_CHECK enum err wal_check(const char *folder, wal_live_fn *live, char *out_detail,
+                              size_t detail_size);
 
 #endif

@@ -28,15 +28,15 @@ static void finish(struct batch *batch) {
 
 static enum err item_key(struct request *request, const struct json_item *item, size_t index,
                          struct slice *out_key) {
-    struct slice header = http1_header(request->http, SLICE("Idempotency-Key"));
+    size_t size = request->key.len + KEY_SUFFIX;
 
     *out_key = item->idempotency_key;
-    if (item->idempotency_key.ptr || !header.ptr)
+    if (item->idempotency_key.ptr || !request->key.ptr)
         return ERR_OK;
-    char *key = arena_alloc(http_arena(request->exchange), header.len + KEY_SUFFIX);
+    char *key = arena_alloc(http_arena(request->exchange), size);
     if (!key)
         return ERR_NO_MEMORY;
-    int len = snprintf(key, header.len + KEY_SUFFIX, "%.*s/%zu", SLICE_ARGS(header), index);
+    int len = snprintf(key, size, "%.*s/%zu", SLICE_ARGS(request->key), index);
     *out_key = slice_of(key, (size_t)len);
     return ERR_OK;
 }
@@ -52,8 +52,7 @@ static enum err make(struct request *request, const struct json_item *item, size
 static bool keys_present(struct request *request, const struct json_item *items, size_t count) {
     char detail[80];
 
-    if (!request->gateway->fleet->config->idempotency_required ||
-        http1_header(request->http, SLICE("Idempotency-Key")).ptr)
+    if (!request->gateway->fleet->config->idempotency_required || request->key.ptr)
         return true;
     for (size_t i = 0; i < count; i++) {
         if (items[i].idempotency_key.ptr)
@@ -70,16 +69,11 @@ void handle_batch_increment(struct request *request) {
     struct json_problem problem;
     struct json_item *items = NULL;
     size_t count = 0;
-    struct slice header = http1_header(request->http, SLICE("Idempotency-Key"));
     enum err err = json_read_batch_increment(
         request->http->body, http_arena(request->exchange),
         (size_t)request->gateway->fleet->config->limits_batch_items, &items, &count, &problem);
 
-    if (!request_readable(request, err, &problem) || !keys_present(request, items, count))
-        return;
-    if (header.ptr && (header.len == 0 || header.len > IDEMPOTENCY_KEY_MAX)) {
-        reply_bad_request(request->exchange, SLICE("Idempotency-Key: must have 1 to 255 bytes"));
-        return;
-    }
-    batch_start(request, items, count, make, finish);
+    if (request_readable(request, err, &problem) && request_key(request) &&
+        keys_present(request, items, count))
+        batch_start(request, items, count, make, finish);
 }

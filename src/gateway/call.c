@@ -6,26 +6,33 @@ int64_t request_deadline(const struct gateway *gateway) {
     return loop_now_ms(gateway->loop) + gateway->fleet->config->timeouts_request_ms;
 }
 
-bool request_key(struct request *request, struct slice *out_key) {
-    struct slice key = http1_header(request->http, SLICE("Idempotency-Key"));
+bool request_key(struct request *request) {
+    const struct http1_request *http = request->http;
+    const char *detail = NULL;
+    unsigned found = 0;
 
-    *out_key = (struct slice){NULL, 0};
-    if (!key.ptr) {
-        if (!request->gateway->fleet->config->idempotency_required)
-            return true;
-        reply_bad_request(request->exchange,
-                          SLICE("Idempotency-Key: this server requires the header on writes"));
-        return false;
+    for (size_t i = 0; i < http->header_count; i++) {
+        if (!slice_eq_nocase(http->headers[i].name, SLICE("Idempotency-Key")))
+            continue;
+        request->key = http->headers[i].value;
+        found++;
     }
-    if (key.len == 0 || key.len > IDEMPOTENCY_KEY_MAX) {
-        reply_bad_request(request->exchange,
-                          SLICE("Idempotency-Key: must have 1 to 255 bytes"));
+    if (found > 1)
+        detail = "Idempotency-Key: must be given only once";
+    else if (found && (request->key.len == 0 || request->key.len > IDEMPOTENCY_KEY_MAX))
+        detail = "Idempotency-Key: must have 1 to 255 bytes";
+    if (detail)
+        reply_bad_request(request->exchange, slice_str(detail));
+    return !detail;
+}
+
+bool request_key_required(struct request *request) {
+    if (!request_key(request))
         return false;
-    }
-    *out_key = arena_copy(http_arena(request->exchange), key);
-    if (out_key->ptr)
+    if (request->key.ptr || !request->gateway->fleet->config->idempotency_required)
         return true;
-    reply_failure(request->exchange, ERR_NO_MEMORY, (struct slice){NULL, 0});
+    reply_bad_request(request->exchange,
+                      SLICE("Idempotency-Key: this server requires the header on writes"));
     return false;
 }
 

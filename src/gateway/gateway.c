@@ -11,7 +11,7 @@
 
 /* In process a message can't get lost between the loop and the store: no attempt times out, and
  * what the store refuses it refuses for good. A few attempts bridge a full mailbox. */
-#define ATTEMPTS_MAX 3
+#define ATTEMPTS_MAX   3
 #define BACKOFF_MIN_MS 25
 #define BACKOFF_MAX_MS 1000
 
@@ -22,8 +22,8 @@ static size_t body_limit(const struct config *config, const struct route *route)
                                                : config->limits_body_bytes);
 }
 
-static size_t on_head(struct gateway *gateway, unsigned side,
-                      const struct http1_request *http, enum err *out_refusal) {
+static size_t on_head(struct gateway *gateway, unsigned side, const struct http1_request *http,
+                      enum err *out_refusal) {
     struct route_match match = route_find(side, http->method, http->path);
     const struct route *route = route_at(match.route);
 
@@ -94,6 +94,11 @@ static bool unreadable_coding(const struct http1_request *http) {
 static void reply_no_route(struct request *request, const struct route_match *match) {
     char allow[64] = "Allow: ";
 
+    if (request->http->path.len == 0 || request->http->path.ptr[0] != '/') {
+        /* CONNECT's authority, or the "*" of OPTIONS: not ours to serve (RFC 9110 9.3.6, 9.3.7). */
+        reply_problem(request->exchange, ERR_NOT_IMPL, (struct slice){NULL, 0}, SLICE(""));
+        return;
+    }
     if (!match->path_known) {
         reply_problem(request->exchange, ERR_NOT_FOUND, SLICE("there is nothing at this path"),
                       SLICE(""));

@@ -39,9 +39,9 @@ struct gateway_gauges { /* written by the gateway's loop, relaxed */
 /* What the store says of itself: for probes and errors. */
 struct gateway_backend {
     void *ctx;
-    bool (*up)(void *ctx);               /* any thread */
-    const char *durability;              /* "local": the mode in force */
-    const char *guarantee;               /* a sentence: what that means on this store */
+    bool (*up)(void *ctx);  /* any thread */
+    const char *durability; /* "local": the mode in force */
+    const char *guarantee;  /* a sentence: what that means on this store */
 };
 
 struct gateway_fleet {
@@ -49,8 +49,8 @@ struct gateway_fleet {
     struct metrics *metrics;
     struct gateway_backend backend;
     const char *version;
-    const char *loop_backend;  /* "io_uring" or "epoll" */
-    unsigned scrape_shard;     /* of metrics: written while /metrics is rendered, on the admin loop */
+    const char *loop_backend; /* "io_uring" or "epoll" */
+    unsigned scrape_shard; /* of metrics: written while /metrics is rendered, on the admin loop */
     unsigned loops;
     atomic_bool draining;
     struct { /* made before the loops start */

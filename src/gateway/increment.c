@@ -4,17 +4,16 @@
 void handle_increment(struct request *request) {
     struct json_problem problem;
     struct json_item item;
-    struct slice key;
-    enum err err = json_read_increment(request->http->body, http_arena(request->exchange), &item,
-                                       &problem);
+    enum err err =
+        json_read_increment(request->http->body, http_arena(request->exchange), &item, &problem);
 
-    if (!request_readable(request, err, &problem) || !request_key(request, &key))
+    if (!request_readable(request, err, &problem) || !request_key_required(request))
         return;
     call_start(request,
                &(struct op){.kind = OP_ADD,
                             .arg = item.delta,
                             .resource_id = item.resource_id,
                             .counter_type = item.counter_type,
-                            .key = key},
+                            .key = request->key},
                call_reply_change);
 }

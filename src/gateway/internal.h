@@ -46,6 +46,7 @@ struct request {
     const struct route *route;
     const struct http1_request *http; /* for the handler's call only */
     struct slice parts[2];            /* decoded path parameters */
+    struct slice key;                 /* the Idempotency-Key header; {NULL, 0}: none */
 };
 
 void handle_increment(struct request *request);
@@ -81,8 +82,7 @@ void reply_problem(struct http_exchange *exchange, enum err err, struct slice de
                    struct slice headers);
 
 /* Remembers in the exchange which route it is on and whether the client prefers problems. */
-void reply_route(struct http_exchange *exchange, const struct http1_request *http,
-                 unsigned route);
+void reply_route(struct http_exchange *exchange, const struct http1_request *http, unsigned route);
 unsigned reply_route_of(const struct http_exchange *exchange);
 
 /* ---- operations ---- */
@@ -90,9 +90,11 @@ unsigned reply_route_of(const struct http_exchange *exchange);
 /* The deadline of an operation that starts now (monotonic ms). */
 int64_t request_deadline(const struct gateway *gateway);
 
-/* The Idempotency-Key header into '*out_key' (copied into the workspace; absent: {NULL, 0}).
- * false: refused and replied. */
-bool request_key(struct request *request, struct slice *out_key);
+/* Reads the Idempotency-Key header into request->key. false: refused and replied. */
+bool request_key(struct request *request);
+
+/* Likewise, and refuses its absence where the configuration requires one. */
+bool request_key_required(struct request *request);
 
 /* The body as JSON was read with this result: replies when it is an error. */
 bool request_readable(struct request *request, enum err err, const struct json_problem *problem);
@@ -116,6 +118,6 @@ struct json_counter call_counter(const struct call *call, const struct answer *a
 void call_reply_change(struct waiter *waiter, const struct answer *answer);
 
 #define IDEMPOTENCY_KEY_MAX 255
-#define REPLAYED_HEADER SLICE("Idempotent-Replayed: true\r\n")
+#define REPLAYED_HEADER     SLICE("Idempotent-Replayed: true\r\n")
 
 #endif

@@ -12,8 +12,8 @@
 
 #define LINES_PER_SECOND 100 /* of failed requests, per loop: a flood mustn't fill the disk */
 
-static const int statuses[] = {200, 400, 404, 405, 408, 409, 411, 413, 414, 415,
-                               417, 422, 431, 500, 501, 503, 504, 505};
+static const int statuses[] = {200, 400, 404, 405, 408, 409, 411, 413, 414,
+                               415, 417, 422, 431, 500, 501, 503, 504, 505};
 
 static unsigned status_index(int status) {
     for (unsigned i = 0; i < ARRAY_LEN(statuses); i++)
@@ -86,8 +86,8 @@ static void log_failure(struct gateway *gateway, const struct http_exchange *exc
     gateway->log.suppressed = 0;
 }
 
-void gateway_replied(void *ctx, const struct http_exchange *exchange, int status,
-                     size_t body_bytes, int64_t duration_us) {
+void gateway_replied(void *ctx, const struct http_exchange *exchange, int status, size_t body_bytes,
+                     int64_t duration_us) {
     struct gateway *gateway = ctx;
     struct gateway_fleet *fleet = gateway->fleet;
     unsigned route = reply_route_of(exchange);

@@ -11,7 +11,7 @@
 struct http_exchange;
 
 /* http_app.replied: counts the request, times it, and logs it if it failed. */
-void gateway_replied(void *ctx, const struct http_exchange *exchange, int status,
-                     size_t body_bytes, int64_t duration_us);
+void gateway_replied(void *ctx, const struct http_exchange *exchange, int status, size_t body_bytes,
+                     int64_t duration_us);
 
 #endif

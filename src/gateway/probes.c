@@ -71,8 +71,7 @@ static void collect(struct gateway *gateway) {
     struct metrics *metrics = fleet->metrics;
     metrics_set(metrics, fleet->scrape_shard, fleet->series.connections, connections);
     metrics_set(metrics, fleet->scrape_shard, fleet->series.refused, refused);
-    metrics_set(metrics, fleet->scrape_shard, fleet->series.store_up,
-                backend_up(fleet) ? 1 : 0);
+    metrics_set(metrics, fleet->scrape_shard, fleet->series.store_up, backend_up(fleet) ? 1 : 0);
 }
 
 void handle_metrics(struct request *request) {

@@ -7,13 +7,12 @@
 
 #include "gateway/internal.h"
 
-#define JSON_TYPE SLICE("application/json; charset=utf-8")
-#define PROBLEM_TYPE SLICE("application/problem+json")
+#define JSON_TYPE       SLICE("application/json; charset=utf-8")
+#define PROBLEM_TYPE    SLICE("application/problem+json")
 #define PREFERS_PROBLEM 0x10000u
-#define RETRY_AFTER SLICE("Retry-After: 1\r\n")
+#define RETRY_AFTER     SLICE("Retry-After: 1\r\n")
 
-void reply_route(struct http_exchange *exchange, const struct http1_request *http,
-                 unsigned route) {
+void reply_route(struct http_exchange *exchange, const struct http1_request *http, unsigned route) {
     struct slice accept = http ? http1_header(http, SLICE("Accept")) : (struct slice){NULL, 0};
     bool problem = accept.len && memmem(accept.ptr, accept.len, PROBLEM_TYPE.ptr, PROBLEM_TYPE.len);
 
@@ -84,8 +83,7 @@ void reply_failure(struct http_exchange *exchange, enum err err, struct slice de
         detail = slice_str(err_text(err));
     /* 422 and 409 came with the idempotency keys, which the old API never had. */
     if (keeps_old_shape(exchange) && status != 422 && status != 409)
-        reply_old_shape(exchange, status, err, detail,
-                        route_at(reply_route_of(exchange))->failure);
+        reply_old_shape(exchange, status, err, detail, route_at(reply_route_of(exchange))->failure);
     else
         reply_problem(exchange, err, detail, status == 503 ? RETRY_AFTER : SLICE(""));
 }

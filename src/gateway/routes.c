@@ -7,7 +7,7 @@
 #include "gateway/internal.h"
 #include "wire/uri.h"
 
-#define BOTH (ROUTE_PUBLIC | ROUTE_ADMIN)
+#define BOTH    (ROUTE_PUBLIC | ROUTE_ADMIN)
 #define COUNTER "/api/v1/counter/"
 
 /* clang-format off */
@@ -18,7 +18,7 @@ static const struct route routes[] = {
      {"Failed to increment counter", 27}, handle_increment},
     {HTTP_POST, ROUTE_PUBLIC | ROUTE_FROZEN | ROUTE_BODY | ROUTE_BATCH, {COUNTER "batch", 21},
      {"Failed to batch get counters", 28}, handle_batch_get},
-    {HTTP_POST, ROUTE_PUBLIC | ROUTE_BODY | ROUTE_BATCH | ROUTE_WRITE,
+    {HTTP_POST, ROUTE_PUBLIC | ROUTE_FROZEN | ROUTE_BODY | ROUTE_BATCH | ROUTE_WRITE,
      {COUNTER "batch/increment", 31}, {"Failed to batch increment counters", 34},
      handle_batch_increment},
     {HTTP_GET, BOTH | ROUTE_FROZEN, {COUNTER "{resource_id}/{counter_type}", 44},
@@ -102,9 +102,12 @@ struct route_match route_find(unsigned side, enum http_method method, struct sli
 
 struct slice method_name(enum http_method method) {
     static const struct slice names[HTTP_METHODS] = {
-        [HTTP_GET] = {"GET", 3},       [HTTP_HEAD] = {"HEAD", 4},
-        [HTTP_POST] = {"POST", 4},     [HTTP_PUT] = {"PUT", 3},
-        [HTTP_DELETE] = {"DELETE", 6}, [HTTP_OPTIONS] = {"OPTIONS", 7},
+        [HTTP_GET] = {"GET", 3},
+        [HTTP_HEAD] = {"HEAD", 4},
+        [HTTP_POST] = {"POST", 4},
+        [HTTP_PUT] = {"PUT", 3},
+        [HTTP_DELETE] = {"DELETE", 6},
+        [HTTP_OPTIONS] = {"OPTIONS", 7},
         [HTTP_OTHER_METHOD] = {"other", 5},
     };
 

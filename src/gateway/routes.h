@@ -13,12 +13,12 @@
 struct request;
 
 enum route_flags {
-    ROUTE_PUBLIC = 1,  /* on the public listener */
-    ROUTE_ADMIN = 2,   /* on the admin listener */
-    ROUTE_FROZEN = 4,  /* part A of the contract: errors in the old shape */
-    ROUTE_BODY = 8,    /* needs a body: 411 without a length */
-    ROUTE_BATCH = 16,  /* the larger body limit */
-    ROUTE_WRITE = 32   /* takes an Idempotency-Key */
+    ROUTE_PUBLIC = 1, /* on the public listener */
+    ROUTE_ADMIN = 2,  /* on the admin listener */
+    ROUTE_FROZEN = 4, /* errors in the shape of the contract's part A */
+    ROUTE_BODY = 8,   /* needs a body: 411 without a length */
+    ROUTE_BATCH = 16, /* the larger body limit */
+    ROUTE_WRITE = 32  /* takes an Idempotency-Key */
 };
 
 struct route {

@@ -2,16 +2,14 @@
 #include "gateway/internal.h"
 
 static void change(struct request *request, enum op_kind kind, int64_t value) {
-    struct slice key;
-
-    if (!request_key(request, &key))
+    if (!request_key_required(request))
         return;
     call_start(request,
                &(struct op){.kind = kind,
                             .arg = value,
                             .resource_id = request->parts[0],
                             .counter_type = request->parts[1],
-                            .key = key},
+                            .key = request->key},
                call_reply_change);
 }
 

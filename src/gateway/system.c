@@ -27,9 +27,8 @@ struct pool {
 static void add_pool(struct buf *body, const char *name, const struct pool *pool) {
     uint64_t free_now = pool->capacity > pool->used ? pool->capacity - pool->used : 0;
 
-    buf_printf(body,
-               "\"%s\":{\"capacity\":%llu,\"running\":%llu,\"waiting\":%llu,\"free\":%llu}", name,
-               (unsigned long long)pool->capacity, (unsigned long long)pool->running,
+    buf_printf(body, "\"%s\":{\"capacity\":%llu,\"running\":%llu,\"waiting\":%llu,\"free\":%llu}",
+               name, (unsigned long long)pool->capacity, (unsigned long long)pool->running,
                (unsigned long long)pool->waiting, (unsigned long long)free_now);
 }
 

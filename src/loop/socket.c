@@ -95,25 +95,26 @@ static bool parse_address(struct slice text, struct address *out, bool *out_any)
     return parse_host(slice_of(text.ptr, host_len), port, out);
 }
 
-static bool set_options(int fd, int family, bool any) {
-    int one = 1;
-    int v6_only = !any;
-
-    return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
-           setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0 &&
-           (family != AF_INET6 ||
-            setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only)) == 0);
+static bool set_option(int fd, int level, int option, int value) {
+    return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
 }
 
-/* -1 and errno. */
-static int try_listen(const struct address *a, bool any) {
-    int family = a->sa.ss_family;
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+static bool bind_to(int fd, const struct address *a, bool any, bool beside) {
+    return set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
+           (!beside || set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
+           (a->sa.ss_family != AF_INET6 || set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !any)) &&
+           bind(fd, (const struct sockaddr *)&a->sa, a->len) == 0;
+}
+
+/* -1 and errno. The first socket binds without SO_REUSEPORT, so that another process's port is
+ * refused rather than shared, and only then opens the port for its siblings. */
+static int try_listen(const struct address *a, bool any, bool beside) {
+    int fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int err_no;
 
     if (fd < 0)
         return -1;
-    if (set_options(fd, family, any) && bind(fd, (const struct sockaddr *)&a->sa, a->len) == 0 &&
+    if (bind_to(fd, a, any, beside) && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) &&
         listen(fd, BACKLOG) == 0)
         return fd;
     err_no = errno;
@@ -125,13 +126,13 @@ static int try_listen(const struct address *a, bool any) {
 /* A machine without IPv6 refuses the socket or the address. */
 static int try_listen_any(const struct address *v6) {
     struct address v4;
-    int fd = try_listen(v6, true);
+    int fd = try_listen(v6, true, false);
 
     if (fd >= 0 || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
         return fd;
     set_v4(&v4, (struct in_addr){htonl(INADDR_ANY)},
            ((const struct sockaddr_in6 *)&v6->sa)->sin6_port);
-    return try_listen(&v4, true);
+    return try_listen(&v4, true, false);
 }
 
 enum err socket_listen(struct slice text, int retry_ms, int *out_fd) {
@@ -143,13 +144,30 @@ enum err socket_listen(struct slice text, int retry_ms, int *out_fd) {
 
     if (!parse_address(text, &address, &any))
         return ERR_INVALID;
-    while ((fd = any ? try_listen_any(&address) : try_listen(&address, false)) < 0) {
+    while ((fd = any ? try_listen_any(&address) : try_listen(&address, false, false)) < 0) {
         if (errno != EADDRINUSE)
             return ERR_IO;
         if (clock_mono_ms() >= end_ms)
             return ERR_LOCKED;
         nanosleep(&pause, NULL);
     }
+    *out_fd = fd;
+    return ERR_OK;
+}
+
+enum err socket_listen_beside(int first_fd, int *out_fd) {
+    struct address address = {.len = sizeof(address.sa)};
+    socklen_t size = sizeof(int);
+    int v6_only = 1;
+    int fd;
+
+    if (getsockname(first_fd, (struct sockaddr *)&address.sa, &address.len) != 0)
+        return ERR_IO;
+    if (address.sa.ss_family == AF_INET6)
+        (void)getsockopt(first_fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, &size);
+    fd = try_listen(&address, !v6_only, true);
+    if (fd < 0)
+        return ERR_IO;
     *out_fd = fd;
     return ERR_OK;
 }

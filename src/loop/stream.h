@@ -61,7 +61,7 @@ void stream_close(struct stream *stream);
 
 struct loop *stream_loop(const struct stream *stream);
 
-/* A bound, listening, non-blocking, close-on-exec TCP socket with SO_REUSEPORT.
+/* A bound, listening, non-blocking, close-on-exec TCP socket, the first on its port.
  * 'address' is "host:port", ":port" (all interfaces) or "[v6]:port"; port 0
  * takes a free one. A bind refused with EADDRINUSE is retried for up to
  * 'retry_ms' (a killed io_uring server frees its port late).
@@ -69,6 +69,11 @@ struct loop *stream_loop(const struct stream *stream);
  * ERR_LOCKED   in use
  * ERR_IO       any other refusal; errno is set */
 MUST_CHECK enum err socket_listen(struct slice address, int retry_ms, int *out_fd);
+
+/* One more socket on the first one's port, for another loop: the kernel spreads the connections
+ * over them (SO_REUSEPORT).
+ * ERR_IO       refused; errno is set */
+MUST_CHECK enum err socket_listen_beside(int first_fd, int *out_fd);
 
 /* "127.0.0.1:8080" as bound, NUL-terminated; needs 64 bytes. */
 void socket_name(int fd, char *out, size_t size);

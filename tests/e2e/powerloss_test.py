@@ -62,8 +62,11 @@ def live_log(disk):
 
 def check(args, target):
     """(the last operation in the folder or None, what the store said on standard error)."""
-    result = subprocess.run([args.store, "check", os.path.join(target, "data")],
-                            capture_output=True, text=True, check=False)
+    try:
+        result = subprocess.run([args.store, "check", os.path.join(target, "data")],
+                                capture_output=True, text=True, check=False, timeout=60)
+    except subprocess.TimeoutExpired:
+        return None, "never came back from opening"
     if result.returncode != 0:
         return None, result.stderr.strip()
     return int(result.stdout.split()[1]), result.stderr.strip()
@@ -128,7 +131,7 @@ def test_damage(args, disk, folder, rng, counts):
         last, said = check(args, target)
         counts[how] = counts.get(how, 0) + 1
         counts["refused"] = counts.get("refused", 0) + (last is None)
-        if last is None and "data" not in said:
+        if last is None and target not in said:
             failures.append(f"{how}: refused without naming the folder: {said}")
         elif last is not None and last < disk.acked:
             failures.append(f"{how}: acknowledged {disk.acked}, found {last}")

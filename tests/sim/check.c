@@ -172,13 +172,30 @@ static enum err check_counter(void *ctx, const struct inspect_counter *stored) {
     return ERR_OK;
 }
 
+/* A counter that only grows tells by its bits which additions a read has seen. */
+static void check_read(struct check *check, const struct sim_op *op) {
+    const struct sim_counter *counter = op->counter;
+
+    for (unsigned bit = 0; counter->class == CLASS_UP && bit < 64; bit++) {
+        if (!((uint64_t)op->answer.value >> bit & 1))
+            continue;
+        if (bit >= counter->bits || counter->adds[bit]->applied == 0)
+            WRONG(check, op->number,
+                  "[op %" PRId64 "] read %" PRId64
+                  " from %s, in which there is an addition of %" PRIu64 " that isn't applied",
+                  op->number, op->answer.value, counter->id, UINT64_C(1) << bit);
+    }
+}
+
 static void check_op(struct check *check, const struct sim_op *op) {
     if (op->belief == BELIEF_NOT && op->applied)
         WRONG(check, op->number, "[op %" PRId64 "] was refused for certain, and is applied",
               op->number);
-    if (op->belief != BELIEF_ACKED || op->op.kind == OP_GET)
+    if (op->belief != BELIEF_ACKED)
         return;
-    if (op->applied == 0)
+    if (op->op.kind == OP_GET)
+        check_read(check, op);
+    else if (op->applied == 0)
         WRONG(check, op->number, "I1: [op %" PRId64 "] was acknowledged, and is lost", op->number);
     else if (op->answer.value != op->in_event.value || op->answer.time_ms != op->in_event.time_ms)
         WRONG(check, op->number,

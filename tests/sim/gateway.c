@@ -8,8 +8,7 @@
 #include "network.h"
 #include "world.h"
 
-#define QUEUE_MAX  64
-#define ATTEMPT_MS 400
+#define QUEUE_MAX 64
 
 static void trace_send(struct gateway *gateway, const struct delivery *delivery) {
     const struct message *message = delivery->message;
@@ -38,7 +37,7 @@ static void boot(struct gateway *gateway) {
         .queue_max = QUEUE_MAX,
         .in_flight_max = world->profile.in_flight_max,
         .attempts_max = (unsigned)rng_in(rng, 3, 6),
-        .attempt_ms = ATTEMPT_MS,
+        .attempt_ms = world->profile.attempt_ms,
         .backoff_min_ms = 25,
         .backoff_max_ms = 1000,
         .producer = {rng_next(rng), rng_next(rng)},

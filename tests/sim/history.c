@@ -219,6 +219,9 @@ static void believe_ok(struct history *history, struct sim_op *op, const struct 
     }
     if (op->op.kind == OP_GET) {
         check_floor(history, op, answer->value, floor);
+        op->belief = BELIEF_ACKED;
+        op->answer = *answer;
+        op->commit = facts->commit;
         return;
     }
     if (op->original && op->original->belief == BELIEF_ACKED && !op->original->was_lost)

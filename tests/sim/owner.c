@@ -6,22 +6,14 @@
 
 #include "core/applier.h"
 #include "core/rules.h"
+#include "disk.h"
 #include "network.h"
-#include "sim_kv.h"
 #include "world.h"
 
 #define GROUP_MAX                 8
 #define HOUSEKEEPING_MS           5000
 #define SYNC_EVERY_MS             1000
 #define COMMITS_UNTIL_FAILURE_MAX 3
-
-/* The disk in front of sim_kv: fails the n-th commit from now on. */
-struct disk {
-    struct kv kv;
-    struct sim_kv *sim;
-    struct rng *rng;
-    unsigned fail_in; /* 0: not at all */
-};
 
 struct owner {
     struct world *world;
@@ -36,55 +28,6 @@ struct owner {
     uint64_t synced; /* commits that a power loss leaves alone */
     bool dirty;      /* a sync is to come */
     size_t crashes;
-};
-
-/* ---- the disk ---- */
-
-static struct disk *disk_of(struct kv *kv) {
-    return CONTAINER_OF(kv, struct disk, kv);
-}
-
-static enum err disk_get(struct kv *kv, enum kv_space space, struct slice key, struct buf *out) {
-    return kv_get(sim_kv_base(disk_of(kv)->sim), space, key, out);
-}
-
-static enum err disk_seek(struct kv *kv, enum kv_space space, struct slice from,
-                          struct buf *out_key, struct buf *out_value) {
-    return kv_seek(sim_kv_base(disk_of(kv)->sim), space, from, out_key, out_value);
-}
-
-static void disk_put(struct kv *kv, enum kv_space space, struct slice key, struct slice value) {
-    kv_put(sim_kv_base(disk_of(kv)->sim), space, key, value);
-}
-
-static void disk_del(struct kv *kv, enum kv_space space, struct slice key) {
-    kv_del(sim_kv_base(disk_of(kv)->sim), space, key);
-}
-
-static void disk_del_range(struct kv *kv, enum kv_space space, struct slice from, struct slice to) {
-    kv_del_range(sim_kv_base(disk_of(kv)->sim), space, from, to);
-}
-
-static enum err disk_commit(struct kv *kv, bool durable) {
-    struct disk *disk = disk_of(kv);
-
-    if (disk->fail_in > 0 && --disk->fail_in == 0)
-        sim_kv_fail_commit(disk->sim, rng_chance(disk->rng, 50));
-    return kv_commit(sim_kv_base(disk->sim), durable);
-}
-
-static enum err disk_sync(struct kv *kv) {
-    return kv_sync(sim_kv_base(disk_of(kv)->sim));
-}
-
-static const struct kv_ops disk_ops = {
-    .get = disk_get,
-    .seek = disk_seek,
-    .put = disk_put,
-    .del = disk_del,
-    .del_range = disk_del_range,
-    .commit = disk_commit,
-    .sync = disk_sync,
 };
 
 /* ---- life and death ---- */
@@ -356,7 +299,7 @@ struct owner *owner_new(struct world *world) {
     if (!owner)
         abort();
     owner->world = world;
-    owner->disk = (struct disk){.kv = {&disk_ops}, .sim = sim_kv_new(), .rng = &world->rng};
+    disk_init(&owner->disk, &world->rng);
     open_store(owner, 0);
     agenda_at(&world->agenda, HOUSEKEEPING_MS, housekeeping, owner, 0);
     return owner;
@@ -375,7 +318,7 @@ void owner_free(struct owner *owner) {
     drop_inbox(owner);
     if (owner->applier)
         applier_close(owner->applier);
-    sim_kv_free(owner->disk.sim);
+    disk_release(&owner->disk);
     free(owner->inbox);
     free(owner);
 }

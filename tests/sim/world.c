@@ -36,6 +36,7 @@ static struct profile make_profile(struct rng *rng) {
         .ops = (unsigned)rng_in(rng, 50, 400),
         .ops_max = ONE_OF(rng, 1, 2, 8, 32),
         .in_flight_max = ONE_OF(rng, 1, 2, 8, 32),
+        .attempt_ms = ONE_OF(rng, 0, 150, 400, 400, 1000),
         .refuse_percent = ONE_OF(rng, 0, 0, 5, 30),
         .lose_percent = ONE_OF(rng, 0, 2, 10, 30),
         .slow_percent = ONE_OF(rng, 0, 5, 20),
@@ -57,6 +58,7 @@ static struct profile make_profile(struct rng *rng) {
         profile.ops_max = 1;
         profile.in_flight_max = ONE_OF(rng, 4, 32);
         profile.lose_percent = 20;
+        profile.attempt_ms = 400;
     }
     return profile;
 }
@@ -66,9 +68,9 @@ static void trace_profile(struct world *world) {
 
     TRACE(&world->trace,
           "seed %" PRIu64 ": %s, %u gateways, %u lanes, %u operations, %u per message, %u in "
-          "flight, coalesce %d, cache %u",
+          "flight, attempts of %" PRId64 " ms, coalesce %d, cache %u",
           world->seed, p->local ? "local" : "fast", p->gateways, p->lanes, p->ops, p->ops_max,
-          p->in_flight_max, p->coalesce, p->cache_counters);
+          p->in_flight_max, p->attempt_ms, p->coalesce, p->cache_counters);
     TRACE(&world->trace,
           "troubles: refuse %u%%, lose %u%%, slow %u%%, double %u%% within %" PRId64
           " ms, crash %u/1000, power %u%%, failing commits %u/1000, failing reads %u/1000, "

@@ -31,6 +31,7 @@ struct profile {
     unsigned ops;
     unsigned ops_max; /* per message */
     unsigned in_flight_max;
+    int64_t attempt_ms;
 
     unsigned refuse_percent; /* of sends */
     unsigned lose_percent;   /* of requests, and of replies */

@@ -39,45 +39,41 @@ static const struct {
         uint64_t count;
     } events[6];
 } rows[] = {
-#define ON(kind, arg, id, key)                                                                     \
-    {                                                                                              \
-        kind, arg, {id, 1}, {"like", 4}, {                                                         \
-            key, (key) ? 1 : 0                                                                     \
-        }                                                                                          \
-    }
-    /* clang-format off */
+/* clang-format off */
+#define ON(kind, arg, id) {kind, arg, {id, 1}, {"like", 4}, {NULL, 0}}
+#define ON_KEY(kind, arg, id) {kind, arg, {id, 1}, {"like", 4}, {"k", 1}}
     {"one sign is one event", 0,
-     {ON(OP_ADD, 1, "a", NULL), ON(OP_ADD, 2, "a", NULL), ON(OP_ADD, 3, "a", NULL)},
+     {ON(OP_ADD, 1, "a"), ON(OP_ADD, 2, "a"), ON(OP_ADD, 3, "a")},
      {{OP_ADD, 6, 6, 3}}},
     {"another counter between doesn't matter", 0,
-     {ON(OP_ADD, 1, "a", NULL), ON(OP_ADD, 9, "b", NULL), ON(OP_ADD, 1, "a", NULL)},
+     {ON(OP_ADD, 1, "a"), ON(OP_ADD, 9, "b"), ON(OP_ADD, 1, "a")},
      {{OP_ADD, 2, 2, 2}, {OP_ADD, 9, 9, 1}}},
     {"the other sign begins another", 0,
-     {ON(OP_ADD, 5, "a", NULL), ON(OP_ADD, -1, "a", NULL), ON(OP_ADD, 2, "a", NULL)},
+     {ON(OP_ADD, 5, "a"), ON(OP_ADD, -1, "a"), ON(OP_ADD, 2, "a")},
      {{OP_ADD, 5, 5, 1}, {OP_ADD, -1, 4, 1}, {OP_ADD, 2, 6, 1}}},
     {"a key stays alone", 0,
-     {ON(OP_ADD, 1, "a", NULL), ON(OP_ADD, 1, "a", "k"), ON(OP_ADD, 1, "a", NULL)},
+     {ON(OP_ADD, 1, "a"), ON_KEY(OP_ADD, 1, "a"), ON(OP_ADD, 1, "a")},
      {{OP_ADD, 1, 1, 1}, {OP_ADD, 1, 2, 1}, {OP_ADD, 1, 3, 1}}},
     {"a set stays alone", 0,
-     {ON(OP_ADD, 1, "a", NULL), ON(OP_SET, 50, "a", NULL), ON(OP_ADD, 1, "a", NULL)},
+     {ON(OP_ADD, 1, "a"), ON(OP_SET, 50, "a"), ON(OP_ADD, 1, "a")},
      {{OP_ADD, 1, 1, 1}, {OP_SET, 49, 50, 1}, {OP_ADD, 1, 51, 1}}},
     {"a reset is an event with its delta", 7,
-     {ON(OP_RESET, 0, "a", NULL)},
+     {ON(OP_RESET, 0, "a")},
      {{OP_RESET, -7, 0, 1}}},
     {"a set to the same value too", 7,
-     {ON(OP_SET, 7, "a", NULL)},
+     {ON(OP_SET, 7, "a")},
      {{OP_SET, 0, 7, 1}}},
     {"what overflows is left out, alone", INT64_MAX - 3,
-     {ON(OP_ADD, 2, "a", NULL), ON(OP_ADD, 2, "a", NULL), ON(OP_ADD, 1, "a", NULL)},
+     {ON(OP_ADD, 2, "a"), ON(OP_ADD, 2, "a"), ON(OP_ADD, 1, "a")},
      {{OP_ADD, 3, INT64_MAX, 2}}},
     {"a read between doesn't matter", 0,
-     {ON(OP_ADD, 1, "a", NULL), ON(OP_GET, 0, "a", NULL), ON(OP_ADD, 1, "a", NULL)},
+     {ON(OP_ADD, 1, "a"), ON(OP_GET, 0, "a"), ON(OP_ADD, 1, "a")},
      {{OP_ADD, 2, 2, 2}}},
     {"a sum past int64 begins another", INT64_MIN,
-     {ON(OP_ADD, INT64_MAX, "a", NULL), ON(OP_ADD, INT64_MAX, "a", NULL)},
+     {ON(OP_ADD, INT64_MAX, "a"), ON(OP_ADD, INT64_MAX, "a")},
      {{OP_ADD, INT64_MAX, -1, 1}, {OP_ADD, INT64_MAX, INT64_MAX - 1, 1}}},
     {"a set across int64 wraps its delta", INT64_MIN,
-     {ON(OP_SET, INT64_MAX, "a", NULL)},
+     {ON(OP_SET, INT64_MAX, "a")},
      {{OP_SET, -1, INT64_MAX, 1}}},
     /* clang-format on */
 };

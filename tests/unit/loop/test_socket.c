@@ -113,13 +113,16 @@ static void test_two_share_a_port(void **state) {
     char again[64];
     int first;
     int second;
+    int third;
 
     (void)state;
     assert_int_equal(socket_listen(SLICE("127.0.0.1:0"), 0, &first), ERR_OK);
     socket_name(first, name, sizeof(name));
-    assert_int_equal(socket_listen(slice_str(name), 0, &second), ERR_OK);
+    assert_int_equal(socket_listen_beside(first, &second), ERR_OK);
     socket_name(second, again, sizeof(again));
     assert_string_equal(name, again);
+    /* Another process with the same wish must hear of it, not take half of the clients. */
+    assert_int_equal(socket_listen(slice_str(name), 0, &third), ERR_LOCKED);
     close(first);
     close(second);
 }
