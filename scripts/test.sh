@@ -105,12 +105,12 @@ part e2e log tests/e2e/run.py --binary $release/highgopress --jobs 2 --rounds "$
 
 CC=clang part build-asan - build build-asan "${sanitized[@]}" \
     -Db_sanitize=address,undefined -Dfuzz=true
-meson_tests asan build-asan --no-suite e2e
+meson_tests asan build-asan --no-suite e2e --timeout-multiplier 5
 part fuzz log fuzz build-asan
 part e2e-asan log tests/e2e/run.py --binary build-asan/highgopress --jobs 2 --smoke
 
 CC=gcc part build-tsan - build build-tsan "${sanitized[@]}" -Db_sanitize=thread
-meson_tests tsan build-tsan --suite unit --suite sim
+meson_tests tsan build-tsan --suite unit --suite sim --timeout-multiplier 5
 
 echo "took $((SECONDS - began)) s; logs are in build/logs"
 echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"

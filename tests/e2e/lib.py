@@ -70,7 +70,7 @@ class Server:
             self.flags += ['--durability', durability]
         self.env = {k: v for k, v in os.environ.items() if not k.startswith('HGP_')}
         # A busy test machine must not turn slow answers into 504s.
-        self.env.update({'HGP_TIMEOUTS_REQUEST_MS': '30000', **(env or {})})
+        self.env.update({'HGP_TIMEOUTS_REQUEST_MS': '10000', **(env or {})})
         self.process = None
         self.http = self.admin = None
         self.lines = []

@@ -1,5 +1,6 @@
 """HTTP/1.1 as RFC 9110 and 9112 have it: what well-behaved clients do."""
 import json
+import time
 
 from lib import (BATCH, INCREMENT, Connection, call, check, eq, exchange, get, item,
                  request_bytes)
@@ -31,6 +32,20 @@ def test_pipelining_in_order(server):
         connection.send(b''.join(request_bytes('POST', INCREMENT, item('pipe'))
                                  for _ in range(100)))
         eq([connection.answer().value() for _ in range(100)], list(range(1, 101)), 'values')
+
+
+def test_pipelining_past_the_limit(server):
+    """Behind limits.pipeline (64) a connection waits for room, not for a timer."""
+    for method, target, body in (('POST', INCREMENT, item('past')),
+                                 ('GET', '/api/v1/counter/past/like', None),
+                                 ('GET', '/api/v1/health', None)):
+        with Connection(server.http) as connection:
+            began = time.monotonic()
+            connection.send(request_bytes(method, target, body) * 300)
+            statuses = {connection.answer().status for _ in range(300)}
+            took = time.monotonic() - began
+            eq(statuses, {200}, f'{method} {target}')
+            check(took < 4, f'{method} {target}: 300 answers took {took:.1f} s')
 
 
 def test_pipelining_of_all_kinds(server):
