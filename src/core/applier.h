@@ -26,7 +26,7 @@
 
 struct applier;
 
-#define APPLIER_DEFAULT_LANES 8
+#define APPLIER_DEFAULT_LANES 4
 #define APPLIER_MAX_LANES 4096
 
 struct applier_conf {

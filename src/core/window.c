@@ -1,6 +1,7 @@
 /* window.c - rings of answers, their records, forgetting the silent. */
 #include "core/window.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "core/rules.h"
@@ -174,8 +175,9 @@ void window_answer(const struct window_part *part, const struct answer *answer) 
     struct buf *record = &slot_of(part->window, part->number)->record;
     uint8_t head = 0;
 
-    while (stored_errs[head] != answer->err)
+    while (head < ARRAY_LEN(stored_errs) - 1 && stored_errs[head] != answer->err)
         head++;
+    assert(stored_errs[head] == answer->err);
     if (answer->replayed)
         head |= ANSWER_REPLAYED;
     if (answer->time_ms != part->et_ms)

@@ -237,6 +237,7 @@ static enum err judge_format(struct data_folder *folder, const char *text, char 
                              size_t detail_size) {
     unsigned version = 0;
     char state[FORMAT_BYTES] = "";
+    /* Nine digits always fit. NOLINTNEXTLINE(cert-err34-c) */
     int fields = sscanf(text, PRODUCT " %9u %63s", &version, state);
 
     if (fields >= 1 && version > DATA_FOLDER_VERSION) {

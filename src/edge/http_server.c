@@ -126,6 +126,10 @@ const char *http_server_date(struct http_server *server) {
     return server->date;
 }
 
+bool http_server_owes(const struct http_server *server) {
+    return !list_empty(&server->dirty);
+}
+
 const struct http_server_stats *http_server_stats(const struct http_server *server) {
     return &server->stats;
 }

@@ -92,6 +92,9 @@ void http_server_drain(struct http_server *server, void (*done)(void *ctx), void
 /* During a drain: closes what is still open without waiting for answers. */
 void http_server_abort(struct http_server *server);
 
+/* Answers are ready that the end of this tick has missed: take another turn soon. */
+bool http_server_owes(const struct http_server *server);
+
 const struct http_server_stats *http_server_stats(const struct http_server *server);
 
 /* The exchange's workspace: lives until the reply. */

@@ -1,6 +1,7 @@
 /* gateway.c - one loop's servers, batcher and timer, put together. */
 #include "gateway/gateway.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -92,7 +93,8 @@ static bool unreadable_coding(const struct http1_request *http) {
 }
 
 static void reply_no_route(struct request *request, const struct route_match *match) {
-    char allow[64] = "Allow: ";
+    char methods[64];
+    char allow[sizeof(methods) + 16];
 
     if (request->http->path.len == 0 || request->http->path.ptr[0] != '/') {
         /* CONNECT's authority, or the "*" of OPTIONS: not ours to serve (RFC 9110 9.3.6, 9.3.7). */
@@ -104,8 +106,8 @@ static void reply_no_route(struct request *request, const struct route_match *ma
                       SLICE(""));
         return;
     }
-    route_allow(match->methods, allow + 7, sizeof(allow) - 7 - 2);
-    (void)strcat(allow, "\r\n");
+    route_allow(match->methods, methods, sizeof(methods));
+    (void)snprintf(allow, sizeof(allow), "Allow: %s\r\n", methods);
     reply_problem(request->exchange, ERR_METHOD, (struct slice){NULL, 0}, slice_str(allow));
 }
 
@@ -185,6 +187,9 @@ static void on_tick(struct loop_hook *hook) {
     publish(gateway);
     if (!timer_armed(&gateway->poll))
         arm_poll(gateway);
+    /* What was answered just now (a deadline that had passed) came too late for this tick. */
+    if (http_server_owes(gateway->http) || (gateway->admin && http_server_owes(gateway->admin)))
+        timer_start(gateway->loop, &gateway->poll, 0);
 }
 
 /* A request answered by its deadline may leave its message with the store: that answer is waited
@@ -288,10 +293,12 @@ struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsi
     gateway->flush.run = on_tick;
     gateway->poll.fire = on_poll;
     gateway->batcher = batcher_new(&conf, upstream);
-    /* Before the servers' hooks: what a flush fails at once leaves in the same tick. */
-    loop_hook_add(loop, &gateway->flush);
-    if (gateway->batcher && open_servers(gateway, http_fd, admin_fd))
+    list_init(&gateway->flush.node);
+    if (gateway->batcher && open_servers(gateway, http_fd, admin_fd)) {
+        /* Behind the servers' hooks: a connection whose pipeline was full is read on there. */
+        loop_hook_add(loop, &gateway->flush);
         return gateway;
+    }
     gateway_free(gateway);
     return NULL;
 }
