@@ -39,8 +39,9 @@ struct metric_family {
 
 #define METRICS_SERIES_MAX   512
 #define METRICS_LABELS_BYTES 192
-#define METRICS_BUCKETS      24 /* upper bounds: 1, 2, 4 ... in the stored unit scaled by family; +Inf \
-                                 */
+#define METRICS_BUCKETS                                                                            \
+    24 /* upper bounds: 1, 2, 4 ... in the stored unit scaled by family; +Inf                      \
+        */
 
 struct metrics;
 typedef unsigned metric_series;

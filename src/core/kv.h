@@ -34,7 +34,8 @@ struct kv {
 struct kv_ops {
     /* Committed state only: staged writes are not seen. ERR_NOT_FOUND: '*out' untouched. */
     enum err (*get)(struct kv *kv, enum kv_space space, struct slice key, struct buf *out);
-    /* The first committed record at or behind 'from'; both are replaced. ERR_NOT_FOUND at the end. */
+    /* The first committed record at or behind 'from'; both are replaced. ERR_NOT_FOUND at the end.
+     */
     enum err (*seek)(struct kv *kv, enum kv_space space, struct slice from, struct buf *out_key,
                      struct buf *out_value);
     /* Stage into the current batch; never fail (memory running out fails the commit). */

@@ -57,9 +57,9 @@ struct json_counter {
     struct slice resource_id;
     struct slice counter_type;
     int64_t value;
-    int64_t time_s;    /* Unix seconds */
-    enum err err;      /* for a batch increment's item */
-    bool replayed;     /* likewise */
+    int64_t time_s; /* Unix seconds */
+    enum err err;   /* for a batch increment's item */
+    bool replayed;  /* likewise */
 };
 
 /* A string as JSON: quotes, and only what RFC 8259 requires escaped. */
@@ -77,13 +77,11 @@ void json_write_batch_get(struct buf *out, const struct json_counter *counters, 
 /* Results in order: an increment's data with "replayed":true added on a replay, or
  * {"resource_id","counter_type","success":false,"error":{"code":"RANGE","message":…}};
  * "status" is "success", or "partial" when an item failed. */
-void json_write_batch_increment(struct buf *out, const struct json_counter *counters,
-                                size_t count);
+void json_write_batch_increment(struct buf *out, const struct json_counter *counters, size_t count);
 
 /* {"details":"…","error":"…"}, the frozen error shape; with_status adds ,"status":"error".
  * An empty 'details' leaves that member out. */
-void json_write_error(struct buf *out, struct slice details, struct slice error,
-                      bool with_status);
+void json_write_error(struct buf *out, struct slice details, struct slice error, bool with_status);
 
 /* RFC 9457 application/problem+json: type about:blank, title, status, detail.
  * An empty 'detail' leaves that member out. */

@@ -7,9 +7,17 @@
 #include "wire/http1_head.h"
 
 #define LENGTH(value)                                                                              \
-    { {"Content-Length", 14}, {"" value, sizeof(value) - 1} }
+    {                                                                                              \
+        {"Content-Length", 14}, {                                                                  \
+            "" value, sizeof(value) - 1                                                            \
+        }                                                                                          \
+    }
 #define CODING(value)                                                                              \
-    { {"transfer-encoding", 17}, {"" value, sizeof(value) - 1} }
+    {                                                                                              \
+        {"transfer-encoding", 17}, {                                                               \
+            "" value, sizeof(value) - 1                                                            \
+        }                                                                                          \
+    }
 
 /* clang-format off */
 static const struct {
