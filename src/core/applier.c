@@ -66,6 +66,7 @@ static enum err make_scratch(struct applier *a) {
 }
 
 static void stage_lane(struct applier *a, uint32_t number) {
+    a->lanes[number].clock_ms = a->clock_ms;
     lane_key(number, &a->key);
     lane_encode(&a->lanes[number], &a->entry);
     kv_put(a->kv, KV_META, buf_slice(&a->key), buf_slice(&a->entry));
@@ -99,21 +100,21 @@ static enum err make_lanes(struct applier *a) {
     return ERR_OK;
 }
 
-static enum err create(struct applier *a, int64_t now_ms) {
-    int64_t words[2] = {now_ms, 0};
+static enum err create(struct applier *a) {
+    int64_t words[2] = {a->clock_ms, 0};
     enum err err = check_empty(a);
 
     if (err != ERR_OK)
         return err;
     a->layout.lanes = a->conf.lanes ? a->conf.lanes : APPLIER_DEFAULT_LANES;
     a->layout.store_id = siphash(a->conf.hash_seed, slice_of((const char *)words, sizeof(words)));
-    a->layout.created_ms = now_ms;
+    a->layout.created_ms = a->clock_ms;
     err = make_lanes(a);
     if (err != ERR_OK)
         return explain(err, "", 0, 0, 0);
     layout_encode(&a->layout, &a->entry);
     kv_put(a->kv, KV_META, layout_key(), buf_slice(&a->entry));
-    key_records_create(&a->keys, now_ms);
+    key_records_create(&a->keys, a->clock_ms);
     stage_keys(a);
     for (uint32_t i = 0; i < a->layout.lanes; i++) {
         lane_init(&a->lanes[i]);
@@ -140,8 +141,9 @@ static enum err read_lane(struct applier *a, uint32_t number) {
         err = lane_decode(buf_slice(&a->entry), &a->lanes[number], &version);
     if (err != ERR_OK)
         return explain(err, "the record of lane", number, version, a->entry.len);
-    if (a->lanes[number].last_et_ms > a->clock_ms)
-        a->clock_ms = a->lanes[number].last_et_ms;
+    /* The wall clock may have gone back since. */
+    if (a->lanes[number].clock_ms > a->clock_ms)
+        a->clock_ms = a->lanes[number].clock_ms;
     return ERR_OK;
 }
 
@@ -199,7 +201,7 @@ static enum err load_store(struct applier *a) {
     return err == ERR_OK ? read_windows_and_outbox(a) : err;
 }
 
-static enum err open_store(struct applier *a, int64_t now_ms) {
+static enum err open_store(struct applier *a) {
     if (a->conf.lanes > APPLIER_MAX_LANES) {
         snprintf(detail, sizeof(detail), "%" PRIu32 " lanes are too many; the most is %d",
                  a->conf.lanes, APPLIER_MAX_LANES);
@@ -209,10 +211,10 @@ static enum err open_store(struct applier *a, int64_t now_ms) {
     enum err err = kv_get(a->kv, KV_META, layout_key(), &a->entry);
     if (err == ERR_OK)
         return load_store(a);
-    return err == ERR_NOT_FOUND ? create(a, now_ms) : explain(err, "", 0, 0, 0);
+    return err == ERR_NOT_FOUND ? create(a) : explain(err, "", 0, 0, 0);
 }
 
-enum err applier_open(struct kv *kv, const struct applier_conf *conf, int64_t now_ms,
+enum err applier_open(struct kv *kv, const struct applier_conf *conf, struct applier_time now,
                       struct applier **out, const char **out_detail) {
     struct applier *a = calloc(1, sizeof(*a));
 
@@ -221,7 +223,7 @@ enum err applier_open(struct kv *kv, const struct applier_conf *conf, int64_t no
         return explain(ERR_NO_MEMORY, "", 0, 0, 0);
     a->kv = kv;
     a->conf = *conf;
-    a->clock_ms = now_ms;
+    a->clock_ms = now.wall_ms;
     /* What an earlier process left to the operating system may not be on disk: answering a
      * duplicate from it would promise too much (RELIABILITY 1, "duplicate hit + WAIT"). */
     a->unsynced = true;
@@ -229,11 +231,12 @@ enum err applier_open(struct kv *kv, const struct applier_conf *conf, int64_t no
     key_records_init(&a->keys, conf->key_ttl_ms, conf->hash_seed);
     enum err err = make_scratch(a);
     if (err == ERR_OK)
-        err = open_store(a, now_ms);
+        err = open_store(a);
     if (err != ERR_OK) {
         applier_close(a);
         return err;
     }
+    a->ahead_ms = a->clock_ms - now.mono_ms;
     *out = a;
     return ERR_OK;
 }
@@ -305,16 +308,18 @@ enum err applier_commit(struct applier *applier, bool durable) {
     return ERR_OK;
 }
 
-enum err applier_tidy(struct applier *applier, int64_t now_ms) {
+enum err applier_tidy(struct applier *applier, struct applier_time now) {
     struct applier *a = applier;
 
     if (a->broken != ERR_OK)
         return a->broken;
-    if (now_ms > a->clock_ms)
-        a->clock_ms = now_ms;
-    windows_tidy(&a->windows, a->kv, a->lanes, now_ms);
+    applier_set_time(a, now);
+    windows_tidy(&a->windows, a->kv, a->lanes, a->clock_ms);
     key_records_turn(&a->keys, a->kv, a->clock_ms);
-    enum err err = outbox_trim_run(&a->trim, now_ms);
+    /* Event times are the wall clock's, which may just be wrong: an entry goes when both clocks
+     * call it old. */
+    enum err err =
+        outbox_trim_run(&a->trim, now.wall_ms < a->clock_ms ? now.wall_ms : a->clock_ms);
     if (err != ERR_OK) {
         a->broken = err;
         return err;
@@ -323,6 +328,14 @@ enum err applier_tidy(struct applier *applier, int64_t now_ms) {
     for (uint32_t i = 0; i < a->layout.lanes && !a->staged; i++)
         a->staged = a->lanes[i].dirty;
     return ERR_OK;
+}
+
+int64_t applier_clock_ms(const struct applier *applier) {
+    return applier->clock_ms;
+}
+
+int64_t applier_ahead_ms(const struct applier *applier) {
+    return applier->ahead_ms;
 }
 
 void applier_stats(const struct applier *applier, struct applier_stats *out) {

@@ -29,6 +29,9 @@ struct lane {
     /* The latest activity of any producer this lane has forgotten: an unknown producer's
      * message issued up to then may be a duplicate, whatever the clock says by now. */
     int64_t forgotten_ms;
+    /* The store's clock when this was stored: PRODUCER_KEEP_MS or more ahead of forgotten_ms. It
+     * goes on from there, so that nothing newly issued lies behind forgotten_ms. */
+    int64_t clock_ms;
     uint64_t outbox_bytes; /* keys and values */
     uint64_t outbox_epoch; /* no live entry has a lower key than (outbox_epoch, outbox_seq): */
     uint64_t outbox_seq;   /* a seek that starts there crosses nothing deleted */

@@ -310,7 +310,7 @@ static void drop_window(struct windows *windows, struct kv *kv, struct producer 
 }
 
 static void tidy_producer(struct windows *windows, struct kv *kv, struct producer *producer,
-                          struct lane *lanes, int64_t now_ms) {
+                          struct lane *lanes, int64_t clock_ms) {
     int64_t keep_ms = RULE(RULE_KEEP_PRODUCER) ? PRODUCER_KEEP_MS : 0;
 
     for (uint32_t i = 0; i < windows->lanes; i++) {
@@ -318,7 +318,7 @@ static void tidy_producer(struct windows *windows, struct kv *kv, struct produce
 
         if (!window)
             continue;
-        if (window->active_ms <= now_ms - keep_ms)
+        if (window->active_ms <= clock_ms - keep_ms)
             drop_window(windows, kv, producer, i, &lanes[i]);
         else if (window->active_ms + keep_ms < windows->pass_next_ms)
             windows->pass_next_ms = window->active_ms + keep_ms;
@@ -326,7 +326,7 @@ static void tidy_producer(struct windows *windows, struct kv *kv, struct produce
 }
 
 static unsigned tidy_bucket(struct windows *windows, struct kv *kv, struct lane *lanes,
-                            int64_t now_ms) {
+                            int64_t clock_ms) {
     struct producer **link = &windows->buckets[windows->pass_bucket];
     unsigned seen = 0;
 
@@ -334,7 +334,7 @@ static unsigned tidy_bucket(struct windows *windows, struct kv *kv, struct lane 
         struct producer *producer = *link;
 
         seen++;
-        tidy_producer(windows, kv, producer, lanes, now_ms);
+        tidy_producer(windows, kv, producer, lanes, clock_ms);
         if (producer->windows) {
             link = &producer->next;
             continue;
@@ -346,13 +346,13 @@ static unsigned tidy_bucket(struct windows *windows, struct kv *kv, struct lane 
     return seen;
 }
 
-void windows_tidy(struct windows *windows, struct kv *kv, struct lane *lanes, int64_t now_ms) {
+void windows_tidy(struct windows *windows, struct kv *kv, struct lane *lanes, int64_t clock_ms) {
     unsigned seen = 0;
 
-    if (now_ms < windows->next_forget_ms && RULE(RULE_KEEP_PRODUCER))
+    if (clock_ms < windows->next_forget_ms && RULE(RULE_KEEP_PRODUCER))
         return;
     while (seen < TIDY_PRODUCERS && windows->pass_bucket < WINDOWS_BUCKETS) {
-        seen += tidy_bucket(windows, kv, lanes, now_ms);
+        seen += tidy_bucket(windows, kv, lanes, clock_ms);
         windows->pass_bucket++;
     }
     if (windows->pass_bucket < WINDOWS_BUCKETS)
