@@ -66,11 +66,10 @@ static enum err make_scratch(struct applier *a) {
 }
 
 static void stage_lane(struct applier *a, uint32_t number) {
-    a->lanes[number].clock_ms = a->clock_ms;
+    a->lanes.at[number].clock_ms = a->clock_ms;
     lane_key(number, &a->key);
-    lane_encode(&a->lanes[number], &a->entry);
+    lane_encode(&a->lanes.at[number], &a->entry);
     kv_put(a->kv, KV_META, buf_slice(&a->key), buf_slice(&a->entry));
-    a->lanes[number].dirty = false;
 }
 
 static void stage_keys(struct applier *a) {
@@ -83,18 +82,18 @@ static void stage_keys(struct applier *a) {
 static enum err make_lanes(struct applier *a) {
     uint32_t lanes = a->layout.lanes;
 
-    a->lanes = calloc(lanes, sizeof(*a->lanes));
+    a->lanes.at = calloc(lanes, sizeof(*a->lanes.at));
+    a->lanes.count = lanes;
     a->parts = calloc(lanes, sizeof(*a->parts));
     a->part_of_lane = malloc(lanes * sizeof(*a->part_of_lane));
-    if (!a->lanes || !a->parts || !a->part_of_lane)
+    if (!a->lanes.at || !a->parts || !a->part_of_lane)
         return ERR_NO_MEMORY;
     memset(a->part_of_lane, 0xff, lanes * sizeof(*a->part_of_lane));
     windows_init(&a->windows, lanes);
     if (!buf_reserve(&a->windows.key, SCRATCH_BYTES))
         return ERR_NO_MEMORY;
     a->trim.kv = a->kv;
-    a->trim.lanes = a->lanes;
-    a->trim.lanes_count = lanes;
+    a->trim.lanes = &a->lanes;
     a->trim.max_bytes = a->conf.outbox_max_bytes;
     a->trim.max_age_ms = a->conf.outbox_max_age_ms;
     return ERR_OK;
@@ -117,7 +116,7 @@ static enum err create(struct applier *a) {
     key_records_create(&a->keys, a->clock_ms);
     stage_keys(a);
     for (uint32_t i = 0; i < a->layout.lanes; i++) {
-        lane_init(&a->lanes[i]);
+        lane_init(&a->lanes.at[i]);
         stage_lane(a, i);
     }
     err = kv_commit(a->kv, true);
@@ -138,12 +137,12 @@ static enum err read_lane(struct applier *a, uint32_t number) {
     lane_key(number, &a->key);
     enum err err = read_meta(a, buf_slice(&a->key));
     if (err == ERR_OK)
-        err = lane_decode(buf_slice(&a->entry), &a->lanes[number], &version);
+        err = lane_decode(buf_slice(&a->entry), &a->lanes.at[number], &version);
     if (err != ERR_OK)
         return explain(err, "the record of lane", number, version, a->entry.len);
     /* The wall clock may have gone back since. */
-    if (a->lanes[number].clock_ms > a->clock_ms)
-        a->clock_ms = a->lanes[number].clock_ms;
+    if (a->lanes.at[number].clock_ms > a->clock_ms)
+        a->clock_ms = a->lanes.at[number].clock_ms;
     return ERR_OK;
 }
 
@@ -173,7 +172,7 @@ static enum err read_windows_and_outbox(struct applier *a) {
         snprintf(detail, sizeof(detail),
                  "lane %" PRIu32 " accounts for %" PRIu64
                  " bytes of outbox, but its oldest entry is missing or doesn't read",
-                 lane, a->lanes[lane].outbox_bytes);
+                 lane, a->lanes.at[lane].outbox_bytes);
         return err;
     }
     return err == ERR_OK ? ERR_OK : explain(err, "", 0, 0, 0);
@@ -248,7 +247,7 @@ void applier_close(struct applier *applier) {
     key_records_release(&applier->keys);
     windows_release(&applier->windows);
     outbox_trim_release(&applier->trim);
-    free(applier->lanes);
+    free(applier->lanes.at);
     free(applier->parts);
     free(applier->part_of_lane);
     free(applier->work);
@@ -262,10 +261,11 @@ void applier_close(struct applier *applier) {
 /* ---- commit ---- */
 
 static void stage_meta(struct applier *a) {
-    for (uint32_t i = 0; i < a->layout.lanes; i++) {
-        if (a->lanes[i].dirty)
-            stage_lane(a, i);
+    for (struct lane *lane = a->lanes.dirty; lane; lane = lane->next_dirty) {
+        stage_lane(a, (uint32_t)(lane - a->lanes.at));
+        lane->dirty = false;
     }
+    a->lanes.dirty = NULL;
     if (a->keys.dirty)
         stage_keys(a);
 }
@@ -314,19 +314,16 @@ enum err applier_tidy(struct applier *applier, struct applier_time now) {
     if (a->broken != ERR_OK)
         return a->broken;
     applier_set_time(a, now);
-    windows_tidy(&a->windows, a->kv, a->lanes, a->clock_ms);
+    windows_tidy(&a->windows, a->kv, &a->lanes, a->clock_ms);
     key_records_turn(&a->keys, a->kv, a->clock_ms);
     /* Event times are the wall clock's, which may just be wrong: an entry goes when both clocks
      * call it old. */
-    enum err err =
-        outbox_trim_run(&a->trim, now.wall_ms < a->clock_ms ? now.wall_ms : a->clock_ms);
+    enum err err = outbox_trim_run(&a->trim, now.wall_ms < a->clock_ms ? now.wall_ms : a->clock_ms);
     if (err != ERR_OK) {
         a->broken = err;
         return err;
     }
-    a->staged |= a->keys.dirty;
-    for (uint32_t i = 0; i < a->layout.lanes && !a->staged; i++)
-        a->staged = a->lanes[i].dirty;
+    a->staged |= a->keys.dirty || a->lanes.dirty;
     return ERR_OK;
 }
 

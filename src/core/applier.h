@@ -81,11 +81,12 @@ MUST_CHECK enum err applier_open(struct kv *kv, const struct applier_conf *conf,
 void applier_close(struct applier *applier);
 
 /* Applies one message into the open group: one answer per operation, in order,
- * valid after the commit. A message that was applied before is answered from the window, however late (reads in it are read again). Per-operation refusals are
- * in the answers; a message refused for its age has ERR_TOO_OLD in all of them, one refused for
- * its number in those of the lanes concerned, except that a lane's part without writes is read.
- * ERR_NO_MEMORY: nothing of this message was staged, the group is as before. ERR_IO, ERR_CORRUPT
- * or ERR_NEWER: the store failed; drop the group and stop using the applier. */
+ * valid after the commit. A message that was applied before is answered from the window, however
+ * late (reads in it are read again). Per-operation refusals are in the answers; a message refused
+ * for its age has ERR_TOO_OLD in all of them, one refused for its number in those of the lanes
+ * concerned, except that a lane's part without writes is read. ERR_NO_MEMORY: nothing of this
+ * message was staged, the group is as before. ERR_IO, ERR_CORRUPT or ERR_NEWER: the store failed;
+ * drop the group and stop using the applier. */
 MUST_CHECK enum err applier_apply(struct applier *applier, const struct message *message,
                                   struct applier_time now, struct answer *out_answers);
 

@@ -60,7 +60,7 @@ struct applier {
     struct kv *kv;
     struct applier_conf conf;
     struct layout layout;
-    struct lane *lanes;
+    struct lanes lanes;
     struct windows windows;
     struct counter_cache cache;
     struct key_records keys;

@@ -138,8 +138,7 @@ static void judge_part(struct applier *a, struct part *part, const struct messag
         break;
     case WINDOW_NEW:
         /* Right whatever the clock says, also after restarts; see lane.forgotten_ms. */
-        if (aged || (RULE(RULE_AGE) &&
-                     message->issued_ms <= a->lanes[part->lane].forgotten_ms))
+        if (aged || (RULE(RULE_AGE) && message->issued_ms <= a->lanes.at[part->lane].forgotten_ms))
             refuse_part(part, ERR_TOO_OLD);
         break;
     }
@@ -335,7 +334,7 @@ static uint64_t chain_events(const struct applier *a, const struct message *mess
 
 static void stage_events(struct applier *a, uint32_t number, const struct message *message,
                          int64_t et_ms) {
-    struct lane *lane = &a->lanes[number];
+    struct lane *lane = &a->lanes.at[number];
 
     if (a->events_count == 0)
         return;
@@ -384,7 +383,7 @@ static void stage_window(struct applier *a, const struct part *part, const struc
 
 static void apply_part(struct applier *a, const struct part *part, const struct message *message,
                        int64_t wall_ms, struct answer *answers) {
-    struct lane *lane = &a->lanes[part->lane];
+    struct lane *lane = &a->lanes.at[part->lane];
     int64_t et_ms =
         RULE(RULE_CLAMP_TIME) && lane->last_et_ms > wall_ms ? lane->last_et_ms : wall_ms;
 
@@ -400,7 +399,7 @@ static void apply_part(struct applier *a, const struct part *part, const struct 
     if (part->writes == 0)
         return;
     lane->last_et_ms = et_ms;
-    lane->dirty = true;
+    lanes_touch(&a->lanes, part->lane);
     a->staged = true;
     stage_events(a, part->lane, message, et_ms);
     stage_window(a, part, message, et_ms, answers);

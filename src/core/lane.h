@@ -39,9 +39,27 @@ struct lane {
     /* memory only */
     struct lane_head head;
     bool dirty; /* the record differs from the store's */
+    struct lane *next_dirty;
+};
+
+/* All of a store's; a commit visits the dirty ones only, as there may be thousands. */
+struct lanes {
+    struct lane *at; /* by number */
+    uint32_t count;
+    struct lane *dirty; /* by 'next_dirty' */
 };
 
 void lane_init(struct lane *lane);
+
+static inline void lanes_touch(struct lanes *lanes, uint32_t number) {
+    struct lane *lane = &lanes->at[number];
+
+    if (lane->dirty)
+        return;
+    lane->dirty = true;
+    lane->next_dirty = lanes->dirty;
+    lanes->dirty = lane;
+}
 
 /* Its key in KV_META. */
 void lane_key(uint32_t number, struct buf *out);

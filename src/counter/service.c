@@ -28,8 +28,7 @@ static struct applier_time read_clocks(void) {
 static enum err apply_group(struct counter_service *service, struct applier_time now) {
     for (struct ticket *ticket = service->own.first; ticket; ticket = ticket->next) {
         struct delivery *delivery = ticket->delivery;
-        enum err err =
-            applier_apply(service->applier, delivery->message, now, delivery->answers);
+        enum err err = applier_apply(service->applier, delivery->message, now, delivery->answers);
 
         if (err != ERR_OK)
             return err;

@@ -144,9 +144,8 @@ static void trace_apply(struct world *world, const struct call *call, int64_t cl
                    answers[i].replayed ? " replayed" : "");
     }
     TRACE(&world->trace, "the owner applies g%u#%" PRIu64 ", %.1f s old: %s%.*s",
-          call->gateway_index, message->number,
-          (double)(clock_ms - message->issued_ms) / 1000.0, err_name(err), (int)ops.len,
-          ops.ptr ? ops.ptr : "");
+          call->gateway_index, message->number, (double)(clock_ms - message->issued_ms) / 1000.0,
+          err_name(err), (int)ops.len, ops.ptr ? ops.ptr : "");
     buf_release(&ops);
 }
 

@@ -89,7 +89,8 @@ static void test_refusals(void **state) {
         applier_close(f.applier);
         tamper(&f, row);
         f.conf.lanes = rows[row].lanes;
-        enum err err = applier_open(sim_kv_base(f.sim), &f.conf, fixture_time(&f), &second, &detail);
+        enum err err =
+            applier_open(sim_kv_base(f.sim), &f.conf, fixture_time(&f), &second, &detail);
         if (err != rows[row].want || (rows[row].sentence && !strstr(detail, rows[row].sentence)))
             fail_msg("%s: %s, \"%s\"", rows[row].name, err_name(err), detail);
         f.applier = second;

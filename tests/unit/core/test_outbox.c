@@ -108,7 +108,8 @@ static void test_events(void **state) {
         fixture_reopen(&f);
         if (rows[row].start)
             (void)fixture_one(&f, 1, op_on(OP_SET, "a", rows[row].start, NULL));
-        assert_int_equal(applier_tidy(f.applier, fixture_time(&f)), ERR_OK); /* only the row's stay */
+        assert_int_equal(applier_tidy(f.applier, fixture_time(&f)),
+                         ERR_OK); /* only the row's stay */
         fixture_commit(&f);
         while (count < 6 && rows[row].ops[count].resource_id.ptr)
             count++;
