@@ -25,6 +25,10 @@ static int64_t cpu_ns(void) {
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+static struct applier_time read_clocks(void) {
+    return (struct applier_time){.mono_ms = clock_mono_ms(), .wall_ms = clock_wall_ms()};
+}
+
 static uint64_t next_random(uint64_t *state) { /* splitmix64 */
     uint64_t z = (*state += 0x9e3779b97f4a7c15u);
 
@@ -54,8 +58,8 @@ static void run(struct applier *applier, const struct load *load) {
     if (!ops || !answers || !ids)
         must(ERR_NO_MEMORY, "start", NULL);
     for (uint64_t number = 1; number <= load->messages; number++) {
-        int64_t now_ms = clock_wall_ms();
-        struct message message = {{1, 2}, number, now_ms, ops, load->operations};
+        struct applier_time now = read_clocks();
+        struct message message = {{1, 2}, number, applier_clock_ms(applier), ops, load->operations};
 
         for (uint64_t i = 0; i < load->operations; i++) {
             (void)snprintf(ids[i], ID_BYTES, "r%" PRIu64, next_random(&state) % load->keys);
@@ -64,8 +68,8 @@ static void run(struct applier *applier, const struct load *load) {
                                  .resource_id = slice_str(ids[i]),
                                  .counter_type = SLICE("like")};
         }
-        must(applier_apply(applier, &message, now_ms, answers), "apply", NULL);
-        must(applier_tidy(applier, now_ms), "tidy", NULL);
+        must(applier_apply(applier, &message, now, answers), "apply", NULL);
+        must(applier_tidy(applier, now), "tidy", NULL);
         must(applier_commit(applier, load->durable), "commit", NULL);
     }
     free(ops);
@@ -93,7 +97,7 @@ int main(int argc, char **argv) {
                         strtoull(argv[4], NULL, 10), strcmp(argv[5], "local") == 0};
     conf.lanes = (uint32_t)strtoul(argv[6], NULL, 10);
     must(rocks_kv_open(argv[1], &store, &rocks, &detail), "open", detail);
-    must(applier_open(rocks_kv_view(rocks), &conf, clock_wall_ms(), &applier, &detail), "open",
+    must(applier_open(rocks_kv_view(rocks), &conf, read_clocks(), &applier, &detail), "open",
          detail);
     int64_t wall_ns = clock_mono_ns();
     int64_t used_ns = cpu_ns();

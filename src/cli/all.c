@@ -119,7 +119,10 @@ static int start_counter(struct all *all) {
     if (getrandom(conf.applier.hash_seed, sizeof(conf.applier.hash_seed), 0) < 0)
         return give_up("no random numbers", strerror(errno), EX_OSERR);
     enum err err = counter_start(&conf, &all->counter, &detail);
-    return err == ERR_OK ? EX_OK : give_up("the store can't be used", detail, exit_code(err));
+    if (err != ERR_OK)
+        return give_up("the store can't be used", detail, exit_code(err));
+    all->fleet.backend.clock_ahead_ms = counter_clock_ahead_ms(all->counter);
+    return EX_OK;
 }
 
 static int make_fleet(struct all *all, const char *version) {

@@ -66,10 +66,10 @@ static enum err make_scratch(struct applier *a) {
 }
 
 static void stage_lane(struct applier *a, uint32_t number) {
+    a->lanes.at[number].clock_ms = a->clock_ms;
     lane_key(number, &a->key);
-    lane_encode(&a->lanes[number], &a->entry);
+    lane_encode(&a->lanes.at[number], &a->entry);
     kv_put(a->kv, KV_META, buf_slice(&a->key), buf_slice(&a->entry));
-    a->lanes[number].dirty = false;
 }
 
 static void stage_keys(struct applier *a) {
@@ -82,41 +82,41 @@ static void stage_keys(struct applier *a) {
 static enum err make_lanes(struct applier *a) {
     uint32_t lanes = a->layout.lanes;
 
-    a->lanes = calloc(lanes, sizeof(*a->lanes));
+    a->lanes.at = calloc(lanes, sizeof(*a->lanes.at));
+    a->lanes.count = lanes;
     a->parts = calloc(lanes, sizeof(*a->parts));
     a->part_of_lane = malloc(lanes * sizeof(*a->part_of_lane));
-    if (!a->lanes || !a->parts || !a->part_of_lane)
+    if (!a->lanes.at || !a->parts || !a->part_of_lane)
         return ERR_NO_MEMORY;
     memset(a->part_of_lane, 0xff, lanes * sizeof(*a->part_of_lane));
     windows_init(&a->windows, lanes);
     if (!buf_reserve(&a->windows.key, SCRATCH_BYTES))
         return ERR_NO_MEMORY;
     a->trim.kv = a->kv;
-    a->trim.lanes = a->lanes;
-    a->trim.lanes_count = lanes;
+    a->trim.lanes = &a->lanes;
     a->trim.max_bytes = a->conf.outbox_max_bytes;
     a->trim.max_age_ms = a->conf.outbox_max_age_ms;
     return ERR_OK;
 }
 
-static enum err create(struct applier *a, int64_t now_ms) {
-    int64_t words[2] = {now_ms, 0};
+static enum err create(struct applier *a) {
+    int64_t words[2] = {a->clock_ms, 0};
     enum err err = check_empty(a);
 
     if (err != ERR_OK)
         return err;
     a->layout.lanes = a->conf.lanes ? a->conf.lanes : APPLIER_DEFAULT_LANES;
     a->layout.store_id = siphash(a->conf.hash_seed, slice_of((const char *)words, sizeof(words)));
-    a->layout.created_ms = now_ms;
+    a->layout.created_ms = a->clock_ms;
     err = make_lanes(a);
     if (err != ERR_OK)
         return explain(err, "", 0, 0, 0);
     layout_encode(&a->layout, &a->entry);
     kv_put(a->kv, KV_META, layout_key(), buf_slice(&a->entry));
-    key_records_create(&a->keys, now_ms);
+    key_records_create(&a->keys, a->clock_ms);
     stage_keys(a);
     for (uint32_t i = 0; i < a->layout.lanes; i++) {
-        lane_init(&a->lanes[i]);
+        lane_init(&a->lanes.at[i]);
         stage_lane(a, i);
     }
     err = kv_commit(a->kv, true);
@@ -137,11 +137,12 @@ static enum err read_lane(struct applier *a, uint32_t number) {
     lane_key(number, &a->key);
     enum err err = read_meta(a, buf_slice(&a->key));
     if (err == ERR_OK)
-        err = lane_decode(buf_slice(&a->entry), &a->lanes[number], &version);
+        err = lane_decode(buf_slice(&a->entry), &a->lanes.at[number], &version);
     if (err != ERR_OK)
         return explain(err, "the record of lane", number, version, a->entry.len);
-    if (a->lanes[number].last_et_ms > a->clock_ms)
-        a->clock_ms = a->lanes[number].last_et_ms;
+    /* The wall clock may have gone back since. */
+    if (a->lanes.at[number].clock_ms > a->clock_ms)
+        a->clock_ms = a->lanes.at[number].clock_ms;
     return ERR_OK;
 }
 
@@ -171,7 +172,7 @@ static enum err read_windows_and_outbox(struct applier *a) {
         snprintf(detail, sizeof(detail),
                  "lane %" PRIu32 " accounts for %" PRIu64
                  " bytes of outbox, but its oldest entry is missing or doesn't read",
-                 lane, a->lanes[lane].outbox_bytes);
+                 lane, a->lanes.at[lane].outbox_bytes);
         return err;
     }
     return err == ERR_OK ? ERR_OK : explain(err, "", 0, 0, 0);
@@ -199,7 +200,7 @@ static enum err load_store(struct applier *a) {
     return err == ERR_OK ? read_windows_and_outbox(a) : err;
 }
 
-static enum err open_store(struct applier *a, int64_t now_ms) {
+static enum err open_store(struct applier *a) {
     if (a->conf.lanes > APPLIER_MAX_LANES) {
         snprintf(detail, sizeof(detail), "%" PRIu32 " lanes are too many; the most is %d",
                  a->conf.lanes, APPLIER_MAX_LANES);
@@ -209,10 +210,10 @@ static enum err open_store(struct applier *a, int64_t now_ms) {
     enum err err = kv_get(a->kv, KV_META, layout_key(), &a->entry);
     if (err == ERR_OK)
         return load_store(a);
-    return err == ERR_NOT_FOUND ? create(a, now_ms) : explain(err, "", 0, 0, 0);
+    return err == ERR_NOT_FOUND ? create(a) : explain(err, "", 0, 0, 0);
 }
 
-enum err applier_open(struct kv *kv, const struct applier_conf *conf, int64_t now_ms,
+enum err applier_open(struct kv *kv, const struct applier_conf *conf, struct applier_time now,
                       struct applier **out, const char **out_detail) {
     struct applier *a = calloc(1, sizeof(*a));
 
@@ -221,7 +222,7 @@ enum err applier_open(struct kv *kv, const struct applier_conf *conf, int64_t no
         return explain(ERR_NO_MEMORY, "", 0, 0, 0);
     a->kv = kv;
     a->conf = *conf;
-    a->clock_ms = now_ms;
+    a->clock_ms = now.wall_ms;
     /* What an earlier process left to the operating system may not be on disk: answering a
      * duplicate from it would promise too much (RELIABILITY 1, "duplicate hit + WAIT"). */
     a->unsynced = true;
@@ -229,11 +230,12 @@ enum err applier_open(struct kv *kv, const struct applier_conf *conf, int64_t no
     key_records_init(&a->keys, conf->key_ttl_ms, conf->hash_seed);
     enum err err = make_scratch(a);
     if (err == ERR_OK)
-        err = open_store(a, now_ms);
+        err = open_store(a);
     if (err != ERR_OK) {
         applier_close(a);
         return err;
     }
+    a->ahead_ms = a->clock_ms - now.mono_ms;
     *out = a;
     return ERR_OK;
 }
@@ -245,7 +247,7 @@ void applier_close(struct applier *applier) {
     key_records_release(&applier->keys);
     windows_release(&applier->windows);
     outbox_trim_release(&applier->trim);
-    free(applier->lanes);
+    free(applier->lanes.at);
     free(applier->parts);
     free(applier->part_of_lane);
     free(applier->work);
@@ -259,10 +261,11 @@ void applier_close(struct applier *applier) {
 /* ---- commit ---- */
 
 static void stage_meta(struct applier *a) {
-    for (uint32_t i = 0; i < a->layout.lanes; i++) {
-        if (a->lanes[i].dirty)
-            stage_lane(a, i);
+    for (struct lane *lane = a->lanes.dirty; lane; lane = lane->next_dirty) {
+        stage_lane(a, (uint32_t)(lane - a->lanes.at));
+        lane->dirty = false;
     }
+    a->lanes.dirty = NULL;
     if (a->keys.dirty)
         stage_keys(a);
 }
@@ -305,24 +308,31 @@ enum err applier_commit(struct applier *applier, bool durable) {
     return ERR_OK;
 }
 
-enum err applier_tidy(struct applier *applier, int64_t now_ms) {
+enum err applier_tidy(struct applier *applier, struct applier_time now) {
     struct applier *a = applier;
 
     if (a->broken != ERR_OK)
         return a->broken;
-    if (now_ms > a->clock_ms)
-        a->clock_ms = now_ms;
-    windows_tidy(&a->windows, a->kv, a->lanes, now_ms);
+    applier_set_time(a, now);
+    windows_tidy(&a->windows, a->kv, &a->lanes, a->clock_ms);
     key_records_turn(&a->keys, a->kv, a->clock_ms);
-    enum err err = outbox_trim_run(&a->trim, now_ms);
+    /* Event times are the wall clock's, which may just be wrong: an entry goes when both clocks
+     * call it old. */
+    enum err err = outbox_trim_run(&a->trim, now.wall_ms < a->clock_ms ? now.wall_ms : a->clock_ms);
     if (err != ERR_OK) {
         a->broken = err;
         return err;
     }
-    a->staged |= a->keys.dirty;
-    for (uint32_t i = 0; i < a->layout.lanes && !a->staged; i++)
-        a->staged = a->lanes[i].dirty;
+    a->staged |= a->keys.dirty || a->lanes.dirty;
     return ERR_OK;
+}
+
+int64_t applier_clock_ms(const struct applier *applier) {
+    return applier->clock_ms;
+}
+
+int64_t applier_ahead_ms(const struct applier *applier) {
+    return applier->ahead_ms;
 }
 
 void applier_stats(const struct applier *applier, struct applier_stats *out) {

@@ -7,6 +7,17 @@
  *
  *     applier_apply(m1) ─ applier_apply(m2) ─ … ─ applier_commit() ─► answers leave
  *
+ * Two clocks, as either alone goes wrong when the machine's wall clock is corrected:
+ *
+ * the store's clock  counts ages: of messages, of silent producers, of idempotency keys. It runs
+ *                    with the monotonic clock, so no step of the wall clock makes a message old or
+ *                    young, or a producer forgotten early. At open it starts from the wall clock
+ *                    or, when that has gone back, from the latest that is stored: it never goes
+ *                    back over a restart, so what is issued by it is never taken for a duplicate
+ *                    of what was forgotten before. Producers issue by this clock.
+ * the wall clock     gives event times, at once right after a correction; per lane they never go
+ *                    back (while the wall clock catches up, a lane's event time stands still).
+ *
  * Threads    One owner thread.
  * Ownership  Borrows the kv for its lifetime. Messages are borrowed for the call.
  * Limits     struct applier_conf. Memory: the counter cache, a window of
@@ -39,6 +50,11 @@ struct applier_conf {
     uint64_t hash_seed[2];     /* random; for tables that clients can fill */
 };
 
+struct applier_time {
+    int64_t mono_ms; /* any clock that never goes back while the applier is open */
+    int64_t wall_ms; /* since the Unix epoch; may step */
+};
+
 struct applier_stats {
     uint32_t lanes;
     uint64_t store_id;        /* random, fixed at first start; part of every event_id */
@@ -59,19 +75,20 @@ struct applier_stats {
  * ERR_CORRUPT  a record of ours doesn't read
  * '*out_detail' is then a sentence for the operator with both figures; it lives
  * in a static buffer until the next call on this thread. */
-MUST_CHECK enum err applier_open(struct kv *kv, const struct applier_conf *conf, int64_t now_ms,
-                                 struct applier **out, const char **out_detail);
+MUST_CHECK enum err applier_open(struct kv *kv, const struct applier_conf *conf,
+                                 struct applier_time now, struct applier **out,
+                                 const char **out_detail);
 void applier_close(struct applier *applier);
 
 /* Applies one message into the open group: one answer per operation, in order,
- * valid after the commit. 'now_ms' is the store's clock. A message that was applied before is
- * answered from the window, however late (reads in it are read again). Per-operation refusals are
- * in the answers; a message refused for its age has ERR_TOO_OLD in all of them, one refused for
- * its number in those of the lanes concerned, except that a lane's part without writes is read.
- * ERR_NO_MEMORY: nothing of this message was staged, the group is as before. ERR_IO, ERR_CORRUPT
- * or ERR_NEWER: the store failed; drop the group and stop using the applier. */
+ * valid after the commit. A message that was applied before is answered from the window, however
+ * late (reads in it are read again). Per-operation refusals are in the answers; a message refused
+ * for its age has ERR_TOO_OLD in all of them, one refused for its number in those of the lanes
+ * concerned, except that a lane's part without writes is read. ERR_NO_MEMORY: nothing of this
+ * message was staged, the group is as before. ERR_IO, ERR_CORRUPT or ERR_NEWER: the store failed;
+ * drop the group and stop using the applier. */
 MUST_CHECK enum err applier_apply(struct applier *applier, const struct message *message,
-                                  int64_t now_ms, struct answer *out_answers);
+                                  struct applier_time now, struct answer *out_answers);
 
 /* Writes the group. ERR_IO: the outcome is unknown and the applier must not be
  * used again: close, reopen, recover. A group that staged nothing costs nothing. */
@@ -79,7 +96,13 @@ MUST_CHECK enum err applier_commit(struct applier *applier, bool durable);
 
 /* Housekeeping when due (trim, forget silent producers and old keys): stages into the group a
  * bounded piece of work; cheap when nothing is due. Call before a commit. */
-MUST_CHECK enum err applier_tidy(struct applier *applier, int64_t now_ms);
+MUST_CHECK enum err applier_tidy(struct applier *applier, struct applier_time now);
+
+/* The store's clock, as of the last call with a time. */
+int64_t applier_clock_ms(const struct applier *applier);
+
+/* The store's clock minus the monotonic one: fixed while the applier is open. */
+int64_t applier_ahead_ms(const struct applier *applier);
 
 void applier_stats(const struct applier *applier, struct applier_stats *out);
 

@@ -60,12 +60,13 @@ struct applier {
     struct kv *kv;
     struct applier_conf conf;
     struct layout layout;
-    struct lane *lanes;
+    struct lanes lanes;
     struct windows windows;
     struct counter_cache cache;
     struct key_records keys;
     struct outbox_trim trim;
-    int64_t clock_ms; /* the latest time seen: the keys' generations never go back */
+    int64_t ahead_ms; /* the store's clock minus the monotonic one */
+    int64_t clock_ms; /* the store's clock now; never goes back */
     bool staged;      /* the group isn't empty */
     bool unsynced;    /* something committed may not be on disk yet */
     enum err broken;  /* the store failed: what every later call returns */
@@ -88,5 +89,10 @@ struct applier {
     struct buf entry; /* scratch */
     struct buf key;
 };
+
+static inline void applier_set_time(struct applier *a, struct applier_time now) {
+    if (now.mono_ms + a->ahead_ms > a->clock_ms)
+        a->clock_ms = now.mono_ms + a->ahead_ms;
+}
 
 #endif

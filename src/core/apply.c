@@ -137,9 +137,8 @@ static void judge_part(struct applier *a, struct part *part, const struct messag
         refuse_part(part, ERR_TOO_OLD);
         break;
     case WINDOW_NEW:
-        /* A clock that stepped back makes old messages young again; see lane.forgotten_ms. */
-        if (aged || (RULE(RULE_AGE) &&
-                     message->issued_ms <= a->lanes[part->lane].forgotten_ms))
+        /* Right whatever the clock says, also after restarts; see lane.forgotten_ms. */
+        if (aged || (RULE(RULE_AGE) && message->issued_ms <= a->lanes.at[part->lane].forgotten_ms))
             refuse_part(part, ERR_TOO_OLD);
         break;
     }
@@ -147,10 +146,10 @@ static void judge_part(struct applier *a, struct part *part, const struct messag
 
 /* Age is judged behind the window: a replay is always safe, however late. A message that is too
  * old and in no window is refused as a whole, its reads too. */
-static bool judge(struct applier *a, const struct message *message, int64_t now_ms) {
+static bool judge(struct applier *a, const struct message *message) {
     const struct producer *producer = windows_find(&a->windows, &message->producer);
-    bool aged = RULE(RULE_AGE) && (message->issued_ms < now_ms - MESSAGE_MAX_AGE_MS ||
-                                   message->issued_ms > now_ms + MESSAGE_MAX_AHEAD_MS);
+    bool aged = RULE(RULE_AGE) && (message->issued_ms < a->clock_ms - MESSAGE_MAX_AGE_MS ||
+                                   message->issued_ms > a->clock_ms + MESSAGE_MAX_AHEAD_MS);
     bool known = false;
 
     for (uint32_t i = 0; i < a->parts_count; i++) {
@@ -335,7 +334,7 @@ static uint64_t chain_events(const struct applier *a, const struct message *mess
 
 static void stage_events(struct applier *a, uint32_t number, const struct message *message,
                          int64_t et_ms) {
-    struct lane *lane = &a->lanes[number];
+    struct lane *lane = &a->lanes.at[number];
 
     if (a->events_count == 0)
         return;
@@ -368,7 +367,7 @@ static void stage_window(struct applier *a, const struct part *part, const struc
         .lane = part->lane,
         .number = message->number,
         .et_ms = et_ms,
-        .active_ms = message->issued_ms > et_ms ? message->issued_ms : et_ms,
+        .active_ms = message->issued_ms > a->clock_ms ? message->issued_ms : a->clock_ms,
         .answers = part->writes,
     };
 
@@ -383,9 +382,10 @@ static void stage_window(struct applier *a, const struct part *part, const struc
 }
 
 static void apply_part(struct applier *a, const struct part *part, const struct message *message,
-                       int64_t now_ms, struct answer *answers) {
-    struct lane *lane = &a->lanes[part->lane];
-    int64_t et_ms = RULE(RULE_CLAMP_TIME) && lane->last_et_ms > now_ms ? lane->last_et_ms : now_ms;
+                       int64_t wall_ms, struct answer *answers) {
+    struct lane *lane = &a->lanes.at[part->lane];
+    int64_t et_ms =
+        RULE(RULE_CLAMP_TIME) && lane->last_et_ms > wall_ms ? lane->last_et_ms : wall_ms;
 
     a->events_count = 0;
     for (uint32_t i = part->first; i != NO_NUMBER; i = a->work[i].next) {
@@ -399,7 +399,7 @@ static void apply_part(struct applier *a, const struct part *part, const struct 
     if (part->writes == 0)
         return;
     lane->last_et_ms = et_ms;
-    lane->dirty = true;
+    lanes_touch(&a->lanes, part->lane);
     a->staged = true;
     stage_events(a, part->lane, message, et_ms);
     stage_window(a, part, message, et_ms, answers);
@@ -422,18 +422,18 @@ static void replay_part(struct applier *a, const struct part *part, const struct
 }
 
 static void run_part(struct applier *a, const struct part *part, const struct message *message,
-                     int64_t now_ms, struct answer *answers) {
+                     int64_t wall_ms, struct answer *answers) {
     if (part->fate == PART_REPLAY) {
         replay_part(a, part, message, answers);
     } else if (part->fate == PART_REFUSE) {
         for (uint32_t i = part->first; i != NO_NUMBER; i = a->work[i].next)
             refuse(&answers[i], part->err);
     } else {
-        apply_part(a, part, message, now_ms, answers);
+        apply_part(a, part, message, wall_ms, answers);
     }
 }
 
-static enum err load_and_run(struct applier *a, const struct message *message, int64_t now_ms,
+static enum err load_and_run(struct applier *a, const struct message *message, int64_t wall_ms,
                              struct answer *answers) {
     if (a->has_keys) {
         key_records_turn(&a->keys, a->kv, a->clock_ms);
@@ -448,7 +448,7 @@ static enum err load_and_run(struct applier *a, const struct message *message, i
             refuse(&answers[i], ERR_INVALID);
     }
     for (uint32_t i = 0; i < a->parts_count; i++)
-        run_part(a, &a->parts[i], message, now_ms, answers);
+        run_part(a, &a->parts[i], message, wall_ms, answers);
     return ERR_OK;
 }
 
@@ -457,8 +457,8 @@ static void refuse_all(const struct message *message, enum err err, struct answe
         refuse(&answers[i], err);
 }
 
-enum err applier_apply(struct applier *applier, const struct message *message, int64_t now_ms,
-                       struct answer *out_answers) {
+enum err applier_apply(struct applier *applier, const struct message *message,
+                       struct applier_time now, struct answer *out_answers) {
     struct applier *a = applier;
 
     if (a->broken != ERR_OK)
@@ -470,12 +470,11 @@ enum err applier_apply(struct applier *applier, const struct message *message, i
     enum err err = make_room(a, message);
     if (err != ERR_OK)
         return err;
-    if (now_ms > a->clock_ms)
-        a->clock_ms = now_ms;
+    applier_set_time(a, now);
     a->parts_count = 0;
     split(a, message);
-    if (judge(a, message, now_ms))
-        err = load_and_run(a, message, now_ms, out_answers);
+    if (judge(a, message))
+        err = load_and_run(a, message, now.wall_ms, out_answers);
     else
         refuse_all(message, ERR_TOO_OLD, out_answers);
     for (uint32_t i = 0; i < a->parts_count; i++)

@@ -91,8 +91,8 @@ void batcher_free(struct batcher *batcher);
 MUST_CHECK enum err batcher_add(struct batcher *batcher, const struct op *op,
                                 struct waiter *waiter);
 
-/* End of a tick: sends what may be sent. 'store_now_ms' is the store's clock as far as this
- * process knows it (the wall clock in process). */
+/* End of a tick: sends what may be sent. 'store_now_ms' is the store's clock (applier.h) as
+ * far as this process knows it; not the wall clock. */
 void batcher_flush(struct batcher *batcher, int64_t now_ms, int64_t store_now_ms);
 
 /* The upstream is done with a delivery, well or not. Runs the waiters' callbacks. A delivery

@@ -18,6 +18,7 @@ void lane_encode(const struct lane *lane, struct buf *out) {
     bytes_add_be64(out, lane->chain);
     bytes_add_be64(out, (uint64_t)lane->last_et_ms);
     bytes_add_be64(out, (uint64_t)lane->forgotten_ms);
+    bytes_add_be64(out, (uint64_t)lane->clock_ms);
     bytes_add_be64(out, lane->outbox_bytes);
     bytes_add_be64(out, lane->outbox_epoch);
     bytes_add_be64(out, lane->outbox_seq);
@@ -36,6 +37,7 @@ enum err lane_decode(struct slice record, struct lane *out, unsigned *out_versio
     lane.chain = bytes_be64(&in);
     lane.last_et_ms = (int64_t)bytes_be64(&in);
     lane.forgotten_ms = (int64_t)bytes_be64(&in);
+    lane.clock_ms = (int64_t)bytes_be64(&in);
     lane.outbox_bytes = bytes_be64(&in);
     lane.outbox_epoch = bytes_be64(&in);
     lane.outbox_seq = bytes_be64(&in);

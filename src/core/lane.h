@@ -29,6 +29,9 @@ struct lane {
     /* The latest activity of any producer this lane has forgotten: an unknown producer's
      * message issued up to then may be a duplicate, whatever the clock says by now. */
     int64_t forgotten_ms;
+    /* The store's clock when this was stored: PRODUCER_KEEP_MS or more ahead of forgotten_ms. It
+     * goes on from there, so that nothing newly issued lies behind forgotten_ms. */
+    int64_t clock_ms;
     uint64_t outbox_bytes; /* keys and values */
     uint64_t outbox_epoch; /* no live entry has a lower key than (outbox_epoch, outbox_seq): */
     uint64_t outbox_seq;   /* a seek that starts there crosses nothing deleted */
@@ -36,9 +39,27 @@ struct lane {
     /* memory only */
     struct lane_head head;
     bool dirty; /* the record differs from the store's */
+    struct lane *next_dirty;
+};
+
+/* All of a store's; a commit visits the dirty ones only, as there may be thousands. */
+struct lanes {
+    struct lane *at; /* by number */
+    uint32_t count;
+    struct lane *dirty; /* by 'next_dirty' */
 };
 
 void lane_init(struct lane *lane);
+
+static inline void lanes_touch(struct lanes *lanes, uint32_t number) {
+    struct lane *lane = &lanes->at[number];
+
+    if (lane->dirty)
+        return;
+    lane->dirty = true;
+    lane->next_dirty = lanes->dirty;
+    lanes->dirty = lane;
+}
 
 /* Its key in KV_META. */
 void lane_key(uint32_t number, struct buf *out);

@@ -21,7 +21,7 @@ struct producer_id {
 struct message {
     struct producer_id producer;
     uint64_t number;   /* 1, 2, 3 ... per producer; sparse per lane */
-    int64_t issued_ms; /* the store's clock when first sent, as the producer knows it */
+    int64_t issued_ms; /* the store's clock (applier.h) when first sent, as the producer knows it */
     const struct op *ops;
     size_t count;
 };

@@ -20,7 +20,7 @@ static int64_t due_ms(const struct outbox_trim *trim, const struct lane_head *he
 
 /* Reads the oldest committed entry; it stays unknown when the rest is in the open group. */
 static enum err find_head(struct outbox_trim *trim, uint32_t number) {
-    struct lane *lane = &trim->lanes[number];
+    struct lane *lane = &trim->lanes->at[number];
     struct outbox_entry entry;
 
     outbox_key(number, lane->outbox_epoch, lane->outbox_seq, &trim->from);
@@ -47,8 +47,8 @@ static enum err find_head(struct outbox_trim *trim, uint32_t number) {
 static enum err find_oldest(struct outbox_trim *trim, struct lane **out) {
     struct lane *oldest = NULL;
 
-    for (uint32_t i = 0; i < trim->lanes_count; i++) {
-        struct lane *lane = &trim->lanes[i];
+    for (uint32_t i = 0; i < trim->lanes->count; i++) {
+        struct lane *lane = &trim->lanes->at[i];
 
         if (lane->outbox_bytes && !lane->head.known) {
             enum err err = find_head(trim, i);
@@ -74,8 +74,8 @@ static enum err check_entry(const struct outbox_trim *trim) {
 }
 
 enum err outbox_trim_open(struct outbox_trim *trim, uint32_t *out_lane) {
-    for (uint32_t i = 0; i < trim->lanes_count; i++) {
-        struct lane *lane = &trim->lanes[i];
+    for (uint32_t i = 0; i < trim->lanes->count; i++) {
+        struct lane *lane = &trim->lanes->at[i];
 
         *out_lane = i;
         trim->bytes += lane->outbox_bytes;
@@ -106,7 +106,7 @@ void outbox_trim_added(struct outbox_trim *trim, struct lane *lane, const struct
 }
 
 static enum err drop_head(struct outbox_trim *trim, struct lane *lane) {
-    uint32_t number = (uint32_t)(lane - trim->lanes);
+    uint32_t number = (uint32_t)(lane - trim->lanes->at);
 
     outbox_key(number, lane->head.epoch, lane->head.last_seq, &trim->from);
     kv_del(trim->kv, KV_OUTBOX, buf_slice(&trim->from));
@@ -116,7 +116,7 @@ static enum err drop_head(struct outbox_trim *trim, struct lane *lane) {
     trim->bytes -= lane->head.bytes;
     trim->trimmed_events_total += lane->head.events;
     lane->head.known = false;
-    lane->dirty = true;
+    lanes_touch(trim->lanes, number);
     return lane->outbox_bytes ? find_head(trim, number) : ERR_OK;
 }
 

@@ -14,8 +14,7 @@
 
 struct outbox_trim {
     struct kv *kv;
-    struct lane *lanes;
-    uint32_t lanes_count;
+    struct lanes *lanes;
     uint64_t max_bytes;
     int64_t max_age_ms;
     uint64_t bytes; /* in all lanes */
@@ -33,7 +32,7 @@ void outbox_trim_release(struct outbox_trim *trim);
 /* An entry was staged, the lane's newest. */
 void outbox_trim_added(struct outbox_trim *trim, struct lane *lane, const struct lane_head *entry);
 
-/* Stages deletions when due and marks lanes dirty. The store's errors, ERR_CORRUPT. */
+/* Stages deletions when due and touches lanes. The store's errors, ERR_CORRUPT. */
 MUST_CHECK enum err outbox_trim_run(struct outbox_trim *trim, int64_t now_ms);
 
 #endif

@@ -294,15 +294,16 @@ enum err windows_open(struct windows *windows, struct kv *kv) {
 
 /* Forgets a producer in one lane. */
 static void drop_window(struct windows *windows, struct kv *kv, struct producer *producer,
-                        uint32_t number, struct lane *lane) {
+                        uint32_t number, struct lanes *lanes) {
     struct window *window = producer->lanes[number];
+    struct lane *lane = &lanes->at[number];
 
     for (size_t i = 0; i < MESSAGE_WINDOW; i++) {
         if (window->slots[i].number == 0)
             continue;
         window_key(&windows->key, number, &producer->id, window->slots[i].number);
         kv_del(kv, KV_WINDOW, buf_slice(&windows->key));
-        lane->dirty = true;
+        lanes_touch(lanes, number);
     }
     if (RULE(RULE_KEEP_PRODUCER) && window->active_ms > lane->forgotten_ms)
         lane->forgotten_ms = window->active_ms;
@@ -312,7 +313,7 @@ static void drop_window(struct windows *windows, struct kv *kv, struct producer 
 }
 
 static void tidy_producer(struct windows *windows, struct kv *kv, struct producer *producer,
-                          struct lane *lanes, int64_t now_ms) {
+                          struct lanes *lanes, int64_t clock_ms) {
     int64_t keep_ms = RULE(RULE_KEEP_PRODUCER) ? PRODUCER_KEEP_MS : 0;
 
     for (uint32_t i = 0; i < windows->lanes; i++) {
@@ -320,15 +321,15 @@ static void tidy_producer(struct windows *windows, struct kv *kv, struct produce
 
         if (!window)
             continue;
-        if (window->active_ms <= now_ms - keep_ms)
-            drop_window(windows, kv, producer, i, &lanes[i]);
+        if (window->active_ms <= clock_ms - keep_ms)
+            drop_window(windows, kv, producer, i, lanes);
         else if (window->active_ms + keep_ms < windows->pass_next_ms)
             windows->pass_next_ms = window->active_ms + keep_ms;
     }
 }
 
-static unsigned tidy_bucket(struct windows *windows, struct kv *kv, struct lane *lanes,
-                            int64_t now_ms) {
+static unsigned tidy_bucket(struct windows *windows, struct kv *kv, struct lanes *lanes,
+                            int64_t clock_ms) {
     struct producer **link = &windows->buckets[windows->pass_bucket];
     unsigned seen = 0;
 
@@ -336,7 +337,7 @@ static unsigned tidy_bucket(struct windows *windows, struct kv *kv, struct lane 
         struct producer *producer = *link;
 
         seen++;
-        tidy_producer(windows, kv, producer, lanes, now_ms);
+        tidy_producer(windows, kv, producer, lanes, clock_ms);
         if (producer->windows) {
             link = &producer->next;
             continue;
@@ -348,13 +349,13 @@ static unsigned tidy_bucket(struct windows *windows, struct kv *kv, struct lane 
     return seen;
 }
 
-void windows_tidy(struct windows *windows, struct kv *kv, struct lane *lanes, int64_t now_ms) {
+void windows_tidy(struct windows *windows, struct kv *kv, struct lanes *lanes, int64_t clock_ms) {
     unsigned seen = 0;
 
-    if (now_ms < windows->next_forget_ms && RULE(RULE_KEEP_PRODUCER))
+    if (clock_ms < windows->next_forget_ms && RULE(RULE_KEEP_PRODUCER))
         return;
     while (seen < TIDY_PRODUCERS && windows->pass_bucket < WINDOWS_BUCKETS) {
-        seen += tidy_bucket(windows, kv, lanes, now_ms);
+        seen += tidy_bucket(windows, kv, lanes, clock_ms);
         windows->pass_bucket++;
     }
     if (windows->pass_bucket < WINDOWS_BUCKETS)

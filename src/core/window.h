@@ -30,7 +30,7 @@ struct window_slot {
 
 struct window {
     uint64_t highest;  /* number applied, 0: none */
-    int64_t active_ms; /* the latest of event times and issue times: forgotten KEEP after it */
+    int64_t active_ms; /* the latest of issue times and arrivals: forgotten KEEP after it */
     struct window_slot slots[MESSAGE_WINDOW]; /* number n in slot n mod MESSAGE_WINDOW */
 };
 
@@ -105,7 +105,7 @@ MUST_CHECK enum err window_record_open(struct slice record, struct window_record
 MUST_CHECK enum err window_record_next(struct window_record *record, struct answer *out);
 struct slice window_get(const struct window *window, uint64_t number);
 
-/* Forgets windows silent for PRODUCER_KEEP_MS: stages a bounded piece, marks lanes dirty. */
-void windows_tidy(struct windows *windows, struct kv *kv, struct lane *lanes, int64_t now_ms);
+/* Forgets windows silent for PRODUCER_KEEP_MS: stages a bounded piece, touches lanes. */
+void windows_tidy(struct windows *windows, struct kv *kv, struct lanes *lanes, int64_t clock_ms);
 
 #endif

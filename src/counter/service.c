@@ -21,21 +21,24 @@ static void fail(struct counter_service *service, enum err err) {
     service->conf.on_failed(service->conf.on_failed_ctx);
 }
 
-static enum err apply_group(struct counter_service *service, int64_t now_ms) {
+static struct applier_time read_clocks(void) {
+    return (struct applier_time){.mono_ms = clock_mono_ms(), .wall_ms = clock_wall_ms()};
+}
+
+static enum err apply_group(struct counter_service *service, struct applier_time now) {
     for (struct ticket *ticket = service->own.first; ticket; ticket = ticket->next) {
         struct delivery *delivery = ticket->delivery;
-        enum err err =
-            applier_apply(service->applier, delivery->message, now_ms, delivery->answers);
+        enum err err = applier_apply(service->applier, delivery->message, now, delivery->answers);
 
         if (err != ERR_OK)
             return err;
         delivery->err = ERR_OK;
-        delivery->store_now_ms = now_ms;
+        delivery->store_now_ms = applier_clock_ms(service->applier);
         metrics_add(service->conf.metrics, service->conf.shard, service->series.batches, 1);
         metrics_observe(service->conf.metrics, service->conf.shard,
                         service->series.batch_operations, delivery->message->count);
     }
-    return applier_tidy(service->applier, now_ms);
+    return applier_tidy(service->applier, now);
 }
 
 static enum err commit_group(struct counter_service *service) {
@@ -75,7 +78,7 @@ static void run_group(struct counter_service *service) {
         answer_group(service, ERR_UNAVAILABLE);
         return;
     }
-    enum err err = apply_group(service, clock_wall_ms());
+    enum err err = apply_group(service, read_clocks());
     if (err == ERR_OK)
         err = commit_group(service);
     if (err == ERR_OK)
@@ -146,8 +149,7 @@ enum err counter_start(const struct counter_conf *conf, struct counter_service *
     counter_series_make(service);
     service->mailbox = mailbox_new(MAILBOX_SLOTS);
     if (service->mailbox)
-        err =
-            applier_open(conf->kv, &conf->applier, clock_wall_ms(), &service->applier, out_detail);
+        err = applier_open(conf->kv, &conf->applier, read_clocks(), &service->applier, out_detail);
     if (err == ERR_OK && pthread_create(&service->thread, NULL, run, service) != 0) {
         applier_close(service->applier);
         err = ERR_NO_MEMORY;
@@ -176,4 +178,8 @@ void counter_stop(struct counter_service *service) {
 
 bool counter_up(const struct counter_service *service) {
     return atomic_load_explicit(&service->up, memory_order_relaxed);
+}
+
+int64_t counter_clock_ahead_ms(const struct counter_service *service) {
+    return applier_ahead_ms(service->applier); /* fixed since it was opened */
 }

@@ -51,6 +51,9 @@ void counter_stop(struct counter_service *service);
 /* False after a failed write. Any thread. */
 bool counter_up(const struct counter_service *service);
 
+/* The store's clock (applier.h) minus CLOCK_MONOTONIC: fixed from start to stop. Any thread. */
+int64_t counter_clock_ahead_ms(const struct counter_service *service);
+
 /* A loop's way in: an upstream for its batcher. The answers come to 'delivered' on the thread that
  * drains 'home'. NULL when memory runs out. */
 struct counter_port;

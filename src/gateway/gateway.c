@@ -183,7 +183,10 @@ static void on_tick(struct loop_hook *hook) {
 
     if (batcher_idle(gateway->batcher))
         return;
-    batcher_flush(gateway->batcher, loop_now_ms(gateway->loop), loop_wall_ms(gateway->loop));
+    int64_t now_ms = loop_now_ms(gateway->loop);
+
+    /* By the store's clock, not the wall clock: a step of that must not make a message too old. */
+    batcher_flush(gateway->batcher, now_ms, now_ms + gateway->fleet->backend.clock_ahead_ms);
     publish(gateway);
     if (!timer_armed(&gateway->poll))
         arm_poll(gateway);

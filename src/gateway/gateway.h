@@ -42,6 +42,7 @@ struct gateway_backend {
     bool (*up)(void *ctx);  /* any thread */
     const char *durability; /* "local": the mode in force */
     const char *guarantee;  /* a sentence: what that means on this store */
+    int64_t clock_ahead_ms; /* the store's clock minus CLOCK_MONOTONIC; set before loops start */
 };
 
 struct gateway_fleet {

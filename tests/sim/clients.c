@@ -148,7 +148,7 @@ static void step_clock(struct world *world) {
     if (rng_chance(&world->rng, 50))
         step_ms = -step_ms;
     world->wall_ahead_ms += step_ms;
-    TRACE(&world->trace, "the store's clock steps by %.1f s", (double)step_ms / 1000.0);
+    TRACE(&world->trace, "the wall clock steps by %.1f s", (double)step_ms / 1000.0);
 }
 
 static int64_t lull_ms(struct clients *clients) {

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "network.h"
+#include "owner.h"
 #include "world.h"
 
 #define QUEUE_MAX 64
@@ -50,8 +51,7 @@ static void boot(struct gateway *gateway) {
         abort();
     gateway->incarnation++;
     gateway->wake_ms = INT64_MAX;
-    /* Until the store has told its clock, the machine's own has to do. */
-    gateway->store_ahead_ms = world->wall_ahead_ms + rng_in(rng, -2000, 2000);
+    gateway->store_ahead_ms = owner_clock_ahead_ms(world->owner) + rng_in(rng, -2000, 2000);
 }
 
 struct gateway *gateway_new(struct world *world, unsigned index) {
@@ -111,10 +111,22 @@ enum err gateway_add(struct gateway *gateway, const struct op *op, struct waiter
     return err;
 }
 
-void gateway_delivered(struct gateway *gateway, struct delivery *delivery,
+/* The store read its clock somewhere between our sending and hearing: however late a reply is
+ * heard, it must not make the next message look old. */
+static void learn_clock(struct gateway *gateway, int64_t store_now_ms, int64_t sent_ms) {
+    int64_t least_ms = store_now_ms - world_now(gateway->world);
+    int64_t most_ms = store_now_ms - sent_ms;
+
+    if (gateway->store_ahead_ms < least_ms)
+        gateway->store_ahead_ms = least_ms;
+    if (gateway->store_ahead_ms > most_ms)
+        gateway->store_ahead_ms = most_ms;
+}
+
+void gateway_delivered(struct gateway *gateway, struct delivery *delivery, int64_t sent_ms,
                        const struct facts *facts) {
     if (delivery->store_now_ms)
-        gateway->store_ahead_ms = delivery->store_now_ms - world_now(gateway->world);
+        learn_clock(gateway, delivery->store_now_ms, sent_ms);
     gateway->facts = facts;
     batcher_delivered(gateway->batcher, delivery, world_now(gateway->world));
     gateway->facts = NULL;

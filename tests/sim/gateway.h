@@ -19,7 +19,7 @@ struct gateway {
     struct batcher *batcher; /* NULL: not running */
     struct producer_id producer;
     int64_t paused_until_ms;
-    int64_t store_ahead_ms; /* the store's clock minus ours, as last told */
+    int64_t store_ahead_ms; /* the store's clock minus ours, as best known */
     bool turn_set;
     int64_t wake_ms;
     struct list calls;
@@ -33,7 +33,7 @@ void gateway_free(struct gateway *gateway);
 /* Takes the operation now. ERR_UNAVAILABLE: not running. */
 enum err gateway_add(struct gateway *gateway, const struct op *op, struct waiter *waiter);
 
-void gateway_delivered(struct gateway *gateway, struct delivery *delivery,
+void gateway_delivered(struct gateway *gateway, struct delivery *delivery, int64_t sent_ms,
                        const struct facts *facts);
 
 /* Runs nothing until then. */

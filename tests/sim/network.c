@@ -45,6 +45,7 @@ static struct call *call_new(struct gateway *gateway, struct delivery *delivery)
     call->gateway = gateway;
     call->gateway_index = gateway->index;
     call->delivery = delivery;
+    call->sent_ms = world_now(gateway->world);
     call->message = *message;
     call->message.ops = call->ops;
     at = (char *)&call->ops[message->count];
@@ -95,7 +96,7 @@ static void reply_arrives(void *self, uint64_t arg) {
         memcpy(call->delivery->answers, reply->answers,
                call->message.count * sizeof(struct answer));
     call->delivery->store_now_ms = reply->facts.store_now_ms;
-    gateway_delivered(gateway, call->delivery, &reply->facts);
+    gateway_delivered(gateway, call->delivery, call->sent_ms, &reply->facts);
     reply_free(reply);
 }
 

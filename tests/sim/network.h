@@ -25,6 +25,7 @@ struct call {
     struct delivery *delivery;
     unsigned gateway_index;
     unsigned refs;
+    int64_t sent_ms;
     struct message message; /* a copy: what is on the wire doesn't change */
     struct op ops[];
 };

@@ -28,6 +28,7 @@ struct owner {
     uint64_t synced; /* commits that a power loss leaves alone */
     bool dirty;      /* a sync is to come */
     size_t crashes;
+    int64_t clock_ahead_ms; /* the store's clock minus virtual time, as of the last start */
 };
 
 /* ---- life and death ---- */
@@ -46,7 +47,7 @@ static void open_store(void *self, uint64_t arg) {
     };
     const char *detail = "";
     enum err err =
-        applier_open(&owner->disk.kv, &conf, world_wall(world), &owner->applier, &detail);
+        applier_open(&owner->disk.kv, &conf, world_time(world), &owner->applier, &detail);
 
     (void)arg;
     owner->incarnation++;
@@ -55,7 +56,9 @@ static void open_store(void *self, uint64_t arg) {
         trace_violation(&world->trace, -1, "the store doesn't open: %s %s", err_name(err), detail);
         return;
     }
-    TRACE(&world->trace, "the owner runs");
+    owner->clock_ahead_ms = applier_ahead_ms(owner->applier);
+    TRACE(&world->trace, "the owner runs, its clock %.1f s ahead of the wall clock",
+          (double)(owner->clock_ahead_ms - world->wall_ahead_ms) / 1000.0);
 }
 
 static void drop_inbox(struct owner *owner) {
@@ -130,8 +133,8 @@ static void group_release(struct group *group) {
     }
 }
 
-static void trace_apply(struct world *world, const struct call *call, enum err err,
-                        const struct answer *answers) {
+static void trace_apply(struct world *world, const struct call *call, int64_t clock_ms,
+                        enum err err, const struct answer *answers) {
     const struct message *message = &call->message;
     struct buf ops = {0};
 
@@ -141,9 +144,8 @@ static void trace_apply(struct world *world, const struct call *call, enum err e
                    answers[i].replayed ? " replayed" : "");
     }
     TRACE(&world->trace, "the owner applies g%u#%" PRIu64 ", %.1f s old: %s%.*s",
-          call->gateway_index, message->number,
-          (double)(world_wall(world) - message->issued_ms) / 1000.0, err_name(err), (int)ops.len,
-          ops.ptr ? ops.ptr : "");
+          call->gateway_index, message->number, (double)(clock_ms - message->issued_ms) / 1000.0,
+          err_name(err), (int)ops.len, ops.ptr ? ops.ptr : "");
     buf_release(&ops);
 }
 
@@ -151,20 +153,20 @@ static void trace_apply(struct world *world, const struct call *call, enum err e
 static bool apply_one(struct owner *owner, struct group *group, size_t i) {
     struct world *world = owner->world;
     const struct message *message = &group->calls[i]->message;
-    int64_t wall_ms = world_wall(world);
+    int64_t clock_ms = world_now(world) + owner->clock_ahead_ms;
 
     if (!world->calm && rng_next(&world->rng) % 1000 < world->profile.fail_read_permille)
         sim_kv_fail_read(owner->disk.sim, (unsigned)rng_in(&world->rng, 0, 4));
-    enum err err = applier_apply(owner->applier, message, wall_ms, group->answers[i]);
+    enum err err = applier_apply(owner->applier, message, world_time(world), group->answers[i]);
 
     group->facts[i] = (struct facts){
         .commit = owner->commits + 1,
-        .old_ok = world->profile.clock_steps || message->issued_ms < wall_ms - MESSAGE_MAX_AGE_MS ||
-                  message->issued_ms > wall_ms + MESSAGE_MAX_AHEAD_MS,
-        .store_now_ms = wall_ms,
+        .old_ok = message->issued_ms < clock_ms - MESSAGE_MAX_AGE_MS ||
+                  message->issued_ms > clock_ms + MESSAGE_MAX_AHEAD_MS,
+        .store_now_ms = clock_ms,
     };
     if (world->trace.keep)
-        trace_apply(world, group->calls[i], err, group->answers[i]);
+        trace_apply(world, group->calls[i], clock_ms, err, group->answers[i]);
     if (err != ERR_OK && err != ERR_IO)
         trace_violation(&world->trace, -1, "applying g%u#%" PRIu64 " failed: %s",
                         group->calls[i]->gateway_index, message->number, err_name(err));
@@ -207,7 +209,7 @@ static bool commit(struct owner *owner) {
     if (!world->calm && rng_next(&world->rng) % 1000 < world->profile.fail_commit_permille)
         owner->disk.fail_in = (unsigned)rng_in(&world->rng, 1, COMMITS_UNTIL_FAILURE_MAX);
     owner->commits++;
-    err = applier_tidy(owner->applier, world_wall(world));
+    err = applier_tidy(owner->applier, world_time(world));
     if (err == ERR_OK)
         err = applier_commit(owner->applier, durable);
     if (err != ERR_OK) {
@@ -325,4 +327,8 @@ void owner_free(struct owner *owner) {
 
 size_t owner_crashes(const struct owner *owner) {
     return owner->crashes;
+}
+
+int64_t owner_clock_ahead_ms(const struct owner *owner) {
+    return owner->clock_ahead_ms;
 }

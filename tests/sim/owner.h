@@ -27,6 +27,9 @@ void owner_receive(struct owner *owner, struct call *call);
 /* The end of a run: dies once more, reopens, and gives the store to look at. */
 struct kv *owner_last_restart(struct owner *owner);
 
+/* The store's clock minus virtual time, as the owner that runs or ran last knows it. */
+int64_t owner_clock_ahead_ms(const struct owner *owner);
+
 size_t owner_crashes(const struct owner *owner);
 
 #endif

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "agenda.h"
+#include "core/applier.h"
 #include "history.h"
 #include "rng.h"
 #include "trace.h"
@@ -81,6 +82,10 @@ static inline int64_t world_now(const struct world *world) {
 
 static inline int64_t world_wall(const struct world *world) {
     return world->agenda.now_ms + world->wall_ahead_ms;
+}
+
+static inline struct applier_time world_time(const struct world *world) {
+    return (struct applier_time){.mono_ms = world_now(world), .wall_ms = world_wall(world)};
 }
 
 #endif

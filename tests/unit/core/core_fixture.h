@@ -16,7 +16,8 @@ struct fixture {
     struct sim_kv *sim;
     struct applier *applier;
     struct applier_conf conf;
-    int64_t now_ms;
+    int64_t now_ms;        /* monotonic */
+    int64_t wall_ahead_ms; /* the wall clock minus that */
     struct answer answers[OPS_MAX];
 };
 
@@ -27,9 +28,19 @@ static inline struct op op_on(enum op_kind kind, const char *id, int64_t arg, co
     return (struct op){kind, arg, slice_str(id), SLICE("like"), slice_str(key)};
 }
 
+static inline struct applier_time fixture_time(const struct fixture *f) {
+    return (struct applier_time){f->now_ms, f->now_ms + f->wall_ahead_ms};
+}
+
+/* What a producer that knows the store's clock issues by. */
+static inline int64_t fixture_clock(const struct fixture *f) {
+    return f->now_ms + applier_ahead_ms(f->applier);
+}
+
 static inline void fixture_open(struct fixture *f) {
     const char *detail;
-    enum err err = applier_open(sim_kv_base(f->sim), &f->conf, f->now_ms, &f->applier, &detail);
+    enum err err =
+        applier_open(sim_kv_base(f->sim), &f->conf, fixture_time(f), &f->applier, &detail);
 
     if (err != ERR_OK)
         fail_msg("open: %s (%s)", err_name(err), detail);
@@ -61,10 +72,10 @@ static inline void fixture_reopen(struct fixture *f) {
 /* Applies without a commit; answers are in f->answers. */
 static inline void fixture_apply(struct fixture *f, struct producer_id producer, uint64_t number,
                                  const struct op *ops, size_t count) {
-    struct message message = {producer, number, f->now_ms, ops, count};
+    struct message message = {producer, number, fixture_clock(f), ops, count};
 
     assert_true(count <= OPS_MAX);
-    assert_int_equal(applier_apply(f->applier, &message, f->now_ms, f->answers), ERR_OK);
+    assert_int_equal(applier_apply(f->applier, &message, fixture_time(f), f->answers), ERR_OK);
 }
 
 static inline void fixture_commit(struct fixture *f) {

@@ -19,7 +19,7 @@ struct run {
     struct sim_kv *sim;
     struct applier *applier;
     struct applier_conf conf;
-    int64_t now_ms;
+    struct applier_time now;
     char ids[MODEL_COUNTERS][16];
 };
 
@@ -68,11 +68,13 @@ static struct model_op random_op(struct run *run) {
 }
 
 static int64_t random_issue_ms(struct run *run) {
+    int64_t clock_ms = run->now.mono_ms + model.ahead_ms;
+
     if (chance(run, 3))
-        return run->now_ms - MESSAGE_MAX_AGE_MS - (int64_t)roll(run, 3);
+        return clock_ms - MESSAGE_MAX_AGE_MS - (int64_t)roll(run, 3);
     if (chance(run, 3))
-        return run->now_ms + MESSAGE_MAX_AHEAD_MS + (int64_t)roll(run, 3);
-    return run->now_ms - (int64_t)roll(run, 100);
+        return clock_ms + MESSAGE_MAX_AHEAD_MS + (int64_t)roll(run, 3);
+    return clock_ms - (int64_t)roll(run, 100);
 }
 
 /* A new message, or an earlier one again. */
@@ -95,17 +97,19 @@ static int random_message(struct run *run) {
     return count;
 }
 
-static void move_clock(struct run *run) {
+/* Time passes; sometimes the wall clock is corrected. */
+static void move_clocks(struct run *run) {
+    int64_t passes_ms = (int64_t)roll(run, chance(run, 3) ? 2 * PRODUCER_KEEP_MS : 50);
     uint64_t what = roll(run, 100);
 
+    run->now.mono_ms += passes_ms;
+    run->now.wall_ms += passes_ms;
     if (what < 5)
-        run->now_ms -= (int64_t)roll(run, 3000);
-    else if (what < 8)
-        run->now_ms += (int64_t)roll(run, 2 * PRODUCER_KEEP_MS);
+        run->now.wall_ms -= (int64_t)roll(run, 3000);
+    else if (what < 7)
+        run->now.wall_ms += (int64_t)roll(run, 2 * PRODUCER_KEEP_MS);
     else if (what < 9)
-        run->now_ms -= (int64_t)roll(run, 2 * PRODUCER_KEEP_MS);
-    else
-        run->now_ms += (int64_t)roll(run, 50);
+        run->now.wall_ms -= (int64_t)roll(run, 2 * PRODUCER_KEEP_MS);
 }
 
 /* ---- the applier's side ---- */
@@ -113,7 +117,7 @@ static void move_clock(struct run *run) {
 static bool open_applier(struct run *run) {
     const char *detail;
     enum err err =
-        applier_open(sim_kv_base(run->sim), &run->conf, run->now_ms, &run->applier, &detail);
+        applier_open(sim_kv_base(run->sim), &run->conf, run->now, &run->applier, &detail);
 
     return err == ERR_OK || DIFFER("open: %s (%s)", err_name(err), detail);
 }
@@ -132,7 +136,7 @@ static enum err apply(struct run *run, const struct model_message *from, struct 
         ops[i] = (struct op){op->kind, op->arg, slice_str(run->ids[op->counter]), SLICE("like"),
                              slice_str(op->key >= 0 ? key_names[op->key] : NULL)};
     }
-    return applier_apply(run->applier, &message, run->now_ms, out);
+    return applier_apply(run->applier, &message, run->now, out);
 }
 
 static bool same_answers(const struct model_message *message, const struct answer *got,
@@ -158,7 +162,7 @@ static bool step_message(struct run *run) {
 
     if (err != ERR_OK)
         return DIFFER("apply: %s", err_name(err));
-    model_apply(&model, number, run->now_ms, want);
+    model_apply(&model, number, run->now, want);
     return same_answers(&model.messages[number], got, want);
 }
 
@@ -288,7 +292,8 @@ static bool restart(struct run *run) {
     applier_close(run->applier);
     run->applier = NULL;
     sim_kv_kill(run->sim);
-    model_restart(&model, run->now_ms);
+    run->now.mono_ms = (int64_t)roll(run, 1000000); /* the machine may have started again, too */
+    model_restart(&model, run->now);
     return open_applier(run);
 }
 
@@ -299,14 +304,14 @@ static bool step_group(struct run *run) {
     if (kill)
         before = model;
     for (uint64_t i = 0; i < messages; i++) {
-        move_clock(run);
+        move_clocks(run);
         if (!step_message(run))
             return false;
     }
     if (chance(run, 20)) {
-        if (applier_tidy(run->applier, run->now_ms) != ERR_OK)
+        if (applier_tidy(run->applier, run->now) != ERR_OK)
             return DIFFER("tidy failed");
-        model_tidy(&model, run->now_ms);
+        model_tidy(&model, run->now);
     }
     if (kill) {
         model = before;
@@ -314,11 +319,12 @@ static bool step_group(struct run *run) {
     }
     if (applier_commit(run->applier, chance(run, 50)) != ERR_OK)
         return DIFFER("commit failed");
+    model_commit(&model);
     return !chance(run, 10) || (restart(run) && check_store(run));
 }
 
 static bool run_history(struct run *run) {
-    model_init(&model, (int)run->conf.lanes, run->conf.coalesce, run->conf.key_ttl_ms, run->now_ms);
+    model_init(&model, (int)run->conf.lanes, run->conf.coalesce, run->conf.key_ttl_ms, run->now);
     if (!open_applier(run))
         return false;
     for (int i = 0; i < GROUPS; i++) {
@@ -329,7 +335,7 @@ static bool run_history(struct run *run) {
 }
 
 const char *core_property_run(uint64_t seed) {
-    struct run run = {.random = seed, .now_ms = 1700000000000};
+    struct run run = {.random = seed, .now = {5000000, 1700000000000}};
 
     run.conf = (struct applier_conf){.lanes = (uint32_t)(1 + roll(&run, MODEL_LANES)),
                                      .key_ttl_ms = 1000 + (int64_t)roll(&run, 200000),

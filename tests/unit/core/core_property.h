@@ -1,7 +1,8 @@
 /* core_property.h - random histories on the applier and on the model, compared.
  *
  * A seed decides everything: number of lanes, coalescing, cache size, messages, duplicates,
- * groups, the clock (steps back included), tidying, restarts, and kills with a group open.
+ * groups, the clocks (steps of the wall clock included), tidying, restarts, and kills with a group
+ * open.
  */
 #ifndef TESTS_UNIT_CORE_PROPERTY_H
 #define TESTS_UNIT_CORE_PROPERTY_H

@@ -11,13 +11,15 @@ static int64_t later(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
-void model_init(struct model *model, int lanes, bool coalesce, int64_t key_ttl_ms, int64_t now_ms) {
+void model_init(struct model *model, int lanes, bool coalesce, int64_t key_ttl_ms,
+                struct applier_time now) {
     memset(model, 0, sizeof(*model));
     model->lanes = lanes;
     model->coalesce = coalesce;
     model->key_ttl_ms = key_ttl_ms;
-    model->clock_ms = now_ms;
-    model->generation = now_ms / key_ttl_ms;
+    model->stored_clock_ms = now.wall_ms;
+    model_restart(model, now);
+    model->generation = now.wall_ms / key_ttl_ms;
     for (int i = 0; i < MODEL_LANES; i++)
         model->forgotten_ms[i] = INT64_MIN;
     for (int i = 0; i < MODEL_COUNTERS; i++) {
@@ -127,10 +129,9 @@ struct verdicts {
     bool aged;
 };
 
-static struct verdicts judge(const struct model *model, const struct model_message *message,
-                             int64_t now_ms) {
-    struct verdicts v = {.aged = now_ms - message->issued_ms > MESSAGE_MAX_AGE_MS ||
-                                 message->issued_ms - now_ms > MESSAGE_MAX_AHEAD_MS};
+static struct verdicts judge(const struct model *model, const struct model_message *message) {
+    int64_t age_ms = model->clock_ms - message->issued_ms;
+    struct verdicts v = {.aged = age_ms > MESSAGE_MAX_AGE_MS || -age_ms > MESSAGE_MAX_AHEAD_MS};
 
     for (int i = 0; i < message->count; i++) {
         if (message->ops[i].kind != OP_GET)
@@ -153,14 +154,20 @@ static void remember(struct model *model, struct model_message *message, int lan
     model->last_et_ms[lane] = et_ms;
     if (message->number > window->highest)
         window->highest = message->number;
-    window->active_ms = later(window->active_ms, later(et_ms, message->issued_ms));
+    window->active_ms = later(window->active_ms, later(model->clock_ms, message->issued_ms));
+    model->dirty = true;
 }
 
-void model_apply(struct model *model, int number, int64_t now_ms, struct answer *out_answers) {
-    struct model_message *message = &model->messages[number];
-    struct verdicts v = judge(model, message, now_ms);
+static void set_time(struct model *model, struct applier_time now) {
+    model->clock_ms = later(model->clock_ms, now.mono_ms + model->ahead_ms);
+}
 
-    model->clock_ms = later(model->clock_ms, now_ms);
+void model_apply(struct model *model, int number, struct applier_time now,
+                 struct answer *out_answers) {
+    struct model_message *message = &model->messages[number];
+
+    set_time(model, now);
+    struct verdicts v = judge(model, message);
     if (v.aged && !v.any_replay) {
         for (int i = 0; i < message->count; i++)
             out_answers[i] = (struct answer){.err = ERR_TOO_OLD};
@@ -183,11 +190,11 @@ void model_apply(struct model *model, int number, int64_t now_ms, struct answer 
             out_answers[i] = message->answers[i];
         else
             out_answers[i] = message->answers[i] =
-                write_counter(model, number, i, later(now_ms, model->last_et_ms[lane]));
+                write_counter(model, number, i, later(now.wall_ms, model->last_et_ms[lane]));
     }
     for (int lane = 0; lane < model->lanes; lane++) {
         if (v.writes[lane] && !v.replay[lane] && !v.refuse[lane])
-            remember(model, message, lane, later(now_ms, model->last_et_ms[lane]));
+            remember(model, message, lane, later(now.wall_ms, model->last_et_ms[lane]));
     }
 }
 
@@ -196,27 +203,33 @@ static void forget(struct model *model, int producer, int lane) {
 
     model->forgotten_ms[lane] = later(model->forgotten_ms[lane], window->active_ms);
     *window = (struct model_window){0};
+    model->dirty = true;
     for (int i = 0; i < model->messages_count; i++) {
         if (model->messages[i].producer == producer)
             model->messages[i].applied[lane] = false;
     }
 }
 
-void model_tidy(struct model *model, int64_t now_ms) {
-    model->clock_ms = later(model->clock_ms, now_ms);
+void model_tidy(struct model *model, struct applier_time now) {
+    set_time(model, now);
     turn_keys(model);
     for (int producer = 0; producer < MODEL_PRODUCERS; producer++) {
         for (int lane = 0; lane < model->lanes; lane++) {
             const struct model_window *window = &model->windows[producer][lane];
 
-            if (window->highest && now_ms - window->active_ms >= PRODUCER_KEEP_MS)
+            if (window->highest && model->clock_ms - window->active_ms >= PRODUCER_KEEP_MS)
                 forget(model, producer, lane);
         }
     }
 }
 
-void model_restart(struct model *model, int64_t now_ms) {
-    model->clock_ms = now_ms;
-    for (int lane = 0; lane < model->lanes; lane++)
-        model->clock_ms = later(model->clock_ms, model->last_et_ms[lane]);
+void model_commit(struct model *model) {
+    if (model->dirty)
+        model->stored_clock_ms = model->clock_ms;
+    model->dirty = false;
+}
+
+void model_restart(struct model *model, struct applier_time now) {
+    model->clock_ms = later(now.wall_ms, model->stored_clock_ms);
+    model->ahead_ms = model->clock_ms - now.mono_ms;
 }

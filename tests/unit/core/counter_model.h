@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/message.h"
+#include "core/applier.h"
 
 #define MODEL_COUNTERS  12
 #define MODEL_KEYS      6
@@ -81,7 +81,10 @@ struct model {
     struct model_counter counters[MODEL_COUNTERS];
     int64_t last_et_ms[MODEL_LANES];
     int64_t forgotten_ms[MODEL_LANES];
-    int64_t clock_ms;
+    int64_t ahead_ms;        /* the store's clock minus the monotonic one */
+    int64_t clock_ms;        /* the store's */
+    int64_t stored_clock_ms; /* as of the last commit of a lane */
+    bool dirty;              /* the open group has changed a lane */
     int64_t generation;
     struct model_window windows[MODEL_PRODUCERS][MODEL_LANES];
     uint64_t next_number[MODEL_PRODUCERS]; /* the generator's */
@@ -94,11 +97,14 @@ struct model {
 };
 
 /* Counter 'i' is resource "r<i>" of type "like". */
-void model_init(struct model *model, int lanes, bool coalesce, int64_t key_ttl_ms, int64_t now_ms);
+void model_init(struct model *model, int lanes, bool coalesce, int64_t key_ttl_ms,
+                struct applier_time now);
 
 /* Message 'number' of model->messages arrives, for the first time or again. */
-void model_apply(struct model *model, int number, int64_t now_ms, struct answer *out_answers);
-void model_tidy(struct model *model, int64_t now_ms);
-void model_restart(struct model *model, int64_t now_ms);
+void model_apply(struct model *model, int number, struct applier_time now,
+                 struct answer *out_answers);
+void model_tidy(struct model *model, struct applier_time now);
+void model_commit(struct model *model);
+void model_restart(struct model *model, struct applier_time now);
 
 #endif

@@ -25,7 +25,7 @@ static void test_empty_group_costs_nothing(void **state) {
     uint64_t had_syncs = syncs(&f);
     (void)fixture_one(&f, 2, op_on(OP_GET, "a", 0, NULL));
     (void)fixture_one(&f, 1, op_on(OP_ADD, "a", 1, NULL));
-    assert_int_equal(applier_tidy(f.applier, f.now_ms), ERR_OK);
+    assert_int_equal(applier_tidy(f.applier, fixture_time(&f)), ERR_OK);
     fixture_commit(&f);
     assert_int_equal(commits(&f), had_commits);
     assert_int_equal(syncs(&f), had_syncs);
@@ -72,8 +72,8 @@ static void test_unknown_outcome(void **state) {
         sim_kv_fail_commit(f.sim, applied);
         assert_int_equal(applier_commit(f.applier, true), ERR_IO);
         assert_int_equal(applier_commit(f.applier, true), ERR_IO);
-        assert_int_equal(applier_apply(f.applier, &message, f.now_ms, f.answers), ERR_IO);
-        assert_int_equal(applier_tidy(f.applier, f.now_ms), ERR_IO);
+        assert_int_equal(applier_apply(f.applier, &message, fixture_time(&f), f.answers), ERR_IO);
+        assert_int_equal(applier_tidy(f.applier, fixture_time(&f)), ERR_IO);
         fixture_reopen(&f);
         assert_answer(fixture_one(&f, 2, add), ERR_OK, false, 6);
         assert_int_equal(fixture_one(&f, 3, op_on(OP_GET, "a", 0, NULL)).value, 6);
@@ -91,7 +91,7 @@ static void test_read_failure_breaks_the_group(void **state) {
         fixture_init(&f, 4);
         message.issued_ms = f.now_ms;
         sim_kv_fail_read(f.sim, read);
-        assert_int_equal(applier_apply(f.applier, &message, f.now_ms, f.answers), ERR_IO);
+        assert_int_equal(applier_apply(f.applier, &message, fixture_time(&f), f.answers), ERR_IO);
         assert_int_equal(applier_commit(f.applier, true), ERR_IO);
         fixture_reopen(&f);
         fixture_apply(&f, producer_a, 1, ops, 2);

@@ -140,7 +140,7 @@ static void test_old_generations_are_deleted(void **state) {
     for (int turn = 0; turn < 3; turn++) {
         assert_int_equal(sim_kv_count(f.sim, KV_KEY), turn < 2 ? 2 : 0);
         f.now_ms += TTL;
-        assert_int_equal(applier_tidy(f.applier, f.now_ms), ERR_OK);
+        assert_int_equal(applier_tidy(f.applier, fixture_time(&f)), ERR_OK);
         fixture_commit(&f);
     }
     assert_int_equal(sim_kv_count(f.sim, KV_KEY), 0);

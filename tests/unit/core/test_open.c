@@ -89,7 +89,8 @@ static void test_refusals(void **state) {
         applier_close(f.applier);
         tamper(&f, row);
         f.conf.lanes = rows[row].lanes;
-        enum err err = applier_open(sim_kv_base(f.sim), &f.conf, f.now_ms, &second, &detail);
+        enum err err =
+            applier_open(sim_kv_base(f.sim), &f.conf, fixture_time(&f), &second, &detail);
         if (err != rows[row].want || (rows[row].sentence && !strstr(detail, rows[row].sentence)))
             fail_msg("%s: %s, \"%s\"", rows[row].name, err_name(err), detail);
         f.applier = second;
@@ -136,7 +137,7 @@ static void test_store_that_does_not_read(void **state) {
         applier_close(f.applier);
         sim_kv_kill(f.sim);
         sim_kv_fail_read(f.sim, reads++);
-        err = applier_open(sim_kv_base(f.sim), &f.conf, f.now_ms, &applier, &detail);
+        err = applier_open(sim_kv_base(f.sim), &f.conf, fixture_time(&f), &applier, &detail);
         f.applier = applier;
         if (err != ERR_OK) {
             assert_int_equal(err, ERR_IO);

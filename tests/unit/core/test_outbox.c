@@ -108,7 +108,8 @@ static void test_events(void **state) {
         fixture_reopen(&f);
         if (rows[row].start)
             (void)fixture_one(&f, 1, op_on(OP_SET, "a", rows[row].start, NULL));
-        assert_int_equal(applier_tidy(f.applier, f.now_ms), ERR_OK); /* only the row's stay */
+        assert_int_equal(applier_tidy(f.applier, fixture_time(&f)),
+                         ERR_OK); /* only the row's stay */
         fixture_commit(&f);
         while (count < 6 && rows[row].ops[count].resource_id.ptr)
             count++;
@@ -169,7 +170,7 @@ static void fill(struct fixture *f, uint64_t from, uint64_t to, int64_t step_ms)
 static struct applier_stats tidy(struct fixture *f) {
     struct applier_stats stats;
 
-    assert_int_equal(applier_tidy(f->applier, f->now_ms), ERR_OK);
+    assert_int_equal(applier_tidy(f->applier, fixture_time(f)), ERR_OK);
     fixture_commit(f);
     applier_stats(f->applier, &stats);
     return stats;

@@ -8,6 +8,8 @@
 static size_t allocations;
 static size_t fail_at = SIZE_MAX; /* counted down; the one at 0 fails */
 
+static const struct applier_time now = {1000, 1000};
+
 static int allocation_fails(void) {
     allocations++;
     return fail_at != SIZE_MAX && fail_at-- == 0;
@@ -87,8 +89,8 @@ static void run_message(struct applier *applier, uint64_t number) {
         ops[i] = (struct op){i % 9 ? OP_ADD : OP_GET, 1, slice_str(ids[i]), SLICE("like"),
                              slice_str(i % 5 ? NULL : "a-key")};
     }
-    assert_int_equal(applier_apply(applier, &message, 1000, answers), ERR_OK);
-    assert_int_equal(applier_tidy(applier, 1000), ERR_OK);
+    assert_int_equal(applier_apply(applier, &message, now, answers), ERR_OK);
+    assert_int_equal(applier_tidy(applier, now), ERR_OK);
     if (number % 3 == 0)
         assert_int_equal(applier_commit(applier, true), ERR_OK);
 }
@@ -106,7 +108,7 @@ static void test_allocates_nothing(void **state) {
     struct applier *applier;
     const char *detail;
 
-    assert_int_equal(applier_open(&kv, &conf, 1000, &applier, &detail), ERR_OK);
+    assert_int_equal(applier_open(&kv, &conf, now, &applier, &detail), ERR_OK);
     for (uint64_t number = 1; number <= WARM_UP; number++)
         run_message(applier, number);
     assert_true(allocations > 0); /* the wrapping works */
@@ -135,24 +137,24 @@ static void test_every_allocation_may_fail(void **state) {
 
     do {
         fail_at = failed_opens;
-        err = applier_open(&kv, &conf, 1000, &applier, &detail);
+        err = applier_open(&kv, &conf, now, &applier, &detail);
         fail_at = SIZE_MAX;
         assert_true(err == ERR_OK || err == ERR_NO_MEMORY);
     } while (err != ERR_OK && ++failed_opens < 100);
     assert_in_range(failed_opens, 5, 99);
     for (; err == ERR_OK; failed_applies++) {
         fail_at = failed_applies;
-        enum err first = applier_apply(applier, &message, 1000, answers);
+        enum err first = applier_apply(applier, &message, now, answers);
         fail_at = SIZE_MAX;
         if (first == ERR_OK)
             break;
         assert_int_equal(first, ERR_NO_MEMORY);
-        assert_int_equal(applier_apply(applier, &message, 1000, answers), ERR_OK);
+        assert_int_equal(applier_apply(applier, &message, now, answers), ERR_OK);
         assert_int_equal(answers[0].value, 5);
         assert_int_equal(answers[1].value, 5);
         assert_int_equal(answers[1].replayed, 0);
         applier_close(applier);
-        err = applier_open(&kv, &conf, 1000, &applier, &detail);
+        err = applier_open(&kv, &conf, now, &applier, &detail);
     }
     assert_in_range(failed_applies, 5, 99);
     applier_close(applier);
