@@ -1,85 +1,58 @@
-/* batch.c - fan out, wait for all, finish once. */
+/* batch.c - items become operations, answers become results. */
 #include "gateway/batch.h"
 
-static void item_done(struct batch_item *item, const struct answer *answer) {
-    struct batch *batch = item->batch;
+static void finish(struct op_batch *ops) {
+    struct batch *batch = ops->ctx;
 
-    batch->results[item - batch->items] = (struct json_counter){
-        .resource_id = item->resource_id,
-        .counter_type = item->counter_type,
-        .value = answer->value,
-        .time_s = answer->time_ms / 1000,
-        .err = answer->err,
-        .replayed = answer->replayed,
-    };
-    if (--batch->waiting == 0)
-        batch->finish(batch);
+    for (size_t i = 0; i < batch->count; i++) {
+        struct json_counter *result = &batch->results[i];
+
+        result->value = ops->answers[i].value;
+        result->time_s = ops->answers[i].time_ms / 1000;
+        result->err = ops->answers[i].err;
+        result->replayed = ops->answers[i].replayed;
+    }
+    batch->failure = op_batch_failure(ops);
+    batch->reply(batch);
 }
 
-static void on_answer(struct waiter *waiter, const struct answer *answer) {
-    item_done(CONTAINER_OF(waiter, struct batch_item, waiter), answer);
-}
-
-static enum err add_item(struct request *request, struct batch_item *item,
-                         const struct json_item *from, size_t index,
-                         enum err (*make)(struct request *request, const struct json_item *item,
-                                          size_t index, struct op *out)) {
+static enum err prepare(struct request *request, const struct json_item *items,
+                        struct batch *batch, struct op *ops,
+                        enum err (*make)(struct request *request, const struct json_item *item,
+                                         size_t index, struct op *out)) {
     struct arena *arena = http_arena(request->exchange);
-    struct op op = {.resource_id = from->resource_id, .counter_type = from->counter_type};
-    enum err err = make(request, from, index, &op);
+    enum err err = ERR_OK;
 
-    *item = (struct batch_item){
-        .waiter = {.done = on_answer, .deadline_ms = request_deadline(request->gateway)},
-        .batch = item->batch,
-        .resource_id = arena_copy(arena, from->resource_id),
-        .counter_type = arena_copy(arena, from->counter_type),
-    };
-    if (err != ERR_OK)
-        return err;
-    if (arena_overflowed(arena))
-        return ERR_NO_MEMORY;
-    return batcher_add(request->gateway->batcher, &op, &item->waiter);
+    for (size_t i = 0; i < batch->count && err == ERR_OK; i++) {
+        ops[i] = (struct op){.resource_id = items[i].resource_id,
+                             .counter_type = items[i].counter_type};
+        batch->results[i] = (struct json_counter){
+            .resource_id = arena_copy(arena, items[i].resource_id),
+            .counter_type = arena_copy(arena, items[i].counter_type),
+        };
+        err = make(request, &items[i], i, &ops[i]);
+    }
+    return arena_overflowed(arena) ? ERR_NO_MEMORY : err;
 }
 
 void batch_start(struct request *request, const struct json_item *items, size_t count,
                  enum err (*make)(struct request *request, const struct json_item *item,
                                   size_t index, struct op *out),
-                 void (*finish)(struct batch *batch)) {
+                 void (*reply)(struct batch *batch)) {
     struct arena *arena = http_arena(request->exchange);
     struct batch *batch = arena_alloc(arena, sizeof(*batch));
-    struct batch_item *own = arena_alloc(arena, (count + 1) * sizeof(*own));
+    struct op *ops = arena_alloc(arena, (count + 1) * sizeof(*ops));
     struct json_counter *results = arena_alloc(arena, (count + 1) * sizeof(*results));
+    enum err err = ERR_NO_MEMORY;
 
-    if (!batch || !own || !results) {
-        reply_failure(request->exchange, ERR_NO_MEMORY, (struct slice){NULL, 0});
-        return;
+    if (batch && ops && results) {
+        *batch = (struct batch){
+            .exchange = request->exchange, .results = results, .count = count, .reply = reply};
+        err = prepare(request, items, batch, ops, make);
     }
-    /* One more than there are items: finish() can't run before all were added. */
-    *batch = (struct batch){.gateway = request->gateway,
-                            .exchange = request->exchange,
-                            .items = own,
-                            .results = results,
-                            .count = count,
-                            .waiting = count + 1,
-                            .finish = finish};
-    for (size_t i = 0; i < count; i++) {
-        own[i].batch = batch;
-        enum err err = add_item(request, &own[i], &items[i], i, make);
-        if (err != ERR_OK)
-            item_done(&own[i], &(struct answer){.err = err});
-    }
-    if (--batch->waiting == 0)
-        finish(batch);
-}
-
-/* Errors of one operation; any other means the backend, and is the same for all. */
-static bool is_items_own(enum err err) {
-    return err == ERR_OK || err == ERR_RANGE || err == ERR_MISMATCH || err == ERR_INVALID;
-}
-
-enum err batch_failure(const struct batch *batch) {
-    for (size_t i = 0; i < batch->count; i++)
-        if (is_items_own(batch->results[i].err))
-            return ERR_OK;
-    return batch->count ? batch->results[0].err : ERR_OK;
+    if (err == ERR_OK)
+        err = op_batch_start(request->gateway->batcher, arena, ops, count,
+                             request_deadline(request->gateway), finish, batch);
+    if (err != ERR_OK)
+        reply_failure(request->exchange, err, (struct slice){NULL, 0});
 }

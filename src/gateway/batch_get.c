@@ -1,7 +1,7 @@
 /* batch_get.c - POST /api/v1/counter/batch: many reads, in the order asked. */
 #include "gateway/batch.h"
 
-static void finish(struct batch *batch) {
+static void reply(struct batch *batch) {
     /* A read has no result but a value: one that failed fails the whole, since the old shape has
      * no place for it and a made-up 0 would lie. */
     for (size_t i = 0; i < batch->count; i++) {
@@ -34,5 +34,5 @@ void handle_batch_get(struct request *request) {
                                        &items, &count, &problem);
 
     if (request_readable(request, err, &problem))
-        batch_start(request, items, count, make, finish);
+        batch_start(request, items, count, make, reply);
 }

@@ -10,12 +10,11 @@
 
 #define KEY_SUFFIX 24 /* "/" and an index */
 
-static void finish(struct batch *batch) {
-    enum err err = batch_failure(batch);
+static void reply(struct batch *batch) {
     bool replayed = batch->count > 0;
 
-    if (err != ERR_OK) {
-        reply_failure(batch->exchange, err, (struct slice){NULL, 0});
+    if (batch->failure != ERR_OK) {
+        reply_failure(batch->exchange, batch->failure, (struct slice){NULL, 0});
         return;
     }
     for (size_t i = 0; i < batch->count; i++)
@@ -75,5 +74,5 @@ void handle_batch_increment(struct request *request) {
 
     if (request_readable(request, err, &problem) && request_key(request) &&
         keys_present(request, items, count))
-        batch_start(request, items, count, make, finish);
+        batch_start(request, items, count, make, reply);
 }

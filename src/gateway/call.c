@@ -1,5 +1,4 @@
 /* call.c - what every handler of the counter API does with its request first. */
-#include "base/clock.h"
 #include "gateway/internal.h"
 
 int64_t request_deadline(const struct gateway *gateway) {
@@ -59,7 +58,7 @@ void call_start(struct request *request, const struct op *op, call_done done) {
             .counter_type = arena_copy(http_arena(request->exchange), op->counter_type),
         };
         if (LIKELY(!arena_overflowed(http_arena(request->exchange))))
-            err = batcher_add(gateway->batcher, op, &call->waiter);
+            err = loop_batcher_add(gateway->batcher, op, &call->waiter);
     }
     if (UNLIKELY(err != ERR_OK))
         reply_failure(request->exchange, err, (struct slice){NULL, 0});

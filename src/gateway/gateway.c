@@ -3,18 +3,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <unistd.h>
 
+#include "base/random.h"
 #include "gateway/internal.h"
 #include "gateway/observe.h"
 #include "wire/uri.h"
-
-/* In process a message can't get lost between the loop and the store: no attempt times out, and
- * what the store refuses it refuses for good. A few attempts bridge a full mailbox. */
-#define ATTEMPTS_MAX   3
-#define BACKOFF_MIN_MS 25
-#define BACKOFF_MAX_MS 1000
 
 /* ---- requests ---- */
 
@@ -145,80 +139,46 @@ static void on_admin_request(void *ctx, struct http_exchange *exchange,
     serve(ctx, ROUTE_ADMIN, exchange, http, refusal, detail);
 }
 
-/* ---- the batcher's turn of each tick ---- */
+/* ---- the batcher ---- */
 
-static void publish(struct gateway *gateway) {
+static void on_published(void *ctx, const struct batcher_stats *now) {
+    struct gateway *gateway = ctx;
     struct gateway_fleet *fleet = gateway->fleet;
     struct gateway_gauges *gauges = &fleet->gauges[gateway->shard];
-    struct batcher_stats now;
 
-    batcher_stats(gateway->batcher, &now);
-    atomic_store_explicit(&gauges->operations_queued, now.queued, memory_order_relaxed);
-    atomic_store_explicit(&gauges->messages_in_flight, now.in_flight, memory_order_relaxed);
-    if (now.retries_total != gateway->reported.retries_total)
+    atomic_store_explicit(&gauges->operations_queued, now->queued, memory_order_relaxed);
+    atomic_store_explicit(&gauges->messages_in_flight, now->in_flight, memory_order_relaxed);
+    if (now->retries_total != gateway->reported.retries_total)
         metrics_add(fleet->metrics, gateway->shard, fleet->series.batch_retries,
-                    now.retries_total - gateway->reported.retries_total);
-    if (now.refused_total != gateway->reported.refused_total)
+                    now->retries_total - gateway->reported.retries_total);
+    if (now->refused_total != gateway->reported.refused_total)
         metrics_add(fleet->metrics, gateway->shard, fleet->series.batch_refused,
-                    now.refused_total - gateway->reported.refused_total);
-    gateway->reported = now;
+                    now->refused_total - gateway->reported.refused_total);
+    gateway->reported = *now;
 }
 
-/* Deadlines and retries need a timer only while something is under way; one that is armed already
- * and comes early just polls and is armed again. */
-static void arm_poll(struct gateway *gateway) {
-    int64_t now_ms = loop_now_ms(gateway->loop);
-    int64_t next_ms = batcher_poll(gateway->batcher, now_ms);
+static bool owes(void *ctx) {
+    const struct gateway *gateway = ctx;
 
-    if (next_ms != INT64_MAX)
-        timer_start(gateway->loop, &gateway->poll, next_ms > now_ms ? next_ms - now_ms : 0);
-}
-
-static void on_poll(struct timer *timer) {
-    arm_poll(CONTAINER_OF(timer, struct gateway, poll));
-}
-
-static void on_tick(struct loop_hook *hook) {
-    struct gateway *gateway = CONTAINER_OF(hook, struct gateway, flush);
-
-    if (batcher_idle(gateway->batcher))
-        return;
-    int64_t now_ms = loop_now_ms(gateway->loop);
-
-    /* By the store's clock, not the wall clock: a step of that must not make a message too old. */
-    batcher_flush(gateway->batcher, now_ms, now_ms + gateway->fleet->backend.clock_ahead_ms);
-    publish(gateway);
-    if (!timer_armed(&gateway->poll))
-        arm_poll(gateway);
-    /* What was answered just now (a deadline that had passed) came too late for this tick. */
-    if (http_server_owes(gateway->http) || (gateway->admin && http_server_owes(gateway->admin)))
-        timer_start(gateway->loop, &gateway->poll, 0);
+    return (gateway->http && http_server_owes(gateway->http)) ||
+           (gateway->admin && http_server_owes(gateway->admin));
 }
 
 /* A request answered by its deadline may leave its message with the store: that answer is waited
  * for, since it comes to this gateway. */
 static void check_drained(struct gateway *gateway) {
-    if (gateway->drain.done && gateway->drain.waiting == 0 && batcher_idle(gateway->batcher)) {
+    if (gateway->drain.done && gateway->drain.waiting == 0 && loop_batcher_idle(gateway->batcher)) {
         gateway->drain.done(gateway->drain.ctx);
         gateway->drain.done = NULL;
     }
 }
 
 void gateway_delivered(struct gateway *gateway, struct delivery *delivery) {
-    batcher_delivered(gateway->batcher, delivery, loop_now_ms(gateway->loop));
-    publish(gateway);
+    loop_batcher_delivered(gateway->batcher, delivery);
     check_drained(gateway);
 }
 
 /* ---- composition ---- */
-
-static uint64_t random_u64(void) {
-    uint64_t value = 0;
-
-    if (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
-        abort(); /* never on Linux for 8 bytes once the pool is ready, and it blocks until then */
-    return value;
-}
 
 static struct http_server_conf server_conf(const struct config *config, unsigned loops) {
     size_t share = ((size_t)config->limits_connections + loops - 1) / loops;
@@ -260,48 +220,46 @@ static bool open_servers(struct gateway *gateway, int http_fd, int admin_fd) {
         .replied = gateway_replied,
     };
 
-    gateway->http = serve_on(gateway, http_fd, &app);
+    if (http_fd >= 0)
+        gateway->http = serve_on(gateway, http_fd, &app);
     app.head = on_admin_head;
     app.request = on_admin_request;
     if (admin_fd >= 0)
         gateway->admin = serve_on(gateway, admin_fd, &app);
-    if (!gateway->http || (admin_fd >= 0 && !gateway->admin))
+    if ((http_fd >= 0 && !gateway->http) || (admin_fd >= 0 && !gateway->admin))
         return false;
-    gauges->http = http_server_stats(gateway->http);
+    gauges->http = gateway->http ? http_server_stats(gateway->http) : NULL;
     gauges->admin = gateway->admin ? http_server_stats(gateway->admin) : NULL;
     gauges->mailbox = loop_mailbox(gateway->loop);
     return true;
 }
 
+static struct loop_batcher *make_batcher(struct gateway *gateway, struct upstream *upstream) {
+    const struct config *config = gateway->fleet->config;
+    struct loop_batcher_conf conf = {
+        .ops_max = config->batch_operations,
+        .queue_max = config->batch_queue,
+        .in_flight_max = config->batch_in_flight,
+        .clock_ahead_ms = gateway->fleet->backend.clock_ahead_ms,
+    };
+    struct loop_batcher_user user = {.ctx = gateway, .owes = owes, .published = on_published};
+
+    return loop_batcher_new(gateway->loop, &conf, upstream, &user);
+}
+
 struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsigned shard,
                             struct upstream *upstream, int http_fd, int admin_fd) {
-    const struct config *config = fleet->config;
     struct gateway *gateway = calloc(1, sizeof(*gateway));
-    struct batcher_conf conf = {
-        .ops_max = (size_t)config->batch_operations,
-        .queue_max = (size_t)config->batch_queue,
-        .in_flight_max = (unsigned)config->batch_in_flight,
-        .attempts_max = ATTEMPTS_MAX,
-        .backoff_min_ms = BACKOFF_MIN_MS,
-        .backoff_max_ms = BACKOFF_MAX_MS,
-        .producer = {random_u64(), random_u64()},
-        .seed = random_u64(),
-    };
 
     if (!gateway)
         return NULL;
     gateway->fleet = fleet;
     gateway->loop = loop;
     gateway->shard = shard;
-    gateway->flush.run = on_tick;
-    gateway->poll.fire = on_poll;
-    gateway->batcher = batcher_new(&conf, upstream);
-    list_init(&gateway->flush.node);
-    if (gateway->batcher && open_servers(gateway, http_fd, admin_fd)) {
-        /* Behind the servers' hooks: a connection whose pipeline was full is read on there. */
-        loop_hook_add(loop, &gateway->flush);
+    if (open_servers(gateway, http_fd, admin_fd))
+        gateway->batcher = make_batcher(gateway, upstream);
+    if (gateway->batcher)
         return gateway;
-    }
     gateway_free(gateway);
     return NULL;
 }
@@ -311,10 +269,7 @@ void gateway_free(struct gateway *gateway) {
         return;
     http_server_free(gateway->http);
     http_server_free(gateway->admin);
-    loop_hook_remove(&gateway->flush);
-    timer_stop(gateway->loop, &gateway->poll);
-    if (gateway->batcher)
-        batcher_free(gateway->batcher);
+    loop_batcher_free(gateway->batcher);
     free(gateway);
 }
 
@@ -328,14 +283,16 @@ static void server_drained(void *ctx) {
 void gateway_drain(struct gateway *gateway, void (*done)(void *ctx), void *ctx) {
     gateway->drain.done = done;
     gateway->drain.ctx = ctx;
-    gateway->drain.waiting = gateway->admin ? 2 : 1;
-    http_server_drain(gateway->http, server_drained, gateway);
+    gateway->drain.waiting = (gateway->http ? 1u : 0u) + (gateway->admin ? 1u : 0u);
+    if (gateway->http)
+        http_server_drain(gateway->http, server_drained, gateway);
     if (gateway->admin)
         http_server_drain(gateway->admin, server_drained, gateway);
 }
 
 void gateway_abort(struct gateway *gateway) {
-    http_server_abort(gateway->http);
+    if (gateway->http)
+        http_server_abort(gateway->http);
     if (gateway->admin)
         http_server_abort(gateway->admin);
 }

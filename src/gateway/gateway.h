@@ -29,7 +29,7 @@ struct http_server_stats;
 struct gateway_gauges { /* written by the gateway's loop, relaxed */
     _Atomic uint64_t operations_queued;
     _Atomic uint64_t messages_in_flight;
-    const struct http_server_stats *http;  /* set at start */
+    const struct http_server_stats *http;  /* set at start; NULL: no public listener */
     const struct http_server_stats *admin; /* NULL where there is no admin listener */
     struct mailbox *mailbox;               /* the loop's door */
 };
@@ -71,7 +71,7 @@ MUST_CHECK bool gateway_fleet_init(struct gateway_fleet *fleet);
 void gateway_fleet_release(struct gateway_fleet *fleet);
 
 /* On the loop's thread. 'shard' is this loop's in fleet->metrics and its index in gauges. The
- * listening sockets are taken over; admin_fd -1: none on this loop. NULL when memory runs out or
+ * listening sockets are taken over; -1: none of that kind on this loop. NULL when memory runs out or
  * the kernel refuses. 'upstream' is borrowed. */
 struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsigned shard,
                             struct upstream *upstream, int http_fd, int admin_fd);

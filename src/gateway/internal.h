@@ -11,21 +11,19 @@
 #define GATEWAY_INTERNAL_H
 
 #include "edge/http_server.h"
+#include "edge/loop_batcher.h"
 #include "gateway/gateway.h"
 #include "gateway/routes.h"
-#include "loop/timer.h"
 #include "wire/counter_json.h"
 
 struct gateway {
     struct gateway_fleet *fleet;
     struct loop *loop;
     unsigned shard;
-    struct batcher *batcher;
+    struct loop_batcher *batcher;
     struct batcher_stats reported; /* what the metrics have of batcher_stats() */
-    struct http_server *http;
+    struct http_server *http;  /* NULL in a role without a public HTTP listener */
     struct http_server *admin; /* NULL on most loops */
-    struct loop_hook flush;
-    struct timer poll; /* armed only while the batcher waits for something */
     struct {
         void (*done)(void *ctx);
         void *ctx;

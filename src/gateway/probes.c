@@ -65,6 +65,8 @@ static void collect(struct gateway *gateway) {
     for (unsigned i = 0; i < fleet->loops; i++) {
         const struct gateway_gauges *gauges = &fleet->gauges[i];
 
+        if (!gauges->http)
+            continue;
         connections += relaxed(&gauges->http->connections);
         refused += relaxed(&gauges->http->refused_total);
     }

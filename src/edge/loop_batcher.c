@@ -1,0 +1,113 @@
+/* loop_batcher.c - the batcher's turn of each tick. */
+#include "edge/loop_batcher.h"
+
+#include <stdlib.h>
+
+#include "base/random.h"
+#include "loop/timer.h"
+
+/* In process a message can't get lost between the loop and the store: no attempt times out, and
+ * what the store refuses it refuses for good. A few attempts bridge a full mailbox. */
+#define ATTEMPTS_MAX   3
+#define BACKOFF_MIN_MS 25
+#define BACKOFF_MAX_MS 1000
+
+struct loop_batcher {
+    struct loop *loop;
+    struct loop_batcher_user user;
+    int64_t clock_ahead_ms;
+    struct batcher *batcher;
+    struct loop_hook flush;
+    struct timer poll; /* armed only while the batcher waits for something */
+};
+
+static void publish(struct loop_batcher *lb) {
+    struct batcher_stats now;
+
+    batcher_stats(lb->batcher, &now);
+    lb->user.published(lb->user.ctx, &now);
+}
+
+/* Deadlines and retries need a timer only while something is under way; one that is armed already
+ * and comes early just polls and is armed again. */
+static void arm_poll(struct loop_batcher *lb) {
+    int64_t now_ms = loop_now_ms(lb->loop);
+    int64_t next_ms = batcher_poll(lb->batcher, now_ms);
+
+    if (next_ms != INT64_MAX)
+        timer_start(lb->loop, &lb->poll, next_ms > now_ms ? next_ms - now_ms : 0);
+}
+
+static void on_poll(struct timer *timer) {
+    arm_poll(CONTAINER_OF(timer, struct loop_batcher, poll));
+}
+
+static void on_tick(struct loop_hook *hook) {
+    struct loop_batcher *lb = CONTAINER_OF(hook, struct loop_batcher, flush);
+
+    if (batcher_idle(lb->batcher))
+        return;
+    int64_t now_ms = loop_now_ms(lb->loop);
+
+    /* By the store's clock, not the wall clock: a step of that must not make a message too old. */
+    batcher_flush(lb->batcher, now_ms, now_ms + lb->clock_ahead_ms);
+    publish(lb);
+    if (!timer_armed(&lb->poll))
+        arm_poll(lb);
+    /* What was answered just now (a deadline that had passed) came too late for this tick. */
+    if (lb->user.owes(lb->user.ctx))
+        timer_start(lb->loop, &lb->poll, 0);
+}
+
+struct loop_batcher *loop_batcher_new(struct loop *loop, const struct loop_batcher_conf *conf,
+                                      struct upstream *upstream,
+                                      const struct loop_batcher_user *user) {
+    struct loop_batcher *lb = calloc(1, sizeof(*lb));
+    struct batcher_conf own = {
+        .ops_max = conf->ops_max,
+        .queue_max = conf->queue_max,
+        .in_flight_max = conf->in_flight_max,
+        .attempts_max = ATTEMPTS_MAX,
+        .backoff_min_ms = BACKOFF_MIN_MS,
+        .backoff_max_ms = BACKOFF_MAX_MS,
+        .producer = {random_u64(), random_u64()},
+        .seed = random_u64(),
+    };
+
+    if (!lb)
+        return NULL;
+    lb->batcher = batcher_new(&own, upstream);
+    if (!lb->batcher) {
+        free(lb);
+        return NULL;
+    }
+    lb->loop = loop;
+    lb->user = *user;
+    lb->clock_ahead_ms = conf->clock_ahead_ms;
+    lb->flush.run = on_tick;
+    lb->poll.fire = on_poll;
+    loop_hook_add(loop, &lb->flush);
+    return lb;
+}
+
+void loop_batcher_free(struct loop_batcher *lb) {
+    if (!lb)
+        return;
+    loop_hook_remove(&lb->flush);
+    timer_stop(lb->loop, &lb->poll);
+    batcher_free(lb->batcher);
+    free(lb);
+}
+
+enum err loop_batcher_add(struct loop_batcher *lb, const struct op *op, struct waiter *waiter) {
+    return batcher_add(lb->batcher, op, waiter);
+}
+
+void loop_batcher_delivered(struct loop_batcher *lb, struct delivery *delivery) {
+    batcher_delivered(lb->batcher, delivery, loop_now_ms(lb->loop));
+    publish(lb);
+}
+
+bool loop_batcher_idle(const struct loop_batcher *lb) {
+    return batcher_idle(lb->batcher);
+}
