@@ -386,7 +386,7 @@ static const struct stream_events events = {
 };
 
 void http_conn_open(struct http_server *server, struct stream *stream) {
-    uint64_t open = atomic_load_explicit(&server->stats.connections, memory_order_relaxed);
+    size_t open = atomic_fetch_add_explicit(server->conf.connections, 1, memory_order_relaxed);
     struct http_conn *conn = NULL;
 
     if (!server->draining && open < server->conf.connections_max)
@@ -394,6 +394,7 @@ void http_conn_open(struct http_server *server, struct stream *stream) {
     if (conn)
         conn->parser = http1_new(&server->conf.limits);
     if (!conn || !conn->parser) {
+        atomic_fetch_sub_explicit(server->conf.connections, 1, memory_order_relaxed);
         stat_add(&server->stats.refused_total, 1);
         free(conn);
         stream_close(stream);

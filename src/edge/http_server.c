@@ -101,6 +101,7 @@ void http_server_gone(struct http_server *server, struct http_conn *conn) {
     if (conn) {
         list_remove(&conn->node);
         stat_add(&server->stats.connections, (uint64_t)-1);
+        atomic_fetch_sub_explicit(server->conf.connections, 1, memory_order_relaxed);
     }
     check_drained(server);
 }

@@ -34,12 +34,13 @@ struct http_exchange;
 
 struct http_server_conf {
     struct http1_limits limits;
-    size_t connections_max; /* of this server */
-    size_t pipeline_max;    /* unanswered requests of one connection; then it isn't read */
-    int64_t header_ms;      /* from the first byte of a request to the end of its head */
-    int64_t body_ms;        /* from there to the end of its body */
-    int64_t idle_ms;        /* between requests, and for a peer that doesn't read */
-    uint64_t id_seed;       /* random; request ids start with it */
+    size_t connections_max;      /* of all servers that share 'connections' */
+    _Atomic size_t *connections; /* open now; shared by the loops of a process */
+    size_t pipeline_max;         /* unanswered requests of one connection; then it isn't read */
+    int64_t header_ms;           /* from the first byte of a request to the end of its head */
+    int64_t body_ms;             /* from there to the end of its body */
+    int64_t idle_ms;             /* between requests, and for a peer that doesn't read */
+    uint64_t id_seed;            /* random; request ids start with it */
 };
 
 /* What the application does with requests. */

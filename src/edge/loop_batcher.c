@@ -28,13 +28,13 @@ static void publish(struct loop_batcher *lb) {
     lb->user.published(lb->user.ctx, &now);
 }
 
-/* Deadlines and retries need a timer only while something is under way; one that is armed already
- * and comes early just polls and is armed again. */
+/* Deadlines and retries need a timer only while something is under way. One that comes early just
+ * polls and is armed again, so that a busy loop doesn't move it at every tick. */
 static void arm_poll(struct loop_batcher *lb) {
     int64_t now_ms = loop_now_ms(lb->loop);
     int64_t next_ms = batcher_poll(lb->batcher, now_ms);
 
-    if (next_ms != INT64_MAX)
+    if (next_ms != INT64_MAX && (!timer_armed(&lb->poll) || next_ms < lb->poll.at_ms))
         timer_start(lb->loop, &lb->poll, next_ms > now_ms ? next_ms - now_ms : 0);
 }
 
@@ -52,8 +52,7 @@ static void on_tick(struct loop_hook *hook) {
     /* By the store's clock, not the wall clock: a step of that must not make a message too old. */
     batcher_flush(lb->batcher, now_ms, now_ms + lb->clock_ahead_ms);
     publish(lb);
-    if (!timer_armed(&lb->poll))
-        arm_poll(lb);
+    arm_poll(lb);
     /* What was answered just now (a deadline that had passed) came too late for this tick. */
     if (lb->user.owes(lb->user.ctx))
         timer_start(lb->loop, &lb->poll, 0);

@@ -180,15 +180,15 @@ void gateway_delivered(struct gateway *gateway, struct delivery *delivery) {
 
 /* ---- composition ---- */
 
-static struct http_server_conf server_conf(const struct config *config, unsigned loops) {
-    size_t share = ((size_t)config->limits_connections + loops - 1) / loops;
-
+static struct http_server_conf server_conf(const struct config *config,
+                                           _Atomic size_t *connections) {
     return (struct http_server_conf){
         .limits = {.line_bytes = (size_t)config->limits_request_line_bytes,
                    .header_bytes = (size_t)config->limits_header_bytes,
                    .header_count = (size_t)config->limits_header_count,
                    .body_bytes = (size_t)config->limits_body_bytes},
-        .connections_max = share,
+        .connections_max = (size_t)config->limits_connections,
+        .connections = connections,
         .pipeline_max = (size_t)config->limits_pipeline,
         .header_ms = config->timeouts_header_ms,
         .body_ms = config->timeouts_body_ms,
@@ -197,8 +197,9 @@ static struct http_server_conf server_conf(const struct config *config, unsigned
     };
 }
 
-static struct http_server *serve_on(struct gateway *gateway, int fd, const struct http_app *app) {
-    struct http_server_conf conf = server_conf(gateway->fleet->config, gateway->fleet->loops);
+static struct http_server *serve_on(struct gateway *gateway, int fd, const struct http_app *app,
+                                    _Atomic size_t *connections) {
+    struct http_server_conf conf = server_conf(gateway->fleet->config, connections);
     struct http_server *server = http_server_new(gateway->loop, &conf, app);
 
     if (!server) {
@@ -221,11 +222,11 @@ static bool open_servers(struct gateway *gateway, int http_fd, int admin_fd) {
     };
 
     if (http_fd >= 0)
-        gateway->http = serve_on(gateway, http_fd, &app);
+        gateway->http = serve_on(gateway, http_fd, &app, &gateway->fleet->http_connections);
     app.head = on_admin_head;
     app.request = on_admin_request;
     if (admin_fd >= 0)
-        gateway->admin = serve_on(gateway, admin_fd, &app);
+        gateway->admin = serve_on(gateway, admin_fd, &app, &gateway->fleet->admin_connections);
     if ((http_fd >= 0 && !gateway->http) || (admin_fd >= 0 && !gateway->admin))
         return false;
     gauges->http = gateway->http ? http_server_stats(gateway->http) : NULL;

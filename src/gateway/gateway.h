@@ -54,6 +54,8 @@ struct gateway_fleet {
     unsigned scrape_shard; /* of metrics: written while /metrics is rendered, on the admin loop */
     unsigned loops;
     atomic_bool draining;
+    _Atomic size_t http_connections;  /* open now, on all loops */
+    _Atomic size_t admin_connections; /* likewise; clients can't use these up */
     struct { /* made before the loops start */
         metric_series connections;
         metric_series refused;

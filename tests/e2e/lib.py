@@ -71,6 +71,7 @@ class Server:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith('HGP_')}
         # A busy test machine must not turn slow answers into 504s.
         self.env.update({'HGP_TIMEOUTS_REQUEST_MS': '10000', **(env or {})})
+        self.wrapper = []  # a command that runs the server's
         self.process = None
         self.http = self.admin = None
         self.lines = []
@@ -81,7 +82,7 @@ class Server:
         self.lines = []
         self.ready = threading.Event()
         self.process = subprocess.Popen(
-            [str(Server.binary), 'all', '--http', '127.0.0.1:0', '--admin', '127.0.0.1:0',
+            [*self.wrapper, str(Server.binary), 'all', '--http', '127.0.0.1:0', '--admin', '127.0.0.1:0',
              '--data', self.data, *self.flags],
             env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
         self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)

@@ -2,7 +2,7 @@
 import json
 import time
 
-from lib import (BATCH, INCREMENT, Connection, call, check, eq, exchange, get, item,
+from lib import (BATCH, INCREMENT, Connection, Gone, Server, call, check, eq, exchange, get, item,
                  request_bytes)
 
 LOOPS = 'both'
@@ -208,3 +208,26 @@ def test_header_names_ignore_case(server):
         connection.send(b'POST ' + INCREMENT.encode() + b' HTTP/1.1\r\nhOST: x\r\n'
                         b'cONTENT-lENGTH:%d  \r\n\r\n' % len(body) + body)
         eq(connection.answer().value(), 1, 'value')
+
+
+def served(address):
+    try:
+        return call(address, 'GET', '/api/v1/health').status == 200
+    except (Gone, OSError):
+        return False
+
+
+def test_the_connection_limit_is_the_whole_process_s():
+    """Also where the kernel spreads connections unevenly over the loops."""
+    with Server(flags=['--threads', '2'], env={'HGP_LIMITS_CONNECTIONS': '20'}) as small:
+        kept = [Connection(small.http) for _ in range(20)]
+        for connection in kept:
+            eq(connection.request('GET', '/api/v1/health').status, 200, 'up to the limit')
+        check(not served(small.http), 'one above the limit is refused')
+        eq(call(small.admin, 'GET', '/livez').status, 200, 'the admin listener has room')
+        kept[0].close()
+        end = time.monotonic() + 10
+        while not served(small.http):  # the server hears of the close when its loop turns
+            check(time.monotonic() < end, 'room again after a close')
+        for connection in kept[1:]:
+            connection.close()

@@ -1,0 +1,51 @@
+/* front.h - the counter service as gRPC clients see it: one front per loop.
+ *
+ * Calls from outside go through a batcher of the front's own, so that a thousand single calls of one
+ * tick cost one message to the store (DESIGN decision 1).
+ *
+ * Threads    A front belongs to its loop. What they share is read by all after start.
+ */
+#ifndef COUNTER_FRONT_H
+#define COUNTER_FRONT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/config.h"
+#include "base/metrics.h"
+#include "core/batcher.h"
+#include "loop/loop.h"
+
+struct front;
+
+struct front_fleet {
+    const struct config *config;
+    struct metrics *metrics;
+    int64_t clock_ahead_ms;   /* counter_clock_ahead_ms() */
+    metric_series *requests;  /* [method][status]; front_fleet_init() makes them */
+    metric_series *duration;  /* [method] */
+    _Atomic uint64_t *open;   /* reserved for the connection count over all loops */
+};
+
+/* Makes the series, before any loop starts; false when memory runs out. */
+MUST_CHECK bool front_fleet_init(struct front_fleet *fleet);
+void front_fleet_release(struct front_fleet *fleet);
+
+/* On the loop's thread; 'fd' (listening) is taken over. 'upstream' is borrowed. NULL when memory
+ * runs out or the kernel refuses. */
+struct front *front_new(struct front_fleet *fleet, struct loop *loop, unsigned shard,
+                        struct upstream *upstream, int fd);
+void front_free(struct front *front);
+
+/* The upstream's answers come in here. */
+void front_delivered(struct front *front, struct delivery *delivery);
+
+/* Says NOT_SERVING, sends clients away in two steps, finishes what is under way, then calls done()
+ * once. */
+void front_drain(struct front *front, void (*done)(void *ctx), void *ctx);
+
+/* During a drain: closes what clients still hold open. */
+void front_abort(struct front *front);
+
+#endif

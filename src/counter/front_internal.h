@@ -1,0 +1,56 @@
+/* front_internal.h - what the files of the gRPC front share.
+ *
+ * front.c        composition: server, batcher, health, reflection, drain
+ * front_call.c   methods with one operation
+ * front_batch.c  methods with many
+ * front_metrics.c  series and the log line of a failed call
+ */
+#ifndef COUNTER_FRONT_INTERNAL_H
+#define COUNTER_FRONT_INTERNAL_H
+
+#include "counter/front.h"
+#include "edge/grpc_server.h"
+#include "edge/loop_batcher.h"
+#include "wire/counter_proto.h"
+
+enum front_method {
+    FRONT_INCREMENT,
+    FRONT_GET,
+    FRONT_SET,
+    FRONT_DELETE,
+    FRONT_BATCH_GET,
+    FRONT_BATCH_INCREMENT,
+    FRONT_METHODS
+};
+
+struct front_entry { /* a method's context */
+    struct front *front;
+    enum front_method method;
+};
+
+struct front {
+    struct front_fleet *fleet;
+    struct loop *loop;
+    unsigned shard;
+    struct grpc_server *server;
+    struct loop_batcher *batcher;
+    struct front_entry entries[FRONT_METHODS];
+    struct buf message; /* responses are written here */
+    struct {
+        void (*done)(void *ctx);
+        void *ctx;
+        bool server_done;
+    } drain;
+};
+
+/* front_call.c, front_batch.c: struct grpc_method.handle, ctx is a front_entry. */
+void front_call(void *ctx, struct grpc_call *call, struct slice message);
+void front_batch(void *ctx, struct grpc_call *call, struct slice message);
+
+/* Ends a call with an error of ours, in its gRPC status; 'detail' empty: the error's own sentence. */
+void front_fail(struct grpc_call *call, enum err err, struct slice detail);
+
+/* Sends what is in front->message and ends the call well. */
+void front_reply(struct front *front, struct grpc_call *call);
+
+#endif
