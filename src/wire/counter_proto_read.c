@@ -1,7 +1,6 @@
 /* counter_proto_read.c - request messages: what is asked of which counter.
  *
- * proto3 says that a string is UTF-8 and leaves the checking to whoever reads it;
- * protobuf-c doesn't, so it is done here, with our own rules for names and keys.
+ * protobuf-c sees to the syntax; what a name and a key may hold is checked here.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +8,6 @@
 #include "counter.pb-c.h"
 #include "wire/counter_proto.h"
 #include "wire/proto_unpack.h"
-#include "wire/uri.h"
 
 #define KEY_MAX_BYTES 255 /* CONTRACT B, as the header Idempotency-Key */
 
@@ -71,7 +69,7 @@ static enum err unpack(const ProtobufCMessageDescriptor *type, struct slice mess
 static enum err check_text(const struct place *place, const char *field, struct slice text) {
     if (text.len && memchr(text.ptr, '\0', text.len))
         return bad_field(place, field, "must not contain U+0000"); /* no store key may hold it */
-    if (!utf8_valid(text))
+    if (!proto_is_text(text))
         return bad_field(place, field, "must be valid UTF-8");
     return ERR_OK;
 }

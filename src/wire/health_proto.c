@@ -4,7 +4,6 @@
 #include "health.pb-c.h"
 #include "wire/proto_unpack.h"
 #include "wire/proto_write.h"
-#include "wire/uri.h"
 
 enum { STATUS = 1 };
 
@@ -15,7 +14,7 @@ enum err health_read_request(struct slice message, struct arena *arena, struct s
 
     if (err != ERR_OK)
         return err;
-    if (!utf8_valid(proto_slice(request->service)))
+    if (!proto_is_text(proto_slice(request->service)))
         return ERR_INVALID;
     *out_service = proto_slice(request->service);
     return ERR_OK;

@@ -18,6 +18,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "wire/uri.h"
 
 /* ERR_INVALID    not a message of this type
  * ERR_NO_MEMORY  past the arena's cap */
@@ -26,6 +27,11 @@ MUST_CHECK enum err proto_unpack(const ProtobufCMessageDescriptor *type, struct 
 
 static inline struct slice proto_slice(ProtobufCBinaryData data) {
     return slice_of((const char *)data.data, data.len);
+}
+
+/* proto3 wants strings to be UTF-8, and protobuf-c doesn't look. */
+static inline bool proto_is_text(struct slice s) {
+    return s.len == 0 || utf8_valid(s);
 }
 
 #endif

@@ -50,9 +50,13 @@ enum err reflection_read_request(struct slice request, struct arena *arena,
     enum err err = proto_unpack(&grpc__reflection__v1__server_reflection_request__descriptor,
                                 request, arena, &message);
 
-    if (err == ERR_OK)
-        *out = question_of(message);
-    return err;
+    if (err != ERR_OK)
+        return err;
+    struct reflection_question question = question_of(message);
+    if (!proto_is_text(proto_slice(message->host)) || !proto_is_text(question.name))
+        return ERR_INVALID; /* we would have to repeat it in the answer */
+    *out = question;
+    return ERR_OK;
 }
 
 /* ---- answers ---- */

@@ -33,7 +33,7 @@ struct reflection_question {
 };
 
 /* ServerReflectionRequest
- * ERR_INVALID    not such a message
+ * ERR_INVALID    not such a message, or text that isn't UTF-8
  * ERR_NO_MEMORY  past the arena's cap */
 MUST_CHECK enum err reflection_read_request(struct slice request, struct arena *arena,
                                             struct reflection_question *out);
