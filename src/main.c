@@ -3,9 +3,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "cli/all.h"
 #include "cli/build_info.h"
 #include "cli/options.h"
+#include "cli/run.h"
 
 extern char **environ;
 
@@ -25,5 +25,5 @@ int main(int argc, char **argv) {
     if (!options_begin(&invocation, &config, &options, &exit_code))
         return exit_code;
     log_setup(config.log_level, log_format_of(&config));
-    return all_run(&config, build_version());
+    return run_role(options.role, &config, build_version());
 }

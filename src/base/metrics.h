@@ -37,7 +37,7 @@ struct metric_family {
     enum metric_unit unit;
 };
 
-#define METRICS_SERIES_MAX   512
+#define METRICS_SERIES_MAX   1024
 #define METRICS_LABELS_BYTES 192
 #define METRICS_BUCKETS                                                                            \
     24 /* upper bounds: 1, 2, 4 ... in the stored unit scaled by family; +Inf                      \

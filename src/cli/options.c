@@ -11,7 +11,7 @@
 #include "cli/print_config.h"
 #include "wire/config_yaml.h"
 
-static const char *const role_names[ROLES] = {[ROLE_ALL] = "all"};
+static const char *const role_names[ROLES] = {[ROLE_ALL] = "all", [ROLE_COUNTER] = "counter"};
 
 /* Flags that are no keys. */
 static const struct special {
@@ -201,8 +201,17 @@ static int answer(enum action action, const struct config *cfg, FILE *out) {
     return say(&text, out);
 }
 
+/* Where a role's default differs: the three services of one machine mustn't meet (CONTRACT B). */
+static void role_defaults(enum role role, struct config *cfg, struct config_problems *problems) {
+    struct config_source source = {.layer = CONFIG_DEFAULT};
+
+    if (role == ROLE_COUNTER)
+        (void)config_set(cfg, "admin", "127.0.0.1:2113", source, problems);
+}
+
 static void load_layers(const struct invocation *invocation, const struct options *options,
                         struct config *cfg, struct config_problems *problems) {
+    role_defaults(options->role, cfg, problems);
     if (options->config_file)
         load_file(options->config_file, cfg, problems);
     config_load_env(cfg, invocation->environment, problems);

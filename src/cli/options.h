@@ -13,7 +13,11 @@
 
 #include "base/config.h"
 
-enum role { ROLE_ALL, ROLES };
+enum role {
+    ROLE_ALL,     /* HTTP gateway and counter core */
+    ROLE_COUNTER, /* the counter core, over gRPC */
+    ROLES
+};
 
 enum action { ACTION_RUN, ACTION_CHECK, ACTION_PRINT, ACTION_HELP, ACTION_VERSION };
 

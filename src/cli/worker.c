@@ -1,40 +1,68 @@
-/* worker.c - one loop, one gateway, one thread. */
+/* worker.c - one loop, what is served on it, one thread. */
 #include "cli/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static void on_delivered(void *ctx, struct delivery *delivery) {
-    struct worker *worker = ctx;
-
-    gateway_delivered(worker->gateway, delivery);
+static void to_gateway(void *ctx, struct delivery *delivery) {
+    gateway_delivered(((struct worker *)ctx)->gateway, delivery);
 }
 
-static const char *set_up(struct worker *worker) {
+static void to_front(void *ctx, struct delivery *delivery) {
+    front_delivered(((struct worker *)ctx)->front, delivery);
+}
+
+static enum err make_loop(struct worker *worker) {
     struct loop_conf conf = {.backend = LOOP_AUTO};
 
     if (worker->fleet->config->loop == CONFIG_LOOP_IO_URING)
         conf.backend = LOOP_IO_URING;
     if (worker->fleet->config->loop == CONFIG_LOOP_EPOLL)
         conf.backend = LOOP_EPOLL;
-    enum err err = loop_new(&conf, &worker->loop);
+    return loop_new(&conf, &worker->loop);
+}
+
+static bool make_gateway(struct worker *worker) {
+    if (worker->http_fd < 0 && worker->admin_fd < 0)
+        return true;
+    worker->gateway_port =
+        counter_port_new(worker->counter, loop_mailbox(worker->loop), to_gateway, worker);
+    if (worker->gateway_port)
+        worker->gateway = gateway_new(worker->fleet, worker->loop, worker->index,
+                                      counter_port_upstream(worker->gateway_port), worker->http_fd,
+                                      worker->admin_fd);
+    return worker->gateway != NULL;
+}
+
+static bool make_front(struct worker *worker) {
+    if (worker->grpc_fd < 0)
+        return true;
+    worker->front_port =
+        counter_port_new(worker->counter, loop_mailbox(worker->loop), to_front, worker);
+    if (worker->front_port)
+        worker->front = front_new(worker->front_fleet, worker->loop, worker->index,
+                                  counter_port_upstream(worker->front_port), worker->grpc_fd);
+    return worker->front != NULL;
+}
+
+static const char *set_up(struct worker *worker) {
+    enum err err = make_loop(worker);
+
     if (err == ERR_UNAVAILABLE)
         return "this kernel or its policy refuses io_uring; use --loop epoll or --loop auto";
     if (err != ERR_OK)
         return "the event loop could not be made: memory or file descriptors ran out";
-    worker->port =
-        counter_port_new(worker->counter, loop_mailbox(worker->loop), on_delivered, worker);
-    if (worker->port)
-        worker->gateway =
-            gateway_new(worker->fleet, worker->loop, worker->index,
-                        counter_port_upstream(worker->port), worker->http_fd, worker->admin_fd);
-    return worker->gateway ? NULL : "the gateway could not be made: out of memory or descriptors";
+    if (!make_gateway(worker) || !make_front(worker))
+        return "the listeners could not be served: out of memory or descriptors";
+    return NULL;
 }
 
 static void tear_down(struct worker *worker) {
+    front_free(worker->front);
     gateway_free(worker->gateway);
-    counter_port_free(worker->port);
+    counter_port_free(worker->front_port);
+    counter_port_free(worker->gateway_port);
     loop_free(worker->loop);
 }
 
@@ -52,14 +80,30 @@ static void *run(void *arg) {
     return NULL;
 }
 
+static void on_drained(void *ctx) {
+    struct worker *worker = ctx;
+
+    if (--worker->draining == 0)
+        worker->drained(worker->ctx);
+}
+
 static void run_drain(struct mail *mail) {
     struct worker *worker = CONTAINER_OF(mail, struct worker_mail, mail)->worker;
 
-    gateway_drain(worker->gateway, worker->drained, worker->ctx);
+    worker->draining = (worker->gateway ? 1u : 0u) + (worker->front ? 1u : 0u);
+    if (worker->gateway)
+        gateway_drain(worker->gateway, on_drained, worker);
+    if (worker->front)
+        front_drain(worker->front, on_drained, worker);
 }
 
 static void run_abort(struct mail *mail) {
-    gateway_abort(CONTAINER_OF(mail, struct worker_mail, mail)->worker->gateway);
+    struct worker *worker = CONTAINER_OF(mail, struct worker_mail, mail)->worker;
+
+    if (worker->gateway)
+        gateway_abort(worker->gateway);
+    if (worker->front)
+        front_abort(worker->front);
 }
 
 static void run_stop(struct mail *mail) {

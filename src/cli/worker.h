@@ -1,4 +1,4 @@
-/* worker.h - a thread with a loop and the gateway on it.
+/* worker.h - a thread with a loop and what this role serves on it.
  *
  * Threads    worker_start() and worker_join() by the main thread; the calls in between send mail
  *            to the worker's loop.
@@ -10,6 +10,7 @@
 #include <semaphore.h>
 
 #include "base/attr.h"
+#include "counter/front.h"
 #include "counter/service.h"
 #include "gateway/gateway.h"
 #include "loop/mailbox.h"
@@ -23,10 +24,12 @@ struct worker_mail {
 
 struct worker {
     struct gateway_fleet *fleet;
+    struct front_fleet *front_fleet;
     struct counter_service *counter;
     unsigned index;
-    int http_fd;
-    int admin_fd;               /* -1: no admin listener on this worker */
+    int http_fd;                /* -1: not served by this worker */
+    int admin_fd;               /* likewise */
+    int grpc_fd;                /* likewise */
     void (*drained)(void *ctx); /* on the worker's thread */
     void (*failed)(void *ctx);  /* likewise: its loop broke */
     void *ctx;
@@ -35,8 +38,11 @@ struct worker {
     sem_t started;
     const char *problem; /* NULL: it runs */
     struct loop *loop;
-    struct counter_port *port;
-    struct gateway *gateway;
+    struct counter_port *gateway_port;
+    struct gateway *gateway; /* HTTP, for clients or for operators; NULL: neither */
+    struct counter_port *front_port;
+    struct front *front;                   /* gRPC; NULL: none */
+    unsigned draining;                     /* of the two, those that still drain */
     struct worker_mail drain, abort, stop; /* each is sent at most once */
 };
 

@@ -1,7 +1,7 @@
 /* front.h - the counter service as gRPC clients see it: one front per loop.
  *
- * Calls from outside go through a batcher of the front's own, so that a thousand single calls of one
- * tick cost one message to the store (DESIGN decision 1).
+ * Calls from outside go through a batcher of the front's own, so that a thousand single calls of
+ * one tick cost one message to the store (DESIGN decision 1).
  *
  * Threads    A front belongs to its loop. What they share is read by all after start.
  */
@@ -22,10 +22,11 @@ struct front;
 struct front_fleet {
     const struct config *config;
     struct metrics *metrics;
-    int64_t clock_ahead_ms;   /* counter_clock_ahead_ms() */
-    metric_series *requests;  /* [method][status]; front_fleet_init() makes them */
-    metric_series *duration;  /* [method] */
-    _Atomic uint64_t *open;   /* reserved for the connection count over all loops */
+    int64_t clock_ahead_ms;  /* counter_clock_ahead_ms() */
+    metric_series *requests; /* [method][status]; front_fleet_init() makes them */
+    metric_series *duration; /* [method] */
+    metric_series batch_retries;
+    metric_series batch_refused;
 };
 
 /* Makes the series, before any loop starts; false when memory runs out. */

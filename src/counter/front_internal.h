@@ -8,7 +8,10 @@
 #ifndef COUNTER_FRONT_INTERNAL_H
 #define COUNTER_FRONT_INTERNAL_H
 
+#include "base/log_budget.h"
 #include "counter/front.h"
+#include "edge/grpc_health.h"
+#include "edge/grpc_reflection.h"
 #include "edge/grpc_server.h"
 #include "edge/loop_batcher.h"
 #include "wire/counter_proto.h"
@@ -23,6 +26,8 @@ enum front_method {
     FRONT_METHODS
 };
 
+#define FRONT_TABLE (FRONT_METHODS + GRPC_HEALTH_METHODS + GRPC_REFLECTION_METHODS)
+
 struct front_entry { /* a method's context */
     struct front *front;
     enum front_method method;
@@ -34,7 +39,12 @@ struct front {
     unsigned shard;
     struct grpc_server *server;
     struct loop_batcher *batcher;
+    struct grpc_health *health;
+    struct grpc_reflection *reflection;
     struct front_entry entries[FRONT_METHODS];
+    struct grpc_method table[FRONT_TABLE];
+    struct batcher_stats reported; /* what the metrics have of the batcher's */
+    struct log_budget log;
     struct buf message; /* responses are written here */
     struct {
         void (*done)(void *ctx);
@@ -47,7 +57,8 @@ struct front {
 void front_call(void *ctx, struct grpc_call *call, struct slice message);
 void front_batch(void *ctx, struct grpc_call *call, struct slice message);
 
-/* Ends a call with an error of ours, in its gRPC status; 'detail' empty: the error's own sentence. */
+/* Ends a call with an error of ours, in its gRPC status; 'detail' empty: the error's own sentence.
+ */
 void front_fail(struct grpc_call *call, enum err err, struct slice detail);
 
 /* Sends what is in front->message and ends the call well. */

@@ -16,16 +16,16 @@ static void finish(struct op_batch *ops) {
     batch->reply(batch);
 }
 
-static enum err prepare(struct request *request, const struct json_item *items,
-                        struct batch *batch, struct op *ops,
+static enum err prepare(struct request *request, const struct json_item *items, struct batch *batch,
+                        struct op *ops,
                         enum err (*make)(struct request *request, const struct json_item *item,
                                          size_t index, struct op *out)) {
     struct arena *arena = http_arena(request->exchange);
     enum err err = ERR_OK;
 
     for (size_t i = 0; i < batch->count && err == ERR_OK; i++) {
-        ops[i] = (struct op){.resource_id = items[i].resource_id,
-                             .counter_type = items[i].counter_type};
+        ops[i] =
+            (struct op){.resource_id = items[i].resource_id, .counter_type = items[i].counter_type};
         batch->results[i] = (struct json_counter){
             .resource_id = arena_copy(arena, items[i].resource_id),
             .counter_type = arena_copy(arena, items[i].counter_type),

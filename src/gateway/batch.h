@@ -12,7 +12,7 @@ struct batch {
     struct http_exchange *exchange;
     struct json_counter *results; /* one per item, in the order of the request */
     size_t count;
-    enum err failure;             /* of the request as a whole; ERR_OK: look at the results */
+    enum err failure; /* of the request as a whole; ERR_OK: look at the results */
     void (*reply)(struct batch *batch);
 };
 

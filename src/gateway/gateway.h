@@ -56,7 +56,7 @@ struct gateway_fleet {
     atomic_bool draining;
     _Atomic size_t http_connections;  /* open now, on all loops */
     _Atomic size_t admin_connections; /* likewise; clients can't use these up */
-    struct { /* made before the loops start */
+    struct {                          /* made before the loops start */
         metric_series connections;
         metric_series refused;
         metric_series store_up;
@@ -73,8 +73,8 @@ MUST_CHECK bool gateway_fleet_init(struct gateway_fleet *fleet);
 void gateway_fleet_release(struct gateway_fleet *fleet);
 
 /* On the loop's thread. 'shard' is this loop's in fleet->metrics and its index in gauges. The
- * listening sockets are taken over; -1: none of that kind on this loop. NULL when memory runs out or
- * the kernel refuses. 'upstream' is borrowed. */
+ * listening sockets are taken over; -1: none of that kind on this loop. NULL when memory runs out
+ * or the kernel refuses. 'upstream' is borrowed. */
 struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsigned shard,
                             struct upstream *upstream, int http_fd, int admin_fd);
 void gateway_free(struct gateway *gateway);

@@ -10,6 +10,7 @@
 #ifndef GATEWAY_INTERNAL_H
 #define GATEWAY_INTERNAL_H
 
+#include "base/log_budget.h"
 #include "edge/http_server.h"
 #include "edge/loop_batcher.h"
 #include "gateway/gateway.h"
@@ -22,18 +23,14 @@ struct gateway {
     unsigned shard;
     struct loop_batcher *batcher;
     struct batcher_stats reported; /* what the metrics have of batcher_stats() */
-    struct http_server *http;  /* NULL in a role without a public HTTP listener */
-    struct http_server *admin; /* NULL on most loops */
+    struct http_server *http;      /* NULL in a role without a public HTTP listener */
+    struct http_server *admin;     /* NULL on most loops */
     struct {
         void (*done)(void *ctx);
         void *ctx;
         unsigned waiting; /* servers that still drain */
     } drain;
-    struct {
-        int64_t second; /* of the log budget */
-        unsigned lines;
-        unsigned suppressed;
-    } log;
+    struct log_budget log; /* for failed requests */
 };
 
 /* ---- a request on its way through a handler ---- */

@@ -10,8 +10,6 @@
 #include "gateway/internal.h"
 #include "gateway/observe.h"
 
-#define LINES_PER_SECOND 100 /* of failed requests, per loop: a flood mustn't fill the disk */
-
 static const int statuses[] = {200, 400, 404, 405, 408, 409, 411, 413, 414,
                                415, 417, 422, 431, 500, 501, 503, 504, 505};
 
@@ -57,33 +55,20 @@ void gateway_fleet_release(struct gateway_fleet *fleet) {
     free(fleet->series.duration);
 }
 
-static bool may_log(struct gateway *gateway) {
-    int64_t second = loop_now_ms(gateway->loop) / 1000;
-
-    if (second != gateway->log.second) {
-        gateway->log.second = second;
-        gateway->log.lines = 0;
-    }
-    if (gateway->log.lines++ < LINES_PER_SECOND)
-        return true;
-    gateway->log.suppressed++;
-    return false;
-}
-
 static void log_failure(struct gateway *gateway, const struct http_exchange *exchange, int status,
                         int64_t duration_us) {
     const struct route *route = route_at(reply_route_of(exchange));
     struct slice detail;
     enum err err = http_failure(exchange, &detail);
 
-    if (!may_log(gateway))
+    if (!log_budget_take(&gateway->log, loop_now_ms(gateway->loop)))
         return;
     log_line(status >= 500 ? LOG_WARN : LOG_INFO, "request failed",
              LOG_SLICE("method", method_name(route->method)), LOG_SLICE("route", route->path),
              LOG_INT("status", status), LOG_STR("error", err_name(err)),
              LOG_SLICE("detail", detail), LOG_SLICE("request_id", http_request_id(exchange)),
-             LOG_INT("duration_us", duration_us), LOG_INT("suppressed", gateway->log.suppressed));
-    gateway->log.suppressed = 0;
+             LOG_INT("duration_us", duration_us),
+             LOG_INT("suppressed", log_budget_suppressed(&gateway->log)));
 }
 
 void gateway_replied(void *ctx, const struct http_exchange *exchange, int status, size_t body_bytes,

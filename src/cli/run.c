@@ -1,8 +1,8 @@
-/* all.c - the role `all`, from opening the store to the last fsync.
+/* run.c - a role, from opening the store to the last fsync.
  *
  *     store ─► counter thread ─► sockets ─► workers ─► serve ─► drain ─► stop, in reverse
  */
-#include "cli/all.h"
+#include "cli/run.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -25,17 +25,19 @@
 #define FORCE_AFTER_ABORT_MS 3000
 #define ADDRESS_BYTES        64
 
-struct all {
+struct run {
+    enum role role;
     const struct config *config;
     struct rocks_kv *rocks;
     struct counter_service *counter;
     struct gateway_fleet fleet;
+    struct front_fleet front;
     struct worker *workers;
     unsigned count;
     pthread_t main_thread;
-    atomic_uint draining; /* workers that still drain */
-    atomic_bool broken;   /* the store or a loop failed */
-    char http_name[ADDRESS_BYTES];
+    atomic_uint draining;     /* workers that still drain */
+    atomic_bool broken;       /* the store or a loop failed */
+    char name[ADDRESS_BYTES]; /* of the listener for clients */
     char admin_name[ADDRESS_BYTES];
 };
 
@@ -61,46 +63,46 @@ static int exit_code(enum err err) {
 }
 
 /* Wakes the main thread out of sigtimedwait(); the signal itself means "look". */
-static void wake_main(struct all *all) {
-    (void)pthread_kill(all->main_thread, SIGUSR1);
+static void wake_main(struct run *run) {
+    (void)pthread_kill(run->main_thread, SIGUSR1);
 }
 
 static void on_broken(void *ctx) {
-    struct all *all = ctx;
+    struct run *run = ctx;
 
-    atomic_store(&all->broken, true);
-    wake_main(all);
+    atomic_store(&run->broken, true);
+    wake_main(run);
 }
 
 static void on_drained(void *ctx) {
-    struct all *all = ctx;
+    struct run *run = ctx;
 
-    if (atomic_fetch_sub(&all->draining, 1) == 1)
-        wake_main(all);
+    if (atomic_fetch_sub(&run->draining, 1) == 1)
+        wake_main(run);
 }
 
 static bool store_up(void *ctx) {
-    return counter_up(((struct all *)ctx)->counter);
+    return counter_up(((struct run *)ctx)->counter);
 }
 
 /* ---- start ---- */
 
-static int open_store(struct all *all) {
-    const struct config *config = all->config;
+static int open_store(struct run *run) {
+    const struct config *config = run->config;
     struct rocks_kv_conf conf = {
         .block_cache_bytes = config->rocksdb_block_cache_bytes,
         .write_buffer_bytes = config->rocksdb_write_buffer_bytes,
     };
     const char *detail = NULL;
-    enum err err = rocks_kv_open(config->data, &conf, &all->rocks, &detail);
+    enum err err = rocks_kv_open(config->data, &conf, &run->rocks, &detail);
 
     return err == ERR_OK ? EX_OK : give_up("the store can't be opened", detail, exit_code(err));
 }
 
-static int start_counter(struct all *all) {
-    const struct config *config = all->config;
+static int start_counter(struct run *run) {
+    const struct config *config = run->config;
     struct counter_conf conf = {
-        .kv = rocks_kv_view(all->rocks),
+        .kv = rocks_kv_view(run->rocks),
         .applier = {.lanes = config->lanes,
                     .key_ttl_ms = config->idempotency_ttl_ms,
                     .outbox_max_bytes = config->outbox_max_bytes,
@@ -109,32 +111,33 @@ static int start_counter(struct all *all) {
                     .coalesce = config->events_coalesce},
         .durability =
             config->durability_mode == CONFIG_DURABILITY_FAST ? DURABILITY_FAST : DURABILITY_LOCAL,
-        .metrics = all->fleet.metrics,
-        .shard = all->count,
+        .metrics = run->fleet.metrics,
+        .shard = run->count,
         .on_failed = on_broken,
-        .on_failed_ctx = all,
+        .on_failed_ctx = run,
     };
     const char *detail = NULL;
 
     if (getrandom(conf.applier.hash_seed, sizeof(conf.applier.hash_seed), 0) < 0)
         return give_up("no random numbers", strerror(errno), EX_OSERR);
-    enum err err = counter_start(&conf, &all->counter, &detail);
+    enum err err = counter_start(&conf, &run->counter, &detail);
     if (err != ERR_OK)
         return give_up("the store can't be used", detail, exit_code(err));
-    all->fleet.backend.clock_ahead_ms = counter_clock_ahead_ms(all->counter);
+    run->fleet.backend.clock_ahead_ms = counter_clock_ahead_ms(run->counter);
+    run->front.clock_ahead_ms = run->fleet.backend.clock_ahead_ms;
     return EX_OK;
 }
 
-static int make_fleet(struct all *all, const char *version) {
-    bool fast = all->config->durability_mode == CONFIG_DURABILITY_FAST;
+static int make_fleet(struct run *run, const char *version) {
+    bool fast = run->config->durability_mode == CONFIG_DURABILITY_FAST;
     char labels[128];
 
-    all->fleet.config = all->config;
-    all->fleet.version = version;
-    all->fleet.loops = all->count;
-    all->fleet.scrape_shard = all->count + 1;
-    all->fleet.backend = (struct gateway_backend){
-        .ctx = all,
+    run->fleet.config = run->config;
+    run->fleet.version = version;
+    run->fleet.loops = run->count;
+    run->fleet.scrape_shard = run->count + 1;
+    run->fleet.backend = (struct gateway_backend){
+        .ctx = run,
         .up = store_up,
         .durability = fast ? "fast" : "local",
         .guarantee = fast ? "acknowledged increments survive a crash of this process; up to "
@@ -142,12 +145,15 @@ static int make_fleet(struct all *all, const char *version) {
                           : "acknowledged increments survive a crash of this process and a "
                             "power loss of this machine",
     };
-    all->fleet.metrics = metrics_new(all->count + 2);
-    if (!all->fleet.metrics || !gateway_fleet_init(&all->fleet))
+    run->fleet.metrics = metrics_new(run->count + 2);
+    run->front.config = run->config;
+    run->front.metrics = run->fleet.metrics;
+    if (!run->fleet.metrics || !gateway_fleet_init(&run->fleet) ||
+        (run->role == ROLE_COUNTER && !front_fleet_init(&run->front)))
         return give_up("out of memory", "while making the metrics", EX_OSERR);
     (void)snprintf(labels, sizeof(labels), "version=\"%s\"", version);
-    metrics_set(all->fleet.metrics, all->fleet.scrape_shard,
-                metrics_series(all->fleet.metrics, METRIC_BUILD_INFO, labels), 1);
+    metrics_set(run->fleet.metrics, run->fleet.scrape_shard,
+                metrics_series(run->fleet.metrics, METRIC_BUILD_INFO, labels), 1);
     return EX_OK;
 }
 
@@ -164,52 +170,67 @@ static int listen_on(const char *address, const char *key, int *out_fd) {
     return give_up("can't listen", detail, err == ERR_INVALID ? EX_CONFIG : EX_UNAVAILABLE);
 }
 
-/* Each worker has a socket of its own on the same port (SO_REUSEPORT): the kernel spreads the
- * connections. The first one finds the port when it was 0. */
-static int open_sockets(struct all *all) {
-    int code = listen_on(all->config->http, "http", &all->workers[0].http_fd);
+/* What clients of this role connect to. */
+static const char *clients_key(const struct run *run) {
+    return run->role == ROLE_COUNTER ? "grpc" : "http";
+}
+
+static const char *clients_address(const struct run *run) {
+    return run->role == ROLE_COUNTER ? run->config->grpc : run->config->http;
+}
+
+static int *clients_fd(const struct run *run, unsigned worker) {
+    return run->role == ROLE_COUNTER ? &run->workers[worker].grpc_fd
+                                     : &run->workers[worker].http_fd;
+}
+
+/* Each worker has a socket of its own on the same port: the kernel spreads the connections. */
+static int open_sockets(struct run *run) {
+    int first = -1;
+    int code = listen_on(clients_address(run), clients_key(run), &first);
 
     if (code != EX_OK)
         return code;
-    socket_name(all->workers[0].http_fd, all->http_name, sizeof(all->http_name));
-    for (unsigned i = 1; i < all->count; i++)
-        if (socket_listen_beside(all->workers[0].http_fd, &all->workers[i].http_fd) != ERR_OK)
+    *clients_fd(run, 0) = first;
+    socket_name(first, run->name, sizeof(run->name));
+    for (unsigned i = 1; i < run->count; i++)
+        if (socket_listen_beside(first, clients_fd(run, i)) != ERR_OK)
             return give_up("can't listen", strerror(errno), EX_UNAVAILABLE);
+    code = listen_on(run->config->admin, "admin", &run->workers[0].admin_fd);
     if (code == EX_OK)
-        code = listen_on(all->config->admin, "admin", &all->workers[0].admin_fd);
-    if (code == EX_OK)
-        socket_name(all->workers[0].admin_fd, all->admin_name, sizeof(all->admin_name));
+        socket_name(run->workers[0].admin_fd, run->admin_name, sizeof(run->admin_name));
     return code;
 }
 
-static void close_sockets(struct all *all, unsigned from) {
-    for (unsigned i = from; i < all->count; i++) {
-        if (all->workers[i].http_fd >= 0)
-            close(all->workers[i].http_fd);
-        if (all->workers[i].admin_fd >= 0)
-            close(all->workers[i].admin_fd);
+static void close_sockets(struct run *run, unsigned from) {
+    for (unsigned i = from; i < run->count; i++) {
+        if (*clients_fd(run, i) >= 0)
+            close(*clients_fd(run, i));
+        if (run->workers[i].admin_fd >= 0)
+            close(run->workers[i].admin_fd);
     }
 }
 
-static int start_workers(struct all *all) {
-    for (unsigned i = 0; i < all->count; i++) {
-        struct worker *worker = &all->workers[i];
+static int start_workers(struct run *run) {
+    for (unsigned i = 0; i < run->count; i++) {
+        struct worker *worker = &run->workers[i];
 
-        worker->fleet = &all->fleet;
-        worker->counter = all->counter;
+        worker->fleet = &run->fleet;
+        worker->front_fleet = &run->front;
+        worker->counter = run->counter;
         worker->index = i;
         worker->drained = on_drained;
         worker->failed = on_broken;
-        worker->ctx = all;
+        worker->ctx = run;
     }
-    for (unsigned i = 0; i < all->count; i++) {
-        const char *problem = worker_start(&all->workers[i]);
+    for (unsigned i = 0; i < run->count; i++) {
+        const char *problem = worker_start(&run->workers[i]);
 
         if (!problem)
             continue;
-        close_sockets(all, i + 1);
+        close_sockets(run, i + 1);
         while (i-- > 0)
-            worker_stop_and_join(&all->workers[i]);
+            worker_stop_and_join(&run->workers[i]);
         return give_up("can't serve", problem, EX_UNAVAILABLE);
     }
     return EX_OK;
@@ -218,24 +239,35 @@ static int start_workers(struct all *all) {
 /* ---- serve ---- */
 
 /* ":8080" is announced as 0.0.0.0 or [::], which nobody can type into a browser. */
-static void print_welcome(const struct all *all) {
-    const char *port = strrchr(all->http_name, ':');
-    bool any =
-        strncmp(all->http_name, "0.0.0.0:", 8) == 0 || strncmp(all->http_name, "[::]:", 5) == 0;
+static void print_try_line(const struct run *run) {
+    const char *port = strrchr(run->name, ':');
+    bool any = strncmp(run->name, "0.0.0.0:", 8) == 0 || strncmp(run->name, "[::]:", 5) == 0;
+    const char *host = any ? "localhost" : "";
+    const char *rest = any ? port : run->name;
 
-    printf("data   %s\n", all->config->data);
-    printf("http   listening on %s\n", all->http_name);
-    printf("admin  listening on %s\n", all->admin_name);
-    printf("curl -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
-           "http://%s%s/api/v1/counter/increment\n",
-           any ? "localhost" : "", any ? port : all->http_name);
+    if (run->role == ROLE_COUNTER)
+        printf("grpcurl -plaintext -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
+               "%s%s counter.CounterService/IncrementCounter\n",
+               host, rest);
+    else
+        printf("curl -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
+               "http://%s%s/api/v1/counter/increment\n",
+               host, rest);
+}
+
+static void print_welcome(const struct run *run) {
+    printf("data   %s\n", run->config->data);
+    printf("%s   listening on %s\n", clients_key(run), run->name);
+    printf("admin  listening on %s\n", run->admin_name);
+    print_try_line(run);
     printf("ready\n");
     (void)fflush(stdout);
     log_line(
-        LOG_INFO, "serving", LOG_STR("http", all->http_name), LOG_STR("admin", all->admin_name),
-        LOG_STR("data", all->config->data), LOG_STR("durability", all->fleet.backend.durability),
-        LOG_STR("guarantee", all->fleet.backend.guarantee),
-        LOG_STR("loop", loop_backend_name(all->workers[0].loop)), LOG_INT("threads", all->count));
+        LOG_INFO, "serving", LOG_STR("role", role_name(run->role)),
+        LOG_STR(clients_key(run), run->name), LOG_STR("admin", run->admin_name),
+        LOG_STR("data", run->config->data), LOG_STR("durability", run->fleet.backend.durability),
+        LOG_STR("guarantee", run->fleet.backend.guarantee),
+        LOG_STR("loop", loop_backend_name(run->workers[0].loop)), LOG_INT("threads", run->count));
 }
 
 static void end_signals(sigset_t *out) {
@@ -268,8 +300,8 @@ static int next_signal(int64_t until_ms) {
 
 /* Waits until all workers have drained. A second signal ends the process at once: what was
  * acknowledged is in the store, the rest was never promised. */
-static bool wait_drained(struct all *all, int64_t until_ms) {
-    while (atomic_load(&all->draining) > 0) {
+static bool wait_drained(struct run *run, int64_t until_ms) {
+    while (atomic_load(&run->draining) > 0) {
         int got = next_signal(until_ms);
 
         if (got == SIGINT || got == SIGTERM) {
@@ -282,41 +314,41 @@ static bool wait_drained(struct all *all, int64_t until_ms) {
     return true;
 }
 
-static void drain(struct all *all) {
-    int64_t until_ms = clock_mono_ms() + all->config->timeouts_drain_ms;
+static void drain(struct run *run) {
+    int64_t until_ms = clock_mono_ms() + run->config->timeouts_drain_ms;
 
-    atomic_store(&all->fleet.draining, true);
-    atomic_store(&all->draining, all->count);
-    for (unsigned i = 0; i < all->count; i++)
-        worker_drain(&all->workers[i]);
-    if (wait_drained(all, until_ms))
+    atomic_store(&run->fleet.draining, true);
+    atomic_store(&run->draining, run->count);
+    for (unsigned i = 0; i < run->count; i++)
+        worker_drain(&run->workers[i]);
+    if (wait_drained(run, until_ms))
         return;
     log_line(LOG_WARN, "the drain took too long: closing what clients still hold open",
-             LOG_INT("drain_ms", all->config->timeouts_drain_ms));
-    for (unsigned i = 0; i < all->count; i++)
-        worker_abort(&all->workers[i]);
-    if (wait_drained(all, clock_mono_ms() + FORCE_AFTER_ABORT_MS))
+             LOG_INT("drain_ms", run->config->timeouts_drain_ms));
+    for (unsigned i = 0; i < run->count; i++)
+        worker_abort(&run->workers[i]);
+    if (wait_drained(run, clock_mono_ms() + FORCE_AFTER_ABORT_MS))
         return;
     log_line(LOG_ERROR, "requests are still under way in the store: ending without them");
     _exit(EX_TEMPFAIL);
 }
 
-static int serve(struct all *all) {
+static int serve(struct run *run) {
     int got;
 
-    print_welcome(all);
+    print_welcome(run);
     do
         got = next_signal(INT64_MAX);
-    while (got == SIGUSR1 && !atomic_load(&all->broken));
+    while (got == SIGUSR1 && !atomic_load(&run->broken));
     if (got != SIGUSR1)
         log_line(LOG_INFO, "draining", LOG_STR("signal", got == SIGINT ? "SIGINT" : "SIGTERM"));
-    drain(all);
-    for (unsigned i = 0; i < all->count; i++)
-        worker_stop_and_join(&all->workers[i]);
-    return atomic_load(&all->broken) ? EX_IOERR : EX_OK;
+    drain(run);
+    for (unsigned i = 0; i < run->count; i++)
+        worker_stop_and_join(&run->workers[i]);
+    return atomic_load(&run->broken) ? EX_IOERR : EX_OK;
 }
 
-/* ---- all of it ---- */
+/* ---- the whole ---- */
 
 static unsigned worker_count(const struct config *config) {
     cpu_set_t cpus;
@@ -336,51 +368,52 @@ static void raise_descriptor_limit(void) {
     }
 }
 
-static int run_with_counter(struct all *all) {
-    int code = open_sockets(all);
+static int run_with_counter(struct run *run) {
+    int code = open_sockets(run);
 
     if (code == EX_OK)
-        code = start_workers(all);
+        code = start_workers(run);
     else
-        close_sockets(all, 0);
+        close_sockets(run, 0);
     if (code == EX_OK)
-        code = serve(all);
-    counter_stop(all->counter);
+        code = serve(run);
+    counter_stop(run->counter);
     return code;
 }
 
-static int run_with_store(struct all *all, const char *version) {
-    int code = make_fleet(all, version);
+static int run_with_store(struct run *run, const char *version) {
+    int code = make_fleet(run, version);
 
     if (code == EX_OK)
-        code = start_counter(all);
+        code = start_counter(run);
     if (code == EX_OK)
-        code = run_with_counter(all);
-    gateway_fleet_release(&all->fleet);
-    metrics_free(all->fleet.metrics);
+        code = run_with_counter(run);
+    front_fleet_release(&run->front);
+    gateway_fleet_release(&run->fleet);
+    metrics_free(run->fleet.metrics);
     return code;
 }
 
-int all_run(const struct config *config, const char *version) {
-    struct all all = {.config = config, .count = worker_count(config)};
+int run_role(enum role role, const struct config *config, const char *version) {
+    struct run run = {.role = role, .config = config, .count = worker_count(config)};
     sigset_t set;
 
-    all.main_thread = pthread_self();
-    all.workers = calloc(all.count, sizeof(*all.workers));
-    if (!all.workers)
+    run.main_thread = pthread_self();
+    run.workers = calloc(run.count, sizeof(*run.workers));
+    if (!run.workers)
         return give_up("out of memory", "while starting", EX_OSERR);
-    for (unsigned i = 0; i < all.count; i++)
-        all.workers[i].http_fd = all.workers[i].admin_fd = -1;
+    for (unsigned i = 0; i < run.count; i++)
+        run.workers[i].http_fd = run.workers[i].admin_fd = run.workers[i].grpc_fd = -1;
     end_signals(&set);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* inherited by every thread */
     (void)signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
-    int code = open_store(&all);
+    int code = open_store(&run);
     if (code == EX_OK) {
-        code = run_with_store(&all, version);
-        rocks_kv_close(all.rocks);
+        code = run_with_store(&run, version);
+        rocks_kv_close(run.rocks);
     }
-    free(all.workers);
+    free(run.workers);
     if (code == EX_OK)
         log_line(LOG_INFO, "stopped: everything acknowledged is in the store");
     return code;
