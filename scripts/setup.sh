@@ -8,7 +8,7 @@
 set -eu
 
 run_packages='gcc libc6-dev make meson ninja-build pkg-config
-    liburing-dev librocksdb-dev libyaml-dev libxxhash-dev
+    liburing-dev libnghttp2-dev librocksdb-dev libyaml-dev libxxhash-dev zlib1g-dev
     libprotobuf-c-dev protobuf-c-compiler protobuf-compiler grpc-proto'
 test_packages='libcmocka-dev libjansson-dev clang clang-format clang-tidy libclang-rt-14-dev
     binutils python3 python3-grpcio python3-protobuf curl procps util-linux'

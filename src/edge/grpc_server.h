@@ -48,8 +48,8 @@ enum grpc_status {
 
 struct grpc_method {
     struct slice path; /* "/counter.CounterService/IncrementCounter" */
-    /* A request message is complete, uncompressed; borrowed for the call. For a method whose client
-     * streams (reflection) once per message. */
+    /* A request message is complete, uncompressed; its bytes are borrowed until handle() returns.
+     * For a method whose client streams (reflection) once per message. */
     void (*handle)(void *ctx, struct grpc_call *call, struct slice message);
     /* The client has half-closed behind its last message; only for client-streaming methods
      * (others end by themselves). May be NULL. */
@@ -59,6 +59,8 @@ struct grpc_method {
     void (*gone)(void *ctx, struct grpc_call *call);
     void *ctx;
     bool client_streams;
+    bool long_lived; /* answers without end (health Watch): no deadline but the client's own; ended
+                        with UNAVAILABLE by a drain, as is a method whose client streams */
 };
 
 struct grpc_server_conf {
@@ -67,9 +69,9 @@ struct grpc_server_conf {
     size_t connections_max;
     size_t message_bytes_max; /* of one request message, after decompression; 4 MiB by custom */
     uint32_t streams_max;     /* concurrent calls of one connection */
-    int64_t deadline_max_ms;  /* for calls without a grpc-timeout, and the longest one taken; not for
-                                 client-streaming methods and long-lived streams (health Watch) */
-    int64_t idle_ms;          /* a connection without calls is told to go away */
+    int64_t deadline_max_ms; /* for calls without a grpc-timeout, and the longest one taken; not for
+                                client-streaming methods and long-lived streams (health Watch) */
+    int64_t idle_ms;         /* a connection without calls is told to go away */
     int64_t keepalive_min_ms; /* pings more often than this are strikes (gRFC A8) */
     /* Every finished call, for metrics and logs. 'method' is NULL for an unknown one. */
     void (*finished)(void *ctx, const struct grpc_method *method, enum grpc_status status,
@@ -77,10 +79,10 @@ struct grpc_server_conf {
     void *finished_ctx;
 };
 
-struct grpc_server_stats { /* any thread: relaxed */
+struct grpc_server_stats {        /* any thread: relaxed */
     _Atomic uint64_t connections; /* open now */
     _Atomic uint64_t refused_total;
-    _Atomic uint64_t calls; /* unfinished now */
+    _Atomic uint64_t calls;        /* unfinished now */
     _Atomic uint64_t floods_total; /* connections ended for abuse */
 };
 
@@ -100,6 +102,9 @@ void grpc_server_drain(struct grpc_server *server, void (*done)(void *ctx), void
 /* During a drain: closes what is still open. */
 void grpc_server_abort(struct grpc_server *server);
 
+/* Answers are ready that the end of this tick has missed: take another turn soon. */
+bool grpc_server_owes(const struct grpc_server *server);
+
 const struct grpc_server_stats *grpc_server_stats(const struct grpc_server *server);
 
 /* The call's workspace. */
@@ -109,12 +114,14 @@ void grpc_set_data(struct grpc_call *call, void *data);
 void *grpc_data(const struct grpc_call *call);
 /* When the client stops waiting (monotonic ms); never later than deadline_max_ms allows. */
 int64_t grpc_deadline_ms(const struct grpc_call *call);
-/* A request metadata value, {NULL, 0} when absent; lives as long as the call. */
+/* A request metadata value, {NULL, 0} when absent, the first of several; decoded when the name ends
+ * in "-bin". Lives until grpc_finish(). */
 struct slice grpc_metadata(const struct grpc_call *call, struct slice name);
 
-/* Sends one response message (copied). One for a unary method, any number for a stream. */
+/* Sends one response message (copied). One for a unary method, any number for a stream. What a
+ * client doesn't take is bounded: beyond that the call ends with RESOURCE_EXHAUSTED, and gone(). */
 void grpc_send(struct grpc_call *call, struct slice message);
-/* Adds to the trailers (copied); before grpc_finish(). */
+/* Adds to the trailers (copied); before grpc_finish(). A "-bin" value is encoded. */
 void grpc_add_trailer(struct grpc_call *call, struct slice name, struct slice value);
 /* Ends the call; once. 'message' is for people, empty with GRPC_OK. Trailers-only when nothing
  * was sent. */
