@@ -103,7 +103,7 @@ static void test_check(void **state) {
 /* clang-format off */
 static const struct {
     struct slice request;
-    enum grpc_status status;
+    int status;
 } refused[] = {
     {{UNKNOWN, sizeof(UNKNOWN) - 1},                    GRPC_NOT_FOUND},
     {{"\x0A\x17" "counter.CounterService\0", 25},       GRPC_NOT_FOUND}, /* no prefix matches */

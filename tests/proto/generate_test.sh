@@ -1,0 +1,49 @@
+#!/bin/sh
+# generate_test.sh - what scripts/generate_proto.sh makes is complete and usable.
+set -eu
+root=$1
+dest=$(mktemp -d)
+trap 'rm -rf "$dest"' EXIT
+
+"$root/scripts/generate_proto.sh" "$dest" >/dev/null
+for file in c/counter/counter.pb-c.h python/counter/counter_pb2.py \
+    python/grpc_services/health_pb2.py api.bin; do
+    [ -s "$dest/$file" ] || { echo "no $file" && exit 1; }
+done
+"${CC:-cc}" -std=gnu11 -fsyntax-only -I"$dest/c" "$dest/c/counter/counter.pb-c.c"
+
+# Debian's interpreter has Debian's protobuf.
+python=/usr/bin/python3
+"$python" -c 'import google.protobuf' 2>/dev/null || {
+    echo "SKIP: $python has no google.protobuf (Debian: python3-protobuf)"
+    exit 77
+}
+PYTHONPATH=$dest/python "$python" - <<'PY'
+from counter import counter_pb2
+from grpc_services import health_pb2, reflection_v1_pb2, reflection_v1alpha_pb2
+
+# CONTRACT part B: names and numbers that clients were built with.
+frozen = {
+    'IncrementRequest': ['resource_id', 'counter_type', 'delta'],
+    'IncrementResponse': ['success', 'current_value', 'message'],
+    'GetCounterRequest': ['resource_id', 'counter_type'],
+    'GetCounterResponse': ['success', 'current_value', 'message', 'resource_id', 'counter_type',
+                           'updated_at'],
+    'BatchGetRequest': ['requests'],
+    'BatchGetResponse': ['counters'],
+}
+file = counter_pb2.DESCRIPTOR
+assert file.package == 'counter', file.package
+assert file.GetOptions().go_package == 'high-go-press/api/generated/counter'
+for message, fields in frozen.items():
+    by_number = file.message_types_by_name[message].fields_by_number
+    got = [by_number[n + 1].name for n in range(len(fields))]
+    assert got == fields, f'{message}: {got}'
+methods = [m.name for m in file.services_by_name['CounterService'].methods]
+assert methods == ['IncrementCounter', 'GetCounter', 'BatchGetCounters', 'BatchIncrementCounters',
+                   'SetCounter', 'DeleteCounter'], methods
+assert health_pb2.HealthCheckResponse.NOT_SERVING == 2
+assert reflection_v1_pb2.DESCRIPTOR.package == 'grpc.reflection.v1'
+assert reflection_v1alpha_pb2.DESCRIPTOR.package == 'grpc.reflection.v1alpha'
+PY
+echo 'generated C, Python and the descriptor set'
