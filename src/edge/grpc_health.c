@@ -143,6 +143,7 @@ void grpc_health_methods(struct grpc_health *health, struct grpc_method out[GRPC
     };
     out[1] = (struct grpc_method){
         .path = SLICE("/grpc.health.v1.Health/Watch"),
+        .long_lived = true,
         .handle = watch_start,
         .gone = watch_gone,
         .ctx = health,
