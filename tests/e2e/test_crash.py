@@ -31,16 +31,19 @@ class Ledger:
         self.kinds = []  # per operation
         self.acked = set()
 
+    def name(self, n):
+        return f'op-{n}'
+
     def next(self):
         n = len(self.kinds)
         kind = ('single', 'keyed', 'pair')[n % 3]
         self.kinds.append(kind)
         if kind == 'pair':
             data = request_bytes('POST', BATCH_INCREMENT,
-                                 {'items': [item(f'op-{n}'), item('shared')]})
+                                 {'items': [item(self.name(n)), item('shared')]})
         else:
             headers = [('Idempotency-Key', f'key-{n}')] if kind == 'keyed' else []
-            data = request_bytes('POST', INCREMENT, item(f'op-{n}'), headers)
+            data = request_bytes('POST', INCREMENT, item(self.name(n)), headers)
         return n, data
 
     def of(self, kind):
