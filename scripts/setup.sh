@@ -9,9 +9,10 @@ set -eu
 
 run_packages='gcc libc6-dev make meson ninja-build pkg-config
     liburing-dev librocksdb-dev libyaml-dev libxxhash-dev curl'
-# Go and the certificates are for scripts/fetch_json_test_suite.sh.
+# Go and the certificates are for scripts/fetch_json_test_suite.sh, LLVM for the names in
+# the sanitizers' stack traces.
 test_packages='libcmocka-dev libjansson-dev clang clang-format clang-tidy libclang-rt-14-dev
-    binutils python3 procps util-linux golang-go ca-certificates'
+    llvm binutils python3 procps util-linux golang-go ca-certificates'
 bench_packages='wrk nginx-light python3'
 
 say() {
