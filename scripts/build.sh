@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 dir=$1
 shift
 log=$dir.log
+echo "build: $dir" >&2
 finish() {
     cat "$log" >&2
     rm -f "$log"

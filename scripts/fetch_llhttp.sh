@@ -3,7 +3,8 @@
 #
 # Debian 12 ships it only inside the package node-llhttp, and installing that
 # would pull in Node: so the package is downloaded and unpacked, no more. Needs
-# no root. Does nothing when DEST already has it. apt checks the signature.
+# no root, except to fetch apt's lists where there are none. Does nothing when
+# DEST already has it. apt checks the signature.
 set -eu
 
 if [ $# -ne 1 ]; then
@@ -20,7 +21,17 @@ temp=$(mktemp -d "$dest.XXXXXX")
 trap 'rm -rf "$temp"' EXIT
 chmod 755 "$temp" # apt's download user has to get in
 
-if ! (cd "$temp" && apt-get -qq download node-llhttp); then
+download() {
+    (cd "$temp" && apt-get -qq -o Acquire::Retries=3 download node-llhttp)
+}
+update() { # container images come without apt's lists, and old lists name packages that went
+    if [ "$(id -u)" -eq 0 ]; then
+        apt-get -qq update
+    else
+        command -v sudo >/dev/null && sudo -n apt-get -qq update
+    fi
+}
+if ! download 2>/dev/null && ! { update && download; }; then
     echo "$0: apt-get can't download node-llhttp; run 'sudo apt-get update' and try again," >&2
     echo "$0: or install libllhttp-dev where the distribution has it" >&2
     exit 1

@@ -31,7 +31,7 @@ check_format() {
     files=$(sources '*.[ch]')
     [ -n "$files" ] || return 1
     # shellcheck disable=SC2086 # a list of words
-    clang-format --dry-run -Werror $files && echo "checked $(wc -l <<<"$files") files"
+    clang-format --dry-run -Werror --ferror-limit=3 $files && echo "checked $(wc -l <<<"$files") files"
 }
 
 # GCC-only flags would stop clang; everything else stays as it is built.
@@ -48,7 +48,9 @@ tidy_one() { # FILE STAMP-OF-ALL-HEADERS
     if out=$(clang-tidy -p "$build/tidy" --quiet "$1" 2>/dev/null); then
         : >"$stamp"
     else
-        printf '%s\n%s\n' "$1" "$out"
+        # The path to each finding is long: whoever wants it asks again.
+        grep -A 2 -E ': (error|warning): ' <<<"$out" || printf '%s\n' "$out"
+        echo "all of it: clang-tidy -p $build/tidy $1"
         return 1
     fi
 }

@@ -9,9 +9,12 @@ set -eu
 
 run_packages='gcc libc6-dev make meson ninja-build pkg-config
     liburing-dev libnghttp2-dev librocksdb-dev libyaml-dev libxxhash-dev zlib1g-dev
-    libprotobuf-c-dev protobuf-c-compiler protobuf-compiler grpc-proto'
+    libprotobuf-c-dev protobuf-c-compiler protobuf-compiler grpc-proto curl'
+# Go and the certificates are for scripts/fetch_json_test_suite.sh, LLVM for the names in
+# the sanitizers' stack traces.
 test_packages='libcmocka-dev libjansson-dev clang clang-format clang-tidy libclang-rt-14-dev
-    binutils python3 python3-grpcio python3-protobuf curl procps util-linux'
+    llvm binutils python3 python3-grpcio python3-protobuf procps util-linux golang-go
+    ca-certificates'
 bench_packages='wrk nginx-light python3'
 
 say() {
@@ -38,7 +41,14 @@ if ! command -v dpkg-query >/dev/null 2>&1; then
     exit 0
 fi
 
-# Another package may give the same thing (nginx-full for nginx-light, say).
+# Another package may give the same thing (nginx-full for nginx-light, say), or none at all.
+elsewhere() {
+    case $1 in
+    nginx-light) command -v nginx ;;
+    golang-go) command -v go ;;
+    *) false ;;
+    esac >/dev/null 2>&1
+}
 installed() {
     dpkg-query -W -f='${Status} ${Package} ${Provides}\n' 2>/dev/null
 }
@@ -46,8 +56,8 @@ have=$(installed | sed -n 's/^install ok installed //p' | sed 's/ *([^)]*)//g; s
     tr ' ' '\n' | sort -u)
 missing=''
 for package in $wanted; do
-    [ "$package" != nginx-light ] || ! command -v nginx >/dev/null 2>&1 || continue
-    printf '%s\n' "$have" | grep -qx "$package" || missing="$missing $package"
+    printf '%s\n' "$have" | grep -qx "$package" || elsewhere "$package" ||
+        missing="$missing $package"
 done
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
 [ -n "${missing% }" ] || exit 0
@@ -66,7 +76,9 @@ say "installing: $missing"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 apt() {
-    if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get "$@" >"$log" 2>&1; then
+    # A machine that has just booted may be installing its own updates: wait for the lock.
+    if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
+        -o Acquire::Retries=3 "$@" >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         say "apt-get $1 failed; the last lines are above"
         exit 69

@@ -38,7 +38,7 @@
 struct applier;
 
 #define APPLIER_DEFAULT_LANES 4
-#define APPLIER_MAX_LANES 4096
+#define APPLIER_MAX_LANES     4096
 
 struct applier_conf {
     uint32_t lanes;            /* 0: what the store has, APPLIER_DEFAULT_LANES in a new one */
@@ -57,16 +57,16 @@ struct applier_time {
 
 struct applier_stats {
     uint32_t lanes;
-    uint64_t store_id;        /* random, fixed at first start; part of every event_id */
-    uint64_t events_total;    /* appended to the outbox since open */
+    uint64_t store_id;     /* random, fixed at first start; part of every event_id */
+    uint64_t events_total; /* appended to the outbox since open */
     uint64_t operations_total;
     uint64_t replayed_messages_total;
     uint64_t replayed_keys_total;
     uint64_t trimmed_events_total;
-    uint64_t outbox_bytes;    /* now */
-    size_t cached_counters;   /* now */
+    uint64_t outbox_bytes;  /* now */
+    size_t cached_counters; /* now */
     uint64_t cache_misses_total;
-    size_t producers;         /* live, over all lanes */
+    size_t producers; /* live, over all lanes */
 };
 
 /* Opens what the store holds, or lays out a new one (committed durably).

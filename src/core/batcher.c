@@ -321,17 +321,23 @@ static void run_due(struct batcher *b, int64_t now_ms) {
 
 /* ---- the interface ---- */
 
+/* Into the newest batch, unless there is none, it is full, or its bytes are used up. */
+static bool joins_newest(struct batcher *b, const struct op *op, struct waiter *waiter) {
+    if (list_empty(&b->queue))
+        return false;
+    struct batch *newest = batch_of(b->queue.prev);
+
+    return newest->message.count < b->conf.ops_max && batch_push(newest, op, waiter) == ERR_OK;
+}
+
 enum err batcher_add(struct batcher *b, const struct op *op, struct waiter *waiter) {
     if (b->queued >= b->conf.queue_max) {
         b->stat.refused_total++;
         return ERR_BUSY;
     }
-    struct batch *batch = list_empty(&b->queue) ? NULL : batch_of(b->queue.prev);
+    if (!joins_newest(b, op, waiter)) {
+        struct batch *batch = take_batch(b);
 
-    /* A full one, or one whose bytes are used up, is followed by another. */
-    if (!batch || batch->message.count == b->conf.ops_max ||
-        batch_push(batch, op, waiter) != ERR_OK) {
-        batch = take_batch(b);
         if (!batch)
             return ERR_NO_MEMORY;
         if (batch_push(batch, op, waiter) != ERR_OK) {

@@ -161,27 +161,37 @@ static enum wal_read read_file(const struct wal_file *file, uint64_t *seq, size_
     return got;
 }
 
-/* Whether a record that starts in 'bytes' at 'at' or later vouches for the lost one, 'seq'. */
-static bool vouched(struct slice bytes, size_t at, uint64_t seq) {
+/* Whether a record that starts in 'bytes' at 'at' or later vouches for the lost one, '*lost'. 0:
+ * its number isn't known, as nothing came before it. Then the write in front of the first whole
+ * record behind it stands for all that is lost: whoever vouches for that, vouches for the rest. */
+static bool vouched(struct slice bytes, size_t at, uint64_t *lost) {
     struct wal_record record;
 
-    for (; at < bytes.len; at++)
-        if (wal_starts_at(bytes, at, seq, &record) && record.synced_seq >= seq)
+    for (; at < bytes.len; at++) {
+        if (!wal_starts_at(bytes, at, *lost, &record))
+            continue;
+        if (*lost == 0 && record.seq > 0)
+            *lost = record.seq - 1;
+        if (record.synced_seq >= *lost)
             return true;
+    }
     return false;
 }
 
 static bool is_torn_tail(const struct wal_check *check, const struct damage *damage) {
     struct slice bytes = content(&check->files[damage->file]);
     struct wal_record record;
+    uint64_t lost = damage->seq;
     /* What starts right there may be the torn record itself, which vouches for nothing. */
     bool itself = wal_starts_at(bytes, damage->at, damage->seq, &record) &&
                   (record.seq == damage->seq || damage->seq == 0);
 
-    if (vouched(bytes, damage->at + itself, damage->seq))
+    if (itself)
+        lost = record.seq;
+    if (vouched(bytes, damage->at + itself, &lost))
         return false;
     for (size_t i = damage->file + 1; i < check->count; i++)
-        if (vouched(content(&check->files[i]), 0, damage->seq))
+        if (vouched(content(&check->files[i]), 0, &lost))
             return false;
     return true;
 }

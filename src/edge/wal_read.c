@@ -1,6 +1,8 @@
 /* wal_read.c - see wal_read.h. Everything read is untrusted: it may be any disk content. */
 #include "edge/wal_read.h"
 
+#include <string.h>
+
 #include "edge/crc32c.h"
 #include "edge/rocks_marker.h"
 
@@ -8,6 +10,7 @@
 #define HEADER_BYTES    7u
 #define LOG_NUMBER_SIZE 4u  /* recyclable fragments have one behind the header */
 #define RECORD_HEADER   12u /* sequence number and count */
+#define HEAD_BYTES      (RECORD_HEADER + ROCKS_MARKER_ENTRY_BYTES)
 #define CRC_MASK        0xa282ead8u
 #define MAX_SEQ         ((uint64_t)1 << 56) /* RocksDB keeps eight bits for the kind of write */
 
@@ -125,17 +128,53 @@ enum wal_read wal_next(struct wal_reader *reader, struct wal_record *out) {
     return WAL_RECORD;
 }
 
-bool wal_starts_at(struct slice bytes, size_t at, uint64_t min_seq, struct wal_record *out) {
-    struct fragment fragment;
-
-    /* The cheap tests come first: this runs for every byte behind the damage. */
-    if (bytes.len - at < HEADER_BYTES + RECORD_HEADER)
-        return false;
+/* The cheap tests before the checksum: this runs for every byte behind the damage, and bytes made
+ * to look like headers would cost a checksum of 32 KiB each. */
+static bool may_start(struct slice bytes, size_t at, uint64_t min_seq) {
     char type = bytes.ptr[at + 6];
+
     if (type != TYPE_FULL && type != TYPE_FIRST)
         return false;
-    uint64_t seq = little_endian(bytes.ptr + at + HEADER_BYTES, 8);
-    if (seq < min_seq || seq >= MAX_SEQ || !read_fragment(bytes, at, &fragment))
+    if (little_endian(bytes.ptr + at + 4, 2) < 8)
+        return true; /* the number goes on in the next block */
+    if (bytes.len - at < HEADER_BYTES + 8)
         return false;
-    return read_record(fragment.payload, fragment.type == TYPE_FULL, out);
+    uint64_t seq = little_endian(bytes.ptr + at + HEADER_BYTES, 8);
+    return seq >= min_seq && seq < MAX_SEQ;
+}
+
+/* The start of a record whose first fragment may be too short for it: one that begins just before
+ * a block's end has the rest of its marker in the next block, which a power cut may have lost.
+ * Then nobody knows what it vouches for: false. */
+static bool read_head(struct slice bytes, const struct fragment *first, char room[HEAD_BYTES],
+                      struct slice *out) {
+    struct fragment next;
+    size_t len = first->payload.len;
+
+    if (len >= HEAD_BYTES) {
+        *out = first->payload;
+        return true;
+    }
+    if (!read_fragment(bytes, first->end, &next) ||
+        (next.type != TYPE_MIDDLE && next.type != TYPE_LAST))
+        return false;
+    size_t more = next.payload.len < HEAD_BYTES - len ? next.payload.len : HEAD_BYTES - len;
+    memcpy(room, first->payload.ptr, len);
+    memcpy(room + len, next.payload.ptr, more);
+    *out = slice_of(room, len + more);
+    return true;
+}
+
+bool wal_starts_at(struct slice bytes, size_t at, uint64_t min_seq, struct wal_record *out) {
+    struct fragment fragment;
+    struct slice head;
+    char room[HEAD_BYTES];
+
+    if (bytes.len - at < HEADER_BYTES || !may_start(bytes, at, min_seq) ||
+        !read_fragment(bytes, at, &fragment))
+        return false;
+    head = fragment.payload;
+    if (fragment.type == TYPE_FIRST && !read_head(bytes, &fragment, room, &head))
+        return false;
+    return read_record(head, fragment.type == TYPE_FULL, out) && out->seq >= min_seq;
 }

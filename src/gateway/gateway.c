@@ -114,7 +114,7 @@ static void serve(struct gateway *gateway, unsigned side, struct http_exchange *
         match = route_find(side, http->method, http->path);
     request.route = route_at(match.route);
     reply_route(exchange, http, match.route);
-    if (UNLIKELY(refusal == ERR_METHOD))
+    if (UNLIKELY(http && refusal == ERR_METHOD))
         reply_no_route(&request, &match);
     else if (UNLIKELY(refusal != ERR_OK))
         reply_problem(exchange, refusal, slice_str(detail), SLICE(""));

@@ -36,6 +36,8 @@ bool utf8_valid(struct slice s) {
     const uint8_t *at = (const uint8_t *)s.ptr;
     size_t len = s.len;
 
+    if (len == 0) /* an empty slice may point nowhere, and NULL + 0 is undefined in C */
+        return true;
     for (;;) {
         size_t ascii = skip_ascii(at, len);
 

@@ -32,8 +32,8 @@ def run_writer(args, folder, mode, rng):
     root = os.path.join(folder, "disk")
     os.makedirs(os.path.join(state, "inodes"))
     os.makedirs(root)
-    environment = dict(os.environ, LD_PRELOAD=args.shim, HGP_POWERLOSS_ROOT=root,
-                       HGP_POWERLOSS_STATE=state)
+    environment = dict(os.environ, LD_PRELOAD=args.shim, POWERLOSS_ROOT=root,
+                       POWERLOSS_STATE=state)
     # The module comes before the sanitizer's own library, where there is one.
     environment["ASAN_OPTIONS"] = "verify_asan_link_order=0:" + environment.get("ASAN_OPTIONS", "")
     journal = os.path.join(state, "journal")

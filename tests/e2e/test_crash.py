@@ -10,14 +10,19 @@ can't hide each other:
 After a restart on the same data every acknowledged op-n is 1, every other one 0 or
 1, a keyed one is exactly 1 once it was sent again, and the shared counter is the
 number of pairs that applied.
+
+The retrying tests are clients as they should be: one key per operation, sent again
+after reconnecting until there is an answer. All count on one counter, so their
+answers are exactly 1 ... N, each once, whatever the kills did.
 """
+import collections
 import os
 import random
 import time
 
 import lib
-from lib import (BATCH_INCREMENT, INCREMENT, Server, Swarm, check, eq, get, get_many, increment,
-                 item, request_bytes)
+from lib import (BATCH_INCREMENT, INCREMENT, Server, Swarm, check, current_value, eq, get,
+                 get_many, increment, item, request_bytes)
 
 SMOKE = False
 CONNECTIONS = 60
@@ -31,16 +36,19 @@ class Ledger:
         self.kinds = []  # per operation
         self.acked = set()
 
+    def name(self, n):
+        return f'op-{n}'
+
     def next(self):
         n = len(self.kinds)
         kind = ('single', 'keyed', 'pair')[n % 3]
         self.kinds.append(kind)
         if kind == 'pair':
             data = request_bytes('POST', BATCH_INCREMENT,
-                                 {'items': [item(f'op-{n}'), item('shared')]})
+                                 {'items': [item(self.name(n)), item('shared')]})
         else:
             headers = [('Idempotency-Key', f'key-{n}')] if kind == 'keyed' else []
-            data = request_bytes('POST', INCREMENT, item(f'op-{n}'), headers)
+            data = request_bytes('POST', INCREMENT, item(self.name(n)), headers)
         return n, data
 
     def of(self, kind):
@@ -55,8 +63,36 @@ class Ledger:
             eq(status, 503, f'op-{n}: {body[:100]!r}')
 
 
+class Retriers:
+    """Operations of one counter, each with its key, until each is answered."""
+
+    def __init__(self):
+        self.sent = 0
+        self.repeats = 0
+        self.again = collections.deque()  # without an answer so far
+        self.values = {}
+        self.finishing = False
+
+    def next(self):
+        if self.again:
+            n = self.again.popleft()
+            self.repeats += 1
+        elif self.finishing:
+            return None
+        else:
+            n, self.sent = self.sent, self.sent + 1
+        return n, request_bytes('POST', INCREMENT, item('tally'), [('Idempotency-Key', f'r-{n}')])
+
+    def answered(self, n, status, body):
+        if status == 200:
+            self.values[n] = current_value(body)
+        else:
+            eq(status, 503, f'r-{n}: {body[:100]!r}')
+            self.again.append(n)
+
+
 def crash(server, ledger, rng):
-    """Load, and kill -9 in the middle of it."""
+    """Load, and kill -9 in the middle of it. Gives the operations without an answer."""
     swarm = Swarm(server.http, CONNECTIONS, ledger.next, ledger.answered)
     moment = time.monotonic() + rng.uniform(*LOAD_S)
 
@@ -67,6 +103,7 @@ def crash(server, ledger, rng):
 
     swarm.run(tick)
     server.kill()
+    return swarm.lost
 
 
 def audit(server, ledger, round_name):
@@ -92,11 +129,15 @@ def send_again(server, ledger, values, round_name):
         ledger.acked.add(n)
 
 
-def rounds(durability):
+def random_of(durability):
     seed = int(os.environ.get('CRASH_SEED', random.randrange(1 << 32)))
-    rng = random.Random(seed)
-    ledger = Ledger()
     print(f'     {durability}: CRASH_SEED={seed}', flush=True)
+    return seed, random.Random(seed)
+
+
+def rounds(durability):
+    seed, rng = random_of(durability)
+    ledger = Ledger()
     with Server(durability=durability) as server:
         for n in range(1, lib.ROUNDS + 1):
             name = f'{durability}, round {n}, CRASH_SEED={seed}'
@@ -111,9 +152,38 @@ def rounds(durability):
           f'{len(ledger.acked)} acknowledged', flush=True)
 
 
+def retrying(durability):
+    seed, rng = random_of(durability)
+    clients = Retriers()
+    with Server(durability=durability) as server:
+        for _ in range(lib.ROUNDS):
+            clients.again.extend(crash(server, clients, rng))
+            server.restart()
+        clients.finishing = True
+        while clients.again:
+            Swarm(server.http, CONNECTIONS, clients.next, clients.answered).run()
+        count = clients.sent
+        check(clients.repeats > 0, f'CRASH_SEED={seed}: no kill met an operation under way')
+        eq(len(clients.values), count, f'CRASH_SEED={seed}: operations that were answered')
+        check(sorted(clients.values.values()) == list(range(1, count + 1)),
+              f'{durability}, CRASH_SEED={seed}: the answers are not 1 ... N, each once')
+        eq(get(server, 'tally'), count, f'CRASH_SEED={seed}: the counter')
+        eq(server.stop(), 0, 'exit code')
+    print(f'     {durability}: {lib.ROUNDS} kills, {count} operations, {clients.repeats} repeats',
+          flush=True)
+
+
 def test_local():
     rounds('local')
 
 
 def test_fast():
     rounds('fast')
+
+
+def test_retrying_local():
+    retrying('local')
+
+
+def test_retrying_fast():
+    retrying('fast')

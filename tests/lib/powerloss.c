@@ -1,20 +1,24 @@
 /* powerloss.c - a preloaded module that keeps a journal of what would survive a power cut.
  *
  * SIGKILL never tests fsync: the page cache survives it. This module lets
- * every call through and writes down, for files under HGP_POWERLOSS_ROOT, in
+ * every call through and writes down, for files under POWERLOSS_ROOT, in
  * the order they happened: which bytes were written, which were synced, which
  * directory changes were made and which of those were synced. A test builds
  * from it every folder that a power cut could have left (powerloss.py).
  *
- *     create INO PATH   write INO END   sync INO SIZE   truncate INO SIZE
- *     rename FROM TO    unlink PATH     mkdir PATH      syncdir PATH
+ *     create INO PATH   write INO END    syncing INO     sync INO SIZE   truncate INO SIZE
+ *     rename FROM TO    unlink PATH      mkdir PATH      syncdir PATH CHANGES
  *
- * The journal is HGP_POWERLOSS_STATE/journal; others may append lines of their
- * own to it, such as acknowledgements. HGP_POWERLOSS_STATE/inodes/INO is a hard
- * link that keeps each file, so that an unlink can be undone.
+ * The journal is POWERLOSS_STATE/journal; others may append lines of their own
+ * to it, such as acknowledgements. POWERLOSS_STATE/inodes/INO is a hard link
+ * that keeps each file, so that an unlink can be undone.
+ *
+ * POWERLOSS_SYNC_MS makes each sync of a file take that much longer before it
+ * is in the journal: an acknowledgement that doesn't wait for it is seen first.
  *
  * Threads    Any. An event is written after the call and before its caller goes on, so what one
- *            call caused comes later in the journal. A sync's size is taken before the sync.
+ *            call caused comes later in the journal. What a sync covers is taken before the sync:
+ *            the file's size, or the number of directory changes that were in the journal.
  * Limits     Overwriting in place counts as durable at once. stdio, mmap and io_uring writes
  *            aren't seen: what they wrote counts as lost.
  */
@@ -22,6 +26,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -35,7 +40,12 @@
 
 static char root[PATH_MAX];
 static char state[PATH_MAX];
+static unsigned sync_ms;
 static int journal = -1;
+
+/* create, rename, unlink and mkdir in the journal so far. */
+static pthread_mutex_t changes_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned long changes;
 
 static void *next(const char *name) {
     void *found = dlsym(RTLD_NEXT, name);
@@ -46,8 +56,9 @@ static void *next(const char *name) {
 }
 
 __attribute__((constructor)) static void start(void) {
-    const char *root_env = getenv("HGP_POWERLOSS_ROOT");
-    const char *state_env = getenv("HGP_POWERLOSS_STATE");
+    const char *root_env = getenv("POWERLOSS_ROOT");
+    const char *state_env = getenv("POWERLOSS_STATE");
+    const char *sync_env = getenv("POWERLOSS_SYNC_MS");
     char path[PATH_MAX + 16];
 
     if (!root_env || !state_env)
@@ -55,6 +66,7 @@ __attribute__((constructor)) static void start(void) {
     snprintf(root, sizeof(root), "%s", root_env);
     snprintf(state, sizeof(state), "%s", state_env);
     snprintf(path, sizeof(path), "%s/journal", state);
+    sync_ms = sync_env ? (unsigned)strtoul(sync_env, NULL, 10) : 0;
     journal = REAL(open)(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     if (journal < 0)
         abort();
@@ -71,6 +83,22 @@ __attribute__((format(printf, 1, 2))) static void note(const char *format, ...) 
     if (REAL(write)(journal, line, (size_t)len) != len)
         abort(); /* a hole in the journal would make the test lie */
     errno = error;
+}
+
+/* Counted together with the line, so that the count is a place in the journal. */
+#define note_change(...)                                                                           \
+    do {                                                                                           \
+        pthread_mutex_lock(&changes_lock);                                                         \
+        note(__VA_ARGS__);                                                                         \
+        changes++;                                                                                 \
+        pthread_mutex_unlock(&changes_lock);                                                       \
+    } while (0)
+
+static unsigned long changes_so_far(void) {
+    pthread_mutex_lock(&changes_lock);
+    unsigned long count = changes;
+    pthread_mutex_unlock(&changes_lock);
+    return count;
 }
 
 /* The part of 'path' behind the root; NULL when it is elsewhere. */
@@ -124,7 +152,7 @@ static void opened(int fd, const char *full, const char *name, bool truncated) {
     if (link(full, kept) != 0 && errno != EEXIST)
         abort();
     errno = error;
-    note("create %lu %s\n", (unsigned long)st.st_ino, name);
+    note_change("create %lu %s\n", (unsigned long)st.st_ino, name);
 }
 
 static int open_at(int dir_fd, const char *path, int flags, mode_t mode) {
@@ -204,19 +232,35 @@ ssize_t pwrite64(int fd, const void *bytes, size_t len, off_t at) {
     return pwrite(fd, bytes, len, at);
 }
 
+static int sync_file(int (*sync_call)(int), int fd, const struct stat *st) {
+    note("syncing %lu\n", (unsigned long)st->st_ino);
+    int got = sync_call(fd);
+    if (got == 0 && sync_ms)
+        usleep(sync_ms * 1000);
+    if (got == 0)
+        note("sync %lu %ld\n", (unsigned long)st->st_ino, (long)st->st_size);
+    return got;
+}
+
+static int sync_dir(int (*sync_call)(int), int fd, const char *name) {
+    unsigned long covered = changes_so_far();
+    int got = sync_call(fd);
+
+    if (got == 0)
+        note("syncdir %s %lu\n", name, covered);
+    return got;
+}
+
 static int sync_with(int (*sync_call)(int), int fd) {
     char path[PATH_MAX];
     const char *name = journal < 0 ? NULL : path_of(fd, path);
     struct stat st;
 
-    if (name && fstat(fd, &st) != 0)
+    if (!name)
+        return sync_call(fd);
+    if (fstat(fd, &st) != 0)
         abort();
-    int got = sync_call(fd);
-    if (got == 0 && name && S_ISDIR(st.st_mode))
-        note("syncdir %s\n", name);
-    else if (got == 0 && name)
-        note("sync %lu %ld\n", (unsigned long)st.st_ino, (long)st.st_size);
-    return got;
+    return S_ISDIR(st.st_mode) ? sync_dir(sync_call, fd, name) : sync_file(sync_call, fd, &st);
 }
 
 int fsync(int fd) {
@@ -249,7 +293,7 @@ int renameat(int from_fd, const char *from, int to_fd, const char *to) {
     int got = REAL(renameat)(from_fd, from, to_fd, to);
 
     if (got == 0 && from_name && to_name)
-        note("rename %s %s\n", from_name, to_name);
+        note_change("rename %s %s\n", from_name, to_name);
     return got;
 }
 
@@ -263,7 +307,7 @@ int unlinkat(int dir_fd, const char *path, int flags) {
     int got = REAL(unlinkat)(dir_fd, path, flags);
 
     if (got == 0 && name)
-        note("unlink %s\n", name);
+        note_change("unlink %s\n", name);
     return got;
 }
 
@@ -277,6 +321,6 @@ int mkdir(const char *path, mode_t mode) {
     int got = REAL(mkdir)(path, mode);
 
     if (got == 0 && name)
-        note("mkdir %s\n", name);
+        note_change("mkdir %s\n", name);
     return got;
 }

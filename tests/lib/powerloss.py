@@ -36,19 +36,30 @@ class Disk:
         self.durable = {}  # inode -> bytes synced
         self.covered = {}  # inode -> bytes synced by the sync before the last one
         self.changes = []  # of directories, in order: (directory, function of entries, durable)
-        self.acked = 0
+        self.acked = 0  # the last acknowledgement
+        self.acks = []  # all of them, in order
+        self.log = None  # inode of the newest write-ahead log
+        self.began = {}  # inode -> acknowledgements before its sync began
+        self.settled = 0  # acknowledgements before the last completed sync of the log began
 
     def apply(self, event):
         verb = event[0]
         if verb == "ack":
             self.acked = int(event[1])
+            self.acks.append(self.acked)
         elif verb == "create":
             self.size.setdefault(event[1], 0)
             self.durable.setdefault(event[1], 0)
             self.change(event[2], ("set", event[2], event[1]))
+            if event[2].endswith(".log"):
+                self.log = event[1]
         elif verb == "write":
             self.size[event[1]] = max(self.size.get(event[1], 0), int(event[2]))
+        elif verb == "syncing":
+            self.began[event[1]] = len(self.acks)
         elif verb == "sync":
+            if event[1] == self.log:
+                self.settled = self.began[event[1]]
             self.size[event[1]] = max(self.size.get(event[1], 0), int(event[2]))
             self.covered[event[1]] = self.durable.get(event[1], 0)
             self.durable[event[1]] = max(self.durable.get(event[1], 0), int(event[2]))
@@ -63,7 +74,7 @@ class Disk:
         elif verb == "mkdir":
             self.change(event[1], ("set", event[1], None))
         elif verb == "syncdir":
-            for change in self.changes:
+            for change in self.changes[:int(event[2])]:
                 if change["dir"] == event[1]:
                     change["durable"] = True
         else:

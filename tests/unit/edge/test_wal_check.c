@@ -197,6 +197,12 @@ static const struct {
     {"unsynced, a hole",         {{SYNCED, 0}, {SKIP, 0}, {UNSYNCED, 100}},       ERR_OK, {47, 0, 0}, 0},
     {"unsynced big, torn twice", {{SYNCED, 0}, {UNSYNCED, 100}, {FLIP, 0}, {BIG_UNSYNCED, 100}, {CUT, 9}}, ERR_OK, {47, 0, 0}, 0},
     {"unsynced, then synced",    {{SYNCED, 0}, {UNSYNCED, 100}, {FLIP, 0}, {UNSYNCED, 100}, {SYNCED, 0}}, ERR_CORRUPT, {0}, 0},
+    {"unsynced first one",       {{UNSYNCED, 50}, {FLIP, 0}, {UNSYNCED, 50}, {UNSYNCED, 50}}, ERR_OK, {0, 0, 0}, 0},
+    {"synced right before it",   {{UNSYNCED, 99}, {FLIP, 0}, {UNSYNCED, 99}, {UNSYNCED, 99}}, ERR_OK, {0, 0, 0}, 0},
+    {"zeroes for the first",     {{SKIP, 0}, {SKIP, 0}, {ZEROES, 94}, {UNSYNCED, 50}}, ERR_OK, {0, 0, 0}, 0},
+    {"synced later",             {{UNSYNCED, 50}, {FLIP, 0}, {UNSYNCED, 50}, {UNSYNCED, 100}}, ERR_CORRUPT, {0}, 0},
+    {"unsynced first file",      {{UNSYNCED, 50}, {FLIP, 0}, {FILE_NEXT, 0}, {UNSYNCED, 50}}, ERR_OK, {0, 0, 0}, 0},
+    {"synced first file",        {{UNSYNCED, 50}, {FLIP, 0}, {FILE_NEXT, 0}, {UNSYNCED, 50}, {UNSYNCED, 100}}, ERR_CORRUPT, {0}, 0},
     {"two whole files",          {{SYNCED, 0}, {FILE_NEXT, 0}, {SYNCED, 0}},         ERR_OK, {NOT_CUT, NOT_CUT, 0}, 0},
     {"files removed between",    {{SYNCED, 0}, {FILE_NEXT, 0}, {SKIP, 0}, {SYNCED, 0}}, ERR_OK, {NOT_CUT, NOT_CUT, 0}, SECOND_NUMBER},
     {"a file missing between",   {{SYNCED, 0}, {FILE_NEXT, 0}, {SKIP, 0}, {SYNCED, 0}}, ERR_CORRUPT, {0}, FIRST_NUMBER},
@@ -308,6 +314,39 @@ static void test_every_block_position(void **state) {
     store_teardown(&s);
 }
 
+/* Damage, and behind it a record in every position relative to a block's end, so that its marker
+ * is split at every byte: the marker decides, wherever it lies. */
+static void test_a_marker_over_a_block_end(void **state) {
+    (void)state;
+    struct store s;
+    char path[128];
+    char detail[1024];
+
+    store_setup(&s);
+    file_path(&s, 0, path);
+    for (size_t tail = 0; tail <= 7 + SMALL; tail++) {
+        for (unsigned synced = 0; synced < 2; synced++) {
+            struct buf log = {0};
+
+            add_batch(&log, 100, 99, BLOCK - 7 - 47 - tail);
+            size_t damaged = log.len;
+            add_batch(&log, 101, 100, SMALL);
+            assert_int_equal(BLOCK - log.len, tail);
+            add_batch(&log, 102, synced ? 101 : 100, SMALL);
+            log.ptr[damaged + 30] ^= 1;
+            unlink(path);
+            overwrite(path, 0, log.ptr, log.len);
+            enum err got = wal_check(s.dir, live, detail, sizeof(detail));
+            size_t left = (size_t)file_size(path);
+            if (got != (synced ? ERR_CORRUPT : ERR_OK) || left != (synced ? log.len : damaged))
+                fail_msg("%zu before the block's end, %s: %s, %zu bytes left", tail,
+                         synced ? "synced" : "unsynced", err_name(got), left);
+            buf_release(&log);
+        }
+    }
+    store_teardown(&s);
+}
+
 static void test_crc32c(void **state) {
     (void)state;
     char bytes[300];
@@ -324,6 +363,7 @@ int main(void) {
         cmocka_unit_test(test_crc32c),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_every_block_position),
+        cmocka_unit_test(test_a_marker_over_a_block_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
