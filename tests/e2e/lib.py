@@ -16,7 +16,7 @@ import threading
 import time
 
 WAIT_S = 20  # for anything that should take milliseconds; only a hang reaches it
-PRINTED = re.compile(r'(http|admin)\s+listening on (\S+):(\d+)')
+PRINTED = re.compile(r'(http|grpc|admin)\s+listening on (\S+):(\d+)')
 
 
 class Failed(AssertionError):
@@ -45,7 +45,10 @@ def eq(got, want, what):
 
 
 class Server:
-    """One 'highgopress all' on free ports, in a data folder of its own.
+    """One 'highgopress ROLE' on free ports, in a data folder of its own.
+
+    The role is 'all' (http, admin) or 'counter' (grpc, admin); the addresses are
+    attributes of those names once it is ready.
 
     'flags' go behind the standard ones; 'env' adds HGP_ variables. With
     'data' the folder is the caller's and outlives the server.
@@ -54,9 +57,11 @@ class Server:
     binary = None  # set by the runner
     loop = None
     durability = None
+    listeners = {'all': ('http', 'admin'), 'counter': ('grpc', 'admin')}
 
-    def __init__(self, data=None, flags=(), env=None, loop=None, durability=None):
+    def __init__(self, data=None, flags=(), env=None, loop=None, durability=None, role='all'):
         self.temporary = None
+        self.role = role
         if data is None:
             self.temporary = tempfile.TemporaryDirectory(prefix='hgp-e2e-')
             data = self.temporary.name
@@ -73,7 +78,7 @@ class Server:
         self.env.update({'HGP_TIMEOUTS_REQUEST_MS': '10000', **(env or {})})
         self.wrapper = []  # a command that runs the server's
         self.process = None
-        self.http = self.admin = None
+        self.http = self.grpc = self.admin = None
         self.lines = []
 
     def start(self):
@@ -81,13 +86,15 @@ class Server:
         self.stderr = tempfile.TemporaryFile()
         self.lines = []
         self.ready = threading.Event()
+        listeners = Server.listeners[self.role]
+        addresses = [word for name in listeners for word in (f'--{name}', '127.0.0.1:0')]
         self.process = subprocess.Popen(
-            [*self.wrapper, str(Server.binary), 'all', '--http', '127.0.0.1:0', '--admin', '127.0.0.1:0',
-             '--data', self.data, *self.flags],
+            [*self.wrapper, str(Server.binary), self.role, *addresses, '--data', self.data,
+             *self.flags],
             env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
         self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self.reader.start()
-        if not self.ready.wait(WAIT_S) or not self.http:
+        if not self.ready.wait(WAIT_S) or not all(getattr(self, name) for name in listeners):
             code = self.process.poll()
             if code is None:
                 self.kill()

@@ -6,8 +6,9 @@
 
 Each module test_*.py here and in tests/golden is a list of functions test_*();
 one that takes an argument gets a running server, shared by its module.
-A module may set LOOPS = 'both' (it runs once per event loop), ENV, FLAGS,
-and SMOKE = False (too heavy for a sanitized binary).
+A module may set LOOPS = 'both' (it runs once per event loop), ENV, FLAGS, ROLE,
+SMOKE = False (too heavy for a sanitized binary), and PYTHON, the interpreter
+that has the libraries it wants.
 """
 import argparse
 import concurrent.futures
@@ -90,7 +91,8 @@ def run_module(path, loop, options):
     for name, function in alone:
         report.run(name.removeprefix('test_'), function)
     if shared:
-        server = lib.Server(flags=getattr(module, 'FLAGS', ()), env=getattr(module, 'ENV', None))
+        server = lib.Server(flags=getattr(module, 'FLAGS', ()), env=getattr(module, 'ENV', None),
+                            role=getattr(module, 'ROLE', 'all'))
         try:
             with server:
                 for name, function in shared:
@@ -106,7 +108,10 @@ def run_module(path, loop, options):
 
 def run_apart(path, loop, options):
     """The same in a process of its own, so that modules can run side by side."""
-    command = [sys.executable, __file__, '--binary', str(options.binary), '--module', str(path),
+    python = getattr(load(path), 'PYTHON', sys.executable)
+    if not pathlib.Path(python).exists():
+        python = sys.executable
+    command = [python, __file__, '--binary', str(options.binary), '--module', str(path),
                '--loop', loop, '--rounds', str(options.rounds)]
     command += ['--only', options.only] if options.only else []
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
