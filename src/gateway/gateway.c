@@ -114,11 +114,9 @@ static void serve(struct gateway *gateway, unsigned side, struct http_exchange *
         match = route_find(side, http->method, http->path);
     request.route = route_at(match.route);
     reply_route(exchange, http, match.route);
-    if (UNLIKELY(http && refusal == ERR_METHOD))
-        reply_no_route(&request, &match);
-    else if (UNLIKELY(refusal != ERR_OK))
+    if (UNLIKELY(!http || (refusal != ERR_OK && refusal != ERR_METHOD)))
         reply_problem(exchange, refusal, slice_str(detail), SLICE(""));
-    else if (UNLIKELY(match.route == ROUTE_NONE))
+    else if (UNLIKELY(refusal == ERR_METHOD || match.route == ROUTE_NONE))
         reply_no_route(&request, &match);
     else if (UNLIKELY(http->body.len && unreadable_coding(http)))
         reply_problem(exchange, ERR_ENCODING, (struct slice){NULL, 0},
