@@ -195,7 +195,7 @@ enum err proto_read_batch_get(struct slice message, struct arena *arena, size_t 
                               struct proto_item **out_items, size_t *out_count,
                               struct proto_problem *problem) {
     Counter__BatchGetRequest *batch;
-    struct proto_item *items;
+    struct proto_item *items = NULL;
     enum err err = unpack(&counter__batch_get_request__descriptor, message, arena, problem, &batch);
 
     if (err == ERR_OK)
@@ -216,7 +216,7 @@ enum err proto_read_batch_increment(struct slice message, struct arena *arena, s
                                     struct proto_item **out_items, size_t *out_count,
                                     struct proto_problem *problem) {
     Counter__BatchIncrementRequest *batch;
-    struct proto_item *items;
+    struct proto_item *items = NULL;
     enum err err =
         unpack(&counter__batch_increment_request__descriptor, message, arena, problem, &batch);
 
