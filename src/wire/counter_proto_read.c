@@ -181,25 +181,33 @@ enum err proto_read_delete(struct slice message, struct arena *arena, struct pro
 
 /* ---- batches ---- */
 
-/* Room for 'count' items, never NULL for none. */
-static enum err new_items(size_t count, size_t max_items, struct arena *arena,
-                          struct proto_problem *problem, struct proto_item **out) {
-    if (count > max_items)
-        return bad_field(&(struct place){problem, NO_INDEX}, "requests",
-                         "must have at most %zu elements, found %zu", max_items, count);
-    *out = arena_alloc(arena, sizeof(**out) * count);
-    return *out ? ERR_OK : no_memory(problem);
+/* Room for 'count' items; NULL, and why, when there are too many. */
+static struct proto_item *new_items(size_t count, size_t max_items, struct arena *arena,
+                                    struct proto_problem *problem, enum err *out_err) {
+    struct proto_item *items = NULL;
+
+    if (count > max_items) {
+        *out_err = bad_field(&(struct place){problem, NO_INDEX}, "requests",
+                             "must have at most %zu elements, found %zu", max_items, count);
+        return NULL;
+    }
+    items = arena_alloc(arena, sizeof(*items) * count);
+    if (!items)
+        *out_err = no_memory(problem);
+    return items;
 }
 
 enum err proto_read_batch_get(struct slice message, struct arena *arena, size_t max_items,
                               struct proto_item **out_items, size_t *out_count,
                               struct proto_problem *problem) {
     Counter__BatchGetRequest *batch;
-    struct proto_item *items;
     enum err err = unpack(&counter__batch_get_request__descriptor, message, arena, problem, &batch);
 
-    if (err == ERR_OK)
-        err = new_items(batch->n_requests, max_items, arena, problem, &items);
+    if (err != ERR_OK)
+        return err;
+    struct proto_item *items = new_items(batch->n_requests, max_items, arena, problem, &err);
+    if (!items)
+        return err;
     for (size_t i = 0; err == ERR_OK && i < batch->n_requests; i++) {
         struct raw raw = raw_get(batch->requests[i]);
 
@@ -216,12 +224,14 @@ enum err proto_read_batch_increment(struct slice message, struct arena *arena, s
                                     struct proto_item **out_items, size_t *out_count,
                                     struct proto_problem *problem) {
     Counter__BatchIncrementRequest *batch;
-    struct proto_item *items;
     enum err err =
         unpack(&counter__batch_increment_request__descriptor, message, arena, problem, &batch);
 
-    if (err == ERR_OK)
-        err = new_items(batch->n_requests, max_items, arena, problem, &items);
+    if (err != ERR_OK)
+        return err;
+    struct proto_item *items = new_items(batch->n_requests, max_items, arena, problem, &err);
+    if (!items)
+        return err;
     for (size_t i = 0; err == ERR_OK && i < batch->n_requests; i++) {
         struct raw raw = raw_increment(batch->requests[i]);
 

@@ -331,7 +331,8 @@ def test_grpcurl_calls(server):
     request = {'resource_id': 'grpcurl', 'counter_type': 'like', 'delta': '9007199254740993'}
     code, out = grpcurl(server, f'{COUNTER}/IncrementCounter', data=request)
     eq(code, 0, out)
-    eq(json.loads(out)['currentValue'], '9007199254740993', 'an int64 beyond a double')
+    answer = {name.replace('_', '').lower(): value for name, value in json.loads(out).items()}
+    eq(answer['currentvalue'], '9007199254740993', 'an int64 beyond a double')
     code, out = grpcurl(server, f'{COUNTER}/IncrementCounter', data={'resource_id': 'grpcurl'})
     check(code == 64 + 3 and 'InvalidArgument' in out, f'{code}: {out}')
     code, out = grpcurl(server, f'{HEALTH}/Check', data={'service': COUNTER})
