@@ -125,9 +125,9 @@ void grpc_call_refuse(struct grpc_call *call, enum grpc_status status, struct sl
     let_go(call);
 }
 
-void grpc_call_refuse_http(struct grpc_call *call, const char *status, struct slice text) {
-    decide(call, GRPC_UNKNOWN, text);
-    grpc_response_http(call, status, text);
+void grpc_call_refuse_http(struct grpc_call *call) {
+    decide(call, GRPC_UNKNOWN, call->in.http_text);
+    grpc_response_http(call, call->in.http_status, call->in.http_text);
     let_go(call);
 }
 
@@ -177,6 +177,8 @@ void grpc_call_deadline(struct grpc_call *call, int64_t now_ms) {
         grpc_conn_touch(conn);
     } else if (!call->in.head_done) {
         grpc_conn_flood(conn, "a header block without an end");
+    } else if (call->in.http_status) {
+        grpc_call_refuse_http(call);
     } else {
         grpc_call_refuse(call, GRPC_DEADLINE_EXCEEDED, SLICE("the deadline has passed"));
     }

@@ -214,15 +214,26 @@ static void on_peer_closed(struct grpc_conn *conn) {
     grpc_conn_touch(conn);
 }
 
-static void receive(struct grpc_conn *conn, struct slice bytes) {
-    ssize_t used = nghttp2_session_mem_recv(conn->session, (const uint8_t *)bytes.ptr, bytes.len);
-
-    if (conn->state == GRPC_CONN_CLOSING || used >= 0)
+static void on_fatal(struct grpc_conn *conn, ssize_t error) {
+    if (conn->state == GRPC_CONN_CLOSING)
         return;
-    if (used == NGHTTP2_ERR_NOMEM || used == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
+    if (error == NGHTTP2_ERR_NOMEM || error == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
         grpc_conn_abort(conn);
     else
-        grpc_conn_flood(conn, "flood"); /* CONTINUATION, outbound acknowledgements */
+        grpc_conn_flood(conn, "flood"); /* CONTINUATION, or too many acknowledgements unsent */
+}
+
+static void receive(struct grpc_conn *conn, struct slice bytes) {
+    while (bytes.len && conn->state == GRPC_CONN_OPEN) {
+        size_t n = grpc_scan_next(conn, bytes);
+        ssize_t used = nghttp2_session_mem_recv(conn->session, (const uint8_t *)bytes.ptr, n);
+
+        if (used < 0) {
+            on_fatal(conn, used);
+            return;
+        }
+        bytes = slice_skip(bytes, n);
+    }
 }
 
 static void on_read(void *ctx, struct slice bytes) {
@@ -420,6 +431,7 @@ void grpc_conn_open(struct grpc_server *server, struct stream *stream) {
     conn->timer.fire = on_timer;
     conn->idle_since_ms = conn->read_ms = now(conn);
     grpc_police_init(&conn->police, now(conn));
+    grpc_scan_init(&conn->scan);
     list_init(&conn->dirty);
     list_init(&conn->calls);
     list_push_back(&server->conns, &conn->node);

@@ -3,6 +3,7 @@
  * grpc_server.c   the server: accepting, drain, recycled objects
  * grpc_conn.c     one connection: reading, deadlines, writing, closing
  * grpc_session.c  HTTP/2: nghttp2's callbacks, from frames to calls
+ * grpc_scan.c     frame headers, before nghttp2 reads them
  * grpc_request.c  a call's request: head, metadata, messages
  * grpc_response.c a call's response: messages, trailers, refusals
  * grpc_call.c     a call's life, and what its handler calls
@@ -60,6 +61,21 @@ enum grpc_conn_state {
 /* RFC 9113 6.8: a GOAWAY that names no last stream, a round trip, then the real one. */
 enum grpc_drain { GRPC_DRAIN_NONE, GRPC_DRAIN_NOTICED, GRPC_DRAIN_FINAL };
 
+#define GRPC_CLOSED_KEPT 32
+
+/* Where in the peer's bytes we are, frame by frame, and the streams that closed last (a ring). */
+struct grpc_scan {
+    unsigned preface_left; /* of the client's magic */
+    unsigned head_len;
+    uint8_t head[9];
+    uint32_t payload_left;
+    struct {
+        int32_t stream_id;
+        bool by_peer; /* it ended its side: nothing of it may follow */
+    } closed[GRPC_CLOSED_KEPT];
+    unsigned closed_next;
+};
+
 struct grpc_conn {
     struct list node;  /* server->conns */
     struct list dirty; /* server->dirty, while it may have something to write */
@@ -80,6 +96,7 @@ struct grpc_conn {
     int64_t send_ms;  /* when 'sending' began */
     int64_t drain_ms; /* when the round trip or the lingering has taken too long */
     struct grpc_police police;
+    struct grpc_scan scan;
     enum grpc_conn_state state;
     enum grpc_drain drain;
     bool send_busy; /* 'sending' isn't the kernel's yet */
@@ -118,6 +135,8 @@ struct grpc_call {
         struct buf message;
         size_t held; /* part of conn->in_bytes */
         unsigned messages;
+        const char *http_status; /* it isn't gRPC: this is the answer to its end, */
+        struct slice http_text;  /* and this */
         bool post;
         bool gzip;
         bool too_large; /* the head */
@@ -172,6 +191,13 @@ nghttp2_option *grpc_session_option(void);
 nghttp2_session *grpc_session_new(struct grpc_conn *conn);
 extern const uint8_t grpc_drain_ping[8];
 
+/* grpc_scan.c */
+void grpc_scan_init(struct grpc_scan *scan);
+/* How many of 'bytes' nghttp2 is to read next: to the end of a frame, or all. Before that it has
+ * refused what nghttp2 would ignore in silence. */
+size_t grpc_scan_next(struct grpc_conn *conn, struct slice bytes);
+void grpc_scan_closed(struct grpc_scan *scan, int32_t stream_id, bool by_peer);
+
 /* grpc_request.c */
 void grpc_request_field(struct grpc_call *call, struct slice name, struct slice value);
 void grpc_request_head(struct grpc_call *call);
@@ -191,7 +217,7 @@ void grpc_response_drop(struct grpc_call *call);
 /* grpc_call.c */
 struct grpc_call *grpc_call_take(struct grpc_conn *conn, int32_t stream_id);
 void grpc_call_refuse(struct grpc_call *call, enum grpc_status status, struct slice message);
-void grpc_call_refuse_http(struct grpc_call *call, const char *status, struct slice text);
+void grpc_call_refuse_http(struct grpc_call *call);
 void grpc_call_deadline(struct grpc_call *call, int64_t now_ms);
 void grpc_call_stream_gone(struct grpc_call *call);
 void grpc_call_conn_gone(struct grpc_call *call);

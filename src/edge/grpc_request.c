@@ -10,12 +10,13 @@
 #include "edge/grpc_internal.h"
 #include "wire/grpc_text.h"
 
-#define FIELDS_MAX      100u       /* cookie crumbs: many fields that HPACK makes of few bytes */
-#define FIELD_BYTES_MAX 16384u     /* as announced in SETTINGS_MAX_HEADER_LIST_SIZE */
-#define FIELD_OVERHEAD  32u        /* RFC 9113 6.5.2 */
-#define IN_SLACK        (1u << 20) /* beside one message of the full size, for a connection */
-#define MESSAGE_KEEP    512u       /* of a recycled call; small messages need no malloc */
-#define INFLATED_KEEP   65536u
+#define FIELDS_MAX       100u       /* cookie crumbs: many fields that HPACK makes of few bytes */
+#define FIELD_BYTES_MAX  16384u     /* as announced in SETTINGS_MAX_HEADER_LIST_SIZE */
+#define FIELD_OVERHEAD   32u        /* RFC 9113 6.5.2 */
+#define IN_SLACK         (1u << 20) /* beside one message of the full size, for a connection */
+#define MESSAGE_KEEP     512u       /* of a recycled call; small messages need no malloc */
+#define INFLATED_KEEP    65536u
+#define HTTP_PATIENCE_MS 2000
 
 /* ---- the head ------------------------------------------------------------ */
 
@@ -121,6 +122,15 @@ static void check_encoding(struct grpc_call *call) {
     grpc_call_refuse(call, GRPC_UNIMPLEMENTED, SLICE("the message encoding is not supported"));
 }
 
+/* An HTTP client is answered when it has said all, as it may not listen before; but not much later.
+ */
+static void not_grpc(struct grpc_call *call, const char *status, struct slice text) {
+    call->in.http_status = status;
+    call->in.http_text = text;
+    call->deadline_ms = loop_now_ms(call->server->loop) + HTTP_PATIENCE_MS;
+    grpc_conn_wake(call->conn, call->deadline_ms);
+}
+
 void grpc_request_head(struct grpc_call *call) {
     int64_t timeout_ms = INT64_MAX;
 
@@ -131,11 +141,11 @@ void grpc_request_head(struct grpc_call *call) {
         return;
     }
     if (!call->in.post) {
-        grpc_call_refuse_http(call, "405", SLICE("gRPC requests are POST\n"));
+        not_grpc(call, "405", SLICE("gRPC requests are POST\n"));
         return;
     }
     if (!is_grpc(call->in.content_type)) {
-        grpc_call_refuse_http(call, "415", SLICE("the content type is not application/grpc\n"));
+        not_grpc(call, "415", SLICE("the content type is not application/grpc\n"));
         return;
     }
     call->method = grpc_method_find(call->server, call->in.path);
@@ -239,7 +249,7 @@ static void on_message_part(struct grpc_call *call, struct slice part) {
 void grpc_request_data(struct grpc_call *call, struct slice bytes) {
     struct slice part;
 
-    while (!call->ended) {
+    while (!call->ended && call->method) {
         switch (grpc_frame_next(&call->in.reader, &bytes, &part)) {
         case GRPC_FRAME_HEAD:
             on_message_head(call);
@@ -267,7 +277,9 @@ void grpc_request_half_closed(struct grpc_call *call) {
     call->in.half_closed = true;
     if (call->ended)
         return;
-    if (!grpc_frame_between(&call->in.reader)) {
+    if (call->in.http_status) {
+        grpc_call_refuse_http(call);
+    } else if (!grpc_frame_between(&call->in.reader)) {
         grpc_call_refuse(call, GRPC_INTERNAL, SLICE("the request ends inside a message"));
     } else if (method->client_streams) {
         call->handed = true;

@@ -135,6 +135,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         noise(conn, COST_SETTINGS);
         break;
     case NGHTTP2_RST_STREAM:
+        if (call)
+            call->in.half_closed = true;
         reset(conn);
         break;
     default:
@@ -203,6 +205,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
     if (conn->state == GRPC_CONN_CLOSING)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (call) {
+        grpc_scan_closed(&conn->scan, stream_id, call->in.half_closed);
         (void)nghttp2_session_set_stream_user_data(session, stream_id, NULL);
         grpc_call_stream_gone(call);
     }
@@ -231,7 +234,7 @@ nghttp2_option *grpc_session_option(void) {
 
     if (nghttp2_option_new(&option) != 0)
         return NULL;
-    /* A closed stream is remembered by nothing but its number: 1,000 an idle connection add up. */
+    /* It would keep as many as may be open; grpc_scan.c remembers their numbers. */
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_settings(option, SETTINGS_MAX); /* CVE-2020-11080 */
     return option;
