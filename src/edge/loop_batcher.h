@@ -25,7 +25,7 @@ struct loop_batcher_user {
 };
 
 struct loop_batcher_conf {
-    size_t ops_max;         /* as struct batcher_conf */
+    size_t ops_max; /* as struct batcher_conf */
     size_t queue_max;
     unsigned in_flight_max;
     int64_t clock_ahead_ms; /* the store's clock minus CLOCK_MONOTONIC */

@@ -26,8 +26,8 @@ struct op_batch {
     size_t waiting;              /* private */
 };
 
-/* Sends all operations on their way; one that can't be taken has its error as answer. ERR_NO_MEMORY:
- * the arena is full, nothing was sent and finish() won't run. */
+/* Sends all operations on their way; one that can't be taken has its error as answer.
+ * ERR_NO_MEMORY: the arena is full, nothing was sent and finish() won't run. */
 MUST_CHECK enum err op_batch_start(struct loop_batcher *lb, struct arena *arena,
                                    const struct op *ops, size_t count, int64_t deadline_ms,
                                    void (*finish)(struct op_batch *batch), void *ctx);
