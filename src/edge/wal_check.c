@@ -262,13 +262,22 @@ static enum err refuse_foreign(struct wal_check *check, const struct damage *dam
     return ERR_NEWER;
 }
 
+/* RocksDB goes on to the next file only when the last one has content: an empty one with records
+ * behind it has lost them all. */
+static bool is_hollow(const struct wal_check *check, size_t file) {
+    return check->files[file].len == 0 && !is_last_with_content(check, file);
+}
+
 /* Reads until something is wrong: WAL_END when nothing is. */
 static enum wal_read find_damage(const struct wal_check *check, struct damage *out) {
     enum wal_read got = WAL_END;
 
     *out = (struct damage){0};
-    for (; out->file < check->count && got == WAL_END; out->file++)
+    for (; out->file < check->count && got == WAL_END; out->file++) {
         got = read_file(&check->files[out->file], &out->seq, &out->at);
+        if (is_hollow(check, out->file))
+            got = WAL_BAD;
+    }
     if (got != WAL_END)
         out->file--;
     return got;

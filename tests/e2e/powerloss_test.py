@@ -102,7 +102,8 @@ def damage(disk, folder, rng, how):
     target = os.path.join(folder, "after")
     logs = logs_of(disk)
     entries = disk.entries(len(disk.changes))
-    if how == "missing" and len(logs) < 2:
+    # RocksDB's manifest names a log that is done with once the next one has met its first sync.
+    if how == "missing" and (len(logs) < 2 or not disk.covered.get(disk.log)):
         return None
     victim = logs[rng.randrange(len(logs) - 1)] if how == "missing" else rng.choice(logs or [""])
     if how == "flipped" and not (victim and disk.covered.get(entries[victim], 0) > 0):
@@ -173,7 +174,8 @@ def test_mode(args, mode, rng):
                 count += 1
             disk = journal.disk(count)
             if mode == "local":
-                failures += test_damage(args, disk, folder, rng, counts)
+                failures += [f"event {count}: {wrong}" for wrong in
+                             test_damage(args, disk, folder, rng, counts)]
             for kept, fill in places(args, disk, rng):
                 tried += 1
                 last, said, target = crash(args, disk, folder, rng, kept, fill)
