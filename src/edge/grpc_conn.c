@@ -144,7 +144,6 @@ void grpc_conn_drain(struct grpc_conn *conn) {
         return;
     conn->drain = GRPC_DRAIN_NOTICED;
     grpc_conn_check(conn, nghttp2_submit_shutdown_notice(conn->session));
-    grpc_conn_check(conn, nghttp2_submit_ping(conn->session, NGHTTP2_FLAG_NONE, grpc_drain_ping));
     conn->drain_ms = now(conn) + ROUND_TRIP_MS;
     grpc_conn_wake(conn, conn->drain_ms);
     grpc_conn_touch(conn);
@@ -329,8 +328,11 @@ static bool is_over(const struct grpc_conn *conn) {
         return true;
     if (nghttp2_session_want_write(conn->session))
         return false;
-    return !nghttp2_session_want_read(conn->session) ||
-           (conn->open_streams == 0 && (conn->drain == GRPC_DRAIN_FINAL || conn->peer_closed));
+    if (conn->open_streams == 0 && (conn->drain == GRPC_DRAIN_FINAL || conn->peer_closed))
+        return true;
+    /* Without streams nghttp2 takes the first of our two GOAWAYs for the last word. */
+    return conn->terminated ||
+           (conn->drain == GRPC_DRAIN_NONE && !nghttp2_session_want_read(conn->session));
 }
 
 static void settle(struct grpc_conn *conn) {

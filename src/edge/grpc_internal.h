@@ -103,6 +103,7 @@ struct grpc_conn {
     bool paused;
     bool peer_closed; /* the peer's FIN came */
     bool probed;      /* a PING asks whether a silent peer is still there */
+    bool terminated;  /* a GOAWAY has told of an error */
     bool failed;      /* memory ran out; aborted at the tick's end */
 };
 

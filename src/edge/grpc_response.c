@@ -5,12 +5,14 @@
  * pin memory (CVE-2019-9517, CVE-2026-49975).
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "edge/grpc_internal.h"
 #include "wire/grpc_text.h"
 
 #define QUEUE_MAX       (1u << 20) /* of one call, behind its first message */
-#define OUT_MAX         (4u << 20) /* of a connection */
+#define OUT_MAX         (6u << 20) /* of a connection */
+#define QUEUE_STEP      65536u
 #define QUEUE_KEEP      1024u
 #define TRAILERS_MAX    16
 #define TRAILER_BYTES   8192u /* gRPC clients' own limit */
@@ -158,7 +160,21 @@ static void compact(struct grpc_call *call) {
     call->out.taken = 0;
 }
 
+/* A large queue doesn't double: what is counted should be what is held. */
+static void make_room(struct buf *queue, size_t bytes) {
+    size_t cap = (queue->len + bytes + QUEUE_STEP - 1) / QUEUE_STEP * QUEUE_STEP;
+
+    if (queue->len + bytes <= queue->cap || cap <= QUEUE_STEP)
+        return;
+    char *ptr = realloc(queue->ptr, cap);
+    if (!ptr)
+        return; /* buf_add() says so */
+    queue->ptr = ptr;
+    queue->cap = cap;
+}
+
 static void add_to_queue(struct grpc_call *call, struct slice bytes) {
+    make_room(&call->out.queue, bytes.len);
     buf_add_slice(&call->out.queue, bytes);
     if (buf_failed(&call->out.queue))
         grpc_conn_check(call->conn, NGHTTP2_ERR_NOMEM);

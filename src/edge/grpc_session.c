@@ -64,6 +64,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, call);
 }
 
+/* nghttp2's signature. NOLINTNEXTLINE(readability-function-size) */
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *ctx) {
@@ -180,6 +181,16 @@ static void answered_early(nghttp2_session *session, struct grpc_conn *conn, int
                                                         NGHTTP2_NO_ERROR));
 }
 
+/* nghttp2 sends a PING before what was submitted before it: the round trip that makes sure that the
+ * client has seen the first GOAWAY of a drain begins only behind that. */
+static void on_goaway_sent(nghttp2_session *session, struct grpc_conn *conn,
+                           const nghttp2_goaway *goaway) {
+    if (goaway->error_code != NGHTTP2_NO_ERROR)
+        conn->terminated = true;
+    else if (conn->drain == GRPC_DRAIN_NOTICED)
+        grpc_conn_check(conn, nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, grpc_drain_ping));
+}
+
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *ctx) {
     struct grpc_conn *conn = ctx;
 
@@ -189,6 +200,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
         grpc_police_useful(&conn->police);
         if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
             answered_early(session, conn, frame->hd.stream_id);
+    } else if (frame->hd.type == NGHTTP2_GOAWAY) {
+        on_goaway_sent(session, conn, &frame->goaway);
     } else if (frame->hd.type == NGHTTP2_RST_STREAM &&
                frame->rst_stream.error_code != NGHTTP2_NO_ERROR && conn->state == GRPC_CONN_OPEN) {
         reset(conn);
