@@ -10,7 +10,7 @@ set -eu
 run_packages='gcc libc6-dev make meson ninja-build pkg-config
     liburing-dev libnghttp2-dev librocksdb-dev libyaml-dev libxxhash-dev zlib1g-dev'
 test_packages='libcmocka-dev libjansson-dev clang clang-format clang-tidy libclang-rt-14-dev
-    binutils python3 curl procps util-linux'
+    binutils python3 python3-grpcio curl procps util-linux'
 bench_packages='wrk nginx-light python3'
 
 say() {
