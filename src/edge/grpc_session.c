@@ -64,7 +64,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, call);
 }
 
-/* nghttp2's signature. NOLINTNEXTLINE(readability-function-size) */
+/* nghttp2's own list of parameters: NOLINTNEXTLINE(readability-function-size) */
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *ctx) {

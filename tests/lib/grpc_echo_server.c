@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "grpc_echo.h"
 #include "loop/stream.h"
 #include "loop/timer.h"
-#include <unistd.h>
 
 #define LOOK_MS 20
 
@@ -39,7 +39,7 @@ static void look(struct timer *timer) {
         timer_start(self.loop, timer, LOOK_MS);
 }
 
-static void die(const char *what) {
+static _Noreturn void die(const char *what) {
     fprintf(stderr, "grpc_echo_server: %s\n", what);
     exit(1);
 }
