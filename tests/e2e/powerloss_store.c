@@ -1,13 +1,14 @@
 /* powerloss_store.c - writes numbered operations to a store, or checks which are there.
  *
- *     powerloss_store write DATA local|fast|broken LIMIT
+ *     powerloss_store write DATA local|fast|seldom|broken LIMIT
  *     powerloss_store check DATA
  *
  * Operation n touches every space in one commit. "write" goes on behind the
  * last one and prints "ack n" when n and everything before it must survive a
- * power cut: after each commit, or after each sync in "fast". "broken"
- * acknowledges what it didn't sync, so that the test can prove itself. "check"
- * prints "last n" when exactly 1 ... n are there, each in all spaces.
+ * power cut: after each commit, or after each sync in "fast". "seldom" syncs
+ * so rarely that several logs lie between two of them. "broken" acknowledges
+ * what it didn't sync, so that the test can prove itself. "check" prints
+ * "last n" when exactly 1 ... n are there, each in all spaces.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +19,8 @@
 #include "base/log.h"
 #include "edge/rocks_kv.h"
 
-#define SYNC_EVERY  16
+#define SYNC_OFTEN  16
+#define SYNC_SELDOM 1500
 #define VALUE_LARGE 80000 /* several blocks of the log */
 
 /* Small: several logs and tables within seconds. */
@@ -85,16 +87,17 @@ static void ack(uint64_t n) {
 
 static void write_all(struct kv *kv, const char *mode, uint64_t limit) {
     bool durable = strcmp(mode, "local") == 0;
-    bool fast = strcmp(mode, "fast") == 0;
+    bool fast = strcmp(mode, "fast") == 0 || strcmp(mode, "seldom") == 0;
+    unsigned every = strcmp(mode, "seldom") == 0 ? SYNC_SELDOM : SYNC_OFTEN;
     uint64_t n = last_of(kv, KV_META);
 
     for (uint64_t end = n + limit; n < end;) {
         stage(kv, ++n);
         if (kv_commit(kv, durable) != ERR_OK)
             die("commit", "failed");
-        if (fast && n % SYNC_EVERY == 0 && kv_sync(kv) != ERR_OK)
+        if (fast && n % every == 0 && kv_sync(kv) != ERR_OK)
             die("sync", "failed");
-        if (!fast || n % SYNC_EVERY == 0)
+        if (!fast || n % every == 0)
             ack(n);
     }
 }
@@ -138,7 +141,7 @@ int main(int argc, char **argv) {
     const char *detail;
 
     if (argc < 3)
-        die("usage", "powerloss_store write DATA local|fast|broken LIMIT | check DATA");
+        die("usage", "powerloss_store write DATA local|fast|seldom|broken LIMIT | check DATA");
     if (rocks_kv_open(argv[2], &conf, &rocks, &detail) != ERR_OK)
         die("open", detail);
     if (argc == 5)
