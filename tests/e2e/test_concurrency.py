@@ -1,7 +1,7 @@
 """N concurrent increments are answered with exactly the values 1 … N."""
 import json
 
-from lib import (BATCH_INCREMENT, INCREMENT, Swarm, check, current_value, eq, get, item,
+from lib import (BATCH_INCREMENT, INCREMENT, Server, Swarm, check, current_value, eq, get, item,
                  request_bytes)
 
 LOOPS = 'both'
@@ -30,7 +30,7 @@ def storm(server, count, connections, requests, answered):
     eq(statuses, {200: count}, 'statuses')
 
 
-def test_every_value_once(server):
+def every_value_once(server):
     values = []
     data = request_bytes('POST', INCREMENT, item('storm'))
     storm(server, N, CONNECTIONS, lambda n: data, lambda n, body: values.append(
@@ -38,6 +38,16 @@ def test_every_value_once(server):
     eq(len(values), N, 'answers')
     check(sorted(values) == list(range(1, N + 1)), 'the values are not 1 … N, each once')
     eq(get(server, 'storm'), N, 'the counter')
+
+
+def test_every_value_once_on_one_thread():
+    with Server(flags=['--threads', '1']) as server:
+        every_value_once(server)
+
+
+def test_every_value_once_on_two_threads():
+    with Server(flags=['--threads', '2']) as server:
+        every_value_once(server)
 
 
 def test_many_counters(server):
