@@ -120,6 +120,14 @@ class Server:
     def send_signal(self, number):
         self.process.send_signal(number)
 
+    def stand_still(self):
+        """SIGSTOP, and back only when every thread has stopped; SIGCONT lets it go on."""
+        self.send_signal(signal.SIGSTOP)
+        tasks = pathlib.Path(f'/proc/{self.process.pid}/task')
+        end = time.monotonic() + WAIT_S
+        while any(b'\nState:\tT' not in (task / 'status').read_bytes() for task in tasks.iterdir()):
+            check(time.monotonic() < end, 'all threads stop')
+
     def wait(self, timeout_s=WAIT_S):
         """The exit code; a server that doesn't end is killed and is a failure."""
         try:

@@ -194,7 +194,7 @@ def test_deadline(server):
     """A server that stands still is DEADLINE_EXCEEDED, and well again afterwards."""
     with Client(server) as client:
         eq(client.increment('deadline').current_value, 1, 'before')
-        server.send_signal(signal.SIGSTOP)
+        server.stand_still()
         try:
             eq(client.code(client.increment, 'deadline', timeout=0.3)[0], 'DEADLINE_EXCEEDED',
                'while it stands')
