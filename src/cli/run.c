@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "cli/worker.h"
 #include "edge/rocks_kv.h"
 #include "loop/stream.h"
@@ -108,7 +108,8 @@ static int start_counter(struct run *run) {
                     .outbox_max_bytes = config->outbox_max_bytes,
                     .outbox_max_age_ms = config->outbox_max_age_ms,
                     .cache_counters = config->cache_counters,
-                    .coalesce = config->events_coalesce},
+                    .coalesce = config->events_coalesce,
+                    .hash_seed = {random_u64(), random_u64()}},
         .durability =
             config->durability_mode == CONFIG_DURABILITY_FAST ? DURABILITY_FAST : DURABILITY_LOCAL,
         .metrics = run->fleet.metrics,
@@ -118,8 +119,6 @@ static int start_counter(struct run *run) {
     };
     const char *detail = NULL;
 
-    if (getrandom(conf.applier.hash_seed, sizeof(conf.applier.hash_seed), 0) < 0)
-        return give_up("no random numbers", strerror(errno), EX_OSERR);
     enum err err = counter_start(&conf, &run->counter, &detail);
     if (err != ERR_OK)
         return give_up("the store can't be used", detail, exit_code(err));

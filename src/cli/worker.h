@@ -1,7 +1,7 @@
 /* worker.h - a thread with a loop and what this role serves on it.
  *
- * Threads    worker_start() and worker_join() by the main thread; the calls in between send mail
- *            to the worker's loop.
+ * Threads    worker_start() and worker_stop_and_join() by the main thread; the calls in between
+ * send mail to the worker's loop.
  */
 #ifndef CLI_WORKER_H
 #define CLI_WORKER_H

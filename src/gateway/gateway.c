@@ -228,7 +228,6 @@ static bool open_servers(struct gateway *gateway, int http_fd, int admin_fd) {
     if ((http_fd >= 0 && !gateway->http) || (admin_fd >= 0 && !gateway->admin))
         return false;
     gauges->http = gateway->http ? http_server_stats(gateway->http) : NULL;
-    gauges->admin = gateway->admin ? http_server_stats(gateway->admin) : NULL;
     gauges->mailbox = loop_mailbox(gateway->loop);
     return true;
 }

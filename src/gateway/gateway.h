@@ -29,9 +29,8 @@ struct http_server_stats;
 struct gateway_gauges { /* written by the gateway's loop, relaxed */
     _Atomic uint64_t operations_queued;
     _Atomic uint64_t messages_in_flight;
-    const struct http_server_stats *http;  /* set at start; NULL: no public listener */
-    const struct http_server_stats *admin; /* NULL where there is no admin listener */
-    struct mailbox *mailbox;               /* the loop's door */
+    const struct http_server_stats *http; /* set at start; NULL: no public listener */
+    struct mailbox *mailbox;              /* the loop's door */
 };
 
 #define GATEWAY_MAX_LOOPS 256
@@ -50,7 +49,6 @@ struct gateway_fleet {
     struct metrics *metrics;
     struct gateway_backend backend;
     const char *version;
-    const char *loop_backend; /* "io_uring" or "epoll" */
     unsigned scrape_shard; /* of metrics: written while /metrics is rendered, on the admin loop */
     unsigned loops;
     atomic_bool draining;
