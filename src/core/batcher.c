@@ -227,6 +227,7 @@ static void send_attempt(struct batcher *b, struct batch *batch, int64_t now_ms)
         attempt->batch = batch;
         attempt->delivery.message = &batch->message;
         attempt->delivery.err = ERR_OK;
+        attempt->delivery.not_applied = false;
         attempt->delivery.store_now_ms = 0;
         attempt->delivery.attempt = batch->attempts;
         attempt->delivery.upstream_data = NULL;
@@ -374,8 +375,8 @@ void batcher_delivered(struct batcher *b, struct delivery *delivery, int64_t now
     if (!batch->resolved && delivery->err == ERR_OK) {
         resolve(b, batch, delivery->answers);
     } else if (!batch->resolved && attempt == batch->current) {
-        if (!err_retryable(delivery->err))
-            batch->unsure--; /* refused for good: this one wasn't applied */
+        if (delivery->not_applied || !err_retryable(delivery->err))
+            batch->unsure--;
         attempt_failed(b, batch, delivery->err, now_ms);
     }
     give_attempt(b, attempt);

@@ -40,6 +40,7 @@ struct delivery {
     const struct message *message;
     struct answer *answers; /* room for message->count; valid when 'err' is ERR_OK */
     enum err err;           /* of the message as a whole */
+    bool not_applied;       /* with an error: this attempt has surely changed nothing */
     int64_t store_now_ms;   /* the store's clock at the answer; 0: unknown */
     unsigned attempt;       /* 1 on the first try */
     void *upstream_data;    /* the upstream's, e.g. its stream */

@@ -62,7 +62,7 @@ void grpc_conn_abort(struct grpc_conn *conn) {
     timer_stop(conn->server->loop, &conn->timer);
     list_remove(&conn->dirty);
     drop_calls(conn);
-    stream_close(conn->stream);
+    transport_close(&conn->transport);
 }
 
 static void on_closed(void *ctx) {
@@ -84,9 +84,9 @@ static void set_paused(struct grpc_conn *conn, bool paused) {
         return;
     conn->paused = paused;
     if (paused)
-        stream_pause(conn->stream);
+        transport_pause(&conn->transport);
     else
-        stream_resume(conn->stream);
+        transport_resume(&conn->transport);
 }
 
 static void linger(struct grpc_conn *conn) {
@@ -97,7 +97,7 @@ static void linger(struct grpc_conn *conn) {
     conn->state = GRPC_CONN_LINGERING;
     drop_calls(conn);
     set_paused(conn, false);
-    stream_shutdown(conn->stream);
+    transport_shutdown(&conn->transport);
     conn->drain_ms = now(conn) + LINGER_MS;
     grpc_conn_wake(conn, conn->drain_ms);
 }
@@ -279,7 +279,7 @@ static void send_out(struct grpc_conn *conn) {
     conn->sending = conn->out;
     conn->out = empty;
     conn->send_busy = true;
-    if (stream_send(conn->stream, buf_slice(&conn->sending))) {
+    if (transport_send(&conn->transport, buf_slice(&conn->sending))) {
         conn->send_busy = false;
         buf_clear(&conn->sending);
         return;
@@ -429,7 +429,7 @@ void grpc_conn_open(struct grpc_server *server, struct stream *stream) {
         stream_close(stream);
         return;
     }
-    conn->stream = stream;
+    transport_init(&conn->transport, stream);
     conn->timer.fire = on_timer;
     conn->idle_since_ms = conn->read_ms = now(conn);
     grpc_police_init(&conn->police, now(conn));
@@ -438,7 +438,7 @@ void grpc_conn_open(struct grpc_server *server, struct stream *stream) {
     list_init(&conn->calls);
     list_push_back(&server->conns, &conn->node);
     stat_add(&server->stats.connections, 1);
-    stream_start(stream, &events, conn);
+    transport_start(&conn->transport, &events, conn);
     grpc_conn_wake(conn, conn->idle_since_ms + server->conf.idle_ms);
     grpc_conn_touch(conn); /* our SETTINGS */
 }

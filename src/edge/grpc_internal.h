@@ -16,7 +16,7 @@
 
 #include "base/list.h"
 #include "edge/grpc_server.h"
-#include "loop/stream.h"
+#include "edge/transport.h"
 #include "loop/timer.h"
 #include "wire/grpc_frame.h"
 #include "wire/gunzip.h"
@@ -80,7 +80,7 @@ struct grpc_conn {
     struct list node;  /* server->conns */
     struct list dirty; /* server->dirty, while it may have something to write */
     struct grpc_server *server;
-    struct stream *stream;
+    struct transport transport;
     nghttp2_session *session;
     struct list calls;   /* all whose stream or whose handler isn't done */
     size_t open_streams; /* of them, with a stream */

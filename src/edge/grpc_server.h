@@ -24,27 +24,11 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "edge/grpc_status.h"
 #include "loop/loop.h"
 
 struct grpc_server;
 struct grpc_call;
-
-/* grpc/status.h */
-enum grpc_status {
-    GRPC_OK = 0,
-    GRPC_CANCELLED = 1,
-    GRPC_UNKNOWN = 2,
-    GRPC_INVALID_ARGUMENT = 3,
-    GRPC_DEADLINE_EXCEEDED = 4,
-    GRPC_NOT_FOUND = 5,
-    GRPC_RESOURCE_EXHAUSTED = 8,
-    GRPC_FAILED_PRECONDITION = 9,
-    GRPC_ABORTED = 10,
-    GRPC_OUT_OF_RANGE = 11,
-    GRPC_UNIMPLEMENTED = 12,
-    GRPC_INTERNAL = 13,
-    GRPC_UNAVAILABLE = 14,
-};
 
 struct grpc_method {
     struct slice path; /* "/counter.CounterService/IncrementCounter" */

@@ -58,7 +58,7 @@ void http_conn_abort(struct http_conn *conn) {
     timer_stop(conn->server->loop, &conn->timer);
     list_remove(&conn->dirty);
     drop_exchanges(conn);
-    stream_close(conn->stream);
+    transport_close(&conn->transport);
 }
 
 static void on_closed(void *ctx) {
@@ -95,8 +95,8 @@ static void linger(struct http_conn *conn) {
     }
     conn->state = CONN_LINGERING;
     if (conn->paused)
-        stream_resume(conn->stream);
-    stream_shutdown(conn->stream);
+        transport_resume(&conn->transport);
+    transport_shutdown(&conn->transport);
     set_deadline(conn, LINGER_MS);
 }
 
@@ -194,9 +194,9 @@ static void set_paused(struct http_conn *conn, bool paused) {
         return;
     conn->paused = paused;
     if (paused)
-        stream_pause(conn->stream);
+        transport_pause(&conn->transport);
     else
-        stream_resume(conn->stream);
+        transport_resume(&conn->transport);
 }
 
 /* All that the peer sent before its FIN has been parsed. */
@@ -327,7 +327,7 @@ void http_conn_flush(struct http_conn *conn) {
         conn->sending = conn->out;
         conn->out = empty;
         conn->send_busy = true;
-        if (stream_send(conn->stream, buf_slice(&conn->sending))) {
+        if (transport_send(&conn->transport, buf_slice(&conn->sending))) {
             conn->send_busy = false;
             buf_clear(&conn->sending);
         }
@@ -401,12 +401,12 @@ void http_conn_open(struct http_server *server, struct stream *stream) {
         return;
     }
     conn->server = server;
-    conn->stream = stream;
+    transport_init(&conn->transport, stream);
     conn->timer.fire = on_deadline;
     list_init(&conn->dirty);
     list_init(&conn->exchanges);
     list_push_back(&server->conns, &conn->node);
     stat_add(&server->stats.connections, 1);
-    stream_start(stream, &events, conn);
+    transport_start(&conn->transport, &events, conn);
     set_deadline(conn, server->conf.idle_ms);
 }

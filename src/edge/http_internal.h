@@ -9,7 +9,7 @@
 
 #include "base/list.h"
 #include "edge/http_server.h"
-#include "loop/stream.h"
+#include "edge/transport.h"
 #include "loop/timer.h"
 
 #define HTTP_REQUEST_ID_MAX 128 /* a client's longer one is replaced */
@@ -49,7 +49,7 @@ struct http_conn {
     struct list node;  /* server->conns */
     struct list dirty; /* server->dirty, while it has something to write */
     struct http_server *server;
-    struct stream *stream;
+    struct transport transport;
     struct http1_parser *parser;
     struct list exchanges; /* unanswered or unwritten, in order of arrival */
     size_t exchange_count;

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -74,6 +75,17 @@ MUST_CHECK enum err socket_listen(struct slice address, int retry_ms, int *out_f
  * over them (SO_REUSEPORT).
  * ERR_IO       refused; errno is set */
 MUST_CHECK enum err socket_listen_beside(int first_fd, int *out_fd);
+
+/* Begins to connect to 'address' (resolved: a sockaddr of 'len' bytes). on_connected() comes once,
+ * on a later turn: with a stream that is not started yet, or NULL and why (an errno); not at all
+ * after connector_cancel(). TCP_NODELAY is set. NULL when memory or descriptors run out; errno is
+ * set. */
+struct connector;
+typedef void (*connected_fn)(void *ctx, struct stream *stream, int error);
+struct connector *connector_new(struct loop *loop, const struct sockaddr *address, socklen_t len,
+                                connected_fn on_connected, void *ctx);
+/* Gives up, before on_connected() has come; frees the connector. NULL is fine. */
+void connector_cancel(struct connector *connector);
 
 /* "127.0.0.1:8080" as bound, NUL-terminated; needs 64 bytes. */
 void socket_name(int fd, char *out, size_t size);

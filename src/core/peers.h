@@ -1,0 +1,49 @@
+/* peers.h - which of several counter instances gets the next message.
+ *
+ * All serve the same store, so any may take any message (DESIGN decision 5): among the usable ones
+ * the one with the fewest messages under way, by turns. One that keeps failing is set aside for a
+ * while, but never the last usable one (RELIABILITY 3.9: 5 in a row, 30 s, doubling to 300 s).
+ * Retries are allowed from a budget: 20 % of the messages sent first, and 10 a second.
+ *
+ * Threads    One owner (a loop).
+ * Time       now_ms is monotonic.
+ */
+#ifndef CORE_PEERS_H
+#define CORE_PEERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PEERS_MAX  64
+#define PEERS_NONE PEERS_MAX
+
+struct peer {
+    bool usable;        /* connected, and of the right store */
+    unsigned out;       /* messages under way */
+    unsigned failures;  /* in a row */
+    unsigned ejections; /* in a row: doubles the time */
+    int64_t ejected_until_ms;
+};
+
+struct peers {
+    struct peer peer[PEERS_MAX];
+    size_t count;
+    size_t turn;    /* the next to prefer among equals */
+    int64_t budget; /* thousandths of a retry */
+    int64_t budget_at_ms;
+};
+
+void peers_init(struct peers *peers, size_t count, int64_t now_ms);
+
+void peers_set_usable(struct peers *peers, size_t i, bool usable);
+
+/* One for a first attempt or, out of the budget, for a retry; counts it as under way. PEERS_NONE:
+ * none is usable. '*out_budget' false (then PEERS_NONE too): the budget is used up. */
+size_t peers_pick(struct peers *peers, bool retry, int64_t now_ms, bool *out_budget);
+
+/* The message that 'i' got has come back. 'failed': it couldn't serve (unreachable, reset, timed
+ * out), not: it answered with an error. */
+void peers_returned(struct peers *peers, size_t i, bool failed, int64_t now_ms);
+
+#endif

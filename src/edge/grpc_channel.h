@@ -1,0 +1,91 @@
+/* grpc_channel.h - a gRPC client's connection to one server: calls out, answers in.
+ *
+ * Connects, and connects again with growing pauses (grpc/doc/connection-backoff.md), for as long
+ * as it lives. Unary calls share the connection. When the server says GOAWAY, calls it won't serve
+ * come back as not processed, the others are finished on the old connection while a new one is
+ * made.
+ *
+ *     new ─► CONNECTING ─► READY ──► CONNECTING …      every change: on_state()
+ *                 ▲  └─► WAITING ─┘ (after a pause)
+ *
+ * Threads    The loop's thread.
+ * Ownership  A call is the caller's memory, linked here from grpc_channel_call() until done(); the
+ *            request is copied. The response is borrowed for done().
+ * Callbacks  Never inside the function that leads to them; done() exactly once per accepted call.
+ * Limits     struct grpc_channel_conf. Keepalive pings only while calls are open (gRFC A8).
+ */
+#ifndef EDGE_GRPC_CHANNEL_H
+#define EDGE_GRPC_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/slice.h"
+#include "edge/grpc_status.h"
+#include "loop/loop.h"
+#include "loop/resolver.h"
+
+struct grpc_channel;
+
+enum grpc_channel_state { GRPC_CHANNEL_CONNECTING, GRPC_CHANNEL_READY, GRPC_CHANNEL_WAITING };
+
+struct grpc_channel_conf {
+    struct resolver *resolver; /* the process's */
+    struct slice address;      /* "host:port", "[v6]:port"; names are resolved at every attempt */
+    int64_t connect_ms;        /* from the first packet to the server's SETTINGS */
+    int64_t backoff_min_ms;    /* the pause after the first failure, */
+    int64_t backoff_max_ms;    /* and the longest; x1.6, +-20 % */
+    int64_t keepalive_ms;      /* silence with calls open before a PING; at least 10 s */
+    int64_t keepalive_timeout_ms; /* and for its answer; then the connection is given up */
+    size_t message_bytes_max;     /* of a response */
+    void (*on_state)(void *ctx, enum grpc_channel_state state);
+    void *ctx;
+    uint64_t seed; /* of the jitter */
+};
+
+/* What came of a call. */
+struct grpc_result {
+    enum grpc_status status;
+    struct slice message;  /* for people; may be empty */
+    struct slice response; /* one message, when the status is GRPC_OK */
+    bool not_processed;    /* the server has surely not looked at it (never sent,
+                              REFUSED_STREAM, beyond GOAWAY's last stream): safe to repeat */
+};
+
+struct grpc_out_call { /* embed it */
+    void (*done)(struct grpc_out_call *call, const struct grpc_result *result);
+    struct list node; /* the channel's, like the rest */
+    struct grpc_channel_conn *conn;
+    int32_t stream_id;
+    int64_t deadline_ms;
+};
+
+/* NULL when memory runs out. Begins to connect on the next turn. 'conf' is copied, the address
+ * too. */
+struct grpc_channel *grpc_channel_new(struct loop *loop, const struct grpc_channel_conf *conf);
+
+/* Ends every call with GRPC_CANCELLED and closes; then 'closed' runs once, on a later turn, and the
+ * channel is gone. */
+void grpc_channel_close(struct grpc_channel *channel, void (*closed)(void *ctx), void *ctx);
+
+enum grpc_channel_state grpc_channel_state(const struct grpc_channel *channel);
+
+/* Starts a unary call, sent at the end of this tick; 'path' is "/package.Service/Method" and lives
+ * as long as the call. What is left until 'deadline_ms' (monotonic) goes along as grpc-timeout;
+ * when it has passed the stream is reset and the result is GRPC_DEADLINE_EXCEEDED. ERR_UNREACHABLE
+ * not READY: nothing was taken. ERR_BUSY         the server's stream limit is reached: likewise.
+ * ERR_NO_MEMORY */
+MUST_CHECK enum err grpc_channel_call(struct grpc_channel *channel, struct grpc_out_call *call,
+                                      struct slice path, struct slice request, int64_t deadline_ms);
+
+/* Calls not answered yet. */
+size_t grpc_channel_calls(const struct grpc_channel *channel);
+
+/* Why the last attempt to connect failed, a sentence for the log; NULL: none has. */
+const char *grpc_channel_problem(const struct grpc_channel *channel);
+
+#endif
