@@ -1,7 +1,7 @@
 #!/bin/sh
 # setup.sh - install what building (run) or testing (test) needs, on Debian 12.
 #
-#     scripts/setup.sh [run|test|bench] ...
+#     scripts/setup.sh [run|test|bench|servers] ...
 #
 # Only what is missing is installed; when nothing is, nothing is done and no
 # network is needed. Idempotent. Needs root or sudo only when it installs.
@@ -16,6 +16,7 @@ test_packages='libcmocka-dev libjansson-dev clang clang-format clang-tidy libcla
     llvm binutils python3 python3-grpcio python3-protobuf procps util-linux golang-go
     ca-certificates'
 bench_packages='wrk nginx-light python3'
+server_packages='redis-server default-jre-headless maven kcat python3'
 
 say() {
     printf 'setup: %s\n' "$*" >&2
@@ -28,8 +29,9 @@ for profile in "$@"; do
     run) wanted="$wanted $run_packages" ;;
     test) wanted="$wanted $run_packages $test_packages" ;;
     bench) wanted="$wanted $run_packages $bench_packages" ;;
+    servers) wanted="$wanted $server_packages" ;;
     *)
-        say "unknown profile '$profile': run, test or bench"
+        say "unknown profile '$profile': run, test, bench or servers"
         exit 64
         ;;
     esac

@@ -1,0 +1,381 @@
+#!/usr/bin/env python3
+"""dev_servers - real Redis and Kafka on loopback, without containers.
+
+    tools/dev_servers.py up [--dir DIR] [redis] [sentinel] [cluster] [kafka] [kafka3]
+    tools/dev_servers.py down [--dir DIR]
+
+'up' starts what isn't running yet, waits until it answers and prints a line NAME=URL for
+each; DIR/env has the same lines. 'down' ends what DIR says was started, nothing else.
+Tests import the classes. Ports are free ones; data and logs are under DIR.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+HOST = '127.0.0.1'
+READY_S = 60
+END_S = 20
+# A cluster's bus port is 10000 above its client port, and must be one, too.
+PORT_MAX = 55000
+
+# Started once in a while on a small machine: quick to start rather than quick in the end.
+JAVA = ['java', '-Xms128m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
+
+
+class Trouble(Exception):
+    """What is missing or went wrong, as a sentence."""
+
+
+def need(program, package):
+    if not shutil.which(program):
+        raise Trouble(f'{program} is not installed (Debian: {package})')
+
+
+def free_port():
+    while True:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = probe.getsockname()[1]
+        if port < PORT_MAX:
+            return port
+
+
+def wait_until(what, answers, process=None):
+    end = time.monotonic() + READY_S
+    while not answers():
+        if process is not None and not process.alive():
+            raise Trouble(f'{what} has ended; its log: {process.log}')
+        if time.monotonic() > end:
+            raise Trouble(f'{what} does not answer after {READY_S} s')
+        time.sleep(0.05)  # the interval of a poll, not a guess how long it takes
+
+
+def started_at(pid):
+    """When the kernel says that this process began; None: it is gone."""
+    try:
+        stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
+    except OSError:
+        return None
+    fields = stat[stat.rindex(')') + 2:].split()
+    return None if fields[0] == 'Z' else int(fields[19])
+
+
+class Process:
+    """A child in a session of its own, so that it outlives this program if it must."""
+
+    def __init__(self, folder, argv):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.log = folder / 'log'
+        self.argv = [str(arg) for arg in argv]
+        self.child = None
+        self.start()
+
+    def start(self):
+        with open(self.log, 'ab') as log:
+            self.child = subprocess.Popen(self.argv, cwd=self.folder, stdin=subprocess.DEVNULL,
+                                          stdout=log, stderr=log, start_new_session=True)
+        self.pid = self.child.pid
+        self.began = started_at(self.pid)
+
+    def alive(self):
+        return self.child.poll() is None
+
+    def signal(self, number):
+        if self.alive():
+            os.kill(self.pid, number)
+
+    def end(self):
+        """SIGTERM, and SIGKILL when that takes too long."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        try:
+            self.child.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        self.child.wait()
+
+
+def redis_cli(port, *args):
+    got = subprocess.run(['redis-cli', '-h', HOST, '-p', str(port), *map(str, args)],
+                         capture_output=True, text=True, timeout=READY_S)
+    return got.stdout.strip()
+
+
+class Redis:
+    """One redis-server that fsyncs before it answers, unless 'options' say otherwise."""
+
+    def __init__(self, folder, *options, port=None):
+        need('redis-server', 'redis-server')
+        self.port = port or free_port()
+        self.socket = folder / 'redis.sock'
+        folder.mkdir(parents=True, exist_ok=True)
+        self.process = Process(folder, [
+            'redis-server', '--port', self.port, '--bind', HOST, '--unixsocket', self.socket,
+            '--dir', folder, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
+            '--maxmemory-policy', 'noeviction', *options])
+        self.wait()
+
+    def wait(self):
+        wait_until('redis-server', lambda: redis_cli(self.port, 'ping') == 'PONG', self.process)
+
+    def restart(self):
+        self.process.start()
+        self.wait()
+
+    def cli(self, *args):
+        return redis_cli(self.port, *args)
+
+    @property
+    def url(self):
+        return f'redis://{HOST}:{self.port}'
+
+    def processes(self):
+        return [self.process]
+
+
+class Sentinels:
+    """A master, its replica, and three sentinels that watch them under the name hgp."""
+
+    NAME = 'hgp'
+
+    def __init__(self, folder):
+        self.master = Redis(folder / 'master')
+        self.replica = Redis(folder / 'replica', '--replicaof', HOST, self.master.port)
+        self.ports = [free_port() for _ in range(3)]
+        self.sentinels = [self._sentinel(folder / f'sentinel-{i}', port)
+                          for i, port in enumerate(self.ports)]
+        wait_until('the replica', lambda: 'master_link_status:up'
+                   in self.replica.cli('info', 'replication'))
+        for port in self.ports:
+            wait_until('a sentinel', lambda port=port: self._knows_all(port))
+
+    def _sentinel(self, folder, port):
+        folder.mkdir(parents=True, exist_ok=True)
+        conf = folder / 'sentinel.conf'
+        conf.write_text(f'port {port}\nbind {HOST}\n'
+                        f'sentinel monitor {self.NAME} {HOST} {self.master.port} 2\n'
+                        f'sentinel down-after-milliseconds {self.NAME} 1000\n'
+                        f'sentinel failover-timeout {self.NAME} 5000\n')
+        return Process(folder, ['redis-server', conf, '--sentinel'])
+
+    def _knows_all(self, port):
+        words = redis_cli(port, 'sentinel', 'master', self.NAME).split('\n')
+        facts = dict(zip(words[::2], words[1::2]))
+        return facts.get('num-slaves') == '1' and facts.get('num-other-sentinels') == '2'
+
+    @property
+    def url(self):
+        hosts = ','.join(f'{HOST}:{port}' for port in self.ports)
+        return f'redis-sentinel://{hosts}/{self.NAME}'
+
+    def processes(self):
+        return self.master.processes() + self.replica.processes() + self.sentinels
+
+
+class Cluster:
+    """Six nodes: three masters with a replica each, all slots served."""
+
+    def __init__(self, folder):
+        self.nodes = [Redis(folder / str(i), '--cluster-enabled', 'yes', '--cluster-config-file',
+                            'nodes.conf', '--cluster-node-timeout', '2000') for i in range(6)]
+        hosts = [f'{HOST}:{node.port}' for node in self.nodes]
+        made = subprocess.run(['redis-cli', '--cluster', 'create', *hosts, '--cluster-replicas',
+                               '1', '--cluster-yes'], capture_output=True, text=True)
+        if made.returncode:
+            raise Trouble(f'redis-cli --cluster create: {made.stdout}{made.stderr}')
+        for node in self.nodes:
+            wait_until('the cluster', lambda node=node: self._serves(node))
+
+    @staticmethod
+    def _serves(node):
+        info = node.cli('cluster', 'info')
+        return 'cluster_state:ok' in info and 'cluster_known_nodes:6' in info
+
+    @property
+    def url(self):
+        return 'redis-cluster://' + ','.join(f'{HOST}:{node.port}' for node in self.nodes)
+
+    def processes(self):
+        return [node.process for node in self.nodes]
+
+
+def kafka_jars():
+    """Apache Kafka's jars in .cache, by Maven from tools/kafka/pom.xml."""
+    pom = ROOT / 'tools/kafka/pom.xml'
+    jars = ROOT / '.cache/kafka'
+    stamp = jars / 'pom.xml'
+    if not (stamp.exists() and stamp.read_bytes() == pom.read_bytes()):
+        need('mvn', 'maven')
+        shutil.rmtree(jars, ignore_errors=True)
+        got = subprocess.run(
+            ['mvn', '-B', '-q', '-f', str(pom),
+             'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies',
+             '-DincludeScope=runtime', f'-DoutputDirectory={jars}'],
+            capture_output=True, text=True)
+        if got.returncode:
+            raise Trouble(f'Maven could not get the jars of Kafka: {got.stdout[-2000:]}')
+        stamp.write_bytes(pom.read_bytes())
+    return f'{jars}/*'
+
+
+def kafka_answers(port):
+    """ApiVersions, the request that every broker answers first."""
+    request = struct.pack('>hhih', 18, 0, 1, -1)
+    try:
+        with socket.create_connection((HOST, port), 1) as conn:
+            conn.settimeout(2)
+            conn.sendall(struct.pack('>i', len(request)) + request)
+            return len(conn.recv(8)) == 8
+    except OSError:
+        return False
+
+
+class Kafka:
+    """Apache Kafka in KRaft mode: 'count' nodes that are broker and controller."""
+
+    def __init__(self, folder, count=1):
+        need('java', 'default-jre-headless')
+        self.jars = kafka_jars()
+        self.ports = [free_port() for _ in range(count)]
+        self.control_ports = [free_port() for _ in range(count)]
+        self.id = self._tool('random-uuid').split()[-1]
+        self.brokers = [self._broker(folder / f'broker-{i}', i) for i in range(count)]
+        for port, broker in zip(self.ports, self.brokers):
+            wait_until('a Kafka broker', lambda port=port: kafka_answers(port), broker)
+
+    def _tool(self, *args):
+        got = subprocess.run([*JAVA, '-cp', self.jars, 'kafka.tools.StorageTool',
+                              *map(str, args)], capture_output=True, text=True)
+        if got.returncode:
+            raise Trouble(f'kafka.tools.StorageTool {args[0]}: {got.stdout}{got.stderr}')
+        return got.stdout
+
+    def _settings(self, folder, i):
+        voters = ','.join(f'{n + 1}@{HOST}:{port}' for n, port in enumerate(self.control_ports))
+        copies = min(3, len(self.ports))
+        return {
+            'process.roles': 'broker,controller',
+            'node.id': i + 1,
+            'controller.quorum.voters': voters,
+            'listeners': f'PLAINTEXT://{HOST}:{self.ports[i]},'
+                         f'CONTROLLER://{HOST}:{self.control_ports[i]}',
+            'advertised.listeners': f'PLAINTEXT://{HOST}:{self.ports[i]}',
+            'controller.listener.names': 'CONTROLLER',
+            'inter.broker.listener.name': 'PLAINTEXT',
+            'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+            'log.dirs': folder / 'data',
+            'default.replication.factor': copies,
+            'min.insync.replicas': max(1, copies - 1),
+            'offsets.topic.replication.factor': copies,
+            'transaction.state.log.replication.factor': copies,
+            'transaction.state.log.min.isr': max(1, copies - 1),
+            'share.coordinator.state.topic.replication.factor': copies,
+            'share.coordinator.state.topic.min.isr': max(1, copies - 1),
+            'unclean.leader.election.enable': 'false',
+            'group.initial.rebalance.delay.ms': 0,
+            'auto.create.topics.enable': 'false',
+        }
+
+    def _broker(self, folder, i):
+        folder.mkdir(parents=True, exist_ok=True)
+        conf = folder / 'server.properties'
+        conf.write_text(''.join(f'{key}={value}\n'
+                                for key, value in self._settings(folder, i).items()))
+        self._tool('format', '-t', self.id, '-c', conf)
+        return Process(folder, [*JAVA, '-cp', self.jars, 'kafka.Kafka', conf])
+
+    @property
+    def url(self):
+        return 'kafka://' + ','.join(f'{HOST}:{port}' for port in self.ports) + '/counter-events'
+
+    def processes(self):
+        return self.brokers
+
+
+KINDS = {
+    'redis': Redis,
+    'sentinel': Sentinels,
+    'cluster': Cluster,
+    'kafka': Kafka,
+    'kafka3': lambda folder: Kafka(folder, 3),
+}
+
+
+# ---- up and down -----------------------------------------------------------
+
+def runs(entry):
+    return started_at(entry['pid']) == entry['began']
+
+
+def read_state(path):
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def up(folder, names):
+    path = folder / 'state.json'
+    state = {name: server for name, server in read_state(path).items()
+             if all(runs(entry) for entry in server['processes'])}
+    for name in names:
+        if name in state:
+            continue
+        shutil.rmtree(folder / name, ignore_errors=True)
+        server = KINDS[name](folder / name)
+        state[name] = {'url': server.url,
+                       'processes': [{'pid': process.pid, 'began': process.began}
+                                     for process in server.processes()]}
+        path.write_text(json.dumps(state, indent=1))
+    lines = [f'{name.upper()}={state[name]["url"]}\n' for name in state]
+    (folder / 'env').write_text(''.join(lines))
+    sys.stdout.writelines(lines)
+
+
+def down(folder):
+    path = folder / 'state.json'
+    running = [entry for server in read_state(path).values()
+               for entry in server['processes'] if runs(entry)]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for entry in filter(runs, running):
+            os.kill(entry['pid'], number)
+        end = time.monotonic() + END_S
+        while any(map(runs, running)) and time.monotonic() < end:
+            time.sleep(0.05)
+    path.unlink(missing_ok=True)
+    (folder / 'env').unlink(missing_ok=True)
+    print(f'ended {len(running)} processes')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('action', choices=['up', 'down'])
+    parser.add_argument('names', nargs='*', metavar='SERVER', help=' '.join(KINDS))
+    parser.add_argument('--dir', type=pathlib.Path, default=ROOT / '.dev')
+    args = parser.parse_intermixed_args()
+    folder = args.dir.resolve()
+    unknown = [name for name in args.names if name not in KINDS]
+    if unknown:
+        parser.error(f'{unknown[0]}: not one of {" ".join(KINDS)}')
+    try:
+        if args.action == 'down':
+            down(folder)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            up(folder, args.names or ['redis', 'kafka'])
+    except Trouble as trouble:
+        sys.exit(f'dev_servers: {trouble}')
+
+
+if __name__ == '__main__':
+    main()
