@@ -43,7 +43,7 @@ part() { # NAME WHERE-THE-COUNT-IS COMMAND...
     *' 0 failed'*) printf 'ok   %-12s %s (%d s)\n' "$name" "$line" $((SECONDS - start)) ;;
     *)
         printf 'FAIL %-12s %s (%d s); the end of %s:\n' "$name" "$line" $((SECONDS - start)) "$log"
-        grep -E '^(FAIL|not ok|\[  FAILED)|ERROR: |SUMMARY: ' "$log" | head -n 40
+        grep -E '^(FAIL|not ok|\[  FAILED)|ERROR: |SUMMARY: |^Base64: ' "$log" | head -n 40
         tail -n 60 "$log" | sed 's/^/    /'
         ;;
     esac
@@ -67,16 +67,18 @@ meson_tests() { # PART DIR [meson test options]
 }
 
 fuzz() { # DIR: every target for a few seconds; a finding stays in DIR/fuzz-TARGET
-    local dir=$1 program target good=0 bad=0
+    local dir=$1 program target log good=0 bad=0
     for program in "$dir"/tests/fuzz/fuzz_*; do
         [ -f "$program" ] && [ -x "$program" ] || continue
         target=${program##*/fuzz_}
-        echo "--- $target"
-        if tests/fuzz/run.sh "$dir" "$target" "$FUZZ_SECONDS"; then
+        log=build/logs/fuzz-$target.log
+        if tests/fuzz/run.sh "$dir" "$target" "$FUZZ_SECONDS" >"$log" 2>&1; then
             good=$((good + 1))
+            echo "ok   fuzz/$target $(sed -n 's/^stat::number_of_executed_units: */runs: /p' "$log")"
         else
             bad=$((bad + 1))
-            echo "FAIL fuzz/$target"
+            echo "FAIL fuzz/$target, from $log:"
+            tests/fuzz/explain.sh "$log"
         fi
     done
     echo "$good passed, $bad failed"

@@ -11,7 +11,9 @@ found=$build/fuzz-$target
 dict=$here/corpus/$target.dict
 
 mkdir -p "$found"
-set -- -max_total_time="$seconds" -timeout=1 -rss_limit_mb=512 -print_final_stats=1 \
+# What ASan keeps of freed memory, 256 MiB, counts against the limit.
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=32"
+set -- -max_total_time="$seconds" -timeout=5 -rss_limit_mb=512 -print_final_stats=1 \
     -artifact_prefix="$found/"
 [ -f "$dict" ] && set -- "$@" -dict="$dict"
 exec "$build/tests/fuzz/fuzz_$target" "$@" "$found" "$here/corpus/$target"

@@ -167,6 +167,7 @@ static const struct row chunk_rows[] = {
     YES("COMP-CHUNKED-EMPTY", 1, CHUNKED "0\r\n\r\n"),
     YES("COMP-CHUNKED-NO-FINAL", 0, CHUNKED "5\r\nhello\r\n"),
     YES("COMP-CHUNKED-EXTENSION", 1, CHUNKED "5;ext=value\r\nhello\r\n0\r\n\r\n"),
+    YES("an extension behind a value", 1, CHUNKED "5;a=b;c=d;e\r\nhello\r\n0;f=g;h\r\n\r\n"),
     YES("extensions of all kinds", 1, CHUNKED "5;a;b=c;d=\"e; f\"\r\nhello\r\n0;g=\"\"\r\n\r\n"),
     YES("COMP-CHUNKED-TRAILER-VALID", 1, CHUNKED "5\r\nhello\r\n0\r\nX-Checksum: abc\r\n\r\n"),
     YES("COMP-CHUNKED-HEX-UPPERCASE", 1, CHUNKED "A\r\nhelloworld\r\n0\r\n\r\n"),
