@@ -90,10 +90,10 @@ void lanes_write_answers(struct buf *out, const struct answer *answers, size_t c
 /* ---- HelloResponse ---- */
 
 void lanes_write_hello(struct buf *out, const struct lanes_hello *hello) {
-    char *p = begin(out, proto_fixed64_size(hello->store_id) +
-                             proto_number_size(hello->store_now_ms) +
-                             proto_text_size(hello->durability) +
-                             proto_text_size(hello->guarantee) + proto_text_size(hello->version));
+    char *p =
+        begin(out, proto_fixed64_size(hello->store_id) + proto_number_size(hello->store_now_ms) +
+                       proto_text_size(hello->durability) + proto_text_size(hello->guarantee) +
+                       proto_text_size(hello->version));
 
     if (!p)
         return;

@@ -5,8 +5,8 @@
 #define TYPE_MASK 7u
 
 /* Up to 'bytes_max' bytes, of which the last may hold no more than 'last_max'. */
-static bool read_long(struct proto_scan *scan, unsigned bytes_max, uint8_t last_max,
-                      uint64_t *out) {
+static bool read_bytes_up_to(struct proto_scan *scan, unsigned bytes_max, uint8_t last_max,
+                             uint64_t *out) {
     uint64_t value = 0;
     size_t left = (size_t)(scan->end - scan->at);
 
@@ -25,20 +25,12 @@ static bool read_long(struct proto_scan *scan, unsigned bytes_max, uint8_t last_
     return false;
 }
 
-/* Nearly all are one byte: tags of the first 15 fields, lengths of names, small numbers. */
-static inline bool read_short(struct proto_scan *scan, uint64_t *out) {
-    if (scan->at == scan->end || *scan->at >= 0x80)
-        return false;
-    *out = *scan->at++;
-    return true;
+static bool read_varint(struct proto_scan *scan, uint64_t *out) {
+    return read_bytes_up_to(scan, 10, 1, out);
 }
 
-static inline bool read_varint(struct proto_scan *scan, uint64_t *out) {
-    return read_short(scan, out) || read_long(scan, 10, 1, out);
-}
-
-static inline bool read_u32(struct proto_scan *scan, uint64_t *out) {
-    return read_short(scan, out) || read_long(scan, 5, 0x0F, out);
+static bool read_u32(struct proto_scan *scan, uint64_t *out) {
+    return read_bytes_up_to(scan, 5, 0x0F, out);
 }
 
 static bool read_fixed(struct proto_scan *scan, size_t bytes, uint64_t *out) {
@@ -52,7 +44,7 @@ static bool read_fixed(struct proto_scan *scan, size_t bytes, uint64_t *out) {
     return true;
 }
 
-static inline bool read_bytes(struct proto_scan *scan, struct slice *out) {
+static bool read_bytes(struct proto_scan *scan, struct slice *out) {
     uint64_t len;
 
     if (!read_u32(scan, &len) || len > (size_t)(scan->end - scan->at))
@@ -62,7 +54,7 @@ static inline bool read_bytes(struct proto_scan *scan, struct slice *out) {
     return true;
 }
 
-static inline bool read_tag(struct proto_scan *scan, struct proto_field *out) {
+static bool read_tag(struct proto_scan *scan, struct proto_field *out) {
     uint64_t tag;
 
     if (!read_u32(scan, &tag))
@@ -72,7 +64,7 @@ static inline bool read_tag(struct proto_scan *scan, struct proto_field *out) {
     return out->number != 0;
 }
 
-static inline bool read_value(struct proto_scan *scan, struct proto_field *out) {
+static bool read_value(struct proto_scan *scan, struct proto_field *out) {
     switch (out->type) {
     case PROTO_VARINT:
         return read_varint(scan, &out->value);
@@ -108,7 +100,7 @@ static bool skip_group(struct proto_scan *scan, uint32_t number) {
     return true;
 }
 
-bool proto_scan_next(struct proto_scan *scan, struct proto_field *out) {
+bool proto_scan_any(struct proto_scan *scan, struct proto_field *out) {
     if (scan->at == scan->end)
         return false;
     if (read_tag(scan, out) &&

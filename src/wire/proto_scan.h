@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/attr.h"
 #include "base/slice.h"
 #include "wire/proto_write.h"
 
@@ -46,8 +47,31 @@ static inline struct proto_scan proto_scan_of(struct slice message) {
     return (struct proto_scan){at, message.len ? at + message.len : at, false};
 }
 
-/* False at the end, and where the bytes are no field (scan->bad). */
-bool proto_scan_next(struct proto_scan *scan, struct proto_field *out);
+/* proto_scan_next() for any field. */
+bool proto_scan_any(struct proto_scan *scan, struct proto_field *out);
+
+/* False at the end, and where the bytes are no field (scan->bad). Nearly all are a tag of one byte
+ * (fields 1 to 15) and a small number or a short text: those are read here. */
+static inline bool proto_scan_next(struct proto_scan *scan, struct proto_field *out) {
+    const uint8_t *at = scan->at;
+    size_t left = (size_t)(scan->end - at);
+
+    if (LIKELY(left >= 2) && at[0] >= 8 && ((at[0] | at[1]) & 0x80) == 0) {
+        out->number = at[0] >> 3;
+        out->type = (enum proto_wire_type)(at[0] & 7);
+        if (out->type == PROTO_VARINT) {
+            out->value = at[1];
+            scan->at = at + 2;
+            return true;
+        }
+        if (out->type == PROTO_LENGTH && at[1] <= left - 2) {
+            out->bytes = slice_of((const char *)at + 2, at[1]);
+            scan->at = at + 2 + at[1];
+            return true;
+        }
+    }
+    return proto_scan_any(scan, out);
+}
 
 static inline int64_t proto_unzigzag(uint64_t value) {
     return (int64_t)(value >> 1 ^ (value & 1 ? UINT64_MAX : 0));

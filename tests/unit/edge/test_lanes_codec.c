@@ -220,7 +220,8 @@ static void test_apply_damaged(void **state) {
     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"                             \
     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"                             \
     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"
-#define BYTES(literal) {"" literal, sizeof(literal) - 1}
+#define BYTES(literal)                                                                             \
+    { "" literal, sizeof(literal) - 1 }
 #define GROUPS_32                                                                                  \
     "\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33"                             \
     "\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33\x33"
@@ -319,9 +320,9 @@ static void test_apply_rules(void **state) {
 }
 
 static void test_apply_last_wins(void **state) {
-    static const char bytes[] = HEAD "\x18\x06\x20\x01\x20\x02"
-                                     "\x2A\x17\x08\x01\x10\x02\x08\x02\x10\x03" ID TYPE
-                                     "\x1A\x02r2\x2A\x01k\x2A\0";
+    static const char bytes[] =
+        HEAD "\x18\x06\x20\x01\x20\x02"
+             "\x2A\x17\x08\x01\x10\x02\x08\x02\x10\x03" ID TYPE "\x1A\x02r2\x2A\x01k\x2A\0";
     struct proto_problem problem;
     struct message message;
     struct arena arena;
@@ -347,9 +348,9 @@ static void test_apply_no_memory(void **state) {
 
     (void)state;
     arena_init(&arena, 16, 16);
-    assert_int_equal(lanes_read_apply(slice_of(HEAD OP, sizeof(HEAD OP) - 1), &arena, 1, &message,
-                                      &problem),
-                     ERR_NO_MEMORY);
+    assert_int_equal(
+        lanes_read_apply(slice_of(HEAD OP, sizeof(HEAD OP) - 1), &arena, 1, &message, &problem),
+        ERR_NO_MEMORY);
     assert_true(problem.text[0] && message.number == 77);
     arena_release(&arena);
 }
@@ -532,11 +533,11 @@ static void test_hello_rules(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_apply_both_ways),   cmocka_unit_test(test_apply_damaged),
-        cmocka_unit_test(test_apply_rules),       cmocka_unit_test(test_apply_last_wins),
-        cmocka_unit_test(test_apply_no_memory),   cmocka_unit_test(test_answers_both_ways),
-        cmocka_unit_test(test_answers_rules),     cmocka_unit_test(test_every_error_by_name),
-        cmocka_unit_test(test_hello_both_ways),   cmocka_unit_test(test_hello_rules),
+        cmocka_unit_test(test_apply_both_ways), cmocka_unit_test(test_apply_damaged),
+        cmocka_unit_test(test_apply_rules),     cmocka_unit_test(test_apply_last_wins),
+        cmocka_unit_test(test_apply_no_memory), cmocka_unit_test(test_answers_both_ways),
+        cmocka_unit_test(test_answers_rules),   cmocka_unit_test(test_every_error_by_name),
+        cmocka_unit_test(test_hello_both_ways), cmocka_unit_test(test_hello_rules),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
