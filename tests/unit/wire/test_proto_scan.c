@@ -94,6 +94,26 @@ static void test_cut_short(void **state) {
     }
 }
 
+/* Of every length, at the end of a message and far from it. */
+static void test_varint_sizes(void **state) {
+    (void)state;
+    for (unsigned bit = 0; bit < 64; bit++) {
+        for (uint64_t value = (UINT64_C(1) << bit) - 1, n = 0; n < 3; n++, value++) {
+            char bytes[32] = {0x10};
+            struct proto_field field;
+            size_t len = (size_t)(proto_put_varint(bytes + 1, value) - bytes);
+
+            memset(bytes + len, 0x7F, sizeof(bytes) - len);
+            for (size_t more = 0; more <= 10; more += 10) {
+                struct proto_scan scan = proto_scan_of(slice_of(bytes, len + more));
+
+                assert_true(proto_scan_next(&scan, &field) && field.value == value);
+                assert_ptr_equal(scan.at, bytes + len);
+            }
+        }
+    }
+}
+
 static void test_nothing(void **state) {
     struct proto_scan scan = proto_scan_of((struct slice){NULL, 0});
     struct proto_field field;
@@ -116,9 +136,8 @@ static void test_zigzag(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_cut_short),
-        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_fields),       cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_varint_sizes), cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_zigzag),
     };
 
