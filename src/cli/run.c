@@ -142,8 +142,8 @@ static int make_fleet(struct run *run, const char *version) {
     run->fleet.backend = (struct gateway_backend){
         .ctx = run,
         .up = store_up,
-        .durability = durability_name(durability),
-        .guarantee = durability_guarantee(durability),
+        .durability = counter_durability_name(durability),
+        .guarantee = counter_guarantee(durability),
     };
     run->fleet.metrics = metrics_new(run->count + 2);
     run->front.config = run->config;
