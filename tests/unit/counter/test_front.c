@@ -69,7 +69,7 @@ static void must(bool ok) {
 static void *serve(void *arg) {
     struct fixture *f = arg;
     char name[64];
-    int fd;
+    int fd = -1;
 
     must(loop_new(&(struct loop_conf){fixture_backend}, &f->loop) == ERR_OK);
     struct counter_port *port =
