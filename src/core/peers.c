@@ -26,7 +26,7 @@ void peers_set_usable(struct peers *peers, size_t i, bool usable) {
 }
 
 static bool set_aside(const struct peer *peer, int64_t now_ms) {
-    return now_ms - peer->ejected_at_ms < peer->ejected_ms;
+    return now_ms < peer->ejected_until_ms;
 }
 
 bool peers_ejected(const struct peers *peers, size_t i, int64_t now_ms) {
@@ -104,7 +104,7 @@ static void eject(struct peer *peer, int64_t now_ms) {
     int64_t ms = peer->ejected_ms == 0 ? EJECT_MIN_MS : peer->ejected_ms * 2;
 
     peer->ejected_ms = ms < EJECT_MAX_MS ? ms : EJECT_MAX_MS;
-    peer->ejected_at_ms = now_ms;
+    peer->ejected_until_ms = now_ms + peer->ejected_ms;
     peer->failures = 0;
 }
 

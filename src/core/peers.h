@@ -7,7 +7,7 @@
  * of the messages sent first, and 10 a second, saved up to 100.
  *
  * Threads    One owner (a loop).
- * Time       now_ms is monotonic.
+ * Time       now_ms is monotonic, from 0.
  */
 #ifndef CORE_PEERS_H
 #define CORE_PEERS_H
@@ -20,12 +20,12 @@
 #define PEERS_NONE PEERS_MAX
 
 struct peer {
-    bool usable;           /* connected, and of the right store */
-    unsigned out;          /* messages under way */
-    unsigned failures;     /* in a row */
-    int64_t failed_at_ms;  /* the last of them */
-    int64_t ejected_at_ms; /* set aside from here */
-    int64_t ejected_ms;    /* for so long; 0: not since it last served */
+    bool usable;              /* connected, and of the right store */
+    unsigned out;             /* messages under way */
+    unsigned failures;        /* in a row */
+    int64_t failed_at_ms;     /* the last of them */
+    int64_t ejected_until_ms; /* set aside */
+    int64_t ejected_ms;       /* for so long; 0: not since it last served */
 };
 
 struct peers {
