@@ -99,6 +99,10 @@ static int open_store(struct run *run) {
     return err == ERR_OK ? EX_OK : give_up("the store can't be opened", detail, exit_code(err));
 }
 
+static enum durability configured_durability(const struct config *config) {
+    return config->durability_mode == CONFIG_DURABILITY_FAST ? DURABILITY_FAST : DURABILITY_LOCAL;
+}
+
 static int start_counter(struct run *run) {
     const struct config *config = run->config;
     struct counter_conf conf = {
@@ -110,8 +114,7 @@ static int start_counter(struct run *run) {
                     .cache_counters = config->cache_counters,
                     .coalesce = config->events_coalesce,
                     .hash_seed = {random_u64(), random_u64()}},
-        .durability =
-            config->durability_mode == CONFIG_DURABILITY_FAST ? DURABILITY_FAST : DURABILITY_LOCAL,
+        .durability = configured_durability(config),
         .metrics = run->fleet.metrics,
         .shard = run->count,
         .on_failed = on_broken,
@@ -123,12 +126,13 @@ static int start_counter(struct run *run) {
     if (err != ERR_OK)
         return give_up("the store can't be used", detail, exit_code(err));
     run->fleet.backend.clock_ahead_ms = counter_clock_ahead_ms(run->counter);
+    run->front.service = run->counter;
     run->front.clock_ahead_ms = run->fleet.backend.clock_ahead_ms;
     return EX_OK;
 }
 
 static int make_fleet(struct run *run, const char *version) {
-    bool fast = run->config->durability_mode == CONFIG_DURABILITY_FAST;
+    enum durability durability = configured_durability(run->config);
     char labels[128];
 
     run->fleet.config = run->config;
@@ -138,14 +142,12 @@ static int make_fleet(struct run *run, const char *version) {
     run->fleet.backend = (struct gateway_backend){
         .ctx = run,
         .up = store_up,
-        .durability = fast ? "fast" : "local",
-        .guarantee = fast ? "acknowledged increments survive a crash of this process; up to "
-                            "1 second of them may be lost when the machine loses power"
-                          : "acknowledged increments survive a crash of this process and a "
-                            "power loss of this machine",
+        .durability = durability_name(durability),
+        .guarantee = durability_guarantee(durability),
     };
     run->fleet.metrics = metrics_new(run->count + 2);
     run->front.config = run->config;
+    run->front.version = version;
     run->front.metrics = run->fleet.metrics;
     if (!run->fleet.metrics || !gateway_fleet_init(&run->fleet) ||
         (run->role == ROLE_COUNTER && !front_fleet_init(&run->front)))
