@@ -132,7 +132,7 @@ static void send_frame(struct conn *conn, struct way *way, struct frame *frame) 
         travel_ms = rng_in(rng, 50, rng_chance(rng, 80) ? 1500 : 8000);
     enqueue(conn, way, frame, world_now(world) + travel_ms);
     if (!world->calm && rng_next(rng) % 1000 < world->profile.break_permille) {
-        TRACE(&world->trace, "g%u and c%u lose their connection", conn->line->gateway->index,
+        TRACE(&world->trace, "g%u and counter %u lose their connection", conn->line->gateway->index,
               conn->counter->index);
         conn_break(conn, false);
     }

@@ -182,7 +182,7 @@ bool counter_accepts(const struct counter *counter) {
 static void begin(struct counter *counter) {
     counter->running = true;
     counter->draining = false;
-    TRACE(&counter->world->trace, "c%u runs", counter->index);
+    TRACE(&counter->world->trace, "counter %u runs", counter->index);
 }
 
 static void come_back(void *self, uint64_t incarnation) {
@@ -193,7 +193,7 @@ static void come_back(void *self, uint64_t incarnation) {
 }
 
 static void end(struct counter *counter, bool silent) {
-    TRACE(&counter->world->trace, "c%u dies", counter->index);
+    TRACE(&counter->world->trace, "counter %u dies", counter->index);
     counter->running = false;
     counter->incarnation++;
     while (!list_empty(&counter->conns))
@@ -248,7 +248,7 @@ void counter_drain(struct counter *counter) {
 
     if (!counter_accepts(counter))
         return;
-    TRACE(&world->trace, "c%u drains", counter->index);
+    TRACE(&world->trace, "counter %u drains", counter->index);
     counter->draining = true;
     for (struct list *node = counter->conns.next, *next; node != &counter->conns; node = next) {
         next = node->next;

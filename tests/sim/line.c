@@ -67,8 +67,8 @@ static void come_back(struct conn *conn, struct stream *stream, const struct fac
     struct delivery *delivery = stream->delivery;
     int64_t sent_ms = stream->sent_ms;
 
-    TRACE(&conn->world->trace, "g%u hears from c%u of #%" PRIu64 " (try %u): %s%s", gateway->index,
-          conn->counter->index, delivery->message->number, delivery->attempt,
+    TRACE(&conn->world->trace, "g%u hears from counter %u of #%" PRIu64 " (try %u): %s%s",
+          gateway->index, conn->counter->index, delivery->message->number, delivery->attempt,
           err_name(delivery->err), delivery->not_applied ? ", not applied" : "");
     close_stream(stream);
     gateway_delivered(gateway, delivery, sent_ms, facts);
@@ -136,7 +136,7 @@ enum err lines_send(struct gateway *gateway, struct delivery *delivery) {
     struct stream *stream = open_stream(conn, delivery);
     int64_t patience_ms = rng_in(&world->rng, 200, rng_chance(&world->rng, 90) ? 3000 : 100000);
 
-    TRACE(&world->trace, "g%u sends #%" PRIu64 " (try %u) to c%zu", gateway->index,
+    TRACE(&world->trace, "g%u sends #%" PRIu64 " (try %u) to counter %zu", gateway->index,
           delivery->message->number, delivery->attempt, peer);
     conn_hold(conn);
     agenda_at(&world->agenda, world_now(world) + patience_ms, stream_due, conn, stream->id);
@@ -198,7 +198,7 @@ static void hear_hello(struct conn *conn, struct stream *stream, const struct fr
         return;
     }
     if (hello.store_id != SIM_STORE_ID && RULE(RULE_SAME_STORE)) {
-        TRACE(&conn->world->trace, "g%u refuses c%u: another store's", gateway->index,
+        TRACE(&conn->world->trace, "g%u refuses counter %u: another store's", gateway->index,
               conn->counter->index);
         return;
     }

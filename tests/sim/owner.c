@@ -126,6 +126,7 @@ struct group {
     struct answer *answers[GROUP_MAX];
     struct facts facts[GROUP_MAX];
     size_t count;
+    bool replied;
 };
 
 static void group_release(struct group *group) {
@@ -176,6 +177,7 @@ static bool apply_one(struct owner *owner, struct group *group, size_t i) {
 }
 
 static void take_group(struct owner *owner, struct group *group) {
+    group->replied = false;
     group->count = owner->inbox_count < GROUP_MAX ? owner->inbox_count : GROUP_MAX;
     for (size_t i = 0; i < group->count; i++) {
         group->jobs[i] = owner->inbox[i];
@@ -189,6 +191,7 @@ static void take_group(struct owner *owner, struct group *group) {
 }
 
 static void reply_all(struct group *group) {
+    group->replied = true;
     for (size_t i = 0; i < group->count; i++)
         group->jobs[i]->ways->reply(group->jobs[i], group->answers[i], &group->facts[i]);
 }
@@ -229,6 +232,14 @@ static bool commit(struct owner *owner) {
     return true;
 }
 
+/* Died on it. Who isn't part of this process may notice; what was applied, nobody can say. */
+static void fail_group(struct owner *owner, struct group *group) {
+    for (size_t i = 0; i < group->count && !group->replied; i++)
+        if (rng_chance(&owner->world->rng, 50))
+            group->jobs[i]->ways->fail(group->jobs[i]);
+}
+
+/* False: the owner is dead. */
 static bool run_group(struct owner *owner, struct group *group) {
     for (size_t i = 0; i < group->count; i++) {
         if (!apply_one(owner, group, i)) {
@@ -265,6 +276,8 @@ static void turn(void *self, uint64_t incarnation) {
     owner->busy = false;
     if (run_group(owner, &group))
         set_turn(owner);
+    else
+        fail_group(owner, &group);
     group_release(&group);
 }
 
