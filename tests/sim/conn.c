@@ -161,15 +161,20 @@ static void cut(struct rng *rng, struct way *way) {
     }
 }
 
-/* The network still holds all of it, and lets it go when it pleases. */
-static void delay(struct conn *conn, struct way *way, int64_t by_ms) {
+void conn_stall_up(struct conn *conn, int64_t until_ms) {
+    struct way *way = &conn->up;
+
     for (struct list *node = way->frames.next; node != &way->frames; node = node->next) {
         struct frame *frame = CONTAINER_OF(node, struct frame, node);
 
-        frame->at_ms += by_ms;
+        if (frame->at_ms >= until_ms)
+            break;
+        frame->at_ms = until_ms;
         conn_hold(conn);
-        agenda_at(&conn->world->agenda, frame->at_ms, arrive_up, conn, 0);
+        agenda_at(&conn->world->agenda, until_ms, arrive_up, conn, 0);
     }
+    if (way->last_ms < until_ms)
+        way->last_ms = until_ms;
 }
 
 static void unlink_end(struct conn *conn, struct list *node) {
@@ -185,7 +190,7 @@ void conn_break(struct conn *conn, bool silent) {
         return;
     conn->broken = true;
     if (!world->calm && rng_chance(rng, world->profile.double_percent))
-        delay(conn, &conn->up, rng_in(rng, 1, world->profile.double_max_ms));
+        conn_stall_up(conn, world_now(world) + rng_in(rng, 1, world->profile.double_max_ms));
     else
         cut(rng, &conn->up);
     cut(rng, &conn->down);

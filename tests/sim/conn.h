@@ -84,6 +84,9 @@ struct frame *frame_new(enum frame_kind kind, uint64_t stream);
 void conn_send_up(struct conn *conn, struct frame *frame);
 void conn_send_down(struct conn *conn, struct frame *frame);
 
+/* What the gateway has sent and the counter hasn't got arrives no earlier than that. */
+void conn_stall_up(struct conn *conn, int64_t until_ms);
+
 /* Once; later calls do nothing. 'silent': nobody is left to say so. */
 void conn_break(struct conn *conn, bool silent);
 

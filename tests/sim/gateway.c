@@ -146,6 +146,7 @@ void gateway_pause(struct gateway *gateway, int64_t until_ms) {
     TRACE(&gateway->world->trace, "g%u is stopped for %.1f s", gateway->index,
           (double)(until_ms - world_now(gateway->world)) / 1000.0);
     gateway->paused_until_ms = until_ms;
+    lines_pause(gateway, until_ms);
 }
 
 static void die(struct gateway *gateway) {

@@ -293,6 +293,15 @@ static void abandon_streams(struct conn *conn) {
     }
 }
 
+void lines_pause(struct gateway *gateway, int64_t until_ms) {
+    struct rng *rng = &gateway->world->rng;
+
+    for (struct list *node = gateway->conns.next; node != &gateway->conns; node = node->next)
+        if (rng_chance(rng, 30))
+            conn_stall_up(CONTAINER_OF(node, struct conn, gateway_node),
+                          until_ms + rng_in(rng, 0, 4));
+}
+
 void lines_close(struct gateway *gateway) {
     while (!list_empty(&gateway->conns)) {
         struct conn *conn = CONTAINER_OF(gateway->conns.next, struct conn, gateway_node);

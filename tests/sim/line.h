@@ -28,6 +28,9 @@ void lines_open(struct gateway *gateway);
 /* It dies: every delivery that is still out comes back. */
 void lines_close(struct gateway *gateway);
 
+/* It is stopped: part of what it has sent may still be in its sockets. */
+void lines_pause(struct gateway *gateway, int64_t until_ms);
+
 enum err lines_send(struct gateway *gateway, struct delivery *delivery);
 
 /* A frame arrives at the gateway. */
