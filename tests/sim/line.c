@@ -1,54 +1,20 @@
-/* line.c - streams, and what a gateway concludes from their ends. */
+/* line.c - connections begin, greet, serve and end. */
 #include "line.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "core/rules.h"
 #include "counter.h"
 #include "edge/lanes_codec.h"
 #include "gateway.h"
+#include "stream.h"
 #include "world.h"
 
 #define RECONNECT_MIN_MS 20
 #define RECONNECT_MAX_MS 500
 #define GREET_AGAIN_MS   1000
-#define HELLO            NULL /* a stream without a delivery */
-
-struct stream {
-    struct list node;
-    uint64_t id;
-    struct delivery *delivery; /* HELLO */
-    int64_t sent_ms;
-};
 
 static void connect_in(struct line *line, int64_t ms);
-
-/* ---- streams ---- */
-
-static struct stream *find_stream(struct conn *conn, uint64_t id) {
-    for (struct list *node = conn->streams.next; node != &conn->streams; node = node->next)
-        if (CONTAINER_OF(node, struct stream, node)->id == id)
-            return CONTAINER_OF(node, struct stream, node);
-    return NULL;
-}
-
-static struct stream *open_stream(struct conn *conn, struct delivery *delivery) {
-    struct stream *stream = calloc(1, sizeof(*stream));
-
-    if (!stream)
-        abort();
-    stream->id = ++conn->next_stream;
-    stream->delivery = delivery;
-    stream->sent_ms = world_now(conn->world);
-    list_push_back(&conn->streams, &stream->node);
-    return stream;
-}
-
-static void close_stream(struct stream *stream) {
-    list_remove(&stream->node);
-    free(stream);
-}
 
 static void set_usable(struct line *line, bool usable) {
     peers_set_usable(&line->gateway->peers, line->counter, usable);
@@ -58,58 +24,6 @@ static void detach(struct line *line, int64_t again_in_ms) {
     set_usable(line, false);
     line->conn = NULL;
     connect_in(line, again_in_ms);
-}
-
-/* ---- back to the batcher ---- */
-
-static void come_back(struct conn *conn, struct stream *stream, const struct facts *facts) {
-    struct gateway *gateway = conn->gateway;
-    struct delivery *delivery = stream->delivery;
-    int64_t sent_ms = stream->sent_ms;
-
-    TRACE(&conn->world->trace, "g%u hears from counter %u of #%" PRIu64 " (try %u): %s%s",
-          gateway->index, conn->counter->index, delivery->message->number, delivery->attempt,
-          err_name(delivery->err), delivery->not_applied ? ", not applied" : "");
-    close_stream(stream);
-    gateway_delivered(gateway, delivery, sent_ms, facts);
-}
-
-static void answered(struct conn *conn, struct stream *stream, const struct frame *frame) {
-    struct delivery *delivery = stream->delivery;
-    struct proto_problem problem;
-    enum err err = lanes_read_answers(buf_slice(&frame->bytes), delivery->answers,
-                                      delivery->message->count, &delivery->store_now_ms, &problem);
-
-    if (err != ERR_OK)
-        trace_violation(&conn->world->trace, -1, "the codec: an answer doesn't read: %s",
-                        problem.text);
-    delivery->err = err;
-    peers_returned(&conn->gateway->peers, conn->line->counter, false, world_now(conn->world));
-    come_back(conn, stream, &frame->facts);
-}
-
-/* 'said': the counter itself, or HTTP/2, says that this attempt has changed nothing. Whatever else
- * ends a call leaves that open. 'failed': it couldn't serve. */
-static void failed(struct conn *conn, struct stream *stream, enum err err, bool said,
-                   bool is_failure) {
-    stream->delivery->err = err;
-    stream->delivery->not_applied = said || !RULE(RULE_PEER_SAID_SO);
-    peers_returned(&conn->gateway->peers, conn->line->counter, is_failure, world_now(conn->world));
-    come_back(conn, stream, NULL);
-}
-
-static void stream_due(void *self, uint64_t id) {
-    struct conn *conn = self;
-    struct world *world = conn->world;
-    struct stream *stream = find_stream(conn, id);
-
-    if (stream && conn->gateway->paused_until_ms > world_now(world)) {
-        agenda_at(&world->agenda, conn->gateway->paused_until_ms, stream_due, conn, id);
-        return;
-    }
-    if (stream)
-        failed(conn, stream, ERR_UNAVAILABLE, false, true);
-    conn_drop(conn);
 }
 
 /* ---- out ---- */
@@ -133,13 +47,12 @@ enum err lines_send(struct gateway *gateway, struct delivery *delivery) {
         return in_budget ? ERR_UNREACHABLE : ERR_UNAVAILABLE;
     }
     struct conn *conn = gateway->lines[peer].conn;
-    struct stream *stream = open_stream(conn, delivery);
+    struct stream *stream = stream_open(conn, delivery);
     int64_t patience_ms = rng_in(&world->rng, 200, rng_chance(&world->rng, 90) ? 3000 : 100000);
 
     TRACE(&world->trace, "g%u sends #%" PRIu64 " (try %u) to counter %zu", gateway->index,
           delivery->message->number, delivery->attempt, peer);
-    conn_hold(conn);
-    agenda_at(&world->agenda, world_now(world) + patience_ms, stream_due, conn, stream->id);
+    stream_set_deadline(conn, stream, patience_ms);
     write_apply(conn, stream);
     return ERR_OK;
 }
@@ -147,7 +60,7 @@ enum err lines_send(struct gateway *gateway, struct delivery *delivery) {
 /* ---- connecting ---- */
 
 static void greet(struct conn *conn) {
-    struct stream *stream = open_stream(conn, HELLO);
+    struct stream *stream = stream_open(conn, HELLO);
 
     conn_send_up(conn, frame_new(FRAME_HELLO, stream->id));
 }
@@ -192,7 +105,7 @@ static void hear_hello(struct conn *conn, struct stream *stream, const struct fr
     struct proto_problem problem;
     struct lanes_hello hello;
 
-    close_stream(stream);
+    stream_close(stream);
     if (lanes_read_hello(buf_slice(&frame->bytes), &hello, &problem) != ERR_OK) {
         trace_violation(&conn->world->trace, -1, "the codec: Hello doesn't read: %s", problem.text);
         return;
@@ -209,48 +122,33 @@ static void hear_hello(struct conn *conn, struct stream *stream, const struct fr
 
 /* ---- what arrives ---- */
 
-/* Streams from 'first' on end with the same news. */
-static void fail_streams(struct conn *conn, uint64_t first, bool said) {
-    for (struct list *node = conn->streams.next, *next; node != &conn->streams; node = next) {
-        struct stream *stream = CONTAINER_OF(node, struct stream, node);
-
-        next = node->next;
-        if (stream->id < first)
-            continue;
-        if (stream->delivery)
-            failed(conn, stream, ERR_UNAVAILABLE, said, !said);
-        else
-            close_stream(stream);
-    }
-}
-
 static void hear_goaway(struct conn *conn, uint64_t last) {
     if (conn->line->conn == conn)
         detach(conn->line, 0);
     if (last != UINT64_MAX)
-        fail_streams(conn, last + 1, true);
+        streams_fail(conn, last + 1, true);
 }
 
 static void hear_closed(struct conn *conn) {
     if (conn->line->conn == conn)
         detach(conn->line, rng_in(&conn->world->rng, RECONNECT_MIN_MS, RECONNECT_MAX_MS));
-    fail_streams(conn, 0, false);
+    streams_fail(conn, 0, false);
     conn_leave(conn);
 }
 
 static void hear_error(struct conn *conn, struct stream *stream, const struct frame *frame) {
     if (stream->delivery) {
-        failed(conn, stream, frame->err, frame->not_applied, false);
+        stream_failed(conn, stream, frame->err, frame->not_applied, false);
         return;
     }
-    close_stream(stream); /* Hello: its store isn't there; once more on another connection */
+    stream_close(stream); /* Hello: its store isn't there; once more on another connection */
     if (conn->line->conn == conn)
         detach(conn->line, GREET_AGAIN_MS);
     conn_leave(conn);
 }
 
 void line_hear(struct conn *conn, struct frame *frame) {
-    struct stream *stream = find_stream(conn, frame->stream);
+    struct stream *stream = stream_find(conn, frame->stream);
 
     if (frame->kind == FRAME_GOAWAY)
         hear_goaway(conn, frame->stream);
@@ -259,11 +157,11 @@ void line_hear(struct conn *conn, struct frame *frame) {
     else if (!stream)
         return; /* given up by its deadline */
     else if (frame->kind == FRAME_REFUSED)
-        failed(conn, stream, ERR_UNAVAILABLE, true, false);
+        stream_failed(conn, stream, ERR_UNAVAILABLE, true, false);
     else if (frame->kind == FRAME_ERROR)
         hear_error(conn, stream, frame);
     else if (stream->delivery)
-        answered(conn, stream, frame);
+        stream_answered(conn, stream, frame);
     else
         hear_hello(conn, stream, frame);
 }
@@ -280,19 +178,6 @@ void lines_open(struct gateway *gateway) {
     }
 }
 
-static void abandon_streams(struct conn *conn) {
-    while (!list_empty(&conn->streams)) {
-        struct stream *stream = CONTAINER_OF(conn->streams.next, struct stream, node);
-
-        if (stream->delivery) {
-            stream->delivery->err = ERR_CLOSED;
-            come_back(conn, stream, NULL);
-        } else {
-            close_stream(stream);
-        }
-    }
-}
-
 void lines_pause(struct gateway *gateway, int64_t until_ms) {
     struct rng *rng = &gateway->world->rng;
 
@@ -306,7 +191,7 @@ void lines_close(struct gateway *gateway) {
     while (!list_empty(&gateway->conns)) {
         struct conn *conn = CONTAINER_OF(gateway->conns.next, struct conn, gateway_node);
 
-        abandon_streams(conn);
+        streams_abandon(conn);
         conn_leave(conn);
     }
 }

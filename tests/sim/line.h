@@ -1,10 +1,10 @@
 /* line.h - a gateway's connections to the counters: connect, Hello, messages out, what became of
- * them back. In the product: gateway/remote*.c over edge/grpc_channel.h.
+ * them back (stream.h). In the product: gateway/remote*.c over edge/grpc_channel.h.
  *
  *     DOWN ─► GREETING ─► USABLE
  *               └───────► REFUSED   another store's
  *
- * RULE_PEER_SAID_SO and RULE_SAME_STORE live here, as in the product's remote.
+ * RULE_SAME_STORE lives here, as in the product's remote.
  *
  * Every delivery that lines_send() took comes back to its gateway exactly once: answered, refused,
  * with its connection, or when its call's deadline has passed.
