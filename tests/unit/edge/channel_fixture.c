@@ -193,12 +193,13 @@ void raw_free(struct raw *r) {
 }
 
 static bool parse(struct raw *r) {
-    const unsigned char *p = (const unsigned char *)r->in.ptr + r->parsed;
     struct frame *f = &r->frames[r->frame_count];
+    const unsigned char *p;
     size_t len;
 
     if (r->in.len < r->parsed + 9)
         return false;
+    p = (const unsigned char *)r->in.ptr + r->parsed;
     len = (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2];
     if (r->in.len < r->parsed + 9 + len)
         return false;
