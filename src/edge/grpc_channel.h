@@ -9,9 +9,12 @@
  *                 ▲  └─► WAITING ─┘ (after a pause)
  *
  * Threads    The loop's thread.
- * Ownership  A call is the caller's memory, linked here from grpc_channel_call() until done(); the
- *            request is copied. The response is borrowed for done().
+ * Ownership  A call is the caller's memory, used from grpc_channel_call() until done(); path and
+ *            request are copied. The response is borrowed for done().
  * Callbacks  Never inside the function that leads to them; done() exactly once per accepted call.
+ *            on_state() says the latest state at the end of what changed it.
+ * Order      A hook of the loop that starts calls is best added before the channel is made: its
+ *            calls then leave in the same tick.
  * Limits     struct grpc_channel_conf. Keepalive pings only while calls are open (gRFC A8).
  */
 #ifndef EDGE_GRPC_CHANNEL_H
@@ -23,7 +26,6 @@
 
 #include "base/attr.h"
 #include "base/err.h"
-#include "base/list.h"
 #include "base/slice.h"
 #include "edge/grpc_status.h"
 #include "loop/loop.h"
@@ -39,7 +41,7 @@ struct grpc_channel_conf {
     int64_t connect_ms;        /* from the first packet to the server's SETTINGS */
     int64_t backoff_min_ms;    /* the pause after the first failure, */
     int64_t backoff_max_ms;    /* and the longest; x1.6, +-20 % */
-    int64_t keepalive_ms;      /* silence with calls open before a PING; at least 10 s */
+    int64_t keepalive_ms;      /* silence with calls open before a PING; 10 s and more by custom */
     int64_t keepalive_timeout_ms; /* and for its answer; then the connection is given up */
     size_t message_bytes_max;     /* of a response */
     void (*on_state)(void *ctx, enum grpc_channel_state state);
@@ -58,10 +60,6 @@ struct grpc_result {
 
 struct grpc_out_call { /* embed it */
     void (*done)(struct grpc_out_call *call, const struct grpc_result *result);
-    struct list node; /* the channel's, like the rest */
-    struct grpc_channel_conn *conn;
-    int32_t stream_id;
-    int64_t deadline_ms;
 };
 
 /* NULL when memory runs out. Begins to connect on the next turn. 'conf' is copied, the address
@@ -74,11 +72,12 @@ void grpc_channel_close(struct grpc_channel *channel, void (*closed)(void *ctx),
 
 enum grpc_channel_state grpc_channel_state(const struct grpc_channel *channel);
 
-/* Starts a unary call, sent at the end of this tick; 'path' is "/package.Service/Method" and lives
- * as long as the call. What is left until 'deadline_ms' (monotonic) goes along as grpc-timeout;
- * when it has passed the stream is reset and the result is GRPC_DEADLINE_EXCEEDED. ERR_UNREACHABLE
- * not READY: nothing was taken. ERR_BUSY         the server's stream limit is reached: likewise.
- * ERR_NO_MEMORY */
+/* Starts a unary call, sent at the end of this tick; 'path' is "/package.Service/Method", copied.
+ * What is left until 'deadline_ms' (monotonic) goes along as grpc-timeout; when it has passed the
+ * stream is reset and the result is GRPC_DEADLINE_EXCEEDED.
+ * ERR_UNREACHABLE  not READY: nothing was taken
+ * ERR_BUSY         the server's stream limit, or ours, is reached: likewise
+ * ERR_NO_MEMORY    likewise */
 MUST_CHECK enum err grpc_channel_call(struct grpc_channel *channel, struct grpc_out_call *call,
                                       struct slice path, struct slice request, int64_t deadline_ms);
 
