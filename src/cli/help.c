@@ -60,6 +60,8 @@ static const char *argument_of(const struct config_row *row) {
     switch (row->kind) {
     case CONFIG_ADDRESS:
         return "ADDR";
+    case CONFIG_UPSTREAMS:
+        return "ADDR,...";
     case CONFIG_PATH:
         return "DIR";
     case CONFIG_URL:
