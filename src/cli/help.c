@@ -16,6 +16,8 @@ static const char head[] =
     "\n"
     "Roles:\n"
     "  all                 the whole service in one process (the default)\n"
+    "  gateway             the HTTP API in front of counter processes (--counter)\n"
+    "  counter             the counter core with its store, over gRPC (--grpc)\n"
     "\n"
     "Flags of every role:\n"
     "  --config FILE       read this YAML file\n"
