@@ -4,8 +4,8 @@
 #     scripts/generate_proto.sh [DEST [LANGUAGE ...]]     (build/generated, all)
 #
 # c       DEST/c       protobuf-c's messages, strings as char pointers
-# python  DEST/python  message classes: counter/counter_pb2.py, and the gRPC project's own
-#                      grpc_health and grpc_reflection as messages
+# python  DEST/python  message classes: counter/counter_pb2.py, counter/internal/lanes_pb2.py,
+#                      and the gRPC project's own grpc_health and grpc_reflection as messages
 # set     DEST/api.bin the descriptor set, for tools that take one (buf curl, grpcurl, ghz)
 #
 # The product's own build doesn't use this: it makes what it needs by itself. GRPC_PROTOS is

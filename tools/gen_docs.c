@@ -215,12 +215,9 @@ static const struct doc {
     const char *path;
     void (*put)(struct buf *out);
 } docs[] = {
-    {"configs/all.yaml", put_all_yaml},
-    {"configs/counter.yaml", put_counter_yaml},
-    {"configs/gateway.yaml", put_gateway_yaml},
-    {"docs/configuration.md", put_config_doc},
-    {"docs/errors.md", put_errors_doc},
-    {"docs/metrics.md", put_metrics_doc},
+    {"configs/all.yaml", put_all_yaml},         {"configs/counter.yaml", put_counter_yaml},
+    {"configs/gateway.yaml", put_gateway_yaml}, {"docs/configuration.md", put_config_doc},
+    {"docs/errors.md", put_errors_doc},         {"docs/metrics.md", put_metrics_doc},
 };
 
 static bool write_doc(const char *path, struct slice text) {

@@ -53,6 +53,7 @@ static int make_fleets(struct run *run, const char *version) {
     run->fleet.loops = run->count;
     run->fleet.scrape_shard = run->count + 1;
     run->front.config = run->config;
+    run->front.version = version;
     run->front.metrics = run->metrics;
     if (!gateway_fleet_init(&run->fleet) || (run->parts.grpc && !front_fleet_init(&run->front)))
         return give_up("out of memory", "while making the metrics", EX_OSERR);
@@ -76,6 +77,7 @@ static int open_store(struct run *run) {
     if (code != EX_OK)
         return code;
     run->fleet.backend = store_backend(&run->store);
+    run->front.service = run->store.counter;
     run->front.clock_ahead_ms = run->fleet.backend.clock_ahead_ms;
     return EX_OK;
 }

@@ -23,19 +23,8 @@ static int exit_code(enum err err) {
     }
 }
 
-static bool is_fast(const struct config *config) {
-    return config->durability_mode == CONFIG_DURABILITY_FAST;
-}
-
-const char *store_durability(const struct config *config) {
-    return is_fast(config) ? "fast" : "local";
-}
-
-const char *store_guarantee(const struct config *config) {
-    return is_fast(config) ? "acknowledged increments survive a crash of this process; up to "
-                             "1 second of them may be lost when the machine loses power"
-                           : "acknowledged increments survive a crash of this process and a "
-                             "power loss of this machine";
+enum durability store_durability(const struct config *config) {
+    return config->durability_mode == CONFIG_DURABILITY_FAST ? DURABILITY_FAST : DURABILITY_LOCAL;
 }
 
 static int open_folder(struct store *store, const char *locked_hint) {
@@ -65,7 +54,7 @@ static int start_counter(struct store *store, const struct store_conf *own) {
                     .cache_counters = config->cache_counters,
                     .coalesce = config->events_coalesce,
                     .hash_seed = {random_u64(), random_u64()}},
-        .durability = is_fast(config) ? DURABILITY_FAST : DURABILITY_LOCAL,
+        .durability = store_durability(config),
         .metrics = own->metrics,
         .shard = own->shard,
         .on_failed = own->on_failed,
@@ -98,10 +87,10 @@ static bool up(void *ctx) {
 }
 
 static void promise(void *ctx, struct gateway_promise *out) {
-    const struct store *store = ctx;
+    enum durability durability = counter_durability(((struct store *)ctx)->counter);
 
-    (void)snprintf(out->durability, sizeof(out->durability), "%s", store_durability(store->config));
-    (void)snprintf(out->guarantee, sizeof(out->guarantee), "%s", store_guarantee(store->config));
+    (void)snprintf(out->durability, sizeof(out->durability), "%s", durability_name(durability));
+    (void)snprintf(out->guarantee, sizeof(out->guarantee), "%s", durability_guarantee(durability));
 }
 
 static void pool(void *ctx, struct gateway_pool *out) {

@@ -37,8 +37,7 @@ void store_close(struct store *store);
 /* What a gateway in the same process says of it. */
 struct gateway_backend store_backend(struct store *store);
 
-/* The mode in force, and what it means on this store. */
-const char *store_durability(const struct config *config);
-const char *store_guarantee(const struct config *config);
+/* The mode that is configured. */
+enum durability store_durability(const struct config *config);
 
 #endif

@@ -91,7 +91,8 @@ static void tear_down(struct worker *worker) {
     worker->gateway = NULL;
     if (worker->remote) { /* not drained: the worker couldn't be set up */
         remote_close(worker->remote, stop_loop, worker);
-        (void)loop_run(worker->loop);
+        if (loop_run(worker->loop) != ERR_OK)
+            return; /* what the loop still holds can't be taken apart in order any more */
     }
     counter_port_free(worker->front_port);
     counter_port_free(worker->gateway_port);

@@ -8,11 +8,17 @@
 #include "counter/front_metrics.h"
 #include "edge/grpc_health.h"
 #include "edge/grpc_reflection.h"
+#include "edge/lanes_codec.h"
 #include "wire/descriptors.h"
 
 #define KEEPALIVE_MIN_MS 10000 /* RELIABILITY 3.9 */
 
 #define SERVICE "counter.CounterService"
+
+/* Messages of gateways at the store. All fit into its mailbox from a few loops and into a loop's,
+ * where they come back. The bytes are a few of the largest messages, or many usual ones. */
+#define APPLY_MESSAGES_MAX 2048
+#define APPLY_BYTES_MAX    (64u << 20)
 
 static const struct slice methods[FRONT_METHODS] = {
     [FRONT_INCREMENT] = {"/" SERVICE "/IncrementCounter",
@@ -24,11 +30,14 @@ static const struct slice methods[FRONT_METHODS] = {
                          sizeof("/" SERVICE "/BatchGetCounters") - 1},
     [FRONT_BATCH_INCREMENT] = {"/" SERVICE "/BatchIncrementCounters",
                                sizeof("/" SERVICE "/BatchIncrementCounters") - 1},
+    [FRONT_APPLY] = {LANES_APPLY_PATH, sizeof(LANES_APPLY_PATH) - 1},
+    [FRONT_HELLO] = {LANES_HELLO_PATH, sizeof(LANES_HELLO_PATH) - 1},
 };
 
 /* What reflection lists: the services that really answer here. */
 static const struct slice services[] = {
     {SERVICE, sizeof(SERVICE) - 1},
+    {"counter.internal.Lanes", 22},
     {"grpc.health.v1.Health", 21},
     {"grpc.reflection.v1.ServerReflection", 35},
     {"grpc.reflection.v1alpha.ServerReflection", 40},
@@ -57,7 +66,7 @@ void front_reply(struct front *front, struct grpc_call *call) {
 static void make_methods(struct front *front) {
     struct grpc_method *out = front->table;
 
-    for (unsigned i = 0; i < FRONT_METHODS; i++) {
+    for (unsigned i = 0; i < FRONT_APPLY; i++) {
         front->entries[i] = (struct front_entry){front, (enum front_method)i};
         *out++ = (struct grpc_method){
             .path = methods[i],
@@ -65,6 +74,8 @@ static void make_methods(struct front *front) {
             .ctx = &front->entries[i],
         };
     }
+    front_apply_methods(front->apply, out);
+    out += FRONT_APPLY_METHODS;
     grpc_health_methods(front->health, out);
     grpc_reflection_methods(front->reflection, out + GRPC_HEALTH_METHODS);
 }
@@ -110,12 +121,30 @@ static struct loop_batcher *make_batcher(struct front *front, struct upstream *u
     return loop_batcher_new(front->loop, &conf, upstream, &user);
 }
 
+static void check_drained(void *ctx);
+
+static struct front_apply *make_apply(struct front *front) {
+    struct front_apply_conf conf = {
+        .loop = front->loop,
+        .service = front->fleet->service,
+        .version = front->fleet->version,
+        .message_bytes_max = front->fleet->config->limits_grpc_message_bytes,
+        .messages_max = APPLY_MESSAGES_MAX,
+        .bytes_max = APPLY_BYTES_MAX,
+        .idle = check_drained,
+        .ctx = front,
+    };
+
+    return front_apply_new(&conf);
+}
+
 static bool set_up(struct front *front, struct upstream *upstream, int fd) {
     static const struct slice served = {SERVICE, sizeof(SERVICE) - 1};
 
     front->health = grpc_health_new(&served, 1);
     front->reflection = grpc_reflection_new(&descriptors, services, ARRAY_LEN(services));
-    if (!front->health || !front->reflection) {
+    front->apply = make_apply(front);
+    if (!front->health || !front->reflection || !front->apply) {
         close(fd);
         return false;
     }
@@ -157,6 +186,7 @@ void front_free(struct front *front) {
         return;
     grpc_server_free(front->server);
     loop_batcher_free(front->batcher);
+    front_apply_free(front->apply);
     grpc_health_free(front->health);
     grpc_reflection_free(front->reflection);
     buf_release(&front->message);
@@ -167,8 +197,11 @@ void front_free(struct front *front) {
 
 /* A call answered by its deadline may leave its message with the store: that answer is waited for,
  * since it comes to this front. */
-static void check_drained(struct front *front) {
-    if (front->drain.done && front->drain.server_done && loop_batcher_idle(front->batcher)) {
+static void check_drained(void *ctx) {
+    struct front *front = ctx;
+
+    if (front->drain.done && front->drain.server_done && loop_batcher_idle(front->batcher) &&
+        front_apply_idle(front->apply)) {
         front->drain.done(front->drain.ctx);
         front->drain.done = NULL;
     }

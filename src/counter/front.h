@@ -1,7 +1,8 @@
 /* front.h - the counter service as gRPC clients see it: one front per loop.
  *
  * Calls from outside go through a batcher of the front's own, so that a thousand single calls of
- * one tick cost one message to the store (DESIGN decision 1).
+ * one tick cost one message to the store (DESIGN decision 1). Gateways' messages don't
+ * (front_apply.h).
  *
  * Threads    A front belongs to its loop. What they share is read by all after start.
  */
@@ -15,6 +16,7 @@
 #include "base/config.h"
 #include "base/metrics.h"
 #include "core/batcher.h"
+#include "counter/service.h"
 #include "loop/loop.h"
 
 struct front;
@@ -22,6 +24,8 @@ struct front;
 struct front_fleet {
     const struct config *config;
     struct metrics *metrics;
+    struct counter_service *service;
+    const char *version;
     int64_t clock_ahead_ms;  /* counter_clock_ahead_ms() */
     metric_series *requests; /* [method][status]; front_fleet_init() makes them */
     metric_series *duration; /* [method] */

@@ -3,6 +3,7 @@
  * front.c        composition: server, batcher, health, reflection, drain
  * front_call.c   methods with one operation
  * front_batch.c  methods with many
+ * front_apply.c  gateways' messages, an object of its own
  * front_metrics.c  series and the log line of a failed call
  */
 #ifndef COUNTER_FRONT_INTERNAL_H
@@ -10,6 +11,7 @@
 
 #include "base/log_budget.h"
 #include "counter/front.h"
+#include "counter/front_apply.h"
 #include "edge/grpc_health.h"
 #include "edge/grpc_reflection.h"
 #include "edge/grpc_server.h"
@@ -23,8 +25,12 @@ enum front_method {
     FRONT_DELETE,
     FRONT_BATCH_GET,
     FRONT_BATCH_INCREMENT,
+    FRONT_APPLY, /* from here on front_apply.c's */
+    FRONT_HELLO,
     FRONT_METHODS
 };
+
+_Static_assert(FRONT_APPLY + FRONT_APPLY_METHODS == FRONT_METHODS, "front_apply_methods()' place");
 
 #define FRONT_TABLE (FRONT_METHODS + GRPC_HEALTH_METHODS + GRPC_REFLECTION_METHODS)
 
@@ -39,9 +45,10 @@ struct front {
     unsigned shard;
     struct grpc_server *server;
     struct loop_batcher *batcher;
+    struct front_apply *apply;
     struct grpc_health *health;
     struct grpc_reflection *reflection;
-    struct front_entry entries[FRONT_METHODS];
+    struct front_entry entries[FRONT_APPLY];
     struct grpc_method table[FRONT_TABLE];
     struct batcher_stats reported; /* what the metrics have of the batcher's */
     struct log_budget log;

@@ -30,6 +30,7 @@ struct counter_service {
     struct counter_conf conf;
     struct applier *applier;
     struct mailbox *mailbox;
+    uint64_t store_id; /* fixed before the thread starts */
     pthread_t thread;
     atomic_bool up;
     struct { /* the store thread only */

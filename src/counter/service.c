@@ -57,7 +57,8 @@ static enum err commit_group(struct counter_service *service) {
     return err;
 }
 
-static void answer_group(struct counter_service *service, enum err err) {
+/* 'not_applied': as in struct delivery, with an error. */
+static void answer_group(struct counter_service *service, enum err err, bool not_applied) {
     struct ticket *ticket = service->own.first;
 
     service->own.first = NULL;
@@ -66,8 +67,10 @@ static void answer_group(struct counter_service *service, enum err err) {
     while (ticket) {
         struct ticket *next = ticket->next;
 
-        if (err != ERR_OK)
+        if (err != ERR_OK) {
             ticket->delivery->err = err;
+            ticket->delivery->not_applied = not_applied;
+        }
         counter_ticket_return(ticket);
         ticket = next;
     }
@@ -75,7 +78,7 @@ static void answer_group(struct counter_service *service, enum err err) {
 
 static void run_group(struct counter_service *service) {
     if (!atomic_load_explicit(&service->up, memory_order_relaxed)) {
-        answer_group(service, ERR_UNAVAILABLE);
+        answer_group(service, ERR_UNAVAILABLE, true);
         return;
     }
     enum err err = apply_group(service, read_clocks());
@@ -85,7 +88,7 @@ static void run_group(struct counter_service *service) {
         counter_observe(service);
     else
         fail(service, err);
-    answer_group(service, err == ERR_OK ? ERR_OK : ERR_UNKNOWN);
+    answer_group(service, err == ERR_OK ? ERR_OK : ERR_UNKNOWN, false);
 }
 
 /* ---- mode fast: the fsync that follows ---- */
@@ -135,6 +138,13 @@ static void stop_run(struct mail *mail) {
     CONTAINER_OF(mail, struct stop_mail, mail)->service->own.stopping = true;
 }
 
+static uint64_t store_id_of(const struct applier *applier) {
+    struct applier_stats stats;
+
+    applier_stats(applier, &stats);
+    return stats.store_id;
+}
+
 enum err counter_start(const struct counter_conf *conf, struct counter_service **out,
                        const char **out_detail) {
     struct counter_service *service = calloc(1, sizeof(*service));
@@ -150,6 +160,8 @@ enum err counter_start(const struct counter_conf *conf, struct counter_service *
     service->mailbox = mailbox_new(MAILBOX_SLOTS);
     if (service->mailbox)
         err = applier_open(conf->kv, &conf->applier, read_clocks(), &service->applier, out_detail);
+    if (err == ERR_OK)
+        service->store_id = store_id_of(service->applier);
     if (err == ERR_OK && pthread_create(&service->thread, NULL, run, service) != 0) {
         applier_close(service->applier);
         err = ERR_NO_MEMORY;
@@ -182,4 +194,26 @@ bool counter_up(const struct counter_service *service) {
 
 int64_t counter_clock_ahead_ms(const struct counter_service *service) {
     return applier_ahead_ms(service->applier); /* fixed since it was opened */
+}
+
+uint64_t counter_store_id(const struct counter_service *service) {
+    return service->store_id;
+}
+
+enum durability counter_durability(const struct counter_service *service) {
+    return service->conf.durability;
+}
+
+/* ---- durability in words ---- */
+
+const char *durability_name(enum durability durability) {
+    return durability == DURABILITY_FAST ? "fast" : "local";
+}
+
+const char *durability_guarantee(enum durability durability) {
+    return durability == DURABILITY_FAST
+               ? "acknowledged increments survive a crash of this process; up to 1 second of them "
+                 "may be lost when the machine loses power"
+               : "acknowledged increments survive a crash of this process and a power loss of this "
+                 "machine";
 }

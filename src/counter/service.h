@@ -31,6 +31,10 @@ enum durability { DURABILITY_FAST, DURABILITY_LOCAL };
 
 #define FAST_SYNC_MS 1000
 
+/* "fast", "local"; and a sentence for people: what that means on this store. */
+const char *durability_name(enum durability durability);
+const char *durability_guarantee(enum durability durability);
+
 struct counter_conf {
     struct kv *kv; /* used by the store thread only from start to stop */
     struct applier_conf applier;
@@ -53,6 +57,11 @@ bool counter_up(const struct counter_service *service);
 
 /* The store's clock (applier.h) minus CLOCK_MONOTONIC: fixed from start to stop. Any thread. */
 int64_t counter_clock_ahead_ms(const struct counter_service *service);
+
+/* The store's identity: random, fixed at its first start. Any thread. */
+uint64_t counter_store_id(const struct counter_service *service);
+
+enum durability counter_durability(const struct counter_service *service);
 
 /* A loop's way in: an upstream for its batcher. The answers come to 'delivered' on the thread that
  * drains 'home'. NULL when memory runs out. */

@@ -26,6 +26,17 @@
 #define LANES_APPLY_PATH "/counter.internal.Lanes/Apply"
 #define LANES_HELLO_PATH "/counter.internal.Lanes/Hello"
 
+/* Trailers of an Apply that ended with another status than OK: the error's name, and "1" when this
+ * attempt has surely changed nothing. */
+#define LANES_ERROR_TRAILER       "hgp-error"
+#define LANES_NOT_APPLIED_TRAILER "hgp-not-applied"
+
+/* What a counter takes in one message: as much as batch.operations may be. */
+#define LANES_OPS_MAX 65536u
+
+/* What err_name() has written; ERR_INTERNAL for a name that isn't an error's. */
+enum err lanes_error_named(struct slice name);
+
 /* ApplyRequest */
 void lanes_write_apply(struct buf *out, const struct message *message);
 MUST_CHECK enum err lanes_read_apply(struct slice bytes, struct arena *arena, size_t max_ops,

@@ -9,8 +9,8 @@
 /* A buffer that one huge message has made larger than this isn't kept. */
 #define BUFFER_KEPT_BYTES (512u << 10)
 
-/* The store read its clock between our sending and hearing: however late an answer is heard, it must
- * not make the next message look old; however slow it was, not from the future. */
+/* The store read its clock between our sending and hearing: however late an answer is heard, it
+ * must not make the next message look old; however slow it was, not from the future. */
 void remote_learn_clock(struct remote *remote, int64_t store_now_ms, int64_t sent_ms) {
     int64_t least_ms = store_now_ms - loop_now_ms(remote->loop);
     int64_t most_ms = store_now_ms - sent_ms;
@@ -74,9 +74,9 @@ static enum err start_call(struct remote *remote, struct remote_call *call) {
         return ERR_NO_MEMORY;
     /* Until the latest waiter's deadline: the batcher tries again before (attempt_ms), and takes
      * whichever answer comes first. */
-    enum err err = grpc_channel_call(remote->lines[call->peer].channel, &call->call,
-                                     SLICE(LANES_APPLY_PATH), buf_slice(&remote->out),
-                                     delivery->deadline_ms);
+    enum err err =
+        grpc_channel_call(remote->lines[call->peer].channel, &call->call, SLICE(LANES_APPLY_PATH),
+                          buf_slice(&remote->out), delivery->deadline_ms);
     if (remote->out.cap > BUFFER_KEPT_BYTES)
         buf_release(&remote->out);
     return err;

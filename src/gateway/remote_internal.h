@@ -76,7 +76,7 @@ enum line_state { LINE_DOWN, LINE_GREETING, LINE_USABLE, LINE_REFUSED, LINE_REST
 
 struct remote_line {
     struct remote *remote;
-    size_t index; /* of the address, and of the peer */
+    size_t index;                 /* of the address, and of the peer */
     struct grpc_channel *channel; /* NULL: memory had run out, made again after a pause */
     enum line_state state;
     uint64_t era; /* counts what the channel has been through: a Hello's answer is about its own */

@@ -39,24 +39,14 @@ static bool read_answers(struct remote_call *call, struct slice response) {
     return false;
 }
 
-/* ERR_COUNT: no error of ours. */
-static enum err error_named(struct slice name) {
-    unsigned err = 1; /* not ERR_OK: that is no error */
-
-    while (err < ERR_COUNT && !slice_eq(name, slice_str(err_name((enum err)err))))
-        err++;
-    return (enum err)err;
-}
-
 bool remote_result(struct remote_call *call, const struct grpc_result *result) {
     struct delivery *delivery = call->delivery;
 
     if (result->status == GRPC_OK)
         return !read_answers(call, result->response);
-    enum err named = error_named(result->error);
-    bool ours = named != ERR_COUNT;
+    bool ours = result->error.len > 0;
 
-    delivery->err = ours ? named : ERR_UNAVAILABLE;
+    delivery->err = ours ? lanes_error_named(result->error) : ERR_UNAVAILABLE;
     delivery->not_applied = result->not_processed || (ours && result->not_applied);
     log_failure(call, result->status, result->message);
     return !ours && !result->not_processed;

@@ -11,11 +11,19 @@
 #ifndef WIRE_PROTO_WRITE_H
 #define WIRE_PROTO_WRITE_H
 
+#include <endian.h>
 #include <stdint.h>
 
 #include "base/slice.h"
 
-enum proto_wire_type { PROTO_VARINT = 0, PROTO_LENGTH = 2 };
+enum proto_wire_type {
+    PROTO_VARINT = 0,
+    PROTO_FIXED64 = 1,
+    PROTO_LENGTH = 2,
+    PROTO_GROUP = 3, /* its start; only ever read, to be skipped */
+    PROTO_GROUP_END = 4,
+    PROTO_FIXED32 = 5
+};
 
 static inline size_t proto_varint_size(uint64_t value) {
     size_t size = 1;
@@ -46,6 +54,25 @@ static inline char *proto_put_number(char *p, unsigned field, int64_t value) {
     if (!value)
         return p;
     return proto_put_varint(proto_put_tag(p, field, PROTO_VARINT), (uint64_t)value);
+}
+
+/* sint64: small negative numbers are small. The result goes where a number goes. */
+static inline int64_t proto_zigzag(int64_t value) {
+    return (int64_t)(((uint64_t)value << 1) ^ (value < 0 ? UINT64_MAX : 0));
+}
+
+static inline size_t proto_fixed64_size(uint64_t value) {
+    return value ? 1 + sizeof(value) : 0;
+}
+
+static inline char *proto_put_fixed64(char *p, unsigned field, uint64_t value) {
+    uint64_t little = htole64(value);
+
+    if (!value)
+        return p;
+    p = proto_put_tag(p, field, PROTO_FIXED64);
+    memcpy(p, &little, sizeof(little));
+    return p + sizeof(little);
 }
 
 /* The head of a message inside a message, which is there even when it is empty;

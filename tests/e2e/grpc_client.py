@@ -18,7 +18,7 @@ PYTHON = '/usr/bin/python3'
 COUNTER = 'counter.CounterService'
 HEALTH = 'grpc.health.v1.Health'
 
-Modules = collections.namedtuple('Modules', 'grpc counter health reflection reflection_alpha')
+Modules = collections.namedtuple('Modules', 'grpc counter lanes health reflection reflection_alpha')
 _loaded = None
 
 
@@ -40,8 +40,10 @@ def modules():
     eq(done.returncode, 0, f'generate_proto.sh: {done.stderr}')
     sys.path.insert(0, os.path.join(folder.name, 'python'))
     from counter import counter_pb2
+    from counter.internal import lanes_pb2
     from grpc_services import health_pb2, reflection_v1_pb2, reflection_v1alpha_pb2
-    _loaded = Modules(grpc, counter_pb2, health_pb2, reflection_v1_pb2, reflection_v1alpha_pb2)
+    _loaded = Modules(grpc, counter_pb2, lanes_pb2, health_pb2, reflection_v1_pb2,
+                      reflection_v1alpha_pb2)
     return _loaded
 
 

@@ -273,7 +273,7 @@ def test_reflection(server):
                 client, version, {'list_services': ''}, {'file_containing_symbol': COUNTER},
                 {'file_by_filename': 'counter/counter.proto'}, {'file_containing_symbol': 'no.such'})
             names = {service.name for service in listed.list_services_response.service}
-            check({COUNTER, HEALTH, 'grpc.reflection.v1.ServerReflection',
+            check({COUNTER, HEALTH, 'counter.internal.Lanes', 'grpc.reflection.v1.ServerReflection',
                    'grpc.reflection.v1alpha.ServerReflection'} <= names, f'{version}: {names}')
             for answer in (file, named):
                 protos = [from_bytes(one) for one in
@@ -325,6 +325,8 @@ def test_grpcurl_list_and_describe(server):
     eq((code, len(out.split())), (0, 6), out)
     code, out = grpcurl(server, 'describe', COUNTER)
     check(code == 0 and 'rpc IncrementCounter' in out, out)
+    code, out = grpcurl(server, 'describe', 'counter.internal.Lanes')
+    check(code == 0 and 'rpc Apply' in out, out)
     code, out = grpcurl(server, 'describe', 'counter.IncrementRequest')
     check(code == 0 and re.search(r'int64 delta = 3;', out), out)
 

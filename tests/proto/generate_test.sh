@@ -7,10 +7,12 @@ trap 'rm -rf "$dest"' EXIT
 
 "$root/scripts/generate_proto.sh" "$dest" >/dev/null
 for file in c/counter/counter.pb-c.h python/counter/counter_pb2.py \
+    c/counter/internal/lanes.pb-c.h python/counter/internal/lanes_pb2.py \
     python/grpc_services/health_pb2.py api.bin; do
     [ -s "$dest/$file" ] || { echo "no $file" && exit 1; }
 done
 "${CC:-cc}" -std=gnu11 -fsyntax-only -I"$dest/c" "$dest/c/counter/counter.pb-c.c"
+"${CC:-cc}" -std=gnu11 -fsyntax-only -I"$dest/c" "$dest/c/counter/internal/lanes.pb-c.c"
 
 # Debian's interpreter has Debian's protobuf.
 python=/usr/bin/python3

@@ -1,0 +1,247 @@
+/* front_apply.c - Apply and Hello. */
+#include "counter/front_apply.h"
+
+#include <stdlib.h>
+
+#include "edge/lanes_codec.h"
+#include "wire/proto_scan.h"
+
+#define CHUNK_BYTES  4096u
+#define KEPT_BYTES   (64u << 10) /* of a parcel that is used again; a usual message fits, */
+#define KEPT_PARCELS 64          /* so the steady path doesn't call malloc */
+
+/* A message on its way to the store and back. */
+struct parcel {
+    struct parcel *next; /* in the free list */
+    struct front_apply *owner;
+    struct grpc_call *call;
+    struct arena arena; /* the request, its operations and their answers */
+    struct message message;
+    struct delivery delivery;
+};
+
+struct front_apply {
+    struct front_apply_conf conf;
+    struct counter_port *port;
+    struct parcel *free;
+    size_t free_count;
+    size_t messages; /* at the store */
+    size_t bytes;    /* that they hold */
+    struct buf out;
+};
+
+/* ---- parcels ---- */
+
+static struct parcel *parcel_new(struct front_apply *apply) {
+    struct parcel *parcel = calloc(1, sizeof(*parcel));
+
+    if (!parcel)
+        return NULL;
+    parcel->owner = apply;
+    arena_init(&parcel->arena, CHUNK_BYTES,
+               apply->conf.message_bytes_max +
+                   LANES_OPS_MAX * (sizeof(struct op) + sizeof(struct answer)) + 4 * CHUNK_BYTES);
+    return parcel;
+}
+
+static void parcel_free(struct parcel *parcel) {
+    arena_release(&parcel->arena);
+    free(parcel);
+}
+
+static struct parcel *take(struct front_apply *apply) {
+    struct parcel *parcel = apply->free;
+
+    if (!parcel)
+        return parcel_new(apply);
+    apply->free = parcel->next;
+    apply->free_count--;
+    return parcel;
+}
+
+static void give(struct front_apply *apply, struct parcel *parcel) {
+    if (apply->free_count == KEPT_PARCELS) {
+        parcel_free(parcel);
+        return;
+    }
+    arena_reset(&parcel->arena, KEPT_BYTES);
+    parcel->next = apply->free;
+    apply->free = parcel;
+    apply->free_count++;
+}
+
+/* ---- ends of a call ---- */
+
+static void fail(struct grpc_call *call, enum err err, bool not_applied, struct slice detail) {
+    grpc_add_trailer(call, SLICE(LANES_ERROR_TRAILER), slice_str(err_name(err)));
+    if (not_applied)
+        grpc_add_trailer(call, SLICE(LANES_NOT_APPLIED_TRAILER), SLICE("1"));
+    grpc_finish(call, (enum grpc_status)err_grpc(err),
+                detail.len ? detail : slice_str(err_text(err)));
+}
+
+/* Before the store has seen anything of it. */
+static void refuse(struct grpc_call *call, enum err err, const char *detail) {
+    fail(call, err, true, slice_str(detail));
+}
+
+/* Sends what is in apply->out; it could not be written: 'unsent'. */
+static void reply(struct front_apply *apply, struct grpc_call *call, enum err unsent) {
+    if (buf_failed(&apply->out)) {
+        fail(call, unsent, false, (struct slice){NULL, 0});
+        return;
+    }
+    grpc_send(call, buf_slice(&apply->out));
+    grpc_finish(call, GRPC_OK, SLICE(""));
+}
+
+/* ---- Apply ---- */
+
+static void on_delivered(void *ctx, struct delivery *delivery) {
+    struct front_apply *apply = ctx;
+    struct parcel *parcel = CONTAINER_OF(delivery, struct parcel, delivery);
+
+    apply->messages--;
+    apply->bytes -= parcel->arena.held;
+    if (delivery->err == ERR_OK) {
+        buf_clear(&apply->out);
+        lanes_write_answers(&apply->out, delivery->answers, parcel->message.count,
+                            delivery->store_now_ms);
+        /* Applied, only not told: the same message again gets its answers. */
+        reply(apply, parcel->call, ERR_UNKNOWN);
+    } else {
+        fail(parcel->call, delivery->err, delivery->not_applied, (struct slice){NULL, 0});
+    }
+    give(apply, parcel);
+    if (apply->messages == 0)
+        apply->conf.idle(apply->conf.ctx);
+}
+
+/* A handler's bytes are borrowed, and the store needs them for longer. */
+static enum err parcel_fill(struct parcel *parcel, struct slice bytes,
+                            struct proto_problem *problem) {
+    struct slice copy = arena_copy(&parcel->arena, bytes);
+
+    if (!copy.ptr)
+        return ERR_NO_MEMORY;
+    enum err err = lanes_read_apply(copy, &parcel->arena, LANES_OPS_MAX, &parcel->message, problem);
+    if (err != ERR_OK)
+        return err;
+    struct answer *answers = arena_alloc(&parcel->arena, parcel->message.count * sizeof(*answers));
+    parcel->delivery = (struct delivery){
+        .message = &parcel->message,
+        .answers = answers,
+        .attempt = 1,
+    };
+    return answers ? ERR_OK : ERR_NO_MEMORY;
+}
+
+static enum err send(struct front_apply *apply, struct parcel *parcel) {
+    struct upstream *upstream = counter_port_upstream(apply->port);
+    size_t bytes = parcel->arena.held;
+
+    if (apply->messages > 0 && (apply->messages >= apply->conf.messages_max ||
+                                apply->bytes + bytes > apply->conf.bytes_max))
+        return ERR_BUSY;
+    enum err err = upstream->send(upstream, &parcel->delivery);
+    if (err != ERR_OK)
+        return err;
+    apply->messages++;
+    apply->bytes += bytes;
+    return ERR_OK;
+}
+
+static void on_apply(void *ctx, struct grpc_call *call, struct slice bytes) {
+    struct front_apply *apply = ctx;
+    struct proto_problem problem = {""};
+
+    if (grpc_deadline_ms(call) <= loop_now_ms(apply->conf.loop)) {
+        refuse(call, ERR_DEADLINE, "the deadline had passed when the message came");
+        return;
+    }
+    struct parcel *parcel = take(apply);
+    if (!parcel) {
+        refuse(call, ERR_NO_MEMORY, NULL);
+        return;
+    }
+    parcel->call = call;
+    enum err err = parcel_fill(parcel, bytes, &problem);
+    if (err == ERR_OK)
+        err = send(apply, parcel);
+    if (err == ERR_OK)
+        return;
+    refuse(call, err, problem.text);
+    give(apply, parcel);
+}
+
+/* ---- Hello ---- */
+
+static bool is_message(struct slice bytes) {
+    struct proto_scan scan = proto_scan_of(bytes);
+    struct proto_field field;
+
+    while (proto_scan_next(&scan, &field))
+        ;
+    return !scan.bad;
+}
+
+static void on_hello(void *ctx, struct grpc_call *call, struct slice bytes) {
+    struct front_apply *apply = ctx;
+    struct counter_service *service = apply->conf.service;
+    enum durability durability = counter_durability(service);
+    struct lanes_hello hello = {
+        .store_id = counter_store_id(service),
+        .store_now_ms = loop_now_ms(apply->conf.loop) + counter_clock_ahead_ms(service),
+        .durability = slice_str(durability_name(durability)),
+        .guarantee = slice_str(durability_guarantee(durability)),
+        .version = slice_str(apply->conf.version),
+    };
+
+    if (!is_message(bytes)) {
+        refuse(call, ERR_INVALID, "the message is not a valid counter.internal.HelloRequest");
+        return;
+    }
+    buf_clear(&apply->out);
+    lanes_write_hello(&apply->out, &hello);
+    reply(apply, call, ERR_NO_MEMORY);
+}
+
+/* ---- composition ---- */
+
+struct front_apply *front_apply_new(const struct front_apply_conf *conf) {
+    struct front_apply *apply = calloc(1, sizeof(*apply));
+
+    if (!apply)
+        return NULL;
+    apply->conf = *conf;
+    apply->port = counter_port_new(conf->service, loop_mailbox(conf->loop), on_delivered, apply);
+    if (apply->port)
+        return apply;
+    free(apply);
+    return NULL;
+}
+
+void front_apply_free(struct front_apply *apply) {
+    if (!apply)
+        return;
+    while (apply->free) {
+        struct parcel *parcel = apply->free;
+
+        apply->free = parcel->next;
+        parcel_free(parcel);
+    }
+    counter_port_free(apply->port);
+    buf_release(&apply->out);
+    free(apply);
+}
+
+void front_apply_methods(struct front_apply *apply, struct grpc_method out[FRONT_APPLY_METHODS]) {
+    out[0] =
+        (struct grpc_method){.path = SLICE(LANES_APPLY_PATH), .handle = on_apply, .ctx = apply};
+    out[1] =
+        (struct grpc_method){.path = SLICE(LANES_HELLO_PATH), .handle = on_hello, .ctx = apply};
+}
+
+bool front_apply_idle(const struct front_apply *apply) {
+    return apply->messages == 0;
+}
