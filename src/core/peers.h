@@ -1,12 +1,13 @@
 /* peers.h - which of several counter instances gets the next message.
  *
  * All serve the same store, so any may take any message (DESIGN decision 5): among the usable ones
- * the one with the fewest messages under way, by turns. One that keeps failing is set aside for a
- * while, but never the last usable one (RELIABILITY 3.9: 5 in a row, 30 s, doubling to 300 s).
- * Retries are allowed from a budget: 20 % of the messages sent first, and 10 a second.
+ * the one with the fewest messages under way, by turns; a retry rather goes where nothing has
+ * failed lately. One that keeps failing is set aside for a while, but never the last usable one
+ * (RELIABILITY 3.9: 5 in a row, 30 s, doubling to 300 s). Retries are allowed from a budget: 20 %
+ * of the messages sent first, and 10 a second, saved up to 100.
  *
  * Threads    One owner (a loop).
- * Time       now_ms is monotonic.
+ * Time       now_ms is monotonic, from 0.
  */
 #ifndef CORE_PEERS_H
 #define CORE_PEERS_H
@@ -19,11 +20,12 @@
 #define PEERS_NONE PEERS_MAX
 
 struct peer {
-    bool usable;        /* connected, and of the right store */
-    unsigned out;       /* messages under way */
-    unsigned failures;  /* in a row */
-    unsigned ejections; /* in a row: doubles the time */
-    int64_t ejected_until_ms;
+    bool usable;              /* connected, and of the right store */
+    unsigned out;             /* messages under way */
+    unsigned failures;        /* in a row */
+    int64_t failed_at_ms;     /* the last of them */
+    int64_t ejected_until_ms; /* set aside */
+    int64_t ejected_ms;       /* for so long; 0: not since it last served */
 };
 
 struct peers {
@@ -34,6 +36,7 @@ struct peers {
     int64_t budget_at_ms;
 };
 
+/* 'count' peers, at most PEERS_MAX, none of them usable yet. */
 void peers_init(struct peers *peers, size_t count, int64_t now_ms);
 
 void peers_set_usable(struct peers *peers, size_t i, bool usable);
@@ -43,7 +46,11 @@ void peers_set_usable(struct peers *peers, size_t i, bool usable);
 size_t peers_pick(struct peers *peers, bool retry, int64_t now_ms, bool *out_budget);
 
 /* The message that 'i' got has come back. 'failed': it couldn't serve (unreachable, reset, timed
- * out), not: it answered with an error. */
+ * out), not: it answered with an error. Failures at one and the same 'now_ms' are one: a lost
+ * connection takes all its messages along, and so does our own pause past their deadlines. */
 void peers_returned(struct peers *peers, size_t i, bool failed, int64_t now_ms);
+
+/* Set aside at the moment. */
+bool peers_ejected(const struct peers *peers, size_t i, int64_t now_ms);
 
 #endif
