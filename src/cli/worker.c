@@ -24,10 +24,7 @@ static enum err make_loop(struct worker *worker) {
 }
 
 static void to_gateway_clock(void *ctx, int64_t ahead_ms) {
-    struct worker *worker = ctx;
-
-    if (worker->gateway)
-        gateway_set_clock(worker->gateway, ahead_ms);
+    gateway_set_clock(((struct worker *)ctx)->gateway, ahead_ms);
 }
 
 /* NULL when memory runs out. */
@@ -52,6 +49,8 @@ static bool make_gateway(struct worker *worker) {
     if (upstream)
         worker->gateway = gateway_new(worker->fleet, worker->loop, worker->index, upstream,
                                       worker->http_fd, worker->admin_fd);
+    if (worker->gateway && worker->remote)
+        remote_connect(worker->remote);
     return worker->gateway != NULL;
 }
 
@@ -88,12 +87,10 @@ static void stop_loop(void *ctx) {
 static void tear_down(struct worker *worker) {
     front_free(worker->front);
     gateway_free(worker->gateway);
-    worker->gateway = NULL;
-    if (worker->remote) { /* not drained: the worker couldn't be set up */
+    if (worker->remote) /* not drained: the worker couldn't be set up */
         remote_close(worker->remote, stop_loop, worker);
-        if (loop_run(worker->loop) != ERR_OK)
-            return; /* what the loop still holds can't be taken apart in order any more */
-    }
+    if (worker->remote && loop_run(worker->loop) != ERR_OK)
+        return; /* what the loop still holds can't be taken apart in order any more */
     counter_port_free(worker->front_port);
     counter_port_free(worker->gateway_port);
     loop_free(worker->loop);

@@ -140,8 +140,13 @@ struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigne
     remote->user = *user;
     peers_init(&remote->peers, fleet->count, loop_now_ms(loop));
     for (size_t i = 0; i < fleet->count; i++)
-        remote_line_open(&remote->lines[i], remote, i);
+        remote_line_init(&remote->lines[i], remote, i);
     return remote;
+}
+
+void remote_connect(struct remote *remote) {
+    for (size_t i = 0; i < remote->fleet->count; i++)
+        remote_line_connect(&remote->lines[i]);
 }
 
 struct upstream *remote_upstream(struct remote *remote) {

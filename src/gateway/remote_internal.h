@@ -125,7 +125,8 @@ struct remote {
 void remote_learn_clock(struct remote *remote, int64_t store_now_ms, int64_t sent_ms);
 
 /* remote_line.c */
-void remote_line_open(struct remote_line *line, struct remote *remote, size_t index);
+void remote_line_init(struct remote_line *line, struct remote *remote, size_t index);
+void remote_line_connect(struct remote_line *line);
 void remote_line_close(struct remote_line *line, void (*closed)(void *ctx), void *ctx);
 
 /* remote_result.c */

@@ -134,7 +134,7 @@ static void greet(struct remote_line *line) {
 
 /* ---- the channel ---- */
 
-static void connect_line(struct remote_line *line) {
+void remote_line_connect(struct remote_line *line) {
     struct remote_fleet *fleet = line->remote->fleet;
     struct grpc_channel_conf conf = {
         .resolver = fleet->resolver,
@@ -159,7 +159,7 @@ static void on_rest(struct timer *timer) {
     struct remote_line *line = CONTAINER_OF(timer, struct remote_line, rest);
 
     if (!line->channel)
-        connect_line(line);
+        remote_line_connect(line);
     else if (ready(line))
         greet(line);
 }
@@ -179,12 +179,11 @@ static void on_state(void *ctx, enum grpc_channel_state state) {
         remote_fleet_problem(line->remote->fleet, line->index, problem);
 }
 
-void remote_line_open(struct remote_line *line, struct remote *remote, size_t index) {
+void remote_line_init(struct remote_line *line, struct remote *remote, size_t index) {
     line->remote = remote;
     line->index = index;
     line->state = LINE_DOWN;
     line->rest.fire = on_rest;
-    connect_line(line);
 }
 
 void remote_line_close(struct remote_line *line, void (*closed)(void *ctx), void *ctx) {

@@ -62,6 +62,7 @@ static void start(const char *counters) {
     assert_non_null(t.fleet);
     t.remote = remote_new(t.fleet, t.loop, 0, &user);
     assert_non_null(t.remote);
+    remote_connect(t.remote);
 }
 
 static void stop(void) {
@@ -472,6 +473,7 @@ static void test_memory_runs_out_for_a_channel(void **state) {
     t.closes = 0;
     fake.out_of_memory = true;
     t.remote = remote_new(t.fleet, t.loop, 0, &user);
+    remote_connect(t.remote);
     fake.out_of_memory = false;
     assert_string_equal(problem_of(1), err_text(ERR_NO_MEMORY));
     t.remote->lines[1].rest.fire(&t.remote->lines[1].rest);
