@@ -138,6 +138,7 @@ struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigne
     remote->loop = loop;
     remote->shard = shard;
     remote->user = *user;
+    atomic_fetch_add(&fleet->loops, 1);
     peers_init(&remote->peers, fleet->count, loop_now_ms(loop));
     for (size_t i = 0; i < fleet->count; i++)
         remote_line_init(&remote->lines[i], remote, i);
@@ -167,6 +168,7 @@ static void one_closed(void *ctx) {
         remote->free = call->next;
         free(call);
     }
+    atomic_fetch_sub(&remote->fleet->loops, 1);
     buf_release(&remote->out);
     free(remote->lines);
     free(remote);

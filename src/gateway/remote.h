@@ -47,15 +47,16 @@ struct remote_user {
 struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigned shard,
                           const struct remote_user *user);
 
-/* Begins to connect. Once, behind the making of the batcher that sends through it: channels write at
- * a tick's end, in the order of making, and what the batcher sends shall leave in the same tick. */
+/* Begins to connect. Once, behind the making of the batcher that sends through it: channels write
+ * at a tick's end, in the order of making, and what the batcher sends shall leave in the same tick.
+ */
 void remote_connect(struct remote *remote);
 
 /* For the loop's batcher. send() answers ERR_UNREACHABLE while no counter is usable. */
 struct upstream *remote_upstream(struct remote *remote);
 
-/* Closes the channels, then calls closed() once, on a later turn (or before it returns, when there is no
- * channel). Every delivery has come back by then, and the remote is gone. */
+/* Closes the channels, then calls closed() once, on a later turn (or before it returns, when there
+ * is no channel). Every delivery has come back by then, and the remote is gone. */
 void remote_close(struct remote *remote, void (*closed)(void *ctx), void *ctx);
 
 #endif

@@ -103,7 +103,10 @@ void remote_fleet_problem(struct remote_fleet *fleet, size_t index, const char *
 static bool up(void *ctx) {
     const struct remote_fleet *fleet = ctx;
 
-    return atomic_load_explicit(&fleet->usable, memory_order_relaxed) > 0;
+    /* Each loop has connections of its own: one without any fails what comes to it. */
+    unsigned loops = atomic_load_explicit(&fleet->loops, memory_order_relaxed);
+
+    return loops > 0 && atomic_load_explicit(&fleet->loops_up, memory_order_relaxed) == loops;
 }
 
 static void promise(void *ctx, struct gateway_promise *out) {

@@ -50,6 +50,8 @@ struct remote_fleet {
     struct remote_address address[PEERS_MAX];
     _Atomic uint64_t store_id; /* the first one seen; 0: none yet */
     _Atomic unsigned usable;   /* connections, on all loops */
+    _Atomic unsigned loops;    /* that have a remote, */
+    _Atomic unsigned loops_up; /* and of these, with a usable connection */
     _Atomic int64_t updated_s; /* wall clock: the last change of who is usable */
     struct remote_series series;
     pthread_mutex_t lock; /* texts only: never held for long */

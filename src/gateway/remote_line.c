@@ -8,10 +8,10 @@
 
 /* From the first packet to the server's SETTINGS; then another address of the name, or a pause. */
 #define CONNECT_MS 2000
-/* gRPC's own begin with 1 s and end with 120 s (connection-backoff.md): here every 503 in between
- * is a person's, and the peer is our own service. */
+/* gRPC's own begin with 1 s and end with 120 s (connection-backoff.md): here the peer is our own
+ * service, a loop without it fails what comes to it, and a SYN a second costs nobody anything. */
 #define BACKOFF_MIN_MS 100
-#define BACKOFF_MAX_MS 5000
+#define BACKOFF_MAX_MS 1000
 /* RELIABILITY 3.9: at least 10 s. A frozen peer is noticed by attempts long before. */
 #define KEEPALIVE_MS         20000
 #define KEEPALIVE_TIMEOUT_MS 10000
@@ -35,6 +35,8 @@ static void count(struct remote_line *line, enum line_state state, int by) {
     struct remote_fleet *fleet = remote->fleet;
 
     if (state == LINE_USABLE) {
+        if (remote->usable == (by > 0 ? 0 : 1))
+            atomic_fetch_add(&fleet->loops_up, (unsigned)by);
         remote->usable += (unsigned)by;
         remote_fleet_usable(fleet, line->index, by > 0);
         peers_set_usable(&remote->peers, line->index, by > 0);

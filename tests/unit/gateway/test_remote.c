@@ -10,7 +10,8 @@
 #include "test.h"
 
 /* A slice in a table: SLICE() is no constant. */
-#define TEXT(literal) {"" literal, sizeof(literal) - 1}
+#define TEXT(literal)                                                                              \
+    { "" literal, sizeof(literal) - 1 }
 
 #define STORE 0x1234567890abcdefu
 
@@ -266,6 +267,33 @@ static void test_what_an_end_means(void **state) {
     }
 }
 
+/* A loop without a connection fails what comes to it: then the gateway isn't up. */
+static void test_every_loop_needs_a_connection(void **state) {
+    (void)state;
+    struct remote_user user = {.delivered = on_delivered, .clock_learned = on_clock};
+
+    start("a:1");
+    struct remote *other = remote_new(t.fleet, t.loop, 0, &user);
+
+    remote_connect(other);
+    become_usable(0);
+    assert_false(up());
+    assert_int_equal(pool().instances, 1);
+    become_usable(1);
+    assert_true(up());
+    assert_int_equal(pool().connections, 2);
+    assert_int_equal(pool().instances, 1);
+    fake_state(0, GRPC_CHANNEL_WAITING);
+    assert_false(up());
+    remote_close(other, on_closed, NULL);
+    fake_finish_closing();
+    assert_int_equal(t.closes, 1);
+    become_usable(0);
+    assert_true(up());
+    t.closes = 0;
+    stop();
+}
+
 /* Answers for another number of operations would be handed to the wrong clients. */
 static void test_another_number_of_answers(void **state) {
     (void)state;
@@ -489,6 +517,7 @@ int main(void) {
         cmocka_unit_test(test_the_promise_is_the_counters),
         cmocka_unit_test(test_a_message_and_its_answers),
         cmocka_unit_test(test_what_an_end_means),
+        cmocka_unit_test(test_every_loop_needs_a_connection),
         cmocka_unit_test(test_another_number_of_answers),
         cmocka_unit_test(test_another_store_is_refused),
         cmocka_unit_test(test_no_store_has_the_id_0),
