@@ -9,9 +9,12 @@
  *                 ▲  └─► WAITING ─┘ (after a pause)
  *
  * Threads    The loop's thread.
- * Ownership  A call is the caller's memory, linked here from grpc_channel_call() until done(); the
- *            request is copied. The response is borrowed for done().
+ * Ownership  A call is the caller's memory, used from grpc_channel_call() until done(); path and
+ *            request are copied. The response is borrowed for done().
  * Callbacks  Never inside the function that leads to them; done() exactly once per accepted call.
+ *            on_state() says the latest state at the end of what changed it.
+ * Order      A hook of the loop that starts calls is best added before the channel is made: its
+ *            calls then leave in the same tick.
  * Limits     struct grpc_channel_conf. Keepalive pings only while calls are open (gRFC A8).
  */
 #ifndef EDGE_GRPC_CHANNEL_H
@@ -23,7 +26,6 @@
 
 #include "base/attr.h"
 #include "base/err.h"
-#include "base/list.h"
 #include "base/slice.h"
 #include "edge/grpc_status.h"
 #include "loop/loop.h"
@@ -60,10 +62,6 @@ struct grpc_result {
 
 struct grpc_out_call { /* embed it */
     void (*done)(struct grpc_out_call *call, const struct grpc_result *result);
-    struct list node; /* the channel's, like the rest */
-    struct grpc_channel_conn *conn;
-    int32_t stream_id;
-    int64_t deadline_ms;
 };
 
 /* NULL when memory runs out. Begins to connect on the next turn. 'conf' is copied, the address
@@ -76,11 +74,12 @@ void grpc_channel_close(struct grpc_channel *channel, void (*closed)(void *ctx),
 
 enum grpc_channel_state grpc_channel_state(const struct grpc_channel *channel);
 
-/* Starts a unary call, sent at the end of this tick; 'path' is "/package.Service/Method" and lives
- * as long as the call. What is left until 'deadline_ms' (monotonic) goes along as grpc-timeout;
- * when it has passed the stream is reset and the result is GRPC_DEADLINE_EXCEEDED. ERR_UNREACHABLE
- * not READY: nothing was taken. ERR_BUSY         the server's stream limit is reached: likewise.
- * ERR_NO_MEMORY */
+/* Starts a unary call, sent at the end of this tick; 'path' is "/package.Service/Method", copied.
+ * What is left until 'deadline_ms' (monotonic) goes along as grpc-timeout; when it has passed the
+ * stream is reset and the result is GRPC_DEADLINE_EXCEEDED.
+ * ERR_UNREACHABLE  not READY: nothing was taken
+ * ERR_BUSY         the server's stream limit, or ours, is reached: likewise
+ * ERR_NO_MEMORY    likewise */
 MUST_CHECK enum err grpc_channel_call(struct grpc_channel *channel, struct grpc_out_call *call,
                                       struct slice path, struct slice request, int64_t deadline_ms);
 

@@ -1,0 +1,203 @@
+/* grpc_channel_request.c - a call's request, and the life of what carries it. */
+#include <stdlib.h>
+
+#include "edge/grpc_channel_internal.h"
+#include "wire/grpc_text.h"
+
+#define SPARES_MAX 1024u
+#define BUF_KEEP   (16u << 10) /* a recycled exchange keeps no more than this of each buffer */
+
+/* ---- recycling ----------------------------------------------------------- */
+
+void grpc_exchange_free(struct grpc_exchange *ex) {
+    buf_release(&ex->head);
+    buf_release(&ex->request);
+    buf_release(&ex->response);
+    buf_release(&ex->message);
+    free(ex);
+}
+
+static struct grpc_exchange *unused(struct grpc_channel *channel) {
+    struct list *node = list_pop_front(&channel->spare);
+    struct grpc_exchange *ex = node ? CONTAINER_OF(node, struct grpc_exchange, node) : NULL;
+
+    if (ex)
+        channel->spares--;
+    else
+        ex = calloc(1, sizeof(*ex));
+    return ex;
+}
+
+static struct buf emptied(struct buf buf) {
+    if (buf.cap > BUF_KEEP)
+        buf_release(&buf);
+    buf_clear(&buf);
+    return buf;
+}
+
+void grpc_exchange_recycle(struct grpc_exchange *ex) {
+    struct grpc_channel *channel = ex->channel;
+
+    if (channel->spares >= SPARES_MAX) {
+        grpc_exchange_free(ex);
+        return;
+    }
+    *ex = (struct grpc_exchange){
+        .head = emptied(ex->head),
+        .request = emptied(ex->request),
+        .response = emptied(ex->response),
+        .message = emptied(ex->message),
+    };
+    list_push_back(&channel->spare, &ex->node);
+    channel->spares++;
+}
+
+/* ---- the request --------------------------------------------------------- */
+
+static void frame(struct buf *out, struct slice message) {
+    unsigned char prefix[GRPC_PREFIX_BYTES];
+
+    grpc_frame_prefix(prefix, false, (uint32_t)message.len);
+    buf_reserve(out, sizeof(prefix) + message.len);
+    buf_add(out, prefix, sizeof(prefix));
+    buf_add_slice(out, message);
+}
+
+struct grpc_exchange *grpc_exchange_take(struct grpc_channel *channel, struct grpc_out_call *call,
+                                         struct slice path, struct slice request,
+                                         int64_t deadline_ms) {
+    struct grpc_exchange *ex = unused(channel);
+
+    if (!ex)
+        return NULL;
+    ex->channel = channel;
+    ex->call = call;
+    ex->deadline_ms = deadline_ms;
+    ex->grpc_status = -1;
+    list_init(&ex->node);
+    list_init(&ex->finished);
+    buf_add_slice(&ex->head, path);
+    grpc_timeout_write(&ex->head, deadline_ms - loop_now_ms(channel->loop));
+    frame(&ex->request, request);
+    if (buf_failed(&ex->head) || buf_failed(&ex->request)) {
+        grpc_exchange_recycle(ex);
+        return NULL;
+    }
+    channel->calls++;
+    return ex;
+}
+
+static ssize_t read_request(nghttp2_session *session, int32_t stream_id, uint8_t *to, size_t room,
+                            uint32_t *flags, nghttp2_data_source *source, void *ctx) {
+    struct grpc_exchange *ex = source->ptr;
+    size_t left = ex->request.len - ex->taken;
+    size_t n = left < room ? left : room;
+
+    (void)session, (void)stream_id, (void)ctx;
+    memcpy(to, ex->request.ptr + ex->taken, n);
+    ex->taken += n;
+    if (n == left)
+        *flags = NGHTTP2_DATA_FLAG_EOF;
+    return (ssize_t)n;
+}
+
+/* Nothing is copied: names are ours, values live until the stream is gone. */
+static nghttp2_nv field(const char *name, struct slice value) {
+    return (nghttp2_nv){
+        .name = (uint8_t *)(uintptr_t)name,
+        .value = (uint8_t *)(uintptr_t)value.ptr,
+        .namelen = strlen(name),
+        .valuelen = value.len,
+        .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE,
+    };
+}
+
+static int32_t submit(struct grpc_exchange *ex, struct grpc_channel_conn *conn, struct slice path,
+                      struct slice timeout) {
+    nghttp2_data_provider provider = {.source.ptr = ex, .read_callback = read_request};
+    nghttp2_nv fields[] = {
+        field(":method", SLICE("POST")),
+        field(":scheme", SLICE("http")),
+        field(":path", path),
+        field(":authority", conn->channel->conf.address),
+        field("te", SLICE("trailers")),
+        field("grpc-timeout", timeout),
+        field("content-type", SLICE("application/grpc")),
+        field("grpc-accept-encoding", SLICE("identity")),
+        field("user-agent", SLICE("grpc-c-highgopress/" HGP_VERSION)),
+    };
+
+    return nghttp2_submit_request(conn->session, NULL, fields, ARRAY_LEN(fields), &provider, ex);
+}
+
+enum err grpc_exchange_begin(struct grpc_exchange *ex, struct grpc_channel_conn *conn,
+                             size_t path_len) {
+    struct slice head = buf_slice(&ex->head);
+    int32_t stream_id = submit(ex, conn, slice_of(head.ptr, path_len), slice_skip(head, path_len));
+
+    if (stream_id < 0) {
+        ex->channel->calls--;
+        grpc_exchange_recycle(ex);
+        return stream_id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE ? ERR_UNREACHABLE : ERR_NO_MEMORY;
+    }
+    ex->stream_id = stream_id;
+    ex->conn = conn;
+    list_push_back(&conn->exchanges, &ex->node);
+    conn->exchange_count++;
+    grpc_conn_out_expect(conn);
+    grpc_conn_out_wake(conn, ex->deadline_ms);
+    grpc_conn_out_touch(conn);
+    return ERR_OK;
+}
+
+/* ---- the outcome --------------------------------------------------------- */
+
+void grpc_exchange_decide(struct grpc_exchange *ex, enum grpc_status status, struct slice message) {
+    if (ex->decided)
+        return;
+    ex->decided = true;
+    ex->outcome = status;
+    ex->not_processed = ex->not_processed || (status != GRPC_OK && !ex->sent);
+    if (message.ptr != ex->message.ptr) {
+        buf_clear(&ex->message);
+        buf_add_slice(&ex->message, message);
+    }
+    list_push_back(&ex->channel->finished, &ex->finished);
+}
+
+void grpc_exchange_abort(struct grpc_exchange *ex, enum grpc_status status, struct slice message) {
+    struct grpc_channel_conn *conn = ex->conn;
+
+    grpc_exchange_decide(ex, status, message);
+    grpc_conn_out_check(conn, nghttp2_submit_rst_stream(conn->session, NGHTTP2_FLAG_NONE,
+                                                        ex->stream_id, NGHTTP2_CANCEL));
+    grpc_conn_out_touch(conn);
+}
+
+void grpc_exchange_stream_gone(struct grpc_exchange *ex) {
+    struct grpc_channel_conn *conn = ex->conn;
+
+    list_remove(&ex->node);
+    conn->exchange_count--;
+    conn->held_bytes -= ex->response.len;
+    ex->conn = NULL;
+    if (!ex->call)
+        grpc_exchange_recycle(ex);
+}
+
+void grpc_exchange_hand_over(struct grpc_exchange *ex) {
+    struct grpc_out_call *call = ex->call;
+    struct grpc_result result = {
+        .status = ex->outcome,
+        .message = buf_slice(&ex->message),
+        .not_processed = ex->not_processed,
+    };
+
+    if (ex->outcome == GRPC_OK)
+        result.response = slice_of(ex->response.ptr ? ex->response.ptr : "", ex->response.len);
+    ex->channel->calls--;
+    call->done(call, &result);
+    ex->call = NULL;
+    if (!ex->conn)
+        grpc_exchange_recycle(ex);
+}
