@@ -79,7 +79,8 @@ static bool read_value(struct proto_scan *scan, struct proto_field *out) {
     }
 }
 
-static bool skip_group(struct proto_scan *scan, uint32_t number) {
+/* Out of line: its stack frame is not for every field. */
+static __attribute__((noinline)) bool skip_group(struct proto_scan *scan, uint32_t number) {
     uint32_t open[PROTO_GROUPS_MAX] = {number};
     struct proto_field field;
 

@@ -64,7 +64,7 @@ static inline bool proto_scan_next(struct proto_scan *scan, struct proto_field *
             scan->at = at + 2;
             return true;
         }
-        if (out->type == PROTO_LENGTH && at[1] <= left - 2) {
+        if (LIKELY(out->type == PROTO_LENGTH && at[1] <= left - 2)) {
             out->bytes = slice_of((const char *)at + 2, at[1]);
             scan->at = at + 2 + at[1];
             return true;

@@ -1,6 +1,7 @@
 """A gateway's messages over the wire, by grpcio and generated classes: counter.internal.Lanes."""
 import random
 import re
+import signal
 import threading
 
 from grpc_client import PYTHON, Client  # noqa: F401
@@ -206,19 +207,61 @@ def test_kill_under_load():
         gateway.close()
 
 
-def test_drain_answers_what_is_under_way():
-    with Server(role='counter') as server, Gateway(server) as gateway:
-        now = gateway.hello().store_now_ms
-        apply = gateway.method(f'/{LANES}/Apply', gateway.lanes.ApplyResponse)
-        futures = [apply.future(gateway.message(n, [gateway.op('drain')], now), timeout=WAIT_S)
-                   for n in range(1, 33)]
-        futures[0].result()
-        eq(server.stop(), 0, 'exit')
-        applied = sum(1 for f in futures if f.exception() is None)
+# --- nobody waits any more, and the message is applied once all the same ----------------------
+
+
+UNDER_WAY = 32  # half of a producer's window
+
+
+def start(gateway, name, timeout=WAIT_S):
+    """UNDER_WAY messages, one increment each, and a future for each."""
+    now = gateway.hello().store_now_ms
+    apply = gateway.method(f'/{LANES}/Apply', gateway.lanes.ApplyResponse)
+    messages = [gateway.message(n, [gateway.op(name)], now) for n in range(1, UNDER_WAY + 1)]
+    return messages, lambda: [apply.future(message, timeout=timeout) for message in messages]
+
+
+def once(gateway, name, messages):
+    """Sent again, each counts once; in which order they counted is the server's choice."""
+    seen = [values(gateway.apply(message)) for message in messages]
+    eq(sorted(seen), [[('', n + 1)] for n in range(len(messages))], f'{name}: the answers')
+    eq(gateway.get(name).current_value, len(messages), f'{name}: the counter')
+
+
+def test_deadlines_that_pass_under_way(server):
+    with Gateway(server) as gateway:
+        messages, send = start(gateway, 'deadline', timeout=0.3)
+        server.stand_still()
+        codes = {f.exception().code().name for f in send()}
+        server.send_signal(signal.SIGCONT)
+        eq(codes, {'DEADLINE_EXCEEDED'}, 'by the client\'s clock')
+        once(gateway, 'deadline', messages)
+
+
+def test_a_connection_that_dies_under_way(server):
+    gateway = Gateway(server)
+    messages, send = start(gateway, 'dies')
+    server.stand_still()
+    send()
+    gateway.close()
+    server.send_signal(signal.SIGCONT)
+    with Gateway(server, gateway.producer) as again:
+        once(again, 'dies', messages)
+
+
+def test_drain():
+    with Server(role='counter') as server:
+        with Gateway(server) as gateway:
+            messages, send = start(gateway, 'drain')
+            waiting = send()
+            waiting[0].exception()
+            eq(server.stop(), 0, 'exit')
+            told_so = [f.result().answers[0].value for f in waiting if f.exception() is None]
         server.restart()
-        with Gateway(server) as again:
+        with Gateway(server, gateway.producer) as again:
             value = again.get('drain').current_value
-            check(applied <= value <= 32, f'{applied} acknowledged, the counter is {value}')
+            check(set(told_so) <= set(range(1, value + 1)), f'told {told_so}, there is {value}')
+            once(again, 'drain', messages)
 
 
 def test_metrics(server):

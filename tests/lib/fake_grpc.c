@@ -5,7 +5,8 @@
 
 #include "test.h"
 
-#define SENT_MAX 64
+#define SENT_MAX     64
+#define TRAILERS_MAX 8
 
 struct grpc_call {
     struct arena arena;
@@ -13,6 +14,12 @@ struct grpc_call {
     void *data;
     struct slice sent[SENT_MAX];
     size_t sent_count;
+    struct {
+        struct slice name;
+        struct slice value;
+    } trailers[TRAILERS_MAX];
+    size_t trailer_count;
+    int64_t deadline_ms;
     int status;
     struct slice message;
 };
@@ -22,6 +29,7 @@ struct grpc_call *fake_call_new(size_t arena_bytes) {
 
     assert_non_null(call);
     call->status = -1;
+    call->deadline_ms = INT64_MAX;
     arena_init(&call->arena, 256, arena_bytes);
     arena_init(&call->record, 4096, 16u << 20);
     return call;
@@ -82,6 +90,17 @@ struct slice fake_status_message(const struct grpc_call *call) {
     return call->message;
 }
 
+const char *fake_trailer(const struct grpc_call *call, const char *name) {
+    for (size_t i = 0; i < call->trailer_count; i++)
+        if (slice_eq(call->trailers[i].name, slice_str(name)))
+            return call->trailers[i].value.ptr;
+    return "";
+}
+
+void fake_call_deadline(struct grpc_call *call, int64_t deadline_ms) {
+    call->deadline_ms = deadline_ms;
+}
+
 /* ---- edge/grpc_server.h, as far as handlers need it ---- */
 
 struct arena *grpc_arena(struct grpc_call *call) {
@@ -94,6 +113,18 @@ void grpc_set_data(struct grpc_call *call, void *data) {
 
 void *grpc_data(const struct grpc_call *call) {
     return call->data;
+}
+
+int64_t grpc_deadline_ms(const struct grpc_call *call) {
+    return call->deadline_ms;
+}
+
+void grpc_add_trailer(struct grpc_call *call, struct slice name, struct slice value) {
+    assert_int_equal(call->status, -1);
+    assert_true(call->trailer_count < TRAILERS_MAX);
+    call->trailers[call->trailer_count].name = arena_copy(&call->record, name);
+    call->trailers[call->trailer_count].value = arena_copy(&call->record, value);
+    call->trailer_count++;
 }
 
 void grpc_send(struct grpc_call *call, struct slice message) {

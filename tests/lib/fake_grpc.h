@@ -37,4 +37,10 @@ struct slice fake_sent(const struct grpc_call *call, size_t i);
 int fake_status(const struct grpc_call *call);
 struct slice fake_status_message(const struct grpc_call *call);
 
+/* "" when there is none of that name. */
+const char *fake_trailer(const struct grpc_call *call, const char *name);
+
+/* Far away at first. */
+void fake_call_deadline(struct grpc_call *call, int64_t deadline_ms);
+
 #endif
