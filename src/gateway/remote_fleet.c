@@ -79,9 +79,12 @@ void remote_fleet_usable(struct remote_fleet *fleet, size_t index, bool usable) 
     if (atomic_fetch_add(&address->usable, 1) != 0)
         return; /* another loop's connection was the news */
     (void)pthread_mutex_lock(&fleet->lock);
+    bool news = !address->known || address->problem[0];
+    address->known = true;
     address->problem[0] = '\0';
     (void)pthread_mutex_unlock(&fleet->lock);
-    log_line(LOG_INFO, "a counter can be used", LOG_SLICE("counter", address->text));
+    if (news)
+        log_line(LOG_INFO, "a counter can be used", LOG_SLICE("counter", address->text));
 }
 
 void remote_fleet_problem(struct remote_fleet *fleet, size_t index, const char *problem) {

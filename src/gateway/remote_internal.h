@@ -38,8 +38,8 @@ struct remote_series {
 struct remote_address {
     struct slice text; /* "host:port", in the configuration */
     _Atomic unsigned usable;
-    _Atomic unsigned refused;           /* connected, but another store's */
-    char problem[REMOTE_PROBLEM_BYTES]; /* under the fleet's lock; "": none */
+    bool known;                         /* has been usable; under the fleet's lock, like */
+    char problem[REMOTE_PROBLEM_BYTES]; /* why it can't be used; "": it can */
 };
 
 struct remote_fleet {
@@ -51,7 +51,7 @@ struct remote_fleet {
     _Atomic uint64_t store_id; /* the first one seen; 0: none yet */
     _Atomic unsigned usable;   /* connections, on all loops */
     _Atomic unsigned loops;    /* that have a remote, */
-    _Atomic unsigned loops_up; /* and of these, with a usable connection */
+    _Atomic unsigned loops_up; /* and of these, with a counter that is up */
     _Atomic int64_t updated_s; /* wall clock: the last change of who is usable */
     struct remote_series series;
     pthread_mutex_t lock; /* texts only: never held for long */
@@ -81,6 +81,7 @@ struct remote_line {
     size_t index;                 /* of the address, and of the peer */
     struct grpc_channel *channel; /* NULL: memory had run out, made again after a pause */
     enum line_state state;
+    bool up;      /* as probes are told */
     uint64_t era; /* counts what the channel has been through: a Hello's answer is about its own */
     struct grpc_out_call hello;
     bool hello_out;
@@ -113,8 +114,9 @@ struct remote {
     struct buf out; /* requests are written here */
     int64_t clock_ahead_ms;
     bool clock_known;
-    unsigned usable;  /* of the lines */
-    unsigned refused; /* likewise */
+    unsigned usable; /* of the lines */
+    unsigned up;
+    unsigned refused;
     struct log_budget log;
     struct {
         void (*closed)(void *ctx);

@@ -35,8 +35,6 @@ static void count(struct remote_line *line, enum line_state state, int by) {
     struct remote_fleet *fleet = remote->fleet;
 
     if (state == LINE_USABLE) {
-        if (remote->usable == (by > 0 ? 0 : 1))
-            atomic_fetch_add(&fleet->loops_up, (unsigned)by);
         remote->usable += (unsigned)by;
         remote_fleet_usable(fleet, line->index, by > 0);
         peers_set_usable(&remote->peers, line->index, by > 0);
@@ -48,10 +46,27 @@ static void count(struct remote_line *line, enum line_state state, int by) {
     }
 }
 
+/* A connection that is being replaced (the server ends one that was idle, or after a long time) is
+ * back within a round trip or two: for probes it is up until an attempt has failed. */
+static void say_up(struct remote_line *line, bool up) {
+    struct remote *remote = line->remote;
+
+    if (line->up == up)
+        return;
+    line->up = up;
+    remote->up += up ? 1 : -1u;
+    if (remote->up == (up ? 1 : 0))
+        atomic_fetch_add(&remote->fleet->loops_up, up ? 1 : -1u);
+}
+
 static void enter(struct remote_line *line, enum line_state state) {
     count(line, line->state, -1);
     line->state = state;
     count(line, state, 1);
+    if (state == LINE_USABLE)
+        say_up(line, true);
+    if (state == LINE_REFUSED || state == LINE_RESTING)
+        say_up(line, false);
 }
 
 static void rest(struct remote_line *line, const char *why) {
@@ -176,9 +191,11 @@ static void on_state(void *ctx, enum grpc_channel_state state) {
         return;
     }
     enter(line, LINE_DOWN);
+    if (state != GRPC_CHANNEL_WAITING)
+        return;
     const char *problem = grpc_channel_problem(line->channel);
-    if (state == GRPC_CHANNEL_WAITING && problem)
-        remote_fleet_problem(line->remote->fleet, line->index, problem);
+    say_up(line, false);
+    remote_fleet_problem(line->remote->fleet, line->index, problem ? problem : "not connected");
 }
 
 void remote_line_init(struct remote_line *line, struct remote *remote, size_t index) {
@@ -192,6 +209,7 @@ void remote_line_close(struct remote_line *line, void (*closed)(void *ctx), void
     timer_stop(line->remote->loop, &line->rest);
     line->era++;
     enter(line, LINE_DOWN);
+    say_up(line, false);
     if (line->channel)
         grpc_channel_close(line->channel, closed, ctx);
     else

@@ -294,6 +294,29 @@ static void test_every_loop_needs_a_connection(void **state) {
     stop();
 }
 
+/* Probes don't see a connection being replaced, unless that fails. */
+static void test_a_replaced_connection_stays_up(void **state) {
+    (void)state;
+    struct delivery delivery = delivery_of(1);
+
+    start("a:1");
+    become_usable(0);
+    fake_state(0, GRPC_CHANNEL_CONNECTING);
+    assert_true(up());
+    assert_int_equal(pool().connections, 0);
+    assert_int_equal(send_it(&delivery), ERR_UNREACHABLE);
+    fake_state(0, GRPC_CHANNEL_READY);
+    assert_true(up());
+    say_hello(0, STORE, 1000);
+    assert_true(up());
+    fake_state(0, GRPC_CHANNEL_CONNECTING);
+    fake_state(0, GRPC_CHANNEL_WAITING);
+    assert_false(up());
+    fake_state(0, GRPC_CHANNEL_CONNECTING);
+    assert_false(up());
+    stop();
+}
+
 /* Answers for another number of operations would be handed to the wrong clients. */
 static void test_another_number_of_answers(void **state) {
     (void)state;
@@ -518,6 +541,7 @@ int main(void) {
         cmocka_unit_test(test_a_message_and_its_answers),
         cmocka_unit_test(test_what_an_end_means),
         cmocka_unit_test(test_every_loop_needs_a_connection),
+        cmocka_unit_test(test_a_replaced_connection_stays_up),
         cmocka_unit_test(test_another_number_of_answers),
         cmocka_unit_test(test_another_store_is_refused),
         cmocka_unit_test(test_no_store_has_the_id_0),
