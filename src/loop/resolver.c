@@ -94,10 +94,11 @@ static bool answered(struct resolver_query *q) {
         free(q);
         return true;
     }
-    if (mailbox_send(loop_mailbox(q->loop), &q->mail) != ERR_OK)
-        return false;
-    q->state = QUERY_ANSWERED;
-    return true;
+    q->state = QUERY_ANSWERED; /* once sent it is the loop's, and maybe freed */
+    if (mailbox_send(loop_mailbox(q->loop), &q->mail) == ERR_OK)
+        return true;
+    q->state = QUERY_LOOKED_UP;
+    return false;
 }
 
 /* A full mailbox is a loop that is far behind: later. */
@@ -210,10 +211,15 @@ static void finish(struct resolver_query *q) {
 static void on_mail(struct mail *mail) {
     struct resolver_query *q = CONTAINER_OF(mail, struct resolver_query, mail);
 
-    if (q->cancelled)
+    if (q->cancelled) {
         free(q);
-    else
-        finish(q);
+        return;
+    }
+    /* The thread may still be inside mailbox_send(), and done() may lead to the end of the loop
+     * with its mailbox. A cancellation has waited for the lock too. */
+    pthread_mutex_lock(&q->resolver->lock);
+    pthread_mutex_unlock(&q->resolver->lock);
+    finish(q);
 }
 
 static void on_dropped(struct mail *mail) {
