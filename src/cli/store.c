@@ -89,8 +89,9 @@ static bool up(void *ctx) {
 static void promise(void *ctx, struct gateway_promise *out) {
     enum durability durability = counter_durability(((struct store *)ctx)->counter);
 
-    (void)snprintf(out->durability, sizeof(out->durability), "%s", durability_name(durability));
-    (void)snprintf(out->guarantee, sizeof(out->guarantee), "%s", durability_guarantee(durability));
+    (void)snprintf(out->durability, sizeof(out->durability), "%s",
+                   counter_durability_name(durability));
+    (void)snprintf(out->guarantee, sizeof(out->guarantee), "%s", counter_guarantee(durability));
 }
 
 static void pool(void *ctx, struct gateway_pool *out) {

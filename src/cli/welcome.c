@@ -38,8 +38,8 @@ static void log_serving(const struct welcome *welcome) {
         log_line(LOG_INFO, "serving", LOG_STR("role", role_name(welcome->role)),
                  LOG_STR("http", names->http), LOG_STR("grpc", names->grpc),
                  LOG_STR("admin", names->admin), LOG_STR("data", config->data),
-                 LOG_STR("durability", durability_name(store_durability(config))),
-                 LOG_STR("guarantee", durability_guarantee(store_durability(config))),
+                 LOG_STR("durability", counter_durability_name(store_durability(config))),
+                 LOG_STR("guarantee", counter_guarantee(store_durability(config))),
                  LOG_STR("loop", welcome->loop), LOG_INT("threads", welcome->threads));
     else
         log_line(LOG_INFO, "serving", LOG_STR("role", role_name(welcome->role)),

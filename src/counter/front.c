@@ -121,8 +121,6 @@ static struct loop_batcher *make_batcher(struct front *front, struct upstream *u
     return loop_batcher_new(front->loop, &conf, upstream, &user);
 }
 
-static void check_drained(void *ctx);
-
 static struct front_apply *make_apply(struct front *front) {
     struct front_apply_conf conf = {
         .loop = front->loop,
@@ -131,8 +129,6 @@ static struct front_apply *make_apply(struct front *front) {
         .message_bytes_max = front->fleet->config->limits_grpc_message_bytes,
         .messages_max = APPLY_MESSAGES_MAX,
         .bytes_max = APPLY_BYTES_MAX,
-        .idle = check_drained,
-        .ctx = front,
     };
 
     return front_apply_new(&conf);
@@ -196,12 +192,9 @@ void front_free(struct front *front) {
 /* ---- drain ---- */
 
 /* A call answered by its deadline may leave its message with the store: that answer is waited for,
- * since it comes to this front. */
-static void check_drained(void *ctx) {
-    struct front *front = ctx;
-
-    if (front->drain.done && front->drain.server_done && loop_batcher_idle(front->batcher) &&
-        front_apply_idle(front->apply)) {
+ * since it comes to this front. (A gateway's call lasts until then: the server waits for it.) */
+static void check_drained(struct front *front) {
+    if (front->drain.done && front->drain.server_done && loop_batcher_idle(front->batcher)) {
         front->drain.done(front->drain.ctx);
         front->drain.done = NULL;
     }

@@ -1,6 +1,7 @@
 /* front_apply.c - Apply and Hello. */
 #include "counter/front_apply.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "edge/lanes_codec.h"
@@ -113,8 +114,6 @@ static void on_delivered(void *ctx, struct delivery *delivery) {
         fail(parcel->call, delivery->err, delivery->not_applied, (struct slice){NULL, 0});
     }
     give(apply, parcel);
-    if (apply->messages == 0)
-        apply->conf.idle(apply->conf.ctx);
 }
 
 /* A handler's bytes are borrowed, and the store needs them for longer. */
@@ -192,8 +191,8 @@ static void on_hello(void *ctx, struct grpc_call *call, struct slice bytes) {
     struct lanes_hello hello = {
         .store_id = counter_store_id(service),
         .store_now_ms = loop_now_ms(apply->conf.loop) + counter_clock_ahead_ms(service),
-        .durability = slice_str(durability_name(durability)),
-        .guarantee = slice_str(durability_guarantee(durability)),
+        .durability = slice_str(counter_durability_name(durability)),
+        .guarantee = slice_str(counter_guarantee(durability)),
         .version = slice_str(apply->conf.version),
     };
 
@@ -224,6 +223,7 @@ struct front_apply *front_apply_new(const struct front_apply_conf *conf) {
 void front_apply_free(struct front_apply *apply) {
     if (!apply)
         return;
+    assert(apply->messages == 0);
     while (apply->free) {
         struct parcel *parcel = apply->free;
 
@@ -240,8 +240,4 @@ void front_apply_methods(struct front_apply *apply, struct grpc_method out[FRONT
         (struct grpc_method){.path = SLICE(LANES_APPLY_PATH), .handle = on_apply, .ctx = apply};
     out[1] =
         (struct grpc_method){.path = SLICE(LANES_HELLO_PATH), .handle = on_hello, .ctx = apply};
-}
-
-bool front_apply_idle(const struct front_apply *apply) {
-    return apply->messages == 0;
 }

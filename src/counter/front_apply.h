@@ -10,14 +10,14 @@
  * gateway has the very error; per-operation errors travel in the answers.
  *
  * Threads    The loop's thread.
- * Ownership  A message under way is copied: its call may be cancelled, its connection may die.
+ * Ownership  A message under way is copied. Its call isn't finished before the store has answered,
+ *            cancelled or not, so a drain of the server waits for it.
  * Limits     struct front_apply_conf; beyond, RESOURCE_EXHAUSTED. A connection has the server's
  *            limit of streams, twice: with and without those it has reset.
  */
 #ifndef COUNTER_FRONT_APPLY_H
 #define COUNTER_FRONT_APPLY_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "counter/service.h"
@@ -38,19 +38,14 @@ struct front_apply_conf {
      * go, whatever its size. */
     size_t messages_max;
     size_t bytes_max;
-    void (*idle)(void *ctx); /* the last message under way has come back */
-    void *ctx;
 };
 
 /* NULL when memory runs out. 'conf' is copied. */
 struct front_apply *front_apply_new(const struct front_apply_conf *conf);
 
-/* Nothing may be under way. NULL is fine. */
+/* Nothing may be under way: the server has been drained. NULL is fine. */
 void front_apply_free(struct front_apply *apply);
 
 void front_apply_methods(struct front_apply *apply, struct grpc_method out[FRONT_APPLY_METHODS]);
-
-/* Nothing is at the store, calls that were given up included. */
-bool front_apply_idle(const struct front_apply *apply);
 
 #endif

@@ -206,11 +206,11 @@ enum durability counter_durability(const struct counter_service *service) {
 
 /* ---- durability in words ---- */
 
-const char *durability_name(enum durability durability) {
+const char *counter_durability_name(enum durability durability) {
     return durability == DURABILITY_FAST ? "fast" : "local";
 }
 
-const char *durability_guarantee(enum durability durability) {
+const char *counter_guarantee(enum durability durability) {
     return durability == DURABILITY_FAST
                ? "acknowledged increments survive a crash of this process; up to 1 second of them "
                  "may be lost when the machine loses power"

@@ -32,8 +32,8 @@ enum durability { DURABILITY_FAST, DURABILITY_LOCAL };
 #define FAST_SYNC_MS 1000
 
 /* "fast", "local"; and a sentence for people: what that means on this store. */
-const char *durability_name(enum durability durability);
-const char *durability_guarantee(enum durability durability);
+const char *counter_durability_name(enum durability durability);
+const char *counter_guarantee(enum durability durability);
 
 struct counter_conf {
     struct kv *kv; /* used by the store thread only from start to stop */

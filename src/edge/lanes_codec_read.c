@@ -305,7 +305,7 @@ enum err lanes_read_hello(struct slice bytes, struct lanes_hello *out,
     struct place place = {problem, NULL, NO_INDEX};
     struct proto_scan scan = proto_scan_of(bytes);
     struct lanes_hello hello = {.store_id = 0};
-    struct proto_field field;
+    struct proto_field field = {.number = 0};
 
     while (next_known(&scan, &hello_layout, &field)) {
         if (field.number == HELLO_STORE_ID)

@@ -3,90 +3,34 @@
  * The test's thread is the loop's. Where something must be under way, the store waits inside a
  * commit until the test lets it go on.
  */
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "counter/front_apply.h"
 #include "edge/lanes_codec.h"
 #include "fake_grpc.h"
+#include "gate_kv.h"
 #include "loop/mailbox.h"
 #include "sim_kv.h"
 #include "test.h"
 
 #define PATIENCE_MS 20000
 
-/* ---- a disk that waits ---- */
-
-struct gate {
-    struct kv kv;
-    struct kv *disk;
-    atomic_bool shut;
-    sem_t entered;
-    sem_t opened;
-};
-
-static enum err gate_get(struct kv *kv, enum kv_space space, struct slice key, struct buf *out) {
-    return kv_get(CONTAINER_OF(kv, struct gate, kv)->disk, space, key, out);
-}
-
-static enum err gate_seek(struct kv *kv, enum kv_space space, struct slice from,
-                          struct buf *out_key, struct buf *out_value) {
-    return kv_seek(CONTAINER_OF(kv, struct gate, kv)->disk, space, from, out_key, out_value);
-}
-
-static void gate_put(struct kv *kv, enum kv_space space, struct slice key, struct slice value) {
-    kv_put(CONTAINER_OF(kv, struct gate, kv)->disk, space, key, value);
-}
-
-static void gate_del(struct kv *kv, enum kv_space space, struct slice key) {
-    kv_del(CONTAINER_OF(kv, struct gate, kv)->disk, space, key);
-}
-
-static void gate_del_range(struct kv *kv, enum kv_space space, struct slice from, struct slice to) {
-    kv_del_range(CONTAINER_OF(kv, struct gate, kv)->disk, space, from, to);
-}
-
-static enum err gate_commit(struct kv *kv, bool durable) {
-    struct gate *gate = CONTAINER_OF(kv, struct gate, kv);
-
-    if (atomic_load(&gate->shut)) {
-        sem_post(&gate->entered);
-        sem_wait(&gate->opened);
-    }
-    return kv_commit(gate->disk, durable);
-}
-
-static enum err gate_sync(struct kv *kv) {
-    return kv_sync(CONTAINER_OF(kv, struct gate, kv)->disk);
-}
-
-static const struct kv_ops gate_ops = {gate_get,       gate_seek,   gate_put, gate_del,
-                                       gate_del_range, gate_commit, gate_sync};
-
 /* ---- the fixture ---- */
 
 struct fixture {
     struct sim_kv *sim;
-    struct gate gate;
+    struct gate_kv gate;
     struct metrics *metrics;
     struct counter_service *service;
     struct loop *loop;
     struct front_apply *apply;
     struct grpc_method methods[FRONT_APPLY_METHODS];
-    unsigned idle;
     atomic_uint failed;
 };
 
 static void on_failed(void *ctx) {
     atomic_fetch_add(&((struct fixture *)ctx)->failed, 1);
-}
-
-static void on_idle(void *ctx) {
-    struct fixture *f = ctx;
-
-    assert_true(front_apply_idle(f->apply));
-    f->idle++;
 }
 
 static void start_service(struct fixture *f) {
@@ -116,8 +60,6 @@ static void start_apply(struct fixture *f, size_t messages_max, size_t bytes_max
         .message_bytes_max = 4u << 20,
         .messages_max = messages_max,
         .bytes_max = bytes_max,
-        .idle = on_idle,
-        .ctx = f,
     };
 
     front_apply_free(f->apply);
@@ -131,10 +73,7 @@ static int up(void **state) {
     struct loop_conf loop = {.backend = LOOP_EPOLL};
 
     f->sim = sim_kv_new();
-    f->gate.kv.ops = &gate_ops;
-    f->gate.disk = sim_kv_base(f->sim);
-    sem_init(&f->gate.entered, 0, 0);
-    sem_init(&f->gate.opened, 0, 0);
+    gate_kv_init(&f->gate, sim_kv_base(f->sim));
     f->metrics = metrics_new(1);
     assert_int_equal(loop_new(&loop, &f->loop), ERR_OK);
     start_service(f);
@@ -150,26 +89,10 @@ static int down(void **state) {
     front_apply_free(f->apply);
     loop_free(f->loop);
     metrics_free(f->metrics);
-    sem_destroy(&f->gate.entered);
-    sem_destroy(&f->gate.opened);
+    gate_kv_release(&f->gate);
     sim_kv_free(f->sim);
     free(f);
     return 0;
-}
-
-/* From here on the next commit waits; shut_in() returns once one does. */
-static void shut(struct fixture *f) {
-    atomic_store(&f->gate.shut, true);
-}
-
-static void shut_in(struct fixture *f) {
-    while (sem_wait(&f->gate.entered) != 0)
-        ;
-}
-
-static void open_gate(struct fixture *f) {
-    atomic_store(&f->gate.shut, false);
-    sem_post(&f->gate.opened);
 }
 
 /* ---- calls ---- */
@@ -362,37 +285,16 @@ static void test_cancelled_under_way(void **state) {
     struct message message = message_of(f, producer_a, 1, ops, 2);
     struct answer answers[2];
 
-    shut(f);
+    gate_kv_shut(&f->gate);
     struct grpc_call *call = send(f, &message);
-    shut_in(f);
+    gate_kv_wait(&f->gate);
     fake_call_cancel(&f->methods[0], call);
     assert_int_equal(fake_status(call), -1);
-    open_gate(f);
+    gate_kv_open(&f->gate);
     wait_for(f, call);
     fake_call_free(call);
     apply(f, &message, answers);
     assert_true(answers[1].value == 7 && value_of(f, "a") == 7);
-}
-
-static void test_a_drain_waits(void **state) {
-    struct fixture *f = *state;
-    struct op op = add("a", 3);
-    struct message first = message_of(f, producer_a, 1, &op, 1);
-    struct message second = message_of(f, producer_a, 2, &op, 1);
-
-    assert_true(front_apply_idle(f->apply));
-    shut(f);
-    struct grpc_call *one_call = send(f, &first);
-    shut_in(f);
-    struct grpc_call *other_call = send(f, &second);
-    assert_false(front_apply_idle(f->apply));
-    open_gate(f);
-    wait_for(f, one_call);
-    wait_for(f, other_call);
-    assert_true(front_apply_idle(f->apply));
-    assert_int_equal(f->idle, 1);
-    fake_call_free(one_call);
-    fake_call_free(other_call);
 }
 
 /* ---- bounds ---- */
@@ -403,7 +305,7 @@ static void test_too_many_under_way(void **state) {
     struct grpc_call *calls[2];
 
     start_apply(f, 2, 64u << 20);
-    shut(f);
+    gate_kv_shut(&f->gate);
     for (uint64_t i = 0; i < 2; i++) {
         struct message message = message_of(f, producer_a, 1 + i, &op, 1);
 
@@ -411,8 +313,8 @@ static void test_too_many_under_way(void **state) {
     }
     struct message message = message_of(f, producer_a, 3, &op, 1);
     assert_refused(send(f, &message), ERR_BUSY, true);
-    shut_in(f);
-    open_gate(f);
+    gate_kv_wait(&f->gate);
+    gate_kv_open(&f->gate);
     for (size_t i = 0; i < 2; i++) {
         wait_for(f, calls[i]);
         fake_call_free(calls[i]);
@@ -427,12 +329,12 @@ static void test_too_many_bytes_under_way(void **state) {
     struct message message = message_of(f, producer_a, 1, &op, 1);
 
     start_apply(f, 100, 10);
-    shut(f);
+    gate_kv_shut(&f->gate);
     struct grpc_call *call = send(f, &message);
     message.number = 2;
     assert_refused(send(f, &message), ERR_BUSY, true);
-    shut_in(f);
-    open_gate(f);
+    gate_kv_wait(&f->gate);
+    gate_kv_open(&f->gate);
     wait_for(f, call);
     fake_call_free(call);
     assert_true(one(f, producer_a, 2, op).value == 2);
@@ -461,9 +363,9 @@ static void test_mailbox_full(void **state) {
     flood->home = mailbox_new(ARRAY_LEN(flood->deliveries));
     struct counter_port *port = counter_port_new(f->service, flood->home, flood_back, flood);
     struct upstream *upstream = counter_port_upstream(port);
-    shut(f);
+    gate_kv_shut(&f->gate);
     struct grpc_call *call = send(f, &message);
-    shut_in(f);
+    gate_kv_wait(&f->gate);
     for (;; flood->sent++) {
         assert_true(flood->sent < ARRAY_LEN(flood->deliveries));
         struct delivery *delivery = &flood->deliveries[flood->sent];
@@ -474,7 +376,7 @@ static void test_mailbox_full(void **state) {
     }
     message.number = 2;
     assert_refused(send(f, &message), ERR_BUSY, true);
-    open_gate(f);
+    gate_kv_open(&f->gate);
     wait_for(f, call);
     fake_call_free(call);
     while (flood->returned < flood->sent) {
@@ -497,7 +399,7 @@ static void test_malformed(void **state) {
     assert_refused(send_bytes(f, SLICE("\xFF")), ERR_INVALID, true);
     assert_refused(send_bytes(f, SLICE("")), ERR_INVALID, true);
     assert_refused(send(f, &message), ERR_INVALID, true);
-    assert_true(front_apply_idle(f->apply) && value_of(f, "a") == 0);
+    assert_true(value_of(f, "a") == 0);
 }
 
 static void test_too_many_operations(void **state) {
@@ -562,7 +464,7 @@ static void test_hello(void **state) {
     assert_true(hello.store_id == counter_store_id(f->service));
     assert_true(hello.store_now_ms == store_now_ms(f));
     assert_true(slice_eq(hello.durability, SLICE("local")));
-    assert_true(slice_eq(hello.guarantee, slice_str(durability_guarantee(DURABILITY_LOCAL))));
+    assert_true(slice_eq(hello.guarantee, slice_str(counter_guarantee(DURABILITY_LOCAL))));
     assert_true(slice_eq(hello.version, SLICE("1.2.3")));
     fake_call_free(call);
     call = fake_call_new(4096);
@@ -574,14 +476,21 @@ static void test_hello(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_applied_once),        TEST(test_two_at_once),
-        TEST(test_out_of_order),        TEST(test_out_of_the_window),
-        TEST(test_issued_too_long_ago), TEST(test_over_a_restart),
-        TEST(test_cancelled_under_way), TEST(test_a_drain_waits),
-        TEST(test_too_many_under_way),  TEST(test_too_many_bytes_under_way),
-        TEST(test_mailbox_full),        TEST(test_malformed),
-        TEST(test_too_many_operations), TEST(test_deadline_passed),
-        TEST(test_store_failed),        TEST(test_hello),
+        TEST(test_applied_once),
+        TEST(test_two_at_once),
+        TEST(test_out_of_order),
+        TEST(test_out_of_the_window),
+        TEST(test_issued_too_long_ago),
+        TEST(test_over_a_restart),
+        TEST(test_cancelled_under_way),
+        TEST(test_too_many_under_way),
+        TEST(test_too_many_bytes_under_way),
+        TEST(test_mailbox_full),
+        TEST(test_malformed),
+        TEST(test_too_many_operations),
+        TEST(test_deadline_passed),
+        TEST(test_store_failed),
+        TEST(test_hello),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
