@@ -24,6 +24,9 @@ enum rule {
     RULE_COALESCE_SIGN, /* only same-sign increments coalesce (3.3) */
     RULE_CLAMP_TIME,    /* a lane's event time never goes back (3.3) */
     RULE_WINDOW_SPAN,   /* n + MESSAGE_WINDOW waits for n (3.2) */
+    RULE_PEER_SAID_SO,  /* an attempt was not applied only if the peer or HTTP/2 says so (2, row 3)
+                         */
+    RULE_SAME_STORE,    /* messages go to counters of one store only (DESIGN 5) */
     RULES
 };
 

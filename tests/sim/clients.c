@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "counter.h"
 #include "gateway.h"
 #include "world.h"
 
@@ -138,7 +139,17 @@ static void trouble_gateway(struct world *world) {
         gateway_restart(gateway, now_ms + rng_in(rng, 10, 3000));
     else
         gateway_pause(gateway, now_ms + (rng_chance(rng, 60) ? rng_in(rng, 5, 3000)
-                                                             : rng_in(rng, 60000, 95000)));
+                                                             : rng_in(rng, 60000, 120000)));
+}
+
+static void trouble_counter(struct world *world) {
+    struct rng *rng = &world->rng;
+    struct counter *counter = world->counters[rng_next(rng) % world->profile.counters];
+
+    if (rng_chance(rng, 50))
+        counter_drain(counter);
+    else
+        counter_kill(counter);
 }
 
 static void step_clock(struct world *world) {
@@ -179,6 +190,8 @@ static void arrive(void *self, uint64_t arg) {
     clients->left--;
     if (rng_next(rng) % 1000 < world->profile.gateway_trouble_permille)
         trouble_gateway(world);
+    if (world->profile.split && rng_next(rng) % 1000 < world->profile.counter_trouble_permille)
+        trouble_counter(world);
     if (world->profile.clock_steps && rng_chance(rng, 1))
         step_clock(world);
     struct sim_op *op = history_new_op(&world->history, rng, rng_chance(rng, KEYED_PERCENT));

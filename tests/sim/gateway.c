@@ -27,6 +27,8 @@ static enum err on_send(struct upstream *upstream, struct delivery *delivery) {
 
     if (gateway->world->trace.keep)
         trace_send(gateway, delivery);
+    if (gateway->world->profile.split)
+        return lines_send(gateway, delivery);
     return network_send(gateway, delivery);
 }
 
@@ -51,7 +53,11 @@ static void boot(struct gateway *gateway) {
         abort();
     gateway->incarnation++;
     gateway->wake_ms = INT64_MAX;
-    gateway->store_ahead_ms = owner_clock_ahead_ms(world->owner) + rng_in(rng, -2000, 2000);
+    gateway->clock_known = !world->profile.split;
+    if (world->profile.split)
+        lines_open(gateway);
+    else
+        gateway->store_ahead_ms = owner_clock_ahead_ms(world->owner) + rng_in(rng, -2000, 2000);
 }
 
 struct gateway *gateway_new(struct world *world, unsigned index) {
@@ -63,6 +69,7 @@ struct gateway *gateway_new(struct world *world, unsigned index) {
     gateway->index = index;
     gateway->upstream.send = on_send;
     list_init(&gateway->calls);
+    list_init(&gateway->conns);
     boot(gateway);
     return gateway;
 }
@@ -105,28 +112,30 @@ static void turn_soon(struct gateway *gateway) {
 enum err gateway_add(struct gateway *gateway, const struct op *op, struct waiter *waiter) {
     if (!gateway->batcher)
         return ERR_UNAVAILABLE;
+    if (!gateway->clock_known)
+        return ERR_UNREACHABLE;
     enum err err = batcher_add(gateway->batcher, op, waiter);
 
     turn_soon(gateway);
     return err;
 }
 
-/* The store read its clock somewhere between our sending and hearing: however late a reply is
- * heard, it must not make the next message look old. */
-static void learn_clock(struct gateway *gateway, int64_t store_now_ms, int64_t sent_ms) {
+/* However late a reply is heard, it must not make the next message look old. */
+void gateway_learn_clock(struct gateway *gateway, int64_t store_now_ms, int64_t sent_ms) {
     int64_t least_ms = store_now_ms - world_now(gateway->world);
     int64_t most_ms = store_now_ms - sent_ms;
 
-    if (gateway->store_ahead_ms < least_ms)
+    if (!gateway->clock_known || gateway->store_ahead_ms < least_ms)
         gateway->store_ahead_ms = least_ms;
     if (gateway->store_ahead_ms > most_ms)
         gateway->store_ahead_ms = most_ms;
+    gateway->clock_known = true;
 }
 
 void gateway_delivered(struct gateway *gateway, struct delivery *delivery, int64_t sent_ms,
                        const struct facts *facts) {
     if (delivery->store_now_ms)
-        learn_clock(gateway, delivery->store_now_ms, sent_ms);
+        gateway_learn_clock(gateway, delivery->store_now_ms, sent_ms);
     gateway->facts = facts;
     batcher_delivered(gateway->batcher, delivery, world_now(gateway->world));
     gateway->facts = NULL;
@@ -137,12 +146,14 @@ void gateway_pause(struct gateway *gateway, int64_t until_ms) {
     TRACE(&gateway->world->trace, "g%u is stopped for %.1f s", gateway->index,
           (double)(until_ms - world_now(gateway->world)) / 1000.0);
     gateway->paused_until_ms = until_ms;
+    lines_pause(gateway, until_ms);
 }
 
 static void die(struct gateway *gateway) {
     struct list *node;
 
     gateway->dying = true;
+    lines_close(gateway);
     while ((node = gateway->calls.next) != &gateway->calls) {
         struct call *call = CONTAINER_OF(node, struct call, node);
         struct delivery *delivery = call->delivery;
@@ -175,6 +186,7 @@ void gateway_restart(struct gateway *gateway, int64_t back_ms) {
 }
 
 void gateway_free(struct gateway *gateway) {
+    lines_close(gateway);
     if (gateway->batcher)
         batcher_free(gateway->batcher);
     free(gateway);

@@ -281,7 +281,8 @@ void history_answered(struct history *history, struct sim_op *op, const struct a
             return;
         }
         break;            /* forgotten with the rest: a duplicate may be judged anew */
-    case ERR_UNAVAILABLE: /* never sent: the batcher is sure */
+    case ERR_UNAVAILABLE: /* surely not applied: the batcher is sure */
+    case ERR_UNREACHABLE:
     case ERR_CANCELLED:
     case ERR_BUSY:
         return;

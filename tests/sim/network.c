@@ -59,7 +59,7 @@ static struct call *call_new(struct gateway *gateway, struct delivery *delivery)
     return call;
 }
 
-void network_drop(struct call *call) {
+static void drop(struct call *call) {
     if (--call->refs == 0)
         free(call);
 }
@@ -70,7 +70,7 @@ void network_forget(struct call *call) {
 }
 
 static void reply_free(struct reply *reply) {
-    network_drop(reply->call);
+    drop(reply->call);
     free(reply);
 }
 
@@ -123,6 +123,34 @@ static int64_t travel_ms(struct world *world) {
     return rng_in(&world->rng, 0, 4);
 }
 
+static struct call *call_of(struct job *job) {
+    return CONTAINER_OF(job, struct call, job);
+}
+
+static void on_reply(struct job *job, const struct answer *answers, const struct facts *facts) {
+    struct call *call = call_of(job);
+    struct world *world = call->world;
+
+    if (!world->calm && rng_chance(&world->rng, world->profile.lose_percent)) {
+        TRACE(&world->trace, "the reply to g%u#%" PRIu64 " is lost", call->gateway_index,
+              call->message.number);
+        return;
+    }
+    reply_at(call, world_now(world) + travel_ms(world), ERR_OK, answers, facts);
+}
+
+static void on_fail(struct job *job) {
+    struct call *call = call_of(job);
+
+    reply_at(call, world_now(call->world) + travel_ms(call->world), ERR_UNAVAILABLE, NULL, NULL);
+}
+
+static void on_release(struct job *job) {
+    drop(call_of(job));
+}
+
+static const struct job_ways ways = {on_reply, on_fail, on_release};
+
 static void request_arrives(void *self, uint64_t arg) {
     struct call *call = self;
     struct world *world = call->world;
@@ -135,8 +163,7 @@ static void request_arrives(void *self, uint64_t arg) {
                   call, 0);
         return;
     }
-    owner_receive(world->owner, call);
-    network_drop(call);
+    owner_receive(world->owner, &call->job); /* with our reference */
 }
 
 enum err network_send(struct gateway *gateway, struct delivery *delivery) {
@@ -150,6 +177,8 @@ enum err network_send(struct gateway *gateway, struct delivery *delivery) {
         return ERR_UNAVAILABLE;
     }
     struct call *call = call_new(gateway, delivery);
+
+    call->job = (struct job){&ways, &call->message, gateway->index};
     int64_t now_ms = world_now(world);
 
     if (world->calm || !rng_chance(rng, profile->lose_percent)) {
@@ -165,19 +194,4 @@ enum err network_send(struct gateway *gateway, struct delivery *delivery) {
     reply_at(call, now_ms + rng_in(rng, 200, rng_chance(rng, 90) ? 3000 : 100000), ERR_UNAVAILABLE,
              NULL, NULL);
     return ERR_OK;
-}
-
-void network_reply(struct call *call, const struct answer *answers, const struct facts *facts) {
-    struct world *world = call->world;
-
-    if (!world->calm && rng_chance(&world->rng, world->profile.lose_percent)) {
-        TRACE(&world->trace, "the reply to g%u#%" PRIu64 " is lost", call->gateway_index,
-              call->message.number);
-        return;
-    }
-    reply_at(call, world_now(world) + travel_ms(world), ERR_OK, answers, facts);
-}
-
-void network_fail(struct call *call, enum err err) {
-    reply_at(call, world_now(call->world) + travel_ms(call->world), err, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* network.h - requests and replies between gateways and the owner: late, lost,
- * doubled, out of order.
+/* network.h - requests and replies between gateways and the owner as a hostile network would carry
+ * single packets: late, lost, doubled, out of order, each for itself. No connection behaves so
+ * badly (line.h has those); what holds here holds for any upstream, the one in process included.
  *
  * Every delivery that network_send() took comes back to its gateway exactly
  * once: by the first reply, or by an error when the connection is given up.
@@ -7,18 +8,17 @@
 #ifndef TESTS_SIM_NETWORK_H
 #define TESTS_SIM_NETWORK_H
 
-#include <stdbool.h>
-
 #include "base/err.h"
 #include "base/list.h"
 #include "core/batcher.h"
-#include "history.h"
+#include "job.h"
 
 struct world;
 struct gateway;
 
 /* One delivery's way. Freed when nothing that may still arrive refers to it. */
 struct call {
+    struct job job;
     struct list node; /* of the gateway, until it came back */
     struct world *world;
     struct gateway *gateway; /* NULL: came back, or the gateway died */
@@ -32,15 +32,7 @@ struct call {
 
 enum err network_send(struct gateway *gateway, struct delivery *delivery);
 
-/* The owner is done with it. Copies the answers. */
-void network_reply(struct call *call, const struct answer *answers, const struct facts *facts);
-
-/* The owner isn't there (any more). */
-void network_fail(struct call *call, enum err err);
-
 /* The gateway dies: whatever comes for it is dropped. */
 void network_forget(struct call *call);
-
-void network_drop(struct call *call);
 
 #endif

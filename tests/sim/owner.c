@@ -6,8 +6,8 @@
 
 #include "core/applier.h"
 #include "core/rules.h"
+#include "counter.h"
 #include "disk.h"
-#include "network.h"
 #include "world.h"
 
 #define GROUP_MAX                 8
@@ -21,7 +21,7 @@ struct owner {
     struct applier *applier; /* NULL: not running */
     unsigned incarnation;
     bool busy; /* a turn is to come */
-    struct call **inbox;
+    struct job **inbox;
     size_t inbox_count;
     size_t inbox_cap;
     uint64_t commits;
@@ -59,13 +59,14 @@ static void open_store(void *self, uint64_t arg) {
     owner->clock_ahead_ms = applier_ahead_ms(owner->applier);
     TRACE(&world->trace, "the owner runs, its clock %.1f s ahead of the wall clock",
           (double)(owner->clock_ahead_ms - world->wall_ahead_ms) / 1000.0);
+    counters_store_back(world);
 }
 
 static void drop_inbox(struct owner *owner) {
     for (size_t i = 0; i < owner->inbox_count; i++) {
         if (rng_chance(&owner->world->rng, 50))
-            network_fail(owner->inbox[i], ERR_UNAVAILABLE);
-        network_drop(owner->inbox[i]);
+            owner->inbox[i]->ways->fail(owner->inbox[i]);
+        owner->inbox[i]->ways->release(owner->inbox[i]);
     }
     owner->inbox_count = 0;
 }
@@ -92,6 +93,7 @@ static void crash(struct owner *owner, bool power) {
     owner->dirty = false;
     owner->disk.fail_in = 0;
     owner->crashes++;
+    counters_store_died(world, power);
     drop_inbox(owner);
     if (power)
         lose_power(owner);
@@ -120,22 +122,23 @@ static void synced(struct owner *owner) {
 /* ---- turns ---- */
 
 struct group {
-    struct call *calls[GROUP_MAX];
+    struct job *jobs[GROUP_MAX];
     struct answer *answers[GROUP_MAX];
     struct facts facts[GROUP_MAX];
     size_t count;
+    bool replied;
 };
 
 static void group_release(struct group *group) {
     for (size_t i = 0; i < group->count; i++) {
         free(group->answers[i]);
-        network_drop(group->calls[i]);
+        group->jobs[i]->ways->release(group->jobs[i]);
     }
 }
 
-static void trace_apply(struct world *world, const struct call *call, int64_t clock_ms,
-                        enum err err, const struct answer *answers) {
-    const struct message *message = &call->message;
+static void trace_apply(struct world *world, const struct job *job, int64_t clock_ms, enum err err,
+                        const struct answer *answers) {
+    const struct message *message = job->message;
     struct buf ops = {0};
 
     for (size_t i = 0; i < message->count && err == ERR_OK; i++) {
@@ -144,7 +147,7 @@ static void trace_apply(struct world *world, const struct call *call, int64_t cl
                    answers[i].replayed ? " replayed" : "");
     }
     TRACE(&world->trace, "the owner applies g%u#%" PRIu64 ", %.1f s old: %s%.*s",
-          call->gateway_index, message->number, (double)(clock_ms - message->issued_ms) / 1000.0,
+          job->gateway_index, message->number, (double)(clock_ms - message->issued_ms) / 1000.0,
           err_name(err), (int)ops.len, ops.ptr ? ops.ptr : "");
     buf_release(&ops);
 }
@@ -152,7 +155,7 @@ static void trace_apply(struct world *world, const struct call *call, int64_t cl
 /* False: the store failed. */
 static bool apply_one(struct owner *owner, struct group *group, size_t i) {
     struct world *world = owner->world;
-    const struct message *message = &group->calls[i]->message;
+    const struct message *message = group->jobs[i]->message;
     int64_t clock_ms = world_now(world) + owner->clock_ahead_ms;
 
     if (!world->calm && rng_next(&world->rng) % 1000 < world->profile.fail_read_permille)
@@ -166,18 +169,19 @@ static bool apply_one(struct owner *owner, struct group *group, size_t i) {
         .store_now_ms = clock_ms,
     };
     if (world->trace.keep)
-        trace_apply(world, group->calls[i], clock_ms, err, group->answers[i]);
+        trace_apply(world, group->jobs[i], clock_ms, err, group->answers[i]);
     if (err != ERR_OK && err != ERR_IO)
         trace_violation(&world->trace, -1, "applying g%u#%" PRIu64 " failed: %s",
-                        group->calls[i]->gateway_index, message->number, err_name(err));
+                        group->jobs[i]->gateway_index, message->number, err_name(err));
     return err == ERR_OK;
 }
 
 static void take_group(struct owner *owner, struct group *group) {
+    group->replied = false;
     group->count = owner->inbox_count < GROUP_MAX ? owner->inbox_count : GROUP_MAX;
     for (size_t i = 0; i < group->count; i++) {
-        group->calls[i] = owner->inbox[i];
-        group->answers[i] = calloc(owner->inbox[i]->message.count, sizeof(struct answer));
+        group->jobs[i] = owner->inbox[i];
+        group->answers[i] = calloc(owner->inbox[i]->message->count, sizeof(struct answer));
         if (!group->answers[i])
             abort();
     }
@@ -187,8 +191,9 @@ static void take_group(struct owner *owner, struct group *group) {
 }
 
 static void reply_all(struct group *group) {
+    group->replied = true;
     for (size_t i = 0; i < group->count; i++)
-        network_reply(group->calls[i], group->answers[i], &group->facts[i]);
+        group->jobs[i]->ways->reply(group->jobs[i], group->answers[i], &group->facts[i]);
 }
 
 static void sync_turn(void *self, uint64_t incarnation) {
@@ -227,6 +232,14 @@ static bool commit(struct owner *owner) {
     return true;
 }
 
+/* Died on it. Who isn't part of this process may notice; what was applied, nobody can say. */
+static void fail_group(struct owner *owner, struct group *group) {
+    for (size_t i = 0; i < group->count && !group->replied; i++)
+        if (rng_chance(&owner->world->rng, 50))
+            group->jobs[i]->ways->fail(group->jobs[i]);
+}
+
+/* False: the owner is dead. */
 static bool run_group(struct owner *owner, struct group *group) {
     for (size_t i = 0; i < group->count; i++) {
         if (!apply_one(owner, group, i)) {
@@ -263,6 +276,8 @@ static void turn(void *self, uint64_t incarnation) {
     owner->busy = false;
     if (run_group(owner, &group))
         set_turn(owner);
+    else
+        fail_group(owner, &group);
     group_release(&group);
 }
 
@@ -278,21 +293,30 @@ static void housekeeping(void *self, uint64_t arg) {
         (void)commit(owner);
 }
 
-void owner_receive(struct owner *owner, struct call *call) {
+void owner_receive(struct owner *owner, struct job *job) {
     if (!owner->applier) {
         if (rng_chance(&owner->world->rng, 70))
-            network_fail(call, ERR_UNAVAILABLE);
+            job->ways->fail(job);
+        job->ways->release(job);
         return;
     }
     if (owner->inbox_count == owner->inbox_cap) {
         owner->inbox_cap = owner->inbox_cap ? owner->inbox_cap * 2 : 64;
-        owner->inbox = realloc(owner->inbox, owner->inbox_cap * sizeof(struct call *));
+        owner->inbox = realloc(owner->inbox, owner->inbox_cap * sizeof(struct job *));
         if (!owner->inbox)
             abort();
     }
-    call->refs++;
-    owner->inbox[owner->inbox_count++] = call;
+    owner->inbox[owner->inbox_count++] = job;
     set_turn(owner);
+}
+
+bool owner_running(const struct owner *owner) {
+    return owner->applier != NULL;
+}
+
+void owner_crash(struct owner *owner, bool power) {
+    if (owner->applier)
+        crash(owner, power);
 }
 
 struct owner *owner_new(struct world *world) {

@@ -9,20 +9,26 @@
 #ifndef TESTS_SIM_OWNER_H
 #define TESTS_SIM_OWNER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/kv.h"
+#include "job.h"
 
 struct world;
-struct call;
 struct owner;
 
 struct owner *owner_new(struct world *world);
 void owner_free(struct owner *owner);
 
-/* A message arrives; takes a reference of its own if it keeps it. */
-void owner_receive(struct owner *owner, struct call *call);
+/* A message arrives. Its release() runs once, now or later. */
+void owner_receive(struct owner *owner, struct job *job);
+
+bool owner_running(const struct owner *owner);
+
+/* From outside: a kill, with 'power' one of the machine. It comes back by itself. */
+void owner_crash(struct owner *owner, bool power);
 
 /* The end of a run: dies once more, reopens, and gives the store to look at. */
 struct kv *owner_last_restart(struct owner *owner);

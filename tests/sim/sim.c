@@ -37,6 +37,8 @@ static const char *const rule_names[RULES] = {
     [RULE_COALESCE_SIGN] = "COALESCE_SIGN",
     [RULE_CLAMP_TIME]    = "CLAMP_TIME",
     [RULE_WINDOW_SPAN]   = "WINDOW_SPAN",
+    [RULE_PEER_SAID_SO]  = "PEER_SAID_SO",
+    [RULE_SAME_STORE]    = "SAME_STORE",
 };
 /* clang-format on */
 

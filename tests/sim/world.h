@@ -1,9 +1,13 @@
 /* world.h - one run: gateway loops, a network, the store's owner, clients and
  * what goes wrong between them, all in virtual time and from one seed.
  *
- *     clients ──► gateway (batcher) ──► network ──► owner (applier, kv)
- *        ▲            │  ▲                            │
- *        └── retries ─┘  └────────────────────────────┘
+ *     clients ──► gateway (batcher, peers) ──► line ══ conn ══► counter ──► owner (applier, kv)
+ *        ▲            │  ▲    │                                             │
+ *        └── retries ─┘  │    └──► network: without the split ──────────────┤
+ *                        └──────────────────────────────────────────────────┘
+ *
+ * The split: connections as in HTTP/2 (conn.h) to counter processes (counter.h), every message on
+ * them written and read by the product's own codec. Without it: single packets (network.h).
  *
  * Threads    One.
  */
@@ -15,39 +19,11 @@
 
 #include "agenda.h"
 #include "core/applier.h"
+#include "gateway.h"
 #include "history.h"
+#include "profile.h"
 #include "rng.h"
 #include "trace.h"
-
-#define GATEWAYS_MAX 3
-
-/* What a seed's run is like; each run has some of the troubles, in all combinations. */
-struct profile {
-    bool local; /* durability: local; else fast */
-    unsigned gateways;
-    unsigned groups; /* of counters */
-    unsigned lanes;
-    unsigned cache_counters;
-    bool coalesce;
-    unsigned ops;
-    unsigned ops_max; /* per message */
-    unsigned in_flight_max;
-    int64_t attempt_ms;
-
-    unsigned refuse_percent; /* of sends */
-    unsigned lose_percent;   /* of requests, and of replies */
-    unsigned slow_percent;   /* requests taking up to seconds */
-    unsigned double_percent; /* requests arriving twice */
-    int64_t double_max_ms;   /* the second one this late */
-
-    unsigned crash_permille; /* of commits: the owner dies around it */
-    unsigned power_percent;  /* of those: with the machine */
-    unsigned fail_commit_permille;
-    unsigned fail_read_permille;       /* of messages: a read of the store near it */
-    unsigned gateway_trouble_permille; /* of client steps: restart or pause of a gateway */
-    bool clock_steps;
-    bool silences;
-};
 
 struct world {
     uint64_t seed;
@@ -60,6 +36,7 @@ struct world {
     bool calm;             /* the end: nothing goes wrong any more */
     bool over;             /* housekeeping stops too */
     struct owner *owner;
+    struct counter *counters[COUNTERS_MAX];
     struct gateway *gateways[GATEWAYS_MAX];
     struct clients *clients;
 };
