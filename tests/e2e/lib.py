@@ -92,6 +92,7 @@ class Server:
         self.lines = []
         self.ready = threading.Event()
         listeners = Server.listeners[self.role]
+        self.http = self.grpc = self.admin = None  # of an earlier process
         addresses = [f'--{listeners[0]}', f'127.0.0.1:{self.port}', '--admin', '127.0.0.1:0']
         self.process = subprocess.Popen(
             [*self.wrapper, str(Server.binary), self.role, *addresses, '--data', self.data,

@@ -59,9 +59,13 @@ def finish(split, clients, why):
     """All retriers to their end: the answers are exactly 1 ... N."""
     clients.finishing = True
     end = time.monotonic() + lib.WAIT_S
-    while clients.again:
+
+    def tick():
         check(time.monotonic() < end, f'{why}: {len(clients.again)} clients still get no answer')
-        Swarm([g.http for g in split.gateways], CONNECTIONS, clients.next, clients.answered).run()
+
+    while clients.again:
+        Swarm([g.http for g in split.gateways], CONNECTIONS, clients.next,
+              clients.answered).run(tick)
     eq(len(clients.values), clients.sent, f'{why}: operations that were answered')
     check(sorted(clients.values.values()) == list(range(1, clients.sent + 1)),
           f'{why}: the answers are not 1 ... N, each once')
@@ -230,6 +234,7 @@ def test_retrying_through_kills():
                     split.counter.restart()
 
             clients.again.extend(load([g.http for g in split.gateways], clients, end_at, tick))
+            settle(split)
         finish(split, clients, f'CRASH_SEED={seed}')
         check(clients.repeats > 0, f'CRASH_SEED={seed}: no kill met an operation under way')
 
