@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/metrics.h"
 #include "cli/print_config.h"
+#include "cli/role.h"
 
 #define DOC_BYTES_MAX (1024 * 1024)
 
@@ -56,8 +57,8 @@ static void put_config_doc(struct buf *out) {
                 "bytes in `_bytes`, milliseconds in `_ms`, no suffixes.\n"
                 "\n"
                 "`--check-config` says whether all of it is valid; `--print-config` prints the\n"
-                "effective values and where each came from. `configs/all.yaml` has every key\n"
-                "with its default.\n"
+                "effective values and where each came from. `configs/{all,gateway,counter}.yaml`\n"
+                "have the keys of each role with their defaults.\n"
                 "\n"
                 "In Kubernetes set `enableServiceLinks: false` if a service is called `hgp`:\n"
                 "its injected `HGP_…` variables would be refused as unknown.\n");
@@ -76,30 +77,62 @@ static void put_config_doc(struct buf *out) {
     put_rules(out);
 }
 
-static void put_config_yaml(struct buf *out) {
-    struct config cfg;
+/* One key, with what is to know about it. A key whose mere presence would do something is a comment
+ * (role_leaves_out()). */
+static void put_key(enum role role, const struct config *cfg, enum config_key key,
+                    struct buf *out) {
+    const struct config_row *row = config_row(key);
+    const char *indent = config_group_len(row) ? "  " : "";
     struct buf allowed = {0};
 
-    config_defaults(&cfg);
-    buf_add_str(out, "# Every key of `highgopress all`, with its default.\n"
-                     "# Made from src/base/config.def by tools/gen_docs; change it there.\n");
-    for (unsigned i = 0; i < CONFIG_KEYS; i++) {
-        const struct config_row *row = config_row((enum config_key)i);
-        const char *indent = config_group_len(row) ? "  " : "";
-
-        if (!config_group_len(row))
-            buf_add_char(out, '\n');
-        else if (i && config_group_title(row) != config_group_title(config_row(i - 1)))
-            buf_add_char(out, '\n');
-        print_config_group((enum config_key)i, out);
-        buf_clear(&allowed);
-        config_print_allowed(row, &allowed);
-        buf_printf(out, "%s# %s\n%s# Allowed: %.*s.\n", indent, row->help, indent,
-                   SLICE_ARGS(buf_slice(&allowed)));
-        print_config_row(&cfg, (enum config_key)i, out);
-        buf_add_char(out, '\n');
-    }
+    config_print_allowed(row, &allowed);
+    buf_printf(out, "%s# %s\n%s# Allowed: %.*s.\n", indent, row->help, indent,
+               SLICE_ARGS(buf_slice(&allowed)));
+    if (role_leaves_out(role, key))
+        buf_add_str(out, "# ");
+    print_config_row(cfg, key, out);
+    buf_add_char(out, '\n');
     buf_release(&allowed);
+}
+
+static void put_role_yaml(enum role role, const char *more, struct buf *out) {
+    struct config_problems problems = {0};
+    struct config cfg;
+    const char *title = NULL;
+
+    config_defaults(&cfg);
+    role_defaults(role, &cfg, &problems);
+    buf_printf(out,
+               "# The keys of `highgopress %s`, with their defaults.%s\n"
+               "# Made from src/base/config.def by tools/gen_docs; change it there.\n",
+               role_name(role), more);
+    for (unsigned i = 0; i < CONFIG_KEYS; i++) {
+        enum config_key key = (enum config_key)i;
+        const struct config_row *row = config_row(key);
+        bool first = config_group_title(row) != title;
+
+        if (!role_uses(role, key))
+            continue;
+        if (!config_group_len(row) || first)
+            buf_add_char(out, '\n');
+        if (config_group_len(row) && first)
+            buf_printf(out, "%.*s:\n", (int)config_group_len(row), row->key);
+        title = config_group_title(row);
+        put_key(role, &cfg, key, out);
+    }
+}
+
+static void put_all_yaml(struct buf *out) {
+    put_role_yaml(ROLE_ALL, "", out);
+}
+
+static void put_gateway_yaml(struct buf *out) {
+    put_role_yaml(ROLE_GATEWAY,
+                  "\n# With upstream direct those of configs/all.yaml are read as well.", out);
+}
+
+static void put_counter_yaml(struct buf *out) {
+    put_role_yaml(ROLE_COUNTER, "", out);
 }
 
 static const char *type_name(enum metric_type type) {
@@ -182,10 +215,9 @@ static const struct doc {
     const char *path;
     void (*put)(struct buf *out);
 } docs[] = {
-    {"configs/all.yaml", put_config_yaml},
-    {"docs/configuration.md", put_config_doc},
-    {"docs/errors.md", put_errors_doc},
-    {"docs/metrics.md", put_metrics_doc},
+    {"configs/all.yaml", put_all_yaml},         {"configs/counter.yaml", put_counter_yaml},
+    {"configs/gateway.yaml", put_gateway_yaml}, {"docs/configuration.md", put_config_doc},
+    {"docs/errors.md", put_errors_doc},         {"docs/metrics.md", put_metrics_doc},
 };
 
 static bool write_doc(const char *path, struct slice text) {

@@ -21,23 +21,27 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/slice.h"
 
 #define CONFIG_TEXT_BYTES     1024
 #define CONFIG_PROBLEMS_BYTES 8192
+#define CONFIG_UPSTREAMS_MAX  64
 #define CONFIG_NAME_BYTES     64 /* a key, a flag or a variable, with its NUL */
 
 typedef char config_text[CONFIG_TEXT_BYTES];
 
 /* In the order of the choices in config.def. */
 enum config_loop { CONFIG_LOOP_AUTO, CONFIG_LOOP_IO_URING, CONFIG_LOOP_EPOLL };
+enum config_upstream { CONFIG_UPSTREAM_GRPC, CONFIG_UPSTREAM_DIRECT };
 enum config_durability { CONFIG_DURABILITY_FAST, CONFIG_DURABILITY_LOCAL };
 enum config_log_format { CONFIG_LOG_AUTO, CONFIG_LOG_JSON, CONFIG_LOG_CONSOLE };
 
 enum config_kind {
-    CONFIG_ADDRESS, /* HOST:PORT, config_text */
-    CONFIG_PATH,    /* config_text */
-    CONFIG_URL,     /* one of the choices, config_text; printed without passwords */
-    CONFIG_ENUM,    /* one of the choices */
+    CONFIG_ADDRESS,   /* HOST:PORT to listen on, config_text */
+    CONFIG_UPSTREAMS, /* HOST:PORT,... to connect to, config_text */
+    CONFIG_PATH,      /* config_text */
+    CONFIG_URL,       /* one of the choices, config_text; printed without passwords */
+    CONFIG_ENUM,      /* one of the choices */
     CONFIG_BOOL,
     CONFIG_COUNT, /* uint32_t */
     CONFIG_BYTES, /* size_t */
@@ -134,6 +138,10 @@ const char *config_group_title(const struct config_row *row);
 
 /* HGP_ and the flag's name, or else the key, in upper case. */
 void config_env_name(const struct config_row *row, char out[CONFIG_NAME_BYTES]);
+
+/* The next of a list of upstreams, "HOST:PORT", taken off the front of '*list'; empty: that was
+ * all. */
+struct slice config_next_upstream(struct slice *list);
 
 /* The effective value as a file would say it, without quotes or passwords. */
 void config_print_value(const struct config *cfg, enum config_key key, struct buf *out);

@@ -3,13 +3,15 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PORT_MAX 65535
+#define PORT_MAX     65535
+#define DNS_NAME_MAX 253
 
 /* Decimal digits only: no sign, no leading zero (octal to some readers), no
  * suffix, no blank. */
@@ -69,6 +71,60 @@ static bool is_address(const char *text) {
            port <= PORT_MAX;
 }
 
+/* A name of the DNS (RFC 1123 2.1, and the _ that some use), IPv4, [IPv6]. */
+static bool is_remote_host(struct slice host) {
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+
+    if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']') {
+        if (host.len - 2 >= sizeof(text))
+            return false;
+        memcpy(text, host.ptr + 1, host.len - 2);
+        text[host.len - 2] = '\0';
+        return inet_pton(AF_INET6, text, &address) == 1;
+    }
+    for (size_t i = 0; i < host.len; i++)
+        if (!isalnum((unsigned char)host.ptr[i]) && !strchr("-._", host.ptr[i]))
+            return false;
+    return host.len > 0 && host.len <= DNS_NAME_MAX;
+}
+
+static bool is_upstream(struct slice text) {
+    const char *colon = memrchr(text.ptr, ':', text.len);
+    char port_text[8];
+    int64_t port;
+
+    if (!colon || !is_remote_host(slice_of(text.ptr, (size_t)(colon - text.ptr))))
+        return false;
+    struct slice rest = slice_skip(text, (size_t)(colon + 1 - text.ptr));
+    if (rest.len >= sizeof(port_text))
+        return false;
+    memcpy(port_text, rest.ptr, rest.len);
+    port_text[rest.len] = '\0';
+    return parse_number(port_text, &port) && port >= 1 && port <= PORT_MAX;
+}
+
+struct slice config_next_upstream(struct slice *list) {
+    const char *comma = memchr(list->ptr, ',', list->len);
+    struct slice next = slice_of(list->ptr, comma ? (size_t)(comma - list->ptr) : list->len);
+
+    *list = slice_skip(*list, next.len + (comma ? 1 : 0));
+    return next;
+}
+
+/* An empty one anywhere, also behind the last comma, is a mistake. */
+static bool are_upstreams(const char *text) {
+    struct slice list = slice_str(text);
+    size_t count = 0;
+
+    if (!list.len || text[list.len - 1] == ',')
+        return false;
+    while (list.len)
+        if (!is_upstream(config_next_upstream(&list)) || ++count > CONFIG_UPSTREAMS_MAX)
+            return false;
+    return true;
+}
+
 static bool is_printable(const char *text) {
     for (; *text; text++)
         if ((unsigned char)*text < 0x20 || *text == 0x7f)
@@ -82,6 +138,8 @@ static bool parse_text(const struct config_row *row, const char *text, void *fie
     if ((int64_t)len < row->min || (int64_t)len > row->max || !is_printable(text))
         return false;
     if (row->kind == CONFIG_ADDRESS && !is_address(text))
+        return false;
+    if (row->kind == CONFIG_UPSTREAMS && !are_upstreams(text))
         return false;
     if (row->choices && choice_index(row->choices, text) < 0)
         return false;
@@ -129,6 +187,7 @@ static bool parse_integer(const struct config_row *row, const char *text, void *
 bool config_value_parse(const struct config_row *row, const char *text, void *field) {
     switch (row->kind) {
     case CONFIG_ADDRESS:
+    case CONFIG_UPSTREAMS:
     case CONFIG_PATH:
     case CONFIG_URL:
         return parse_text(row, text, field);
@@ -187,6 +246,7 @@ static void print_choice(const char *choices, int64_t index, struct buf *out) {
 void config_value_print(const struct config_row *row, const void *field, struct buf *out) {
     switch (row->kind) {
     case CONFIG_ADDRESS:
+    case CONFIG_UPSTREAMS:
     case CONFIG_PATH:
     case CONFIG_URL:
         config_value_redact(row, field, out);
@@ -224,6 +284,11 @@ void config_print_allowed(const struct config_row *row, struct buf *out) {
     switch (row->kind) {
     case CONFIG_ADDRESS:
         buf_add_str(out, "HOST:PORT, where HOST is empty, localhost, IPv4 or [IPv6]");
+        return;
+    case CONFIG_UPSTREAMS:
+        buf_printf(out,
+                   "1 to %d of HOST:PORT with commas between, where HOST is a name, IPv4 or [IPv6]",
+                   CONFIG_UPSTREAMS_MAX);
         return;
     case CONFIG_PATH:
         buf_printf(out, "a path of %" PRId64 " to %" PRId64 " bytes", row->min, row->max);

@@ -16,6 +16,8 @@ static const char head[] =
     "\n"
     "Roles:\n"
     "  all                 the whole service in one process (the default)\n"
+    "  gateway             the HTTP API in front of counter processes (--counter)\n"
+    "  counter             the counter core with its store, over gRPC (--grpc)\n"
     "\n"
     "Flags of every role:\n"
     "  --config FILE       read this YAML file\n"
@@ -60,6 +62,8 @@ static const char *argument_of(const struct config_row *row) {
     switch (row->kind) {
     case CONFIG_ADDRESS:
         return "ADDR";
+    case CONFIG_UPSTREAMS:
+        return "ADDR,...";
     case CONFIG_PATH:
         return "DIR";
     case CONFIG_URL:

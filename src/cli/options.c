@@ -11,8 +11,6 @@
 #include "cli/print_config.h"
 #include "wire/config_yaml.h"
 
-static const char *const role_names[ROLES] = {[ROLE_ALL] = "all", [ROLE_COUNTER] = "counter"};
-
 /* Flags that are no keys. */
 static const struct special {
     const char *name;
@@ -33,19 +31,13 @@ struct args {
     struct config_problems *problems;
 };
 
-const char *role_name(enum role role) {
-    return role_names[role];
-}
-
 static void parse_role(const char *name, struct options *out, struct config_problems *problems) {
-    for (unsigned i = 0; i < ROLES; i++) {
-        if (strcmp(name, role_names[i]) == 0) {
-            out->role = (enum role)i;
-            return;
-        }
-    }
-    config_problem(problems, "there is no role \"%s\"; the only one is %s", name,
-                   role_names[ROLE_ALL]);
+    enum role role = role_find(name);
+
+    if (role != ROLES)
+        out->role = role;
+    else
+        config_problem(problems, "there is no role \"%s\"; it is one of %s", name, role_names());
 }
 
 static void refuse_flag(const char *name, struct config_problems *problems) {
@@ -199,14 +191,6 @@ static int answer(enum action action, const struct config *cfg, FILE *out) {
     else
         buf_add_str(&text, "configuration ok\n");
     return say(&text, out);
-}
-
-/* Where a role's default differs: the three services of one machine mustn't meet (CONTRACT B). */
-static void role_defaults(enum role role, struct config *cfg, struct config_problems *problems) {
-    struct config_source source = {.layer = CONFIG_DEFAULT};
-
-    if (role == ROLE_COUNTER)
-        (void)config_set(cfg, "admin", "127.0.0.1:2113", source, problems);
 }
 
 static void load_layers(const struct invocation *invocation, const struct options *options,

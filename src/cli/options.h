@@ -12,12 +12,7 @@
 #include <stdio.h>
 
 #include "base/config.h"
-
-enum role {
-    ROLE_ALL,     /* HTTP gateway and counter core */
-    ROLE_COUNTER, /* the counter core, over gRPC */
-    ROLES
-};
+#include "cli/role.h"
 
 enum action { ACTION_RUN, ACTION_CHECK, ACTION_PRINT, ACTION_HELP, ACTION_VERSION };
 
@@ -47,7 +42,5 @@ void options_parse(int argc, char *const argv[], struct config *cfg, struct opti
  * (file, environment, the whole) or EX_IOERR (the output). */
 bool options_begin(const struct invocation *invocation, struct config *cfg, struct options *out,
                    int *out_exit);
-
-const char *role_name(enum role role);
 
 #endif

@@ -23,15 +23,34 @@ static enum err make_loop(struct worker *worker) {
     return loop_new(&conf, &worker->loop);
 }
 
+static void to_gateway_clock(void *ctx, int64_t ahead_ms) {
+    gateway_set_clock(((struct worker *)ctx)->gateway, ahead_ms);
+}
+
+/* NULL when memory runs out. */
+static struct upstream *make_upstream(struct worker *worker) {
+    struct remote_user user = {
+        .ctx = worker, .delivered = to_gateway, .clock_learned = to_gateway_clock};
+
+    if (worker->remotes) {
+        worker->remote = remote_new(worker->remotes, worker->loop, worker->index, &user);
+        return worker->remote ? remote_upstream(worker->remote) : NULL;
+    }
+    worker->gateway_port =
+        counter_port_new(worker->counter, loop_mailbox(worker->loop), to_gateway, worker);
+    return worker->gateway_port ? counter_port_upstream(worker->gateway_port) : NULL;
+}
+
 static bool make_gateway(struct worker *worker) {
     if (worker->http_fd < 0 && worker->admin_fd < 0)
         return true;
-    worker->gateway_port =
-        counter_port_new(worker->counter, loop_mailbox(worker->loop), to_gateway, worker);
-    if (worker->gateway_port)
-        worker->gateway = gateway_new(worker->fleet, worker->loop, worker->index,
-                                      counter_port_upstream(worker->gateway_port), worker->http_fd,
-                                      worker->admin_fd);
+    struct upstream *upstream = make_upstream(worker);
+
+    if (upstream)
+        worker->gateway = gateway_new(worker->fleet, worker->loop, worker->index, upstream,
+                                      worker->http_fd, worker->admin_fd);
+    if (worker->gateway && worker->remote)
+        remote_connect(worker->remote);
     return worker->gateway != NULL;
 }
 
@@ -58,9 +77,20 @@ static const char *set_up(struct worker *worker) {
     return NULL;
 }
 
+static void stop_loop(void *ctx) {
+    struct worker *worker = ctx;
+
+    worker->remote = NULL;
+    loop_stop(worker->loop);
+}
+
 static void tear_down(struct worker *worker) {
     front_free(worker->front);
     gateway_free(worker->gateway);
+    if (worker->remote) /* not drained: the worker couldn't be set up */
+        remote_close(worker->remote, stop_loop, worker);
+    if (worker->remote && loop_run(worker->loop) != ERR_OK)
+        return; /* what the loop still holds can't be taken apart in order any more */
     counter_port_free(worker->front_port);
     counter_port_free(worker->gateway_port);
     loop_free(worker->loop);
@@ -80,21 +110,33 @@ static void *run(void *arg) {
     return NULL;
 }
 
+static void on_remote_closed(void *ctx) {
+    struct worker *worker = ctx;
+
+    worker->remote = NULL;
+    worker->drained(worker->ctx);
+}
+
 static void on_drained(void *ctx) {
     struct worker *worker = ctx;
 
-    if (--worker->draining == 0)
+    if (--worker->draining > 0)
+        return;
+    if (worker->remote)
+        remote_close(worker->remote, on_remote_closed, worker);
+    else
         worker->drained(worker->ctx);
 }
 
 static void run_drain(struct mail *mail) {
     struct worker *worker = CONTAINER_OF(mail, struct worker_mail, mail)->worker;
 
-    worker->draining = (worker->gateway ? 1u : 0u) + (worker->front ? 1u : 0u);
+    worker->draining = 1u + (worker->gateway ? 1u : 0u) + (worker->front ? 1u : 0u);
     if (worker->gateway)
         gateway_drain(worker->gateway, on_drained, worker);
     if (worker->front)
         front_drain(worker->front, on_drained, worker);
+    on_drained(worker); /* a worker that serves nothing has drained, too */
 }
 
 static void run_abort(struct mail *mail) {

@@ -1,7 +1,13 @@
 /* worker.h - a thread with a loop and what this role serves on it.
  *
+ *     HTTP ─► gateway ─┬─► port ───► the counter core of this process
+ *                      └─► remote ─► counters elsewhere
+ *     gRPC ─► front ─────► port
+ *
  * Threads    worker_start() and worker_stop_and_join() by the main thread; the calls in between
- * send mail to the worker's loop.
+ *            send mail to the worker's loop.
+ * Order      A drain ends the gateway and the front first, then the remote: what they have under
+ *            way still needs it.
  */
 #ifndef CLI_WORKER_H
 #define CLI_WORKER_H
@@ -13,6 +19,7 @@
 #include "counter/front.h"
 #include "counter/service.h"
 #include "gateway/gateway.h"
+#include "gateway/remote.h"
 #include "loop/mailbox.h"
 
 struct worker;
@@ -25,7 +32,8 @@ struct worker_mail {
 struct worker {
     struct gateway_fleet *fleet;
     struct front_fleet *front_fleet;
-    struct counter_service *counter;
+    struct counter_service *counter; /* NULL: elsewhere, */
+    struct remote_fleet *remotes;    /* behind these */
     unsigned index;
     int http_fd;                /* -1: not served by this worker */
     int admin_fd;               /* likewise */
@@ -39,10 +47,11 @@ struct worker {
     const char *problem; /* NULL: it runs */
     struct loop *loop;
     struct counter_port *gateway_port;
+    struct remote *remote;   /* NULL: the gateway has a port */
     struct gateway *gateway; /* HTTP, for clients or for operators; NULL: neither */
     struct counter_port *front_port;
     struct front *front;                   /* gRPC; NULL: none */
-    unsigned draining;                     /* of the two, those that still drain */
+    unsigned draining;                     /* of the two, those that still drain, and one more */
     struct worker_mail drain, abort, stop; /* each is sent at most once */
 };
 
@@ -51,6 +60,7 @@ MUST_CHECK const char *worker_start(struct worker *worker);
 
 void worker_drain(struct worker *worker);
 void worker_abort(struct worker *worker);
+/* It has drained. */
 void worker_stop_and_join(struct worker *worker);
 
 #endif

@@ -35,6 +35,7 @@ void batch_reset(struct batch *batch) {
     batch->message = (struct message){.ops = batch->ops};
     batch->waiting = 0;
     batch->earliest_ms = INT64_MAX;
+    batch->latest_ms = INT64_MIN;
     batch->current = NULL;
     batch->due_ms = INT64_MAX;
     batch->attempts = 0;
@@ -71,6 +72,8 @@ enum err batch_push(struct batch *batch, const struct op *op, struct waiter *wai
     batch->waiting++;
     if (waiter->deadline_ms < batch->earliest_ms)
         batch->earliest_ms = waiter->deadline_ms;
+    if (waiter->deadline_ms > batch->latest_ms)
+        batch->latest_ms = waiter->deadline_ms;
     return ERR_OK;
 }
 

@@ -32,6 +32,7 @@ struct batch {
     struct waiter **waiters; /* one per operation; NULL once answered */
     size_t waiting;          /* waiters not answered yet */
     int64_t earliest_ms;     /* no waiter's deadline is before; INT64_MAX: nobody waits */
+    int64_t latest_ms;       /* none is after */
     struct arena arena;
 
     struct attempt *current; /* the attempt being waited for; NULL: not sent, or backing off */

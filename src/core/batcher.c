@@ -190,6 +190,13 @@ static int64_t backoff_ms(struct batcher *b, unsigned attempts) {
     return (int64_t)(random_next(b) % ((uint64_t)top_ms + 1));
 }
 
+/* What the waiters are told when the attempts are used up, the last one with 'err'. */
+static enum err verdict_of(const struct batch *batch, enum err err) {
+    if (batch->unsure)
+        return ERR_UNKNOWN;
+    return err == ERR_UNREACHABLE ? ERR_UNREACHABLE : ERR_UNAVAILABLE;
+}
+
 /* The attempt waited for has failed, or could not be sent. */
 static void attempt_failed(struct batcher *b, struct batch *batch, enum err err, int64_t now_ms) {
     batch->current = NULL;
@@ -200,7 +207,7 @@ static void attempt_failed(struct batcher *b, struct batch *batch, enum err err,
     }
     /* Nobody to tell any more: another attempt would only add load (DESIGN 13). */
     if (batch->attempts >= b->conf.attempts_max || batch->waiting == 0) {
-        give_up(b, batch, batch->unsure ? ERR_UNKNOWN : ERR_UNAVAILABLE);
+        give_up(b, batch, verdict_of(batch, err));
         return;
     }
     batch->due_ms = after(now_ms, backoff_ms(b, batch->attempts));
@@ -230,6 +237,7 @@ static void send_attempt(struct batcher *b, struct batch *batch, int64_t now_ms)
         attempt->delivery.not_applied = false;
         attempt->delivery.store_now_ms = 0;
         attempt->delivery.attempt = batch->attempts;
+        attempt->delivery.deadline_ms = batch->latest_ms;
         attempt->delivery.upstream_data = NULL;
         err = b->upstream->send(b->upstream, &attempt->delivery);
         if (err != ERR_OK)

@@ -15,8 +15,9 @@
  *            inside batcher_add(); it may call batcher_add().
  * Time       Every call that needs it takes now_ms (monotonic).
  * Outcome    ERR_DEADLINE: the waiter's own; sent or not, it gets no other answer. Never sent after
- *            it. ERR_UNAVAILABLE: attempts used up and none left this process. ERR_UNKNOWN: used
- *            up, and one may have been applied. A final error: the upstream's, unless an
+ *            it. ERR_UNAVAILABLE: attempts used up and none can have been applied;
+ *            ERR_UNREACHABLE: and the last found nobody to send to. ERR_UNKNOWN: used up, and one
+ *            may have been applied. A final error: the upstream's, unless an
  *            earlier attempt may have been applied. A message that nobody waits for any
  *            more isn't sent again.
  */
@@ -43,7 +44,9 @@ struct delivery {
     bool not_applied;       /* with an error: this attempt has surely changed nothing */
     int64_t store_now_ms;   /* the store's clock at the answer; 0: unknown */
     unsigned attempt;       /* 1 on the first try */
-    void *upstream_data;    /* the upstream's, e.g. its stream */
+    int64_t
+        deadline_ms; /* the latest of the waiters' (monotonic): an answer after it is for nobody */
+    void *upstream_data; /* the upstream's, e.g. its stream */
 };
 
 /* Who applies messages: the core in process, or a gRPC connection. */

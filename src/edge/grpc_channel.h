@@ -54,6 +54,8 @@ struct grpc_result {
     enum grpc_status status;
     struct slice message;  /* for people; may be empty */
     struct slice response; /* one message, when the status is GRPC_OK */
+    struct slice error;    /* the trailer hgp-error (edge/lanes_codec.h); empty: none */
+    bool not_applied;      /* the trailer hgp-not-applied: the call has surely changed nothing */
     bool not_processed;    /* the server has surely not looked at it (never sent,
                               REFUSED_STREAM, beyond GOAWAY's last stream): safe to repeat */
 };

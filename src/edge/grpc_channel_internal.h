@@ -104,6 +104,8 @@ struct grpc_exchange {
     struct grpc_frame_reader reader;
     struct buf response;
     struct buf message; /* grpc-message, then the outcome's */
+    struct buf error;   /* hgp-error */
+    bool not_applied;   /* hgp-not-applied */
     unsigned messages;
     unsigned field_count;
     size_t field_bytes;

@@ -14,6 +14,7 @@ void grpc_exchange_free(struct grpc_exchange *ex) {
     buf_release(&ex->request);
     buf_release(&ex->response);
     buf_release(&ex->message);
+    buf_release(&ex->error);
     free(ex);
 }
 
@@ -47,6 +48,7 @@ void grpc_exchange_recycle(struct grpc_exchange *ex) {
         .request = emptied(ex->request),
         .response = emptied(ex->response),
         .message = emptied(ex->message),
+        .error = emptied(ex->error),
     };
     list_push_back(&channel->spare, &ex->node);
     channel->spares++;
@@ -190,6 +192,8 @@ void grpc_exchange_hand_over(struct grpc_exchange *ex) {
     struct grpc_result result = {
         .status = ex->outcome,
         .message = buf_slice(&ex->message),
+        .error = buf_slice(&ex->error),
+        .not_applied = ex->not_applied,
         .not_processed = ex->not_processed,
     };
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "edge/grpc_channel_internal.h"
+#include "edge/lanes_codec.h"
 #include "wire/grpc_text.h"
 
 #define FIELDS_MAX      100u
@@ -56,6 +57,11 @@ static void keep(struct grpc_exchange *ex, struct slice name, struct slice value
     } else if (slice_eq(name, SLICE("grpc-message"))) {
         buf_clear(&ex->message);
         grpc_percent_decode(&ex->message, value);
+    } else if (slice_eq(name, SLICE(LANES_ERROR_TRAILER))) {
+        buf_clear(&ex->error);
+        buf_add_slice(&ex->error, value);
+    } else if (slice_eq(name, SLICE(LANES_NOT_APPLIED_TRAILER))) {
+        ex->not_applied = slice_eq(value, SLICE("1"));
     }
 }
 

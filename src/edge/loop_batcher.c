@@ -6,8 +6,8 @@
 #include "base/random.h"
 #include "loop/timer.h"
 
-/* In process a message can't get lost between the loop and the store: no attempt times out, and
- * what the store refuses it refuses for good. A few attempts bridge a full mailbox. */
+/* RELIABILITY 3.9. In process a message can't get lost between the loop and the store, and what the
+ * store refuses it refuses for good: there a few attempts bridge a full mailbox. */
 #define ATTEMPTS_MAX   3
 #define BACKOFF_MIN_MS 25
 #define BACKOFF_MAX_MS 1000
@@ -16,6 +16,7 @@ struct loop_batcher {
     struct loop *loop;
     struct loop_batcher_user user;
     int64_t clock_ahead_ms;
+    bool clock_unknown;
     struct batcher *batcher;
     struct loop_hook flush;
     struct timer poll; /* armed only while the batcher waits for something */
@@ -67,6 +68,7 @@ struct loop_batcher *loop_batcher_new(struct loop *loop, const struct loop_batch
         .queue_max = conf->queue_max,
         .in_flight_max = conf->in_flight_max,
         .attempts_max = ATTEMPTS_MAX,
+        .attempt_ms = conf->attempt_ms,
         .backoff_min_ms = BACKOFF_MIN_MS,
         .backoff_max_ms = BACKOFF_MAX_MS,
         .producer = {random_u64(), random_u64()},
@@ -83,6 +85,7 @@ struct loop_batcher *loop_batcher_new(struct loop *loop, const struct loop_batch
     lb->loop = loop;
     lb->user = *user;
     lb->clock_ahead_ms = conf->clock_ahead_ms;
+    lb->clock_unknown = conf->clock_unknown;
     lb->flush.run = on_tick;
     lb->poll.fire = on_poll;
     loop_hook_add(loop, &lb->flush);
@@ -98,7 +101,15 @@ void loop_batcher_free(struct loop_batcher *lb) {
     free(lb);
 }
 
+void loop_batcher_set_clock(struct loop_batcher *lb, int64_t clock_ahead_ms) {
+    lb->clock_ahead_ms = clock_ahead_ms;
+    lb->clock_unknown = false;
+}
+
 enum err loop_batcher_add(struct loop_batcher *lb, const struct op *op, struct waiter *waiter) {
+    /* A message stamped with a guess would look too old, or from the future, when it arrives. */
+    if (UNLIKELY(lb->clock_unknown))
+        return ERR_UNREACHABLE;
     return batcher_add(lb->batcher, op, waiter);
 }
 

@@ -29,6 +29,8 @@ struct loop_batcher_conf {
     size_t queue_max;
     unsigned in_flight_max;
     int64_t clock_ahead_ms; /* the store's clock minus CLOCK_MONOTONIC */
+    bool clock_unknown;     /* so far: refuses all until loop_batcher_set_clock() */
+    int64_t attempt_ms;     /* as struct batcher_conf; 0: the upstream is in this process */
 };
 
 /* A producer with an identity of its own. NULL when memory runs out. */
@@ -39,7 +41,11 @@ struct loop_batcher *loop_batcher_new(struct loop *loop, const struct loop_batch
 /* As batcher_free(). NULL is fine. */
 void loop_batcher_free(struct loop_batcher *lb);
 
-/* As batcher_add(). */
+/* What the upstream has learned of the store's clock: messages are stamped with it from now on. */
+void loop_batcher_set_clock(struct loop_batcher *lb, int64_t clock_ahead_ms);
+
+/* As batcher_add(); and ERR_UNREACHABLE as long as nothing is known of the store's clock: no
+ * counter has ever been reached. */
 MUST_CHECK enum err loop_batcher_add(struct loop_batcher *lb, const struct op *op,
                                      struct waiter *waiter);
 

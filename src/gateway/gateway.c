@@ -171,6 +171,10 @@ static void check_drained(struct gateway *gateway) {
     }
 }
 
+void gateway_set_clock(struct gateway *gateway, int64_t clock_ahead_ms) {
+    loop_batcher_set_clock(gateway->batcher, clock_ahead_ms);
+}
+
 void gateway_delivered(struct gateway *gateway, struct delivery *delivery) {
     loop_batcher_delivered(gateway->batcher, delivery);
     check_drained(gateway);
@@ -239,6 +243,8 @@ static struct loop_batcher *make_batcher(struct gateway *gateway, struct upstrea
         .queue_max = config->batch_queue,
         .in_flight_max = config->batch_in_flight,
         .clock_ahead_ms = gateway->fleet->backend.clock_ahead_ms,
+        .clock_unknown = gateway->fleet->backend.clock_unknown,
+        .attempt_ms = gateway->fleet->backend.attempt_ms,
     };
     struct loop_batcher_user user = {.ctx = gateway, .owes = owes, .published = on_published};
 

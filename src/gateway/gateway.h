@@ -19,6 +19,7 @@
 #include "base/config.h"
 #include "base/err.h"
 #include "base/metrics.h"
+#include "base/slice.h"
 #include "core/batcher.h"
 #include "loop/loop.h"
 
@@ -35,13 +36,36 @@ struct gateway_gauges { /* written by the gateway's loop, relaxed */
 
 #define GATEWAY_MAX_LOOPS 256
 
-/* What the store says of itself: for probes and errors. */
+/* What an acknowledgement means. */
+struct gateway_promise {
+    char durability[32]; /* "local": the mode in force */
+    char guarantee[256]; /* a sentence: what that means on this store */
+};
+
+/* How the counter core is reached. */
+struct gateway_pool {
+    uint64_t connections; /* gRPC connections in use; 0: it is in this process */
+    uint64_t instances;   /* of the counter service, that can be used */
+    int64_t updated_s;    /* wall clock: since when it is so */
+};
+
+struct gateway_problem {
+    struct slice address;
+    char text[160]; /* why it can't be used; "": it can, or nobody has tried yet */
+};
+
+/* The counter core behind the upstreams. Its functions: any thread. */
 struct gateway_backend {
     void *ctx;
-    bool (*up)(void *ctx);  /* any thread */
-    const char *durability; /* "local": the mode in force */
-    const char *guarantee;  /* a sentence: what that means on this store */
+    bool (*up)(void *ctx);
+    void (*promise)(void *ctx, struct gateway_promise *out);
+    void (*pool)(void *ctx, struct gateway_pool *out);
+    /* The address number 'index'; false: there are no more. NULL: it has no addresses. */
+    bool (*problem)(void *ctx, size_t index, struct gateway_problem *out);
+    const char *down_text;  /* a sentence for when it isn't up */
     int64_t clock_ahead_ms; /* the store's clock minus CLOCK_MONOTONIC; set before loops start */
+    bool clock_unknown;     /* so far: gateway_set_clock() tells, requests are refused until then */
+    int64_t attempt_ms;     /* an attempt unanswered this long is made again; 0: in this process */
 };
 
 struct gateway_fleet {
@@ -76,6 +100,9 @@ void gateway_fleet_release(struct gateway_fleet *fleet);
 struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsigned shard,
                             struct upstream *upstream, int http_fd, int admin_fd);
 void gateway_free(struct gateway *gateway);
+
+/* What the upstream has learned of the store's clock. */
+void gateway_set_clock(struct gateway *gateway, int64_t clock_ahead_ms);
 
 /* The upstream's answers come in here. */
 void gateway_delivered(struct gateway *gateway, struct delivery *delivery);

@@ -5,7 +5,7 @@
  * reply.c            success and the shapes of errors
  * call.c             one operation of one request, from add to reply
  * increment.c get.c set.c batch_get.c batch_increment.c   the counter API
- * system.c probes.c  everything else
+ * system.c services.c probes.c  everything else
  */
 #ifndef GATEWAY_INTERNAL_H
 #define GATEWAY_INTERNAL_H
@@ -54,6 +54,8 @@ void handle_health(struct request *request);
 void handle_pools(struct request *request);
 void handle_pools_test(struct request *request);
 void handle_object_pools(struct request *request);
+void handle_grpc_pools(struct request *request);
+void handle_services_health(struct request *request);
 void handle_not_configured(struct request *request);
 void handle_live(struct request *request);
 void handle_ready(struct request *request);

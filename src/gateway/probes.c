@@ -38,15 +38,17 @@ void handle_ready(struct request *request) {
     bool up = backend_up(fleet);
     bool draining = atomic_load(&fleet->draining);
     struct buf *body = http_body(request->exchange);
+    struct gateway_promise promise;
 
+    fleet->backend.promise(fleet->backend.ctx, &promise);
     buf_add_slice(body, SLICE("{\"status\":"));
     json_add_string(body, up && !draining ? SLICE("ready")
                           : draining      ? SLICE("draining")
-                                          : SLICE("the store is unavailable"));
+                                          : slice_str(fleet->backend.down_text));
     buf_add_slice(body, SLICE(",\"durability\":"));
-    json_add_string(body, slice_str(fleet->backend.durability));
+    json_add_string(body, slice_str(promise.durability));
     buf_add_slice(body, SLICE(",\"guarantee\":"));
-    json_add_string(body, slice_str(fleet->backend.guarantee));
+    json_add_string(body, slice_str(promise.guarantee));
     buf_add_char(body, '}');
     reply_json(request->exchange, up && !draining ? 200 : 503, body, SLICE(""));
 }

@@ -4,46 +4,59 @@
  * to those of one and the same store; which one is core/peers.h's choice. Turns answers, lost
  * connections and deadlines into deliveries; the batcher retries, with the message's own number.
  *
- * Threads    A remote belongs to its loop; the shared part is read by all, its atomics say more.
+ * Threads    A remote belongs to its loop. The fleet is what the remotes of one process share; any
+ *            thread may ask it.
+ * Ownership  Borrows loop, fleet, config, metrics and resolver.
+ * Callbacks  Never inside the function that leads to them, but for what remote_close() says.
  */
 #ifndef GATEWAY_REMOTE_H
 #define GATEWAY_REMOTE_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/config.h"
 #include "base/metrics.h"
 #include "core/batcher.h"
+#include "gateway/gateway.h"
 #include "loop/loop.h"
 #include "loop/resolver.h"
 
 struct remote;
-
-/* What the remotes of one process share. */
 struct remote_fleet;
 
-/* NULL when memory runs out or config->counter holds no address. */
+/* To the counters of config->counter. Before any loop starts. NULL when memory runs out. */
 struct remote_fleet *remote_fleet_new(const struct config *config, struct metrics *metrics,
                                       struct resolver *resolver);
 /* All remotes are closed. NULL is fine. */
 void remote_fleet_free(struct remote_fleet *fleet);
 
-/* Some counter can be reached, from at least one loop. Any thread. */
-bool remote_fleet_up(const struct remote_fleet *fleet);
+/* What a gateway that counts through this fleet says of its store. */
+struct gateway_backend remote_fleet_backend(struct remote_fleet *fleet);
 
-/* The upstream for a loop's batcher; answers come to 'delivered'. NULL when memory runs out. */
+struct remote_user {
+    void *ctx;
+    /* An attempt has come back, well or not. */
+    void (*delivered)(void *ctx, struct delivery *delivery);
+    /* The store's clock minus the loop's, as best known: before the first message can be sent, and
+     * whenever an answer has told more. */
+    void (*clock_learned)(void *ctx, int64_t ahead_ms);
+};
+
+/* On the loop's thread. 'shard' is the loop's in the metrics. NULL when memory runs out. */
 struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigned shard,
-                          void (*delivered)(void *ctx, struct delivery *delivery), void *ctx);
+                          const struct remote_user *user);
+
+/* Begins to connect. Once, behind the making of the batcher that sends through it: channels write
+ * at a tick's end, in the order of making, and what the batcher sends shall leave in the same tick.
+ */
+void remote_connect(struct remote *remote);
+
+/* For the loop's batcher. send() answers ERR_UNREACHABLE while no counter is usable. */
 struct upstream *remote_upstream(struct remote *remote);
 
-/* The store's clock minus the loop's, as best known; 0 before the first Hello (nothing can be sent
- * before it). */
-int64_t remote_clock_ahead_ms(const struct remote *remote);
-
-/* Closes the channels, then calls closed() once; every delivery has come back by then. The remote
- * is gone. */
+/* Closes the channels, then calls closed() once, on a later turn (or before it returns, when there
+ * is no channel). Every delivery has come back by then, and the remote is gone. */
 void remote_close(struct remote *remote, void (*closed)(void *ctx), void *ctx);
 
 #endif

@@ -69,6 +69,15 @@ static void reply_old_shape(struct http_exchange *exchange, int status, enum err
     reply_json(exchange, status, body, status == 503 ? RETRY_AFTER : SLICE(""));
 }
 
+/* Came with the split: CONTRACT A gives it a shape of its own. */
+static void reply_unreachable(struct http_exchange *exchange, struct slice detail) {
+    struct buf *body = http_body(exchange);
+
+    http_set_failure(exchange, ERR_UNREACHABLE, detail);
+    json_write_error(body, detail, SLICE("Counter service unavailable"), true);
+    reply_json(exchange, err_http(ERR_UNREACHABLE), body, RETRY_AFTER);
+}
+
 void reply_bad_request(struct http_exchange *exchange, struct slice detail) {
     if (keeps_old_shape(exchange))
         reply_old_shape(exchange, 400, ERR_INVALID, detail, SLICE("Invalid request format"));
@@ -81,6 +90,10 @@ void reply_failure(struct http_exchange *exchange, enum err err, struct slice de
 
     if (!detail.len)
         detail = slice_str(err_text(err));
+    if (err == ERR_UNREACHABLE && keeps_old_shape(exchange)) {
+        reply_unreachable(exchange, detail);
+        return;
+    }
     /* 422 and 409 came with the idempotency keys, which the old API never had. */
     if (keeps_old_shape(exchange) && status != 422 && status != 409)
         reply_old_shape(exchange, status, err, detail, route_at(reply_route_of(exchange))->failure);

@@ -6,6 +6,7 @@ that a well-behaved client can't, and compare answers byte for byte.
 import json
 import os
 import pathlib
+import random
 import re
 import selectors
 import signal
@@ -47,19 +48,23 @@ def eq(got, want, what):
 class Server:
     """One 'highgopress ROLE' on free ports, in a data folder of its own.
 
-    The role is 'all' (http, admin) or 'counter' (grpc, admin); the addresses are
-    attributes of those names once it is ready.
+    The role is 'all' or 'gateway' (http, admin) or 'counter' (grpc, admin); the
+    addresses are attributes of those names once it is ready.
 
     'flags' go behind the standard ones; 'env' adds HGP_ variables. With
-    'data' the folder is the caller's and outlives the server.
+    'data' the folder is the caller's and outlives the server. With 'port' the
+    clients' listener has that one, so that a restart finds the same clients.
     """
 
     binary = None  # set by the runner
     loop = None
     durability = None
-    listeners = {'all': ('http', 'admin'), 'counter': ('grpc', 'admin')}
+    listeners = {'all': ('http', 'admin'), 'gateway': ('http', 'admin'),
+                 'counter': ('grpc', 'admin')}
 
-    def __init__(self, data=None, flags=(), env=None, loop=None, durability=None, role='all'):
+    def __init__(self, data=None, flags=(), env=None, loop=None, durability=None, role='all',
+                 port=0):
+        self.port = port
         self.temporary = None
         self.role = role
         if data is None:
@@ -87,7 +92,8 @@ class Server:
         self.lines = []
         self.ready = threading.Event()
         listeners = Server.listeners[self.role]
-        addresses = [word for name in listeners for word in (f'--{name}', '127.0.0.1:0')]
+        self.http = self.grpc = self.admin = None  # of an earlier process
+        addresses = [f'--{listeners[0]}', f'127.0.0.1:{self.port}', '--admin', '127.0.0.1:0']
         self.process = subprocess.Popen(
             [*self.wrapper, str(Server.binary), self.role, *addresses, '--data', self.data,
              *self.flags],
@@ -169,6 +175,77 @@ class Server:
             self.kill()
         if self.temporary:
             self.temporary.cleanup()
+
+
+def free_port():
+    """One that is free now and that the kernel gives to nobody who asks for any: a client that
+    connects to a dead server's port must not get it as its own, and meet itself."""
+    low = int(pathlib.Path('/proc/sys/net/ipv4/ip_local_port_range').read_text().split()[0])
+    while True:
+        port = random.randrange(10000, low)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+            return port
+
+
+class Split:
+    """Gateways in front of counters, as processes; a Server to its tests by the first gateway.
+
+    'through' makes another address of each counter's (a proxy's).
+    """
+
+    def __init__(self, gateways=1, counters=1, flags=(), env=None, loop=None,
+                 through=lambda address: address, counter_flags=()):
+        self.counters = [Server(role='counter', port=free_port(), env=env, loop=loop,
+                                flags=counter_flags) for _ in range(counters)]
+        self.addresses = [through(('127.0.0.1', counter.port)) for counter in self.counters]
+        listed = ','.join(f'{host}:{port}' for host, port in self.addresses)
+        self.gateways = [Server(role='gateway', env=env, loop=loop,
+                                flags=['--counter', listed, *flags]) for _ in range(gateways)]
+        self.counter = self.counters[0]
+        self.http = self.admin = None
+
+    def start(self):
+        for server in [*self.counters, *self.gateways]:
+            server.start()
+        for gateway in self.gateways:
+            ready(gateway)
+        self.http, self.admin = self.gateways[0].http, self.gateways[0].admin
+        return self
+
+    def alive(self):
+        return all(server.alive() for server in [*self.counters, *self.gateways])
+
+    def said(self):
+        return '\n'.join(server.said() for server in [*self.counters, *self.gateways])
+
+    def stop(self):
+        """The first exit code that isn't 0, else 0."""
+        codes = [server.stop() for server in [*self.gateways, *self.counters]]
+        return next((code for code in codes if code), 0)
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_):
+        for server in [*self.gateways, *self.counters]:
+            server.__exit__()
+
+
+def ready(server, status=200):
+    """Waits until /readyz says so."""
+    end = time.monotonic() + WAIT_S
+    while (got := call(server.admin, 'GET', '/readyz').status) != status:
+        check(time.monotonic() < end, f'/readyz still says {got}')
+        time.sleep(0.01)
 
 
 def refused(flags=(), data=None, env=None, role='all', timeout_s=WAIT_S):
@@ -412,7 +489,8 @@ class Swarm:
 
     source()                        -> (token, bytes), or None when there is no more
     answered(token, status, body)   one call for each whole answer
-    A token that was sent and never answered is in 'lost'.
+    A token that was sent and never answered is in 'lost'. With a list of
+    addresses the connections are spread over them.
     """
 
     def __init__(self, address, connections, source, answered):
@@ -422,8 +500,9 @@ class Swarm:
         self.open = 0
         self.stopping = False
         self.selector = selectors.DefaultSelector()
-        for _ in range(connections):
-            self._connect(address)
+        addresses = address if isinstance(address, list) else [address]
+        for n in range(connections):
+            self._connect(addresses[n % len(addresses)])
 
     def _connect(self, address):
         sock = socket.create_connection(address, timeout=WAIT_S)

@@ -3,7 +3,7 @@ import pathlib
 import re
 import tempfile
 
-from lib import Server, check, eq, get, increment, refused, tree
+from lib import Server, Split, check, eq, get, increment, refused, tree
 
 CONFIGS = tree() / 'configs'
 
@@ -53,6 +53,14 @@ def test_the_shipped_config_starts():
         increment(server, 'config', 2)
         eq(get(server, 'config'), 2, 'the counter')
         eq(server.stop(), 0, 'exit code')
+
+
+def test_the_shipped_configs_of_the_split_start():
+    with Split(flags=['--config', str(CONFIGS / 'gateway.yaml')],
+               counter_flags=['--config', str(CONFIGS / 'counter.yaml')]) as split:
+        increment(split, 'config', 2)
+        eq(get(split, 'config'), 2, 'the counter')
+        eq(split.stop(), 0, 'exit code')
 
 
 def test_a_bad_file_is_refused():

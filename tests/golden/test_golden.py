@@ -1,9 +1,10 @@
-"""The contract's rows, byte for byte, on both event loops. README.md has the format."""
+"""The contract's rows, byte for byte, on both event loops, and however the gateway reaches its
+counter core. README.md has the format."""
 import pathlib
 import re
 import time
 
-from lib import Connection, Failed, check, eq
+from lib import Connection, Failed, Server, Split, check, eq
 
 LOOPS = 'both'
 HERE = pathlib.Path(__file__).resolve().parent
@@ -97,3 +98,18 @@ def test_part_a(server):
 
 def test_part_b(server):
     run_all('part_b.txt', 20, server)
+
+
+def both_parts(server):
+    with server:
+        run_all('part_a.txt', 60, server)
+        run_all('part_b.txt', 20, server)
+        eq(server.stop(), 0, 'exit code')
+
+
+def test_a_gateway_and_a_counter():
+    both_parts(Split())
+
+
+def test_a_gateway_with_upstream_direct():
+    both_parts(Server(role='gateway', flags=['--upstream', 'direct']))

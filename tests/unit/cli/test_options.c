@@ -72,6 +72,9 @@ static const struct {
     {{NULL},                          NULL, RUNS, "", ""},
     {{"all"},                         NULL, RUNS, "", ""},
     {{"all", "--http", ":1"},         NULL, RUNS, "", ""},
+    {{"gateway", "--counter", "a:1"}, NULL, RUNS, "", ""},
+    {{"gateway", "--upstream=direct"},NULL, RUNS, "", ""},
+    {{"counter", "--check-config"},   NULL, EX_OK, "configuration ok\n", ""},
     {{"--check-config"},              NULL, EX_OK, "configuration ok\n", ""},
     {{"all", "--check-config"},       NULL, EX_OK, "configuration ok\n", ""},
     {{"--help"},                      NULL, EX_OK, "Usage: highgopress [ROLE] [flags]\n", ""},
@@ -82,7 +85,7 @@ static const struct {
     {{"--print-config"},              NULL, EX_OK, "http: \":8080\"  ", ""},
     {{"--print-config", "--http=:9"}, NULL, EX_OK, "http: \":9\"  ", ""},
 
-    {{"gateway"},                     NULL, EX_USAGE, "", "there is no role \"gateway\"; the only one is all\nTry"},
+    {{"gatway"},                      NULL, EX_USAGE, "", "there is no role \"gatway\"; it is one of all, gateway or counter\nTry"},
     {{""},                            NULL, EX_USAGE, "", "there is no role \"\""},
     {{"all", "all"},                  NULL, EX_USAGE, "", "all: unexpected argument\n"},
     {{"--http", ":1", "all"},         NULL, EX_USAGE, "", "all: unexpected argument\n"},
@@ -100,6 +103,8 @@ static const struct {
     {{"--http="},                     NULL, EX_USAGE, "", "--http: http is \"\", but must be HOST:PORT"},
     {{"--threads", "257"},            NULL, EX_USAGE, "", "--threads: threads is \"257\", but must be a whole number from 0 to 256\n"},
     {{"--threads=-1"},                NULL, EX_USAGE, "", "--threads: threads is \"-1\""},
+    {{"--counter", "a"},              NULL, EX_USAGE, "", "--counter: counter is \"a\", but must be 1 to 64 of HOST:PORT with commas between"},
+    {{"--upstream", "canary"},        NULL, EX_USAGE, "", "--upstream: gateway.upstream is \"canary\", but must be grpc or direct\n"},
     {{"--store", "redis://u:pw@h"},   NULL, EX_USAGE, "", "--store: store is \"redis://u:***@h\""},
 
     {{"--config", "/nowhere/x"},      NULL, EX_CONFIG, "", "/nowhere/x: No such file or directory\n"},

@@ -1,11 +1,12 @@
 /* test_print_config.c - what is printed reads back as the same configuration,
- * and configs/all.yaml is the defaults. The argument is the folder configs/. */
+ * and configs/ROLE.yaml is the role's defaults. The argument is the folder configs/. */
 #include "cli/print_config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/role.h"
 #include "test.h"
 #include "wire/config_yaml.h"
 
@@ -108,28 +109,39 @@ static void test_redacts(void **state) {
     buf_release(&text);
 }
 
-static void test_shipped_file_is_the_defaults(void **state) {
+/* Each role's file has the keys that it uses, no others, at its defaults. */
+static void check_shipped(enum role role) {
     static char text[CONFIG_YAML_BYTES_MAX];
     char path[4096];
     struct config defaults;
     struct config shipped;
     struct config_problems problems = {0};
 
-    (void)state;
-    (void)snprintf(path, sizeof(path), "%s/all.yaml", configs);
+    (void)snprintf(path, sizeof(path), "%s/%s.yaml", configs, role_name(role));
     FILE *file = fopen(path, "r");
     assert_non_null(file);
     size_t len = fread(text, 1, sizeof(text), file);
     (void)fclose(file);
     config_defaults(&defaults);
-    config_defaults(&shipped);
+    role_defaults(role, &defaults, &problems);
+    shipped = defaults;
     config_yaml_read(&shipped, slice_of(text, len), path, &problems);
     config_validate(&shipped, &problems);
     assert_string_equal(problems.text, "");
     assert_same_values(&defaults, &shipped);
-    for (unsigned i = 0; i < CONFIG_KEYS; i++)
-        if (shipped.source[i].layer != CONFIG_FILE)
-            fail_msg("%s isn't in %s", config_row((enum config_key)i)->key, path);
+    for (unsigned i = 0; i < CONFIG_KEYS; i++) {
+        enum config_key key = (enum config_key)i;
+        bool wanted = role_uses(role, key) && !role_leaves_out(role, key);
+
+        if ((shipped.source[i].layer == CONFIG_FILE) != wanted)
+            fail_msg("%s %s %s", config_row(key)->key, wanted ? "isn't in" : "is in", path);
+    }
+}
+
+static void test_shipped_files_are_the_defaults(void **state) {
+    (void)state;
+    for (unsigned role = 0; role < ROLES; role++)
+        check_shipped((enum role)role);
 }
 
 int main(int argc, char **argv) {
@@ -137,7 +149,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_reads_back),
         cmocka_unit_test(test_says_where_from),
         cmocka_unit_test(test_redacts),
-        cmocka_unit_test(test_shipped_file_is_the_defaults),
+        cmocka_unit_test(test_shipped_files_are_the_defaults),
     };
 
     configs = argc == 2 ? argv[1] : "configs";

@@ -239,6 +239,29 @@ static void test_deadlines(void **state) {
             check_deadlines(row, how & 1, how & 2);
 }
 
+/* Each attempt knows how long somebody waits for it. */
+static void test_a_message_takes_its_latest_deadline(void **state) {
+    (void)state;
+    static const int64_t deadlines_ms[] = {500, 900, 700};
+    struct fake fake;
+    struct request requests[ARRAY_LEN(deadlines_ms)];
+    struct request next = request_of(9, 300);
+    struct batcher *b = start(&fake, &usual);
+
+    for (size_t i = 0; i < ARRAY_LEN(deadlines_ms); i++) {
+        requests[i] = request_of((int64_t)i + 1, deadlines_ms[i]);
+        add(b, &requests[i]);
+    }
+    batcher_flush(b, 0, 0);
+    assert_int_equal(fake.held[0]->deadline_ms, 900);
+    drain(b, &fake, 1);
+    add(b, &next); /* in recycled memory */
+    batcher_flush(b, 2, 0);
+    assert_int_equal(fake.held[0]->deadline_ms, 300);
+    drain(b, &fake, 3);
+    stop(b);
+}
+
 /* A message that no attempt delivered may still lose its expired operations. */
 static void test_deadline_in_backoff(void **state) {
     (void)state;
@@ -397,6 +420,7 @@ int main(void) {
         cmocka_unit_test(test_bytes_split),
         cmocka_unit_test(test_window_span),
         cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_a_message_takes_its_latest_deadline),
         cmocka_unit_test(test_deadline_in_backoff),
         cmocka_unit_test(test_no_retry_for_nobody),
         cmocka_unit_test(test_callback_adds),

@@ -8,8 +8,10 @@
 enum fate {
     NONE,
     REFUSED,     /* send() fails, may be tried again */
+    UNREACHED,   /* send() finds nobody to send to */
     IMPOSSIBLE,  /* send() fails for good */
     FAILED,      /* comes back with a retryable error */
+    UNTOUCHED,   /* the same, and has surely changed nothing */
     FINAL,       /* comes back with another error */
     LOST,        /* no answer within attempt_ms */
     LOST_FAILED, /* the same, and then it fails after all */
@@ -33,6 +35,11 @@ static const struct {
     {"failed: nobody knows",            {FAILED, FAILED, FAILED},        3, ERR_UNKNOWN},
     {"once sent: nobody knows",         {REFUSED, FAILED, REFUSED},      3, ERR_UNKNOWN},
     {"lost: nobody knows",              {REFUSED, REFUSED, LOST},        3, ERR_UNKNOWN},
+    {"nobody to send to",               {UNREACHED, UNREACHED, UNREACHED}, 3, ERR_UNREACHABLE},
+    {"nobody left to send to",          {UNTOUCHED, REFUSED, UNREACHED}, 3, ERR_UNREACHABLE},
+    {"refused by the last there was",   {UNREACHED, UNREACHED, UNTOUCHED}, 3, ERR_UNAVAILABLE},
+    {"unreachable, one may live",       {FAILED, UNREACHED, UNREACHED},  3, ERR_UNKNOWN},
+    {"somebody came",                   {UNREACHED, GOOD},               2, ERR_OK},
     {"refused for good",                {IMPOSSIBLE},                    1, ERR_INVALID},
     {"a final error is passed on",      {FINAL},                         1, ERR_INVALID},
     {"final after a refusal",           {REFUSED, FINAL},                2, ERR_INVALID},
@@ -42,7 +49,16 @@ static const struct {
 /* clang-format on */
 
 static enum err send_result(enum fate fate) {
-    return fate == REFUSED ? ERR_UNAVAILABLE : fate == IMPOSSIBLE ? ERR_INVALID : ERR_OK;
+    switch (fate) {
+    case REFUSED:
+        return ERR_UNAVAILABLE;
+    case UNREACHED:
+        return ERR_UNREACHABLE;
+    case IMPOSSIBLE:
+        return ERR_INVALID;
+    default:
+        return ERR_OK;
+    }
 }
 
 /* What happens to the attempt that was just sent at '*now_ms'. */
@@ -51,6 +67,10 @@ static void happen(struct batcher *b, struct fake *fake, enum fate fate, int64_t
 
     if (fate == FAILED || fate == FINAL)
         deliver(b, fake, last, fate == FAILED ? ERR_IO : ERR_INVALID, *now_ms);
+    if (fate == UNTOUCHED) {
+        fake->held[last]->not_applied = true;
+        deliver(b, fake, last, ERR_UNAVAILABLE, *now_ms);
+    }
     if (fate == GOOD)
         deliver(b, fake, last, ERR_OK, *now_ms);
     if (fate == LOST || fate == LOST_FAILED) {

@@ -1,0 +1,69 @@
+/* role.c - names, defaults, keys and parts of the roles. */
+#include "cli/role.h"
+
+#include <string.h>
+
+static const char *const names[ROLES] = {
+    [ROLE_ALL] = "all", [ROLE_GATEWAY] = "gateway", [ROLE_COUNTER] = "counter"};
+
+/* Keys, or groups of keys where the name ends in a dot or an underscore. NULL-terminated. */
+static const char *const unused[ROLES][16] = {
+    [ROLE_ALL] = {"counter", "gateway."},
+    [ROLE_GATEWAY] = {"grpc", "data", "store", "lanes", "durability.", "limits.grpc_", "outbox.",
+                      "events.", "idempotency.ttl_ms", "cache.", "rocksdb."},
+    [ROLE_COUNTER] = {"http", "counter", "gateway.", "idempotency.required"},
+};
+
+const char *role_name(enum role role) {
+    return names[role];
+}
+
+enum role role_find(const char *name) {
+    unsigned i = 0;
+
+    while (i < ROLES && strcmp(name, names[i]) != 0)
+        i++;
+    return (enum role)i;
+}
+
+const char *role_names(void) {
+    return "all, gateway or counter";
+}
+
+/* The three services of one machine mustn't meet (CONTRACT B). */
+void role_defaults(enum role role, struct config *cfg, struct config_problems *problems) {
+    struct config_source source = {.layer = CONFIG_DEFAULT};
+
+    if (role == ROLE_COUNTER)
+        (void)config_set(cfg, "admin", "127.0.0.1:2113", source, problems);
+}
+
+static bool names_key(const char *entry, const char *key) {
+    size_t len = strlen(entry);
+    bool group = entry[len - 1] == '.' || entry[len - 1] == '_';
+
+    return group ? strncmp(key, entry, len) == 0 : strcmp(key, entry) == 0;
+}
+
+bool role_uses(enum role role, enum config_key key) {
+    for (const char *const *entry = unused[role]; *entry; entry++)
+        if (names_key(*entry, config_row(key)->key))
+            return false;
+    return true;
+}
+
+bool role_leaves_out(enum role role, enum config_key key) {
+    return role != ROLE_COUNTER && key == CONFIG_KEY_grpc;
+}
+
+struct role_parts role_parts(enum role role, const struct config *config) {
+    bool core = role != ROLE_GATEWAY || config->gateway_upstream == CONFIG_UPSTREAM_DIRECT;
+    /* Beside an HTTP API only on request: nobody expects a second public port. */
+    bool wants_grpc = config->source[CONFIG_KEY_grpc].layer != CONFIG_DEFAULT;
+
+    return (struct role_parts){
+        .http = role != ROLE_COUNTER,
+        .grpc = role == ROLE_COUNTER || (core && wants_grpc),
+        .core = core,
+    };
+}

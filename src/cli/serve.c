@@ -1,0 +1,110 @@
+/* serve.c - signals in, workers drained. */
+#include "cli/serve.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define FORCE_AFTER_ABORT_MS 3000
+
+static void end_signals(sigset_t *out) {
+    sigemptyset(out);
+    sigaddset(out, SIGINT);
+    sigaddset(out, SIGTERM);
+    sigaddset(out, SIGUSR1);
+}
+
+void serve_init(struct serve *serve) {
+    sigset_t set;
+
+    serve->main_thread = pthread_self();
+    end_signals(&set);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* inherited by every thread */
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* Wakes the main thread out of sigtimedwait(); the signal itself means "look". */
+static void wake_main(struct serve *serve) {
+    (void)pthread_kill(serve->main_thread, SIGUSR1);
+}
+
+void serve_broken(void *ctx) {
+    struct serve *serve = ctx;
+
+    atomic_store(&serve->broken, true);
+    wake_main(serve);
+}
+
+void serve_drained(void *ctx) {
+    struct serve *serve = ctx;
+
+    if (atomic_fetch_sub(&serve->draining, 1) == 1)
+        wake_main(serve);
+}
+
+/* The next of our signals, 0 when 'until_ms' (monotonic) has come. */
+static int next_signal(int64_t until_ms) {
+    sigset_t set;
+
+    end_signals(&set);
+    for (;;) {
+        int64_t left_ms = until_ms - clock_mono_ms();
+        struct timespec wait = {.tv_sec = left_ms / 1000, .tv_nsec = left_ms % 1000 * 1000000};
+        int got;
+
+        if (until_ms == INT64_MAX)
+            got = sigwaitinfo(&set, NULL);
+        else
+            got = left_ms > 0 ? sigtimedwait(&set, NULL, &wait) : 0;
+        if (got >= 0)
+            return got;
+        if (errno == EAGAIN)
+            return 0;
+    }
+}
+
+void serve_wait(struct serve *serve) {
+    int got;
+
+    do
+        got = next_signal(INT64_MAX);
+    while (got == SIGUSR1 && !atomic_load(&serve->broken));
+    if (got != SIGUSR1)
+        log_line(LOG_INFO, "draining", LOG_STR("signal", got == SIGINT ? "SIGINT" : "SIGTERM"));
+}
+
+static bool wait_drained(struct serve *serve, int64_t until_ms) {
+    while (atomic_load(&serve->draining) > 0) {
+        int got = next_signal(until_ms);
+
+        if (got == SIGINT || got == SIGTERM) {
+            log_line(LOG_WARN, "a second signal: ending at once");
+            _exit(128 + got);
+        }
+        if (got == 0)
+            return false;
+    }
+    return true;
+}
+
+void serve_drain(struct serve *serve, struct worker *workers, unsigned count, int64_t drain_ms) {
+    int64_t until_ms = clock_mono_ms() + drain_ms;
+
+    atomic_store(&serve->draining, count);
+    for (unsigned i = 0; i < count; i++)
+        worker_drain(&workers[i]);
+    if (wait_drained(serve, until_ms))
+        return;
+    log_line(LOG_WARN, "the drain took too long: closing what clients still hold open",
+             LOG_INT("drain_ms", drain_ms));
+    for (unsigned i = 0; i < count; i++)
+        worker_abort(&workers[i]);
+    if (wait_drained(serve, clock_mono_ms() + FORCE_AFTER_ABORT_MS))
+        return;
+    log_line(LOG_ERROR, "requests are still under way in the store: ending without them");
+    _exit(EX_TEMPFAIL);
+}

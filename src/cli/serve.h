@@ -1,0 +1,38 @@
+/* serve.h - the process while it serves: waits for a signal or a failure, then drains.
+ *
+ *     serve_init ─► workers start ─► serve_wait ─► serve_drain ─► workers stop
+ *
+ * Threads    The main thread, except serve_broken() and serve_drained(), which others call.
+ */
+#ifndef CLI_SERVE_H
+#define CLI_SERVE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cli/worker.h"
+
+struct serve {
+    pthread_t main_thread;
+    atomic_uint draining; /* workers that still drain */
+    atomic_bool broken;   /* the store or a loop failed */
+};
+
+/* Before any thread starts: blocks the signals that end us, in every thread to come. */
+void serve_init(struct serve *serve);
+
+/* The store or a loop has failed: the process ends. 'ctx' is the struct serve. */
+void serve_broken(void *ctx);
+/* A worker has drained. 'ctx' is the struct serve. */
+void serve_drained(void *ctx);
+
+/* Until SIGINT, SIGTERM or serve_broken(). */
+void serve_wait(struct serve *serve);
+
+/* Lets the workers finish what is under way, for 'drain_ms'; then cuts clients off. A second signal
+ * ends the process at once: what was acknowledged is in the store, the rest was never promised. */
+void serve_drain(struct serve *serve, struct worker *workers, unsigned count, int64_t drain_ms);
+
+#endif

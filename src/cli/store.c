@@ -1,0 +1,112 @@
+/* store.c - the store in its data folder, opened, and the counter core on it. */
+#include "cli/store.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "cli/exit.h"
+
+static int exit_code(enum err err) {
+    switch (err) {
+    case ERR_LOCKED:
+        return EX_UNAVAILABLE;
+    case ERR_LAYOUT:
+        return EX_CONFIG;
+    case ERR_CORRUPT:
+    case ERR_NEWER:
+        return EX_DATAERR;
+    case ERR_IO:
+        return EX_IOERR;
+    default:
+        return EX_OSERR;
+    }
+}
+
+enum durability store_durability(const struct config *config) {
+    return config->durability_mode == CONFIG_DURABILITY_FAST ? DURABILITY_FAST : DURABILITY_LOCAL;
+}
+
+static int open_folder(struct store *store, const char *locked_hint) {
+    struct rocks_kv_conf conf = {
+        .block_cache_bytes = store->config->rocksdb_block_cache_bytes,
+        .write_buffer_bytes = store->config->rocksdb_write_buffer_bytes,
+    };
+    const char *detail = NULL;
+    char text[CONFIG_TEXT_BYTES + 512];
+    enum err err = rocks_kv_open(store->config->data, &conf, &store->rocks, &detail);
+
+    if (err == ERR_OK)
+        return EX_OK;
+    (void)snprintf(text, sizeof(text), "%s%s", detail,
+                   err == ERR_LOCKED && locked_hint ? locked_hint : "");
+    return give_up("the store can't be opened", text, exit_code(err));
+}
+
+static int start_counter(struct store *store, const struct store_conf *own) {
+    const struct config *config = store->config;
+    struct counter_conf conf = {
+        .kv = rocks_kv_view(store->rocks),
+        .applier = {.lanes = config->lanes,
+                    .key_ttl_ms = config->idempotency_ttl_ms,
+                    .outbox_max_bytes = config->outbox_max_bytes,
+                    .outbox_max_age_ms = config->outbox_max_age_ms,
+                    .cache_counters = config->cache_counters,
+                    .coalesce = config->events_coalesce,
+                    .hash_seed = {random_u64(), random_u64()}},
+        .durability = store_durability(config),
+        .metrics = own->metrics,
+        .shard = own->shard,
+        .on_failed = own->on_failed,
+        .on_failed_ctx = own->on_failed_ctx,
+    };
+    const char *detail = NULL;
+    enum err err = counter_start(&conf, &store->counter, &detail);
+
+    return err == ERR_OK ? EX_OK : give_up("the store can't be used", detail, exit_code(err));
+}
+
+int store_open(struct store *store, const struct store_conf *conf) {
+    *store = (struct store){.config = conf->config, .opened_s = clock_wall_ms() / 1000};
+    int code = open_folder(store, conf->locked_hint);
+
+    return code == EX_OK ? start_counter(store, conf) : code;
+}
+
+void store_close(struct store *store) {
+    if (store->counter)
+        counter_stop(store->counter);
+    if (store->rocks)
+        rocks_kv_close(store->rocks);
+}
+
+/* ---- as a gateway's back end ---- */
+
+static bool up(void *ctx) {
+    return counter_up(((struct store *)ctx)->counter);
+}
+
+static void promise(void *ctx, struct gateway_promise *out) {
+    enum durability durability = counter_durability(((struct store *)ctx)->counter);
+
+    (void)snprintf(out->durability, sizeof(out->durability), "%s",
+                   counter_durability_name(durability));
+    (void)snprintf(out->guarantee, sizeof(out->guarantee), "%s", counter_guarantee(durability));
+}
+
+static void pool(void *ctx, struct gateway_pool *out) {
+    const struct store *store = ctx;
+
+    *out = (struct gateway_pool){.instances = up(ctx) ? 1 : 0, .updated_s = store->opened_s};
+}
+
+struct gateway_backend store_backend(struct store *store) {
+    return (struct gateway_backend){
+        .ctx = store,
+        .up = up,
+        .promise = promise,
+        .pool = pool,
+        .down_text = "the store is unavailable",
+        .clock_ahead_ms = counter_clock_ahead_ms(store->counter),
+    };
+}

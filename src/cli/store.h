@@ -1,0 +1,43 @@
+/* store.h - the counter core of this process: the store in its data folder and the thread on it.
+ *
+ * Threads    Opened and closed by the main thread; in between it is its users'.
+ * Errors     Logged, and returned as the process's exit code.
+ */
+#ifndef CLI_STORE_H
+#define CLI_STORE_H
+
+#include "base/attr.h"
+#include "base/config.h"
+#include "base/metrics.h"
+#include "counter/service.h"
+#include "edge/rocks_kv.h"
+#include "gateway/gateway.h"
+
+struct store {
+    const struct config *config;
+    struct rocks_kv *rocks;
+    struct counter_service *counter;
+    int64_t opened_s; /* wall clock */
+};
+
+struct store_conf {
+    const struct config *config;
+    struct metrics *metrics;
+    unsigned shard;               /* the store thread's */
+    const char *locked_hint;      /* what else to say when another process has the folder */
+    void (*on_failed)(void *ctx); /* as struct counter_conf */
+    void *on_failed_ctx;
+};
+
+MUST_CHECK int store_open(struct store *store, const struct store_conf *conf);
+
+/* No port may send any more. Commits and syncs what is there. One that was never opened is fine. */
+void store_close(struct store *store);
+
+/* What a gateway in the same process says of it. */
+struct gateway_backend store_backend(struct store *store);
+
+/* The mode that is configured. */
+enum durability store_durability(const struct config *config);
+
+#endif

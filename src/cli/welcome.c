@@ -1,0 +1,63 @@
+/* welcome.c - see welcome.h. */
+#include "cli/welcome.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/store.h"
+
+/* ":8080" is announced as 0.0.0.0 or [::], which nobody can type into a browser. */
+static void print_try_line(const struct welcome *welcome) {
+    const char *name = welcome->parts.http ? welcome->names->http : welcome->names->grpc;
+    const char *port = strrchr(name, ':');
+    bool any = strncmp(name, "0.0.0.0:", 8) == 0 || strncmp(name, "[::]:", 5) == 0;
+    const char *host = any ? "localhost" : "";
+    const char *rest = any ? port : name;
+
+    if (welcome->parts.http)
+        printf("curl -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
+               "http://%s%s/api/v1/counter/increment\n",
+               host, rest);
+    else
+        printf("grpcurl -plaintext -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
+               "%s%s counter.CounterService/IncrementCounter\n",
+               host, rest);
+}
+
+static void print_listener(const char *key, const char *name) {
+    if (name[0])
+        printf("%-6s listening on %s\n", key, name);
+}
+
+static void log_serving(const struct welcome *welcome) {
+    const struct config *config = welcome->config;
+    const struct listen_names *names = welcome->names;
+
+    if (welcome->parts.core)
+        log_line(LOG_INFO, "serving", LOG_STR("role", role_name(welcome->role)),
+                 LOG_STR("http", names->http), LOG_STR("grpc", names->grpc),
+                 LOG_STR("admin", names->admin), LOG_STR("data", config->data),
+                 LOG_STR("durability", counter_durability_name(store_durability(config))),
+                 LOG_STR("guarantee", counter_guarantee(store_durability(config))),
+                 LOG_STR("loop", welcome->loop), LOG_INT("threads", welcome->threads));
+    else
+        log_line(LOG_INFO, "serving", LOG_STR("role", role_name(welcome->role)),
+                 LOG_STR("http", names->http), LOG_STR("admin", names->admin),
+                 LOG_STR("counter", config->counter), LOG_STR("loop", welcome->loop),
+                 LOG_INT("threads", welcome->threads));
+}
+
+void welcome_print(const struct welcome *welcome) {
+    if (welcome->parts.core)
+        printf("data   %s\n", welcome->config->data);
+    else
+        printf("counts through %s\n", welcome->config->counter);
+    print_listener("http", welcome->names->http);
+    print_listener("grpc", welcome->names->grpc);
+    print_listener("admin", welcome->names->admin);
+    print_try_line(welcome);
+    printf("ready\n");
+    (void)fflush(stdout);
+    log_serving(welcome);
+}

@@ -1,0 +1,187 @@
+/* remote.c - one loop's upstream: a message out, its answers in, the store's clock by the way. */
+#include "gateway/remote.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "gateway/remote_internal.h"
+
+/* A buffer that one huge message has made larger than this isn't kept. */
+#define BUFFER_KEPT_BYTES (512u << 10)
+
+/* The store read its clock between our sending and hearing: however late an answer is heard, it
+ * must not make the next message look old; however slow it was, not from the future. */
+void remote_learn_clock(struct remote *remote, int64_t store_now_ms, int64_t sent_ms) {
+    int64_t least_ms = store_now_ms - loop_now_ms(remote->loop);
+    int64_t most_ms = store_now_ms - sent_ms;
+    int64_t ahead_ms = remote->clock_known ? remote->clock_ahead_ms : least_ms;
+
+    if (ahead_ms < least_ms)
+        ahead_ms = least_ms;
+    if (ahead_ms > most_ms)
+        ahead_ms = most_ms;
+    if (remote->clock_known && ahead_ms == remote->clock_ahead_ms)
+        return;
+    remote->clock_known = true;
+    remote->clock_ahead_ms = ahead_ms;
+    remote->user.clock_learned(remote->user.ctx, ahead_ms);
+}
+
+/* ---- a message's way ---- */
+
+static struct remote_call *take_call(struct remote *remote) {
+    struct remote_call *call = remote->free;
+
+    if (call)
+        remote->free = call->next;
+    else
+        call = calloc(1, sizeof(*call));
+    return call;
+}
+
+static void give_call(struct remote *remote, struct remote_call *call) {
+    call->next = remote->free;
+    remote->free = call;
+}
+
+static void back_from(struct remote *remote, size_t peer, bool failed) {
+    int64_t ejected_until_ms = remote->peers.peer[peer].ejected_until_ms;
+
+    peers_returned(&remote->peers, peer, failed, loop_now_ms(remote->loop));
+    if (remote->peers.peer[peer].ejected_until_ms > ejected_until_ms)
+        metrics_add(remote->fleet->metrics, remote->shard, remote->fleet->series.ejections, 1);
+}
+
+static void call_done(struct grpc_out_call *out_call, const struct grpc_result *result) {
+    struct remote_call *call = CONTAINER_OF(out_call, struct remote_call, call);
+    struct remote *remote = call->remote;
+    struct delivery *delivery = call->delivery;
+
+    remote_observe(remote, REMOTE_APPLY, result->status, call->sent_ns);
+    back_from(remote, call->peer, remote_result(call, result));
+    if (delivery->err == ERR_OK)
+        remote_learn_clock(remote, delivery->store_now_ms, call->sent_ms);
+    give_call(remote, call);
+    remote->user.delivered(remote->user.ctx, delivery);
+}
+
+static enum err start_call(struct remote *remote, struct remote_call *call) {
+    const struct delivery *delivery = call->delivery;
+
+    buf_clear(&remote->out);
+    lanes_write_apply(&remote->out, delivery->message);
+    if (buf_failed(&remote->out))
+        return ERR_NO_MEMORY;
+    /* Until the latest waiter's deadline: the batcher tries again before (attempt_ms), and takes
+     * whichever answer comes first. */
+    enum err err =
+        grpc_channel_call(remote->lines[call->peer].channel, &call->call, SLICE(LANES_APPLY_PATH),
+                          buf_slice(&remote->out), delivery->deadline_ms);
+    if (remote->out.cap > BUFFER_KEPT_BYTES)
+        buf_release(&remote->out);
+    return err;
+}
+
+static enum err send_to(struct remote *remote, size_t peer, struct delivery *delivery) {
+    struct remote_call *call = take_call(remote);
+
+    if (!call)
+        return ERR_NO_MEMORY;
+    *call = (struct remote_call){
+        .call = {.done = call_done},
+        .remote = remote,
+        .delivery = delivery,
+        .peer = peer,
+        .sent_ms = loop_now_ms(remote->loop),
+        .sent_ns = clock_mono_ns(),
+    };
+    enum err err = start_call(remote, call);
+    if (err != ERR_OK)
+        give_call(remote, call);
+    return err;
+}
+
+static enum err on_send(struct upstream *upstream, struct delivery *delivery) {
+    struct remote *remote = CONTAINER_OF(upstream, struct remote, upstream);
+    struct remote_fleet *fleet = remote->fleet;
+    bool retry = delivery->attempt > 1;
+    bool in_budget = true;
+    size_t peer = peers_pick(&remote->peers, retry, loop_now_ms(remote->loop), &in_budget);
+
+    if (!in_budget)
+        metrics_add(fleet->metrics, remote->shard, fleet->series.retries_refused, 1);
+    if (peer == PEERS_NONE)
+        return in_budget ? ERR_UNREACHABLE : ERR_UNAVAILABLE;
+    enum err err = send_to(remote, peer, delivery);
+    if (err != ERR_OK)
+        back_from(remote, peer, false);
+    else if (retry)
+        metrics_add(fleet->metrics, remote->shard, fleet->series.retries, 1);
+    return err;
+}
+
+/* ---- life ---- */
+
+struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigned shard,
+                          const struct remote_user *user) {
+    struct remote *remote = calloc(1, sizeof(*remote));
+
+    if (!remote)
+        return NULL;
+    remote->lines = calloc(fleet->count, sizeof(*remote->lines));
+    if (!remote->lines) {
+        free(remote);
+        return NULL;
+    }
+    remote->upstream.send = on_send;
+    remote->fleet = fleet;
+    remote->loop = loop;
+    remote->shard = shard;
+    remote->user = *user;
+    atomic_fetch_add(&fleet->loops, 1);
+    peers_init(&remote->peers, fleet->count, loop_now_ms(loop));
+    for (size_t i = 0; i < fleet->count; i++)
+        remote_line_init(&remote->lines[i], remote, i);
+    return remote;
+}
+
+void remote_connect(struct remote *remote) {
+    for (size_t i = 0; i < remote->fleet->count; i++)
+        remote_line_connect(&remote->lines[i]);
+}
+
+struct upstream *remote_upstream(struct remote *remote) {
+    return &remote->upstream;
+}
+
+static void one_closed(void *ctx) {
+    struct remote *remote = ctx;
+
+    if (--remote->close.waiting > 0)
+        return;
+    void (*closed)(void *ctx) = remote->close.closed;
+    void *closed_ctx = remote->close.ctx;
+
+    while (remote->free) {
+        struct remote_call *call = remote->free;
+
+        remote->free = call->next;
+        free(call);
+    }
+    atomic_fetch_sub(&remote->fleet->loops, 1);
+    buf_release(&remote->out);
+    free(remote->lines);
+    free(remote);
+    closed(closed_ctx);
+}
+
+void remote_close(struct remote *remote, void (*closed)(void *ctx), void *ctx) {
+    struct remote_fleet *fleet = remote->fleet;
+
+    remote->close.closed = closed;
+    remote->close.ctx = ctx;
+    remote->close.waiting = fleet->count + 1; /* nothing ends before all were told */
+    for (size_t i = 0; i < fleet->count; i++)
+        remote_line_close(&remote->lines[i], one_closed, remote);
+    one_closed(remote);
+}

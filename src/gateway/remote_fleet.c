@@ -1,0 +1,160 @@
+/* remote_fleet.c - which store this process counts into, and who serves it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/remote_internal.h"
+
+_Static_assert(CONFIG_UPSTREAMS_MAX <= PEERS_MAX, "every address that can be configured is a peer");
+
+static void read_addresses(struct remote_fleet *fleet) {
+    struct slice list = slice_str(fleet->config->counter);
+
+    while (list.len)
+        fleet->address[fleet->count++].text = config_next_upstream(&list);
+}
+
+struct remote_fleet *remote_fleet_new(const struct config *config, struct metrics *metrics,
+                                      struct resolver *resolver) {
+    struct remote_fleet *fleet = calloc(1, sizeof(*fleet));
+
+    if (!fleet)
+        return NULL;
+    fleet->config = config;
+    fleet->metrics = metrics;
+    fleet->resolver = resolver;
+    fleet->promise = (struct gateway_promise){"unknown", "no counter has been reached yet"};
+    atomic_init(&fleet->updated_s, clock_wall_ms() / 1000);
+    (void)pthread_mutex_init(&fleet->lock, NULL);
+    read_addresses(fleet);
+    if (remote_series_make(fleet))
+        return fleet;
+    remote_fleet_free(fleet);
+    return NULL;
+}
+
+void remote_fleet_free(struct remote_fleet *fleet) {
+    if (!fleet)
+        return;
+    (void)pthread_mutex_destroy(&fleet->lock);
+    free(fleet->series.requests);
+    free(fleet);
+}
+
+/* ---- what connections report ---- */
+
+bool remote_fleet_same_store(struct remote_fleet *fleet, uint64_t store_id) {
+    uint64_t ours = 0;
+
+    if (store_id == 0)
+        return false; /* a store's id is never 0: whoever says so has none */
+    return atomic_compare_exchange_strong(&fleet->store_id, &ours, store_id) || ours == store_id;
+}
+
+static void copy_text(char *out, size_t size, struct slice text) {
+    (void)snprintf(out, size, "%.*s", SLICE_ARGS(text));
+}
+
+void remote_fleet_learn(struct remote_fleet *fleet, const struct lanes_hello *hello) {
+    struct gateway_promise *promise = &fleet->promise;
+
+    (void)pthread_mutex_lock(&fleet->lock);
+    copy_text(promise->durability, sizeof(promise->durability), hello->durability);
+    copy_text(promise->guarantee, sizeof(promise->guarantee), hello->guarantee);
+    (void)pthread_mutex_unlock(&fleet->lock);
+}
+
+void remote_fleet_usable(struct remote_fleet *fleet, size_t index, bool usable) {
+    struct remote_address *address = &fleet->address[index];
+
+    atomic_store(&fleet->updated_s, clock_wall_ms() / 1000);
+    if (!usable) {
+        atomic_fetch_sub(&fleet->usable, 1);
+        atomic_fetch_sub(&address->usable, 1);
+        return;
+    }
+    atomic_fetch_add(&fleet->usable, 1);
+    if (atomic_fetch_add(&address->usable, 1) != 0)
+        return; /* another loop's connection was the news */
+    (void)pthread_mutex_lock(&fleet->lock);
+    bool news = !address->known || address->problem[0];
+    address->known = true;
+    address->problem[0] = '\0';
+    (void)pthread_mutex_unlock(&fleet->lock);
+    if (news)
+        log_line(LOG_INFO, "a counter can be used", LOG_SLICE("counter", address->text));
+}
+
+void remote_fleet_problem(struct remote_fleet *fleet, size_t index, const char *problem) {
+    struct remote_address *address = &fleet->address[index];
+    char text[REMOTE_PROBLEM_BYTES];
+
+    (void)snprintf(text, sizeof(text), "%s", problem);
+    (void)pthread_mutex_lock(&fleet->lock);
+    bool news = strcmp(address->problem, text) != 0;
+    memcpy(address->problem, text, sizeof(text));
+    (void)pthread_mutex_unlock(&fleet->lock);
+    if (news)
+        log_line(LOG_WARN, "a counter can't be used", LOG_SLICE("counter", address->text),
+                 LOG_STR("detail", text));
+}
+
+/* ---- what the gateway asks ---- */
+
+static bool up(void *ctx) {
+    const struct remote_fleet *fleet = ctx;
+
+    /* Each loop has connections of its own: one without any fails what comes to it. */
+    unsigned loops = atomic_load_explicit(&fleet->loops, memory_order_relaxed);
+
+    return loops > 0 && atomic_load_explicit(&fleet->loops_up, memory_order_relaxed) == loops;
+}
+
+static void promise(void *ctx, struct gateway_promise *out) {
+    struct remote_fleet *fleet = ctx;
+
+    (void)pthread_mutex_lock(&fleet->lock);
+    *out = fleet->promise;
+    (void)pthread_mutex_unlock(&fleet->lock);
+}
+
+static void pool(void *ctx, struct gateway_pool *out) {
+    const struct remote_fleet *fleet = ctx;
+
+    *out = (struct gateway_pool){
+        .connections = atomic_load_explicit(&fleet->usable, memory_order_relaxed),
+        .updated_s = atomic_load_explicit(&fleet->updated_s, memory_order_relaxed),
+    };
+    for (size_t i = 0; i < fleet->count; i++)
+        if (atomic_load_explicit(&fleet->address[i].usable, memory_order_relaxed))
+            out->instances++;
+}
+
+static bool problem(void *ctx, size_t index, struct gateway_problem *out) {
+    struct remote_fleet *fleet = ctx;
+
+    if (index >= fleet->count)
+        return false;
+    out->address = fleet->address[index].text;
+    (void)pthread_mutex_lock(&fleet->lock);
+    (void)snprintf(out->text, sizeof(out->text), "%s", fleet->address[index].problem);
+    (void)pthread_mutex_unlock(&fleet->lock);
+    return true;
+}
+
+struct gateway_backend remote_fleet_backend(struct remote_fleet *fleet) {
+    return (struct gateway_backend){
+        .ctx = fleet,
+        .up = up,
+        .promise = promise,
+        .pool = pool,
+        .problem = problem,
+        .down_text = "no counter service can be reached",
+        .clock_unknown = true,
+        /* Half of what a request has: a counter that hangs leaves the other half for another one,
+         * and its own late answer still counts. Attempts that fail at once have all three tries. */
+        .attempt_ms = fleet->config->timeouts_request_ms / 2,
+    };
+}

@@ -1,0 +1,148 @@
+/* remote_internal.h - what the files of the remote upstream share.
+ *
+ * remote_fleet.c    what the loops of a process share: the store, its promise, who is connected
+ * remote.c          one loop's upstream: send, answer, close
+ * remote_line.c     one loop's connection to one counter, and its Hello
+ * remote_result.c   what came of a call, as a delivery
+ * remote_metrics.c  figures
+ */
+#ifndef GATEWAY_REMOTE_INTERNAL_H
+#define GATEWAY_REMOTE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "base/log_budget.h"
+#include "core/peers.h"
+#include "edge/grpc_channel.h"
+#include "edge/lanes_codec.h"
+#include "gateway/remote.h"
+#include "loop/timer.h"
+
+#define REMOTE_PROBLEM_BYTES 160
+
+enum remote_method { REMOTE_APPLY, REMOTE_HELLO, REMOTE_METHODS };
+
+struct remote_series {
+    metric_series *requests; /* [method][status] */
+    metric_series duration[REMOTE_METHODS];
+    metric_series connections;
+    metric_series retries;
+    metric_series retries_refused;
+    metric_series ejections;
+    metric_series refused;
+};
+
+/* One counter address, as all loops see it. */
+struct remote_address {
+    struct slice text; /* "host:port", in the configuration */
+    _Atomic unsigned usable;
+    bool known;                         /* has been usable; under the fleet's lock, like */
+    char problem[REMOTE_PROBLEM_BYTES]; /* why it can't be used; "": it can */
+};
+
+struct remote_fleet {
+    const struct config *config;
+    struct metrics *metrics;
+    struct resolver *resolver;
+    size_t count;
+    struct remote_address address[PEERS_MAX];
+    _Atomic uint64_t store_id; /* the first one seen; 0: none yet */
+    _Atomic unsigned usable;   /* connections, on all loops */
+    _Atomic unsigned loops;    /* that have a remote, */
+    _Atomic unsigned loops_up; /* and of these, with a counter that is up */
+    _Atomic int64_t updated_s; /* wall clock: the last change of who is usable */
+    struct remote_series series;
+    pthread_mutex_t lock; /* texts only: never held for long */
+    struct gateway_promise promise;
+};
+
+/* remote_fleet.c */
+
+/* Is this the store that we count into? The first one asked about becomes it. */
+bool remote_fleet_same_store(struct remote_fleet *fleet, uint64_t store_id);
+void remote_fleet_learn(struct remote_fleet *fleet, const struct lanes_hello *hello);
+void remote_fleet_usable(struct remote_fleet *fleet, size_t address, bool usable);
+/* Why an address can't be used; logged when it is news. */
+void remote_fleet_problem(struct remote_fleet *fleet, size_t address, const char *problem);
+
+/* What a connection is good for.
+ *
+ *     DOWN ──► GREETING ──► USABLE
+ *      ▲ ▲        │ └─────► REFUSED     another store's
+ *      │ │        └───────► RESTING     no answer to Hello; greets again after a pause
+ *      └─┴── not READY any more, from each of them
+ */
+enum line_state { LINE_DOWN, LINE_GREETING, LINE_USABLE, LINE_REFUSED, LINE_RESTING };
+
+struct remote_line {
+    struct remote *remote;
+    size_t index;                 /* of the address, and of the peer */
+    struct grpc_channel *channel; /* NULL: memory had run out, made again after a pause */
+    enum line_state state;
+    bool up;      /* as probes are told */
+    uint64_t era; /* counts what the channel has been through: a Hello's answer is about its own */
+    struct grpc_out_call hello;
+    bool hello_out;
+    uint64_t hello_era;
+    int64_t hello_sent_ms;
+    int64_t hello_sent_ns;
+    struct timer rest;
+};
+
+/* One message on its way. */
+struct remote_call {
+    struct grpc_out_call call;
+    struct remote *remote;
+    struct remote_call *next; /* while free */
+    struct delivery *delivery;
+    size_t peer;
+    int64_t sent_ms;
+    int64_t sent_ns;
+};
+
+struct remote {
+    struct upstream upstream;
+    struct remote_fleet *fleet;
+    struct loop *loop;
+    unsigned shard;
+    struct remote_user user;
+    struct peers peers;
+    struct remote_line *lines; /* one per address */
+    struct remote_call *free;
+    struct buf out; /* requests are written here */
+    int64_t clock_ahead_ms;
+    bool clock_known;
+    unsigned usable; /* of the lines */
+    unsigned up;
+    unsigned refused;
+    struct log_budget log;
+    struct {
+        void (*closed)(void *ctx);
+        void *ctx;
+        size_t waiting; /* lines that still close; one more while they are told to */
+    } close;
+};
+
+/* remote.c */
+void remote_learn_clock(struct remote *remote, int64_t store_now_ms, int64_t sent_ms);
+
+/* remote_line.c */
+void remote_line_init(struct remote_line *line, struct remote *remote, size_t index);
+void remote_line_connect(struct remote_line *line);
+void remote_line_close(struct remote_line *line, void (*closed)(void *ctx), void *ctx);
+
+/* remote_result.c */
+
+/* Fills the delivery. True: the counter couldn't serve (unreachable, reset, timed out, nonsense);
+ * false: it answered, be it with an error. */
+bool remote_result(struct remote_call *call, const struct grpc_result *result);
+
+/* remote_metrics.c */
+MUST_CHECK bool remote_series_make(struct remote_fleet *fleet);
+void remote_observe(struct remote *remote, enum remote_method method, enum grpc_status status,
+                    int64_t sent_ns);
+const char *remote_status_name(enum grpc_status status);
+
+#endif

@@ -1,0 +1,217 @@
+/* remote_line.c - a connection, from READY over Hello to usable, again and again. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "gateway/remote_internal.h"
+
+/* From the first packet to the server's SETTINGS; then another address of the name, or a pause. */
+#define CONNECT_MS 2000
+/* gRPC's own begin with 1 s and end with 120 s (connection-backoff.md): here the peer is our own
+ * service, a loop without it fails what comes to it, and a SYN a second costs nobody anything. */
+#define BACKOFF_MIN_MS 100
+#define BACKOFF_MAX_MS 1000
+/* RELIABILITY 3.9: at least 10 s. A frozen peer is noticed by attempts long before. */
+#define KEEPALIVE_MS         20000
+#define KEEPALIVE_TIMEOUT_MS 10000
+/* Answers are smaller than requests, and those are bounded by BATCH_BYTES_MAX: 65,536 answers of
+ * at most some 50 bytes. */
+#define RESPONSE_BYTES_MAX (8u << 20)
+/* Before Hello is tried again on a connection that gave no good answer. */
+#define REST_MS 1000
+
+static void on_state(void *ctx, enum grpc_channel_state state);
+static void greet(struct remote_line *line);
+
+static bool ready(const struct remote_line *line) {
+    return line->channel && grpc_channel_state(line->channel) == GRPC_CHANNEL_READY;
+}
+
+/* ---- usable or not ---- */
+
+static void count(struct remote_line *line, enum line_state state, int by) {
+    struct remote *remote = line->remote;
+    struct remote_fleet *fleet = remote->fleet;
+
+    if (state == LINE_USABLE) {
+        remote->usable += (unsigned)by;
+        remote_fleet_usable(fleet, line->index, by > 0);
+        peers_set_usable(&remote->peers, line->index, by > 0);
+        metrics_set(fleet->metrics, remote->shard, fleet->series.connections, remote->usable);
+    }
+    if (state == LINE_REFUSED) {
+        remote->refused += (unsigned)by;
+        metrics_set(fleet->metrics, remote->shard, fleet->series.refused, remote->refused);
+    }
+}
+
+/* A connection that is being replaced (the server ends one that was idle, or after a long time) is
+ * back within a round trip or two: for probes it is up until an attempt has failed. */
+static void say_up(struct remote_line *line, bool up) {
+    struct remote *remote = line->remote;
+
+    if (line->up == up)
+        return;
+    line->up = up;
+    remote->up += up ? 1 : -1u;
+    if (remote->up == (up ? 1 : 0))
+        atomic_fetch_add(&remote->fleet->loops_up, up ? 1 : -1u);
+}
+
+static void enter(struct remote_line *line, enum line_state state) {
+    count(line, line->state, -1);
+    line->state = state;
+    count(line, state, 1);
+    if (state == LINE_USABLE)
+        say_up(line, true);
+    if (state == LINE_REFUSED || state == LINE_RESTING)
+        say_up(line, false);
+}
+
+static void rest(struct remote_line *line, const char *why) {
+    enter(line, LINE_RESTING);
+    remote_fleet_problem(line->remote->fleet, line->index, why);
+    timer_start(line->remote->loop, &line->rest, REST_MS);
+}
+
+/* ---- Hello ---- */
+
+/* Never count into two stores: half of the counts would be in each. */
+static void refuse(struct remote_line *line) {
+    enter(line, LINE_REFUSED);
+    remote_fleet_problem(line->remote->fleet, line->index,
+                         "refused: it has another store than the counter this gateway saw first");
+}
+
+static void hear_hello(struct remote_line *line, struct slice response) {
+    struct remote *remote = line->remote;
+    struct proto_problem problem;
+    struct lanes_hello hello;
+
+    if (lanes_read_hello(response, &hello, &problem) != ERR_OK) {
+        rest(line, problem.text);
+        return;
+    }
+    if (!remote_fleet_same_store(remote->fleet, hello.store_id)) {
+        refuse(line);
+        return;
+    }
+    remote_fleet_learn(remote->fleet, &hello);
+    remote_learn_clock(remote, hello.store_now_ms, line->hello_sent_ms);
+    enter(line, LINE_USABLE);
+}
+
+static void hello_failed(struct remote_line *line, const struct grpc_result *result) {
+    char why[REMOTE_PROBLEM_BYTES];
+
+    if (result->status == GRPC_UNIMPLEMENTED)
+        (void)snprintf(why, sizeof(why), "this gRPC server is no counter of ours");
+    else
+        (void)snprintf(why, sizeof(why), "no answer to Hello: %s%s%.*s",
+                       remote_status_name(result->status), result->message.len ? ": " : "",
+                       SLICE_ARGS(result->message));
+    rest(line, why);
+}
+
+static void hello_done(struct grpc_out_call *call, const struct grpc_result *result) {
+    struct remote_line *line = CONTAINER_OF(call, struct remote_line, hello);
+
+    line->hello_out = false;
+    remote_observe(line->remote, REMOTE_HELLO, result->status, line->hello_sent_ns);
+    /* Whoever answered an earlier connection says nothing about who is there now. */
+    if (line->hello_era != line->era) {
+        if (line->state == LINE_GREETING)
+            greet(line);
+    } else if (line->state == LINE_GREETING) {
+        if (result->status == GRPC_OK)
+            hear_hello(line, result->response);
+        else
+            hello_failed(line, result);
+    }
+}
+
+static void greet(struct remote_line *line) {
+    struct remote *remote = line->remote;
+
+    enter(line, LINE_GREETING);
+    if (line->hello_out)
+        return; /* an earlier connection's: hello_done() comes back here */
+    line->hello.done = hello_done;
+    line->hello_era = line->era;
+    line->hello_sent_ms = loop_now_ms(remote->loop);
+    line->hello_sent_ns = clock_mono_ns();
+    enum err err =
+        grpc_channel_call(line->channel, &line->hello, SLICE(LANES_HELLO_PATH), SLICE(""),
+                          line->hello_sent_ms + remote->fleet->config->timeouts_request_ms);
+    line->hello_out = err == ERR_OK;
+    if (err != ERR_OK)
+        rest(line, err_text(err));
+}
+
+/* ---- the channel ---- */
+
+void remote_line_connect(struct remote_line *line) {
+    struct remote_fleet *fleet = line->remote->fleet;
+    struct grpc_channel_conf conf = {
+        .resolver = fleet->resolver,
+        .address = fleet->address[line->index].text,
+        .connect_ms = CONNECT_MS,
+        .backoff_min_ms = BACKOFF_MIN_MS,
+        .backoff_max_ms = BACKOFF_MAX_MS,
+        .keepalive_ms = KEEPALIVE_MS,
+        .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS,
+        .message_bytes_max = RESPONSE_BYTES_MAX,
+        .on_state = on_state,
+        .ctx = line,
+        .seed = random_u64(),
+    };
+
+    line->channel = grpc_channel_new(line->remote->loop, &conf);
+    if (!line->channel)
+        rest(line, err_text(ERR_NO_MEMORY));
+}
+
+static void on_rest(struct timer *timer) {
+    struct remote_line *line = CONTAINER_OF(timer, struct remote_line, rest);
+
+    if (!line->channel)
+        remote_line_connect(line);
+    else if (ready(line))
+        greet(line);
+}
+
+static void on_state(void *ctx, enum grpc_channel_state state) {
+    struct remote_line *line = ctx;
+
+    line->era++;
+    timer_stop(line->remote->loop, &line->rest);
+    if (state == GRPC_CHANNEL_READY) {
+        greet(line);
+        return;
+    }
+    enter(line, LINE_DOWN);
+    if (state != GRPC_CHANNEL_WAITING)
+        return;
+    const char *problem = grpc_channel_problem(line->channel);
+    say_up(line, false);
+    remote_fleet_problem(line->remote->fleet, line->index, problem ? problem : "not connected");
+}
+
+void remote_line_init(struct remote_line *line, struct remote *remote, size_t index) {
+    line->remote = remote;
+    line->index = index;
+    line->state = LINE_DOWN;
+    line->rest.fire = on_rest;
+}
+
+void remote_line_close(struct remote_line *line, void (*closed)(void *ctx), void *ctx) {
+    timer_stop(line->remote->loop, &line->rest);
+    line->era++;
+    enter(line, LINE_DOWN);
+    say_up(line, false);
+    if (line->channel)
+        grpc_channel_close(line->channel, closed, ctx);
+    else
+        closed(ctx);
+}

@@ -1,0 +1,559 @@
+/* test_remote.c - which counters are used, what their answers mean, what is learned of the clock.
+ */
+#include "gateway/remote.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fake_channel.h"
+#include "gateway/remote_internal.h"
+#include "test.h"
+
+/* A slice in a table: SLICE() is no constant. */
+#define TEXT(literal)                                                                              \
+    { "" literal, sizeof(literal) - 1 }
+
+#define STORE 0x1234567890abcdefu
+
+/* ---- a gateway's loop, and what it hears ---- */
+
+static struct {
+    struct config config;
+    struct metrics *metrics;
+    struct loop *loop;
+    struct remote_fleet *fleet;
+    struct remote *remote;
+    struct delivery *delivered;
+    unsigned deliveries;
+    int64_t ahead_ms;
+    unsigned clocks;
+    unsigned closes;
+} t;
+
+static void on_delivered(void *ctx, struct delivery *delivery) {
+    (void)ctx;
+    t.delivered = delivery;
+    t.deliveries++;
+}
+
+static void on_clock(void *ctx, int64_t ahead_ms) {
+    (void)ctx;
+    t.ahead_ms = ahead_ms;
+    t.clocks++;
+}
+
+static void on_closed(void *ctx) {
+    (void)ctx;
+    t.closes++;
+}
+
+static void start(const char *counters) {
+    struct config_problems problems = {0};
+    struct remote_user user = {.delivered = on_delivered, .clock_learned = on_clock};
+
+    memset(&t, 0, sizeof(t));
+    fake_reset();
+    config_defaults(&t.config);
+    assert_true(config_set(&t.config, "counter", counters,
+                           (struct config_source){.layer = CONFIG_FLAG}, &problems));
+    t.metrics = metrics_new(1);
+    assert_non_null(t.metrics);
+    assert_int_equal(loop_new(&(struct loop_conf){.backend = LOOP_EPOLL}, &t.loop), ERR_OK);
+    t.fleet = remote_fleet_new(&t.config, t.metrics, NULL);
+    assert_non_null(t.fleet);
+    t.remote = remote_new(t.fleet, t.loop, 0, &user);
+    assert_non_null(t.remote);
+    remote_connect(t.remote);
+}
+
+static void stop(void) {
+    remote_close(t.remote, on_closed, NULL);
+    fake_finish_closing();
+    assert_int_equal(t.closes, 1);
+    assert_int_equal(fake.call_count, 0);
+    remote_fleet_free(t.fleet);
+    loop_free(t.loop);
+    metrics_free(t.metrics);
+    fake_reset();
+}
+
+static bool up(void) {
+    struct gateway_backend backend = remote_fleet_backend(t.fleet);
+
+    return backend.up(backend.ctx);
+}
+
+static struct gateway_pool pool(void) {
+    struct gateway_backend backend = remote_fleet_backend(t.fleet);
+    struct gateway_pool out;
+
+    backend.pool(backend.ctx, &out);
+    return out;
+}
+
+static const char *problem_of(size_t address) {
+    static struct gateway_problem problem;
+    struct gateway_backend backend = remote_fleet_backend(t.fleet);
+
+    assert_true(backend.problem(backend.ctx, address, &problem));
+    return problem.text;
+}
+
+/* Answers the open call 'i', which must be a Hello. */
+static void say_hello(size_t i, uint64_t store_id, int64_t store_now_ms) {
+    struct buf bytes = {0};
+    struct lanes_hello hello = {.store_id = store_id,
+                                .store_now_ms = store_now_ms,
+                                .durability = SLICE("local"),
+                                .guarantee = SLICE("it is kept"),
+                                .version = SLICE("1")};
+
+    assert_true(slice_eq(fake.calls[i].path, SLICE(LANES_HELLO_PATH)));
+    lanes_write_hello(&bytes, &hello);
+    fake_answer(i, buf_slice(&bytes));
+    buf_release(&bytes);
+}
+
+static void become_usable(size_t channel) {
+    fake_state(channel, GRPC_CHANNEL_READY);
+    say_hello(fake.call_count - 1, STORE, 1000);
+}
+
+/* ---- a message ---- */
+
+static struct op ops[2] = {
+    {.kind = OP_ADD, .arg = 1, .resource_id = TEXT("a"), .counter_type = TEXT("like")},
+    {.kind = OP_ADD, .arg = -7, .resource_id = TEXT("b"), .counter_type = TEXT("like")},
+};
+static struct message message = {
+    .producer = {7, 9}, .number = 3, .issued_ms = 500, .ops = ops, .count = 2};
+static struct answer answers[2];
+
+static struct delivery delivery_of(unsigned attempt) {
+    memset(answers, 0, sizeof(answers));
+    return (struct delivery){
+        .message = &message, .answers = answers, .attempt = attempt, .deadline_ms = 4242};
+}
+
+static enum err send_it(struct delivery *delivery) {
+    struct upstream *upstream = remote_upstream(t.remote);
+
+    return upstream->send(upstream, delivery);
+}
+
+static void answer_apply(size_t i, size_t count, int64_t store_now_ms) {
+    static const struct answer sent[3] = {
+        {.value = 41, .time_ms = 5}, {.err = ERR_RANGE, .value = 2}, {.value = 3}};
+    struct buf bytes = {0};
+
+    assert_true(slice_eq(fake.calls[i].path, SLICE(LANES_APPLY_PATH)));
+    lanes_write_answers(&bytes, sent, count, store_now_ms);
+    fake_answer(i, buf_slice(&bytes));
+    buf_release(&bytes);
+}
+
+/* ---- tests ---- */
+
+static void test_nothing_is_usable_before_hello(void **state) {
+    (void)state;
+    struct delivery delivery = delivery_of(1);
+
+    start("a:1");
+    assert_int_equal(send_it(&delivery), ERR_UNREACHABLE);
+    fake_state(0, GRPC_CHANNEL_READY);
+    assert_int_equal(fake.call_count, 1);
+    assert_int_equal(send_it(&delivery), ERR_UNREACHABLE);
+    assert_false(up());
+    assert_int_equal(t.clocks, 0);
+    say_hello(0, STORE, loop_now_ms(t.loop) + 77);
+    assert_true(up());
+    assert_int_equal(t.clocks, 1);
+    assert_int_equal(t.ahead_ms, 77);
+    assert_int_equal(send_it(&delivery), ERR_OK);
+    assert_int_equal(t.deliveries, 0);
+    stop();
+    assert_int_equal(t.deliveries, 1); /* closing brought it back */
+    assert_int_equal(delivery.err, ERR_UNAVAILABLE);
+    assert_false(delivery.not_applied);
+}
+
+static void test_the_promise_is_the_counters(void **state) {
+    (void)state;
+    struct gateway_promise promise;
+
+    start("a:1");
+    struct gateway_backend backend = remote_fleet_backend(t.fleet);
+
+    backend.promise(backend.ctx, &promise);
+    assert_string_equal(promise.durability, "unknown");
+    become_usable(0);
+    backend.promise(backend.ctx, &promise);
+    assert_string_equal(promise.durability, "local");
+    assert_string_equal(promise.guarantee, "it is kept");
+    assert_int_equal(backend.attempt_ms, t.config.timeouts_request_ms / 2);
+    assert_true(backend.clock_unknown);
+    stop();
+}
+
+static void test_a_message_and_its_answers(void **state) {
+    (void)state;
+    struct delivery delivery = delivery_of(1);
+    struct proto_problem problem;
+    struct message read;
+    struct arena arena;
+
+    start("a:1");
+    become_usable(0);
+    assert_int_equal(send_it(&delivery), ERR_OK);
+    assert_int_equal(fake.calls[0].deadline_ms, 4242);
+    arena_init(&arena, 4096, 65536);
+    assert_int_equal(
+        lanes_read_apply(buf_slice(&fake.calls[0].request), &arena, 10, &read, &problem), ERR_OK);
+    assert_int_equal(read.producer.hi, 7);
+    assert_int_equal(read.number, 3);
+    assert_int_equal(read.issued_ms, 500);
+    assert_int_equal(read.count, 2);
+    assert_int_equal(read.ops[1].arg, -7);
+    arena_release(&arena);
+    answer_apply(0, 2, 1234);
+    assert_ptr_equal(t.delivered, &delivery);
+    assert_int_equal(delivery.err, ERR_OK);
+    assert_int_equal(delivery.store_now_ms, 1234);
+    assert_int_equal(answers[0].value, 41);
+    assert_int_equal(answers[1].err, ERR_RANGE);
+    stop();
+}
+
+/* What a call's end means for the message. */
+/* clang-format off */
+static const struct {
+    const char *name;
+    struct grpc_result result;
+    enum err err;
+    bool not_applied;
+    bool failed; /* counts against the counter */
+} ends[] = {
+    {"unreachable: nobody knows",          {.status = GRPC_UNAVAILABLE},                                ERR_UNAVAILABLE, false, true},
+    {"never processed",                    {.status = GRPC_UNAVAILABLE, .not_processed = true},         ERR_UNAVAILABLE, true,  false},
+    {"timed out",                          {.status = GRPC_DEADLINE_EXCEEDED},                          ERR_UNAVAILABLE, false, true},
+    {"cancelled",                          {.status = GRPC_CANCELLED},                                  ERR_UNAVAILABLE, false, true},
+    {"a proxy's word isn't a counter's",   {.status = GRPC_INVALID_ARGUMENT},                           ERR_UNAVAILABLE, false, true},
+    {"a claim without our error",          {.status = GRPC_UNAVAILABLE, .not_applied = true},           ERR_UNAVAILABLE, false, true},
+    {"the store failed",                   {.status = GRPC_UNAVAILABLE, .error = TEXT("UNKNOWN")},     ERR_UNKNOWN,     false, false},
+    {"too old",                            {.status = GRPC_ABORTED, .error = TEXT("TOO_OLD")},         ERR_TOO_OLD,     false, false},
+    {"overloaded, surely not applied",     {.status = GRPC_RESOURCE_EXHAUSTED, .error = TEXT("BUSY"), .not_applied = true}, ERR_BUSY, true, false},
+    {"a newer counter's error",            {.status = GRPC_UNKNOWN, .error = TEXT("NOVEL")},           ERR_INTERNAL,    false, false},
+    {"no answers in it",                   {.status = GRPC_OK},                                         ERR_UNAVAILABLE, false, true},
+    {"no protobuf",                        {.status = GRPC_OK, .response = TEXT("\xff\xff")},          ERR_UNAVAILABLE, false, true},
+};
+/* clang-format on */
+
+static void test_what_an_end_means(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        struct delivery delivery = delivery_of(1);
+
+        start("a:1");
+        become_usable(0);
+        assert_int_equal(send_it(&delivery), ERR_OK);
+        fake_end(0, &ends[i].result);
+        assert_int_equal(t.deliveries, 1);
+        if (delivery.err != ends[i].err || delivery.not_applied != ends[i].not_applied ||
+            (t.remote->peers.peer[0].failures > 0) != ends[i].failed)
+            fail_msg("%s: %s, not applied: %d, failures: %u", ends[i].name, err_name(delivery.err),
+                     delivery.not_applied, t.remote->peers.peer[0].failures);
+        assert_int_equal(t.remote->peers.peer[0].out, 0);
+        stop();
+    }
+}
+
+/* A loop without a connection fails what comes to it: then the gateway isn't up. */
+static void test_every_loop_needs_a_connection(void **state) {
+    (void)state;
+    struct remote_user user = {.delivered = on_delivered, .clock_learned = on_clock};
+
+    start("a:1");
+    struct remote *other = remote_new(t.fleet, t.loop, 0, &user);
+
+    remote_connect(other);
+    become_usable(0);
+    assert_false(up());
+    assert_int_equal(pool().instances, 1);
+    become_usable(1);
+    assert_true(up());
+    assert_int_equal(pool().connections, 2);
+    assert_int_equal(pool().instances, 1);
+    fake_state(0, GRPC_CHANNEL_WAITING);
+    assert_false(up());
+    remote_close(other, on_closed, NULL);
+    fake_finish_closing();
+    assert_int_equal(t.closes, 1);
+    become_usable(0);
+    assert_true(up());
+    t.closes = 0;
+    stop();
+}
+
+/* Probes don't see a connection being replaced, unless that fails. */
+static void test_a_replaced_connection_stays_up(void **state) {
+    (void)state;
+    struct delivery delivery = delivery_of(1);
+
+    start("a:1");
+    become_usable(0);
+    fake_state(0, GRPC_CHANNEL_CONNECTING);
+    assert_true(up());
+    assert_int_equal(pool().connections, 0);
+    assert_int_equal(send_it(&delivery), ERR_UNREACHABLE);
+    fake_state(0, GRPC_CHANNEL_READY);
+    assert_true(up());
+    say_hello(0, STORE, 1000);
+    assert_true(up());
+    fake_state(0, GRPC_CHANNEL_CONNECTING);
+    fake_state(0, GRPC_CHANNEL_WAITING);
+    assert_false(up());
+    fake_state(0, GRPC_CHANNEL_CONNECTING);
+    assert_false(up());
+    stop();
+}
+
+/* Answers for another number of operations would be handed to the wrong clients. */
+static void test_another_number_of_answers(void **state) {
+    (void)state;
+    for (size_t count = 1; count <= 3; count++) {
+        struct delivery delivery = delivery_of(1);
+
+        start("a:1");
+        become_usable(0);
+        assert_int_equal(send_it(&delivery), ERR_OK);
+        answer_apply(0, count, 1);
+        assert_int_equal(delivery.err, count == 2 ? ERR_OK : ERR_UNAVAILABLE);
+        assert_false(delivery.not_applied);
+        stop();
+    }
+}
+
+static void test_another_store_is_refused(void **state) {
+    (void)state;
+    struct delivery deliveries[6];
+
+    start("a:1,b:2,c:3");
+    become_usable(0);
+    fake_state(1, GRPC_CHANNEL_READY);
+    say_hello(0, STORE + 1, 1000);
+    assert_int_equal(pool().connections, 1);
+    assert_int_equal(pool().instances, 1);
+    assert_string_equal(problem_of(0), "");
+    assert_non_null(strstr(problem_of(1), "another store"));
+    assert_int_equal(t.remote->refused, 1);
+    become_usable(2);
+    assert_int_equal(pool().instances, 2);
+    for (size_t i = 0; i < ARRAY_LEN(deliveries); i++) {
+        deliveries[i] = delivery_of(1);
+        assert_int_equal(send_it(&deliveries[i]), ERR_OK);
+    }
+    assert_int_equal(grpc_channel_calls(&fake.channels[0]), 3);
+    assert_int_equal(grpc_channel_calls(&fake.channels[1]), 0);
+    assert_int_equal(grpc_channel_calls(&fake.channels[2]), 3);
+    /* It comes back with the right store. */
+    fake_state(1, GRPC_CHANNEL_WAITING);
+    assert_int_equal(t.remote->refused, 0);
+    become_usable(1);
+    assert_string_equal(problem_of(1), "");
+    assert_int_equal(pool().instances, 3);
+    stop();
+}
+
+static void test_no_store_has_the_id_0(void **state) {
+    (void)state;
+    start("a:1");
+    fake_state(0, GRPC_CHANNEL_READY);
+    say_hello(0, 0, 1000);
+    assert_false(up());
+    stop();
+}
+
+/* Whoever was there before says nothing about who is there now: a Hello is for its connection. */
+static void test_a_late_hello_is_of_another_connection(void **state) {
+    (void)state;
+    start("a:1");
+    fake_state(0, GRPC_CHANNEL_READY);
+    fake_state(0, GRPC_CHANNEL_CONNECTING);
+    fake_state(0, GRPC_CHANNEL_READY);
+    assert_int_equal(fake.call_count, 1); /* the first is still open */
+    say_hello(0, STORE, 1000);
+    assert_false(up());
+    assert_int_equal(fake.call_count, 1); /* the second */
+    say_hello(0, STORE + 1, 1000);
+    assert_true(up()); /* the first store that a Hello of its own connection has named */
+    fake_state(0, GRPC_CHANNEL_WAITING);
+    assert_false(up());
+    fake_state(0, GRPC_CHANNEL_READY);
+    fake_state(0, GRPC_CHANNEL_WAITING);
+    say_hello(0, STORE + 1, 1000);
+    assert_false(up());
+    stop();
+}
+
+static void test_a_failed_hello_is_tried_again(void **state) {
+    (void)state;
+    static const struct {
+        struct grpc_result result;
+        const char *problem;
+    } rows[] = {
+        {{.status = GRPC_UNAVAILABLE, .message = TEXT("going away")}, "UNAVAILABLE: going away"},
+        {{.status = GRPC_UNIMPLEMENTED}, "no counter of ours"},
+        {{.status = GRPC_OK, .response = TEXT("\xff")}, "valid"},
+    };
+
+    start("a:1");
+    fake_state(0, GRPC_CHANNEL_READY);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        fake_end(0, &rows[i].result);
+        if (!strstr(problem_of(0), rows[i].problem))
+            fail_msg("%zu: %s", i, problem_of(0));
+        assert_int_equal(fake.call_count, 0);
+        assert_true(timer_armed(&t.remote->lines[0].rest));
+        timer_stop(t.loop, &t.remote->lines[0].rest);
+        t.remote->lines[0].rest.fire(&t.remote->lines[0].rest);
+        assert_int_equal(fake.call_count, 1);
+    }
+    say_hello(0, STORE, 1000);
+    assert_true(up());
+    stop();
+}
+
+static void test_why_nobody_answers(void **state) {
+    (void)state;
+    start("a:1");
+    fake.problem = "connection refused";
+    fake_state(0, GRPC_CHANNEL_WAITING);
+    assert_string_equal(problem_of(0), "connection refused");
+    become_usable(0);
+    assert_string_equal(problem_of(0), "");
+    stop();
+}
+
+/* The store's clock lies between its value minus now and its value minus our sending. */
+static void test_the_clock_is_clamped(void **state) {
+    (void)state;
+    start("a:1");
+    become_usable(0);
+    int64_t now_ms = loop_now_ms(t.loop);
+
+    static const struct {
+        int64_t store_less_now_ms;
+        int64_t way_ms; /* between sending and now */
+        int64_t ahead_ms;
+    } rows[] = {
+        {100, 0, 100},  /* at once: exact */
+        {60, 80, 100},  /* 60 .. 140: fits */
+        {120, 50, 120}, /* 120 .. 170: more than we thought */
+        {20, 30, 50},   /* 20 .. 50: less */
+        {-9000, 9100, 50}, {-9000, 9000, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        remote_learn_clock(t.remote, now_ms + rows[i].store_less_now_ms, now_ms - rows[i].way_ms);
+        assert_int_equal(t.ahead_ms, rows[i].ahead_ms);
+    }
+    stop();
+}
+
+static void test_a_retry_goes_elsewhere(void **state) {
+    (void)state;
+    struct delivery first = delivery_of(1);
+    struct delivery second = delivery_of(2);
+
+    start("a:1,b:2");
+    become_usable(0);
+    become_usable(1);
+    assert_int_equal(send_it(&first), ERR_OK);
+    assert_int_equal(send_it(&second), ERR_OK);
+    assert_int_equal(grpc_channel_calls(&fake.channels[0]), 1);
+    assert_int_equal(grpc_channel_calls(&fake.channels[1]), 1);
+    assert_int_equal(metrics_sum(t.metrics, t.fleet->series.retries), 1);
+    stop();
+}
+
+static void test_the_budget_ends_retries(void **state) {
+    (void)state;
+    unsigned sent = 0;
+    enum err err = ERR_OK;
+
+    start("a:1");
+    become_usable(0);
+    while (err == ERR_OK && sent < 1000) {
+        struct delivery delivery = delivery_of(2);
+
+        err = send_it(&delivery);
+        if (err == ERR_OK) {
+            sent++;
+            answer_apply(0, 2, 1);
+        }
+    }
+    assert_int_equal(err, ERR_UNAVAILABLE);
+    assert_in_range(sent, 10, 500);
+    assert_int_equal(metrics_sum(t.metrics, t.fleet->series.retries_refused), 1);
+    struct delivery fresh = delivery_of(1);
+    assert_int_equal(send_it(&fresh), ERR_OK);
+    stop();
+}
+
+static void test_a_refused_call_was_not_sent(void **state) {
+    (void)state;
+    struct delivery delivery = delivery_of(1);
+
+    start("a:1");
+    become_usable(0);
+    fake.next_call = ERR_BUSY;
+    assert_int_equal(send_it(&delivery), ERR_BUSY);
+    assert_int_equal(t.remote->peers.peer[0].out, 0);
+    assert_int_equal(send_it(&delivery), ERR_OK);
+    assert_int_equal(t.deliveries, 0);
+    stop();
+}
+
+static void test_memory_runs_out_for_a_channel(void **state) {
+    (void)state;
+    struct remote_user user = {.delivered = on_delivered, .clock_learned = on_clock};
+
+    start("a:1,b:2");
+    remote_close(t.remote, on_closed, NULL);
+    fake_finish_closing();
+    assert_int_equal(t.closes, 1);
+    t.closes = 0;
+    fake.out_of_memory = true;
+    t.remote = remote_new(t.fleet, t.loop, 0, &user);
+    remote_connect(t.remote);
+    fake.out_of_memory = false;
+    assert_string_equal(problem_of(1), err_text(ERR_NO_MEMORY));
+    t.remote->lines[1].rest.fire(&t.remote->lines[1].rest);
+    assert_int_equal(fake.channel_count, 3);
+    become_usable(2);
+    assert_true(up());
+    stop();
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_is_usable_before_hello),
+        cmocka_unit_test(test_the_promise_is_the_counters),
+        cmocka_unit_test(test_a_message_and_its_answers),
+        cmocka_unit_test(test_what_an_end_means),
+        cmocka_unit_test(test_every_loop_needs_a_connection),
+        cmocka_unit_test(test_a_replaced_connection_stays_up),
+        cmocka_unit_test(test_another_number_of_answers),
+        cmocka_unit_test(test_another_store_is_refused),
+        cmocka_unit_test(test_no_store_has_the_id_0),
+        cmocka_unit_test(test_a_late_hello_is_of_another_connection),
+        cmocka_unit_test(test_a_failed_hello_is_tried_again),
+        cmocka_unit_test(test_why_nobody_answers),
+        cmocka_unit_test(test_the_clock_is_clamped),
+        cmocka_unit_test(test_a_retry_goes_elsewhere),
+        cmocka_unit_test(test_the_budget_ends_retries),
+        cmocka_unit_test(test_a_refused_call_was_not_sent),
+        cmocka_unit_test(test_memory_runs_out_for_a_channel),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
