@@ -130,6 +130,7 @@ bool config_value_parse(const struct config_row *row, const char *text, void *fi
     switch (row->kind) {
     case CONFIG_ADDRESS:
     case CONFIG_PATH:
+    case CONFIG_NAMES:
     case CONFIG_URL:
         return parse_text(row, text, field);
     case CONFIG_ENUM:
@@ -188,6 +189,7 @@ void config_value_print(const struct config_row *row, const void *field, struct 
     switch (row->kind) {
     case CONFIG_ADDRESS:
     case CONFIG_PATH:
+    case CONFIG_NAMES:
     case CONFIG_URL:
         config_value_redact(row, field, out);
         return;
@@ -226,7 +228,13 @@ void config_print_allowed(const struct config_row *row, struct buf *out) {
         buf_add_str(out, "HOST:PORT, where HOST is empty, localhost, IPv4 or [IPv6]");
         return;
     case CONFIG_PATH:
-        buf_printf(out, "a path of %" PRId64 " to %" PRId64 " bytes", row->min, row->max);
+        if (row->min == 0)
+            buf_printf(out, "nothing, or a path of up to %" PRId64 " bytes", row->max);
+        else
+            buf_printf(out, "a path of %" PRId64 " to %" PRId64 " bytes", row->min, row->max);
+        return;
+    case CONFIG_NAMES:
+        buf_printf(out, "names separated by commas, up to %" PRId64 " bytes", row->max);
         return;
     case CONFIG_URL:
     case CONFIG_ENUM:

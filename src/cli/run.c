@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "cli/secure.h"
 #include "cli/worker.h"
 #include "edge/rocks_kv.h"
 #include "loop/stream.h"
@@ -29,6 +30,7 @@ struct run {
     enum role role;
     const struct config *config;
     struct rocks_kv *rocks;
+    struct secure secure;
     struct counter_service *counter;
     struct gateway_fleet fleet;
     struct front_fleet front;
@@ -86,6 +88,13 @@ static bool store_up(void *ctx) {
 }
 
 /* ---- start ---- */
+
+static int open_secure(struct run *run) {
+    unsigned which = run->role == ROLE_COUNTER ? SECURE_GRPC : SECURE_HTTP;
+    const char *problem = secure_open(&run->secure, run->config, which);
+
+    return problem ? give_up("TLS can't be served", problem, EX_CONFIG) : EX_OK;
+}
 
 static int open_store(struct run *run) {
     const struct config *config = run->config;
@@ -147,6 +156,8 @@ static int make_fleet(struct run *run, const char *version) {
     run->fleet.metrics = metrics_new(run->count + 2);
     run->front.config = run->config;
     run->front.metrics = run->fleet.metrics;
+    run->fleet.tls = run->secure.http;
+    run->front.tls = run->secure.grpc;
     if (!run->fleet.metrics || !gateway_fleet_init(&run->fleet) ||
         (run->role == ROLE_COUNTER && !front_fleet_init(&run->front)))
         return give_up("out of memory", "while making the metrics", EX_OSERR);
@@ -245,13 +256,13 @@ static void print_try_line(const struct run *run) {
     const char *rest = any ? port : run->name;
 
     if (run->role == ROLE_COUNTER)
-        printf("grpcurl -plaintext -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
+        printf("grpcurl %s-d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
                "%s%s counter.CounterService/IncrementCounter\n",
-               host, rest);
+               run->secure.grpc ? "" : "-plaintext ", host, rest);
     else
         printf("curl -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
-               "http://%s%s/api/v1/counter/increment\n",
-               host, rest);
+               "http%s://%s%s/api/v1/counter/increment\n",
+               run->secure.http ? "s" : "", host, rest);
 }
 
 static void print_welcome(const struct run *run) {
@@ -274,6 +285,7 @@ static void end_signals(sigset_t *out) {
     sigaddset(out, SIGINT);
     sigaddset(out, SIGTERM);
     sigaddset(out, SIGUSR1);
+    sigaddset(out, SIGHUP);
 }
 
 /* The next of our signals, 0 when 'until_ms' (monotonic) has come. */
@@ -336,9 +348,11 @@ static int serve(struct run *run) {
     int got;
 
     print_welcome(run);
-    do
+    do {
         got = next_signal(INT64_MAX);
-    while (got == SIGUSR1 && !atomic_load(&run->broken));
+        if (got == SIGHUP)
+            secure_reload(&run->secure);
+    } while (got == SIGHUP || (got == SIGUSR1 && !atomic_load(&run->broken)));
     if (got != SIGUSR1)
         log_line(LOG_INFO, "draining", LOG_STR("signal", got == SIGINT ? "SIGINT" : "SIGTERM"));
     drain(run);
@@ -407,11 +421,14 @@ int run_role(enum role role, const struct config *config, const char *version) {
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* inherited by every thread */
     (void)signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
-    int code = open_store(&run);
+    int code = open_secure(&run);
+    if (code == EX_OK)
+        code = open_store(&run);
     if (code == EX_OK) {
         code = run_with_store(&run, version);
         rocks_kv_close(run.rocks);
     }
+    secure_close(&run.secure);
     free(run.workers);
     if (code == EX_OK)
         log_line(LOG_INFO, "stopped: everything acknowledged is in the store");
