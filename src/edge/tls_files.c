@@ -37,20 +37,20 @@ static int no_passphrase(char *buf, int size, int writing, void *arg) {
     (void)buf;
     (void)size;
     (void)writing;
-    (void)arg;
+    *(bool *)arg = true;
     return -1;
 }
 
-static EVP_PKEY *read_key(FILE *in) {
-    return PEM_read_PrivateKey(in, NULL, no_passphrase, NULL);
-}
-
 static enum err use_key(SSL_CTX *ctx, FILE *in, const char *file, struct tls_problem *problem) {
-    EVP_PKEY *key = read_key(in);
+    bool encrypted = false;
+    EVP_PKEY *key = PEM_read_PrivateKey(in, NULL, no_passphrase, &encrypted);
     int used = key ? SSL_CTX_use_PrivateKey(ctx, key) : 0;
 
     EVP_PKEY_free(key);
-    return used == 1 ? ERR_OK : refuse_by_openssl(problem, "private key", file);
+    if (!encrypted)
+        return used == 1 ? ERR_OK : refuse_by_openssl(problem, "private key", file);
+    ERR_clear_error();
+    return refuse(problem, "private key", file, "it is encrypted; store it without a passphrase");
 }
 
 static enum err load_key(SSL_CTX *ctx, const char *file, struct tls_problem *problem) {

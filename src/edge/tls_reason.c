@@ -18,7 +18,6 @@ static const struct {
     {ERR_LIB_SSL, SSL_R_NO_APPLICATION_PROTOCOL, "the peer shares no protocol with us (ALPN)"},
     {ERR_LIB_SSL, SSL_R_CALLBACK_FAILED, "the peer offered no protocol (ALPN)"},
     {ERR_LIB_PEM, PEM_R_NO_START_LINE, "it holds none in PEM"},
-    {ERR_LIB_PEM, PEM_R_BAD_PASSWORD_READ, "it is encrypted; store it without a passphrase"},
     {ERR_LIB_X509, X509_R_KEY_VALUES_MISMATCH, "it is not the certificate's key"},
     {ERR_LIB_X509, X509_R_KEY_TYPE_MISMATCH, "it is not the certificate's key"},
 };
