@@ -25,7 +25,10 @@ static void put_config_row(const struct config_row *row, struct buf *out) {
     if (row->flag)
         buf_printf(out, "`--%s`", row->flag);
     config_print_allowed(row, &allowed);
-    buf_printf(out, " | `%s` | `%s` | ", variable, row->value);
+    buf_printf(out, " | `%s` | ", variable);
+    if (row->value[0])
+        buf_printf(out, "`%s`", row->value);
+    buf_add_str(out, " | ");
     buf_add_slice(out, buf_slice(&allowed));
     buf_printf(out, " | %s |\n", row->help);
     buf_release(&allowed);
@@ -39,6 +42,10 @@ static void put_rules(struct buf *out) {
     for (size_t i = 0; i < count; i++)
         buf_printf(out, "- `%s` is at least `%s`; otherwise %s.\n", config_row(rules[i].key)->key,
                    config_row(rules[i].least)->key, rules[i].why);
+    const struct config_need *needs = config_needs(&count);
+    for (size_t i = 0; i < count; i++)
+        buf_printf(out, "- `%s` needs `%s`; otherwise %s.\n", config_row(needs[i].key)->key,
+                   config_row(needs[i].other)->key, needs[i].why);
     buf_add_str(out, "- `http` and `admin` are different addresses.\n");
 }
 

@@ -21,7 +21,9 @@ static const struct config_row rows[CONFIG_KEYS] = {
     {key, flag, value, min, max, choices, help, CONFIG_##kind,                                     \
      offsetof(struct config, field), sizeof(((struct config *)0)->field)},
 #define AT_LEAST(field, than, why)
+#define NEEDS(field, other, why)
 #include "base/config.def"
+#undef NEEDS
 #undef AT_LEAST
 #undef ROW
 #undef GROUP
@@ -34,7 +36,21 @@ static const struct {
 #define GROUP(prefix, title) {prefix, title},
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help)
 #define AT_LEAST(field, than, why)
+#define NEEDS(field, other, why)
 #include "base/config.def"
+#undef NEEDS
+#undef AT_LEAST
+#undef ROW
+#undef GROUP
+};
+
+static const struct config_need needs[] = {
+#define GROUP(prefix, title)
+#define ROW(field, kind, ctype, key, flag, value, min, max, choices, help)
+#define AT_LEAST(field, than, why)
+#define NEEDS(field, other, why) {CONFIG_KEY_##field, CONFIG_KEY_##other, why},
+#include "base/config.def"
+#undef NEEDS
 #undef AT_LEAST
 #undef ROW
 #undef GROUP
@@ -44,7 +60,9 @@ static const struct config_rule rules[] = {
 #define GROUP(prefix, title)
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help)
 #define AT_LEAST(field, than, why) {CONFIG_KEY_##field, CONFIG_KEY_##than, why},
+#define NEEDS(field, other, why)
 #include "base/config.def"
+#undef NEEDS
 #undef AT_LEAST
 #undef ROW
 #undef GROUP
@@ -54,6 +72,11 @@ static const struct config_rule rules[] = {
 const struct config_rule *config_rules(size_t *out_count) {
     *out_count = ARRAY_LEN(rules);
     return rules;
+}
+
+const struct config_need *config_needs(size_t *out_count) {
+    *out_count = ARRAY_LEN(needs);
+    return needs;
 }
 
 const struct config_row *config_row(enum config_key key) {
@@ -298,7 +321,27 @@ static bool same_listener(const char *a, const char *b) {
            (a_port == a || b_port == b || strcmp(a, b) == 0);
 }
 
+/* Only texts need one another. */
+static bool is_set(const struct config *cfg, enum config_key key) {
+    return *(const char *)field_in(cfg, &rows[key]) != '\0';
+}
+
+static void check_needs(const struct config *cfg, struct config_problems *problems) {
+    for (size_t i = 0; i < ARRAY_LEN(needs); i++) {
+        const struct config_row *row = &rows[needs[i].key];
+        struct buf source = {0};
+
+        if (!is_set(cfg, needs[i].key) || is_set(cfg, needs[i].other))
+            continue;
+        config_print_source(row, cfg->source[needs[i].key], &source);
+        config_problem(problems, "%s (%.*s) needs %s: %s", row->key, SLICE_ARGS(buf_slice(&source)),
+                       rows[needs[i].other].key, needs[i].why);
+        buf_release(&source);
+    }
+}
+
 void config_validate(const struct config *cfg, struct config_problems *problems) {
+    check_needs(cfg, problems);
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
         if (number_of(cfg, rules[i].key) < number_of(cfg, rules[i].least))
             refuse_pair(cfg, rules[i].key, "must be at least", rules[i].least, rules[i].why,

@@ -40,6 +40,7 @@ enum config_kind {
     CONFIG_ADDRESS,   /* HOST:PORT to listen on, config_text */
     CONFIG_UPSTREAMS, /* HOST:PORT,... to connect to, config_text */
     CONFIG_PATH,      /* config_text */
+    CONFIG_NAMES,     /* separated by commas, config_text */
     CONFIG_URL,       /* one of the choices, config_text; printed without passwords */
     CONFIG_ENUM,      /* one of the choices */
     CONFIG_BOOL,
@@ -52,7 +53,9 @@ enum config_key {
 #define GROUP(prefix, title)
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help) CONFIG_KEY_##field,
 #define AT_LEAST(field, than, why)
+#define NEEDS(field, other, why)
 #include "base/config.def"
+#undef NEEDS
 #undef AT_LEAST
 #undef ROW
 #undef GROUP
@@ -86,7 +89,9 @@ struct config {
 #define GROUP(prefix, title)
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help) ctype field;
 #define AT_LEAST(field, than, why)
+#define NEEDS(field, other, why)
 #include "base/config.def"
+#undef NEEDS
 #undef AT_LEAST
 #undef ROW
 #undef GROUP
@@ -122,6 +127,14 @@ struct config_rule {
     const char *why;
 };
 const struct config_rule *config_rules(size_t *out_count);
+
+/* And "a value of this text demands one of that". */
+struct config_need {
+    enum config_key key;
+    enum config_key other;
+    const char *why;
+};
+const struct config_need *config_needs(size_t *out_count);
 
 /* Adds a line, without control characters. */
 void config_problem(struct config_problems *problems, const char *fmt, ...) PRINTF_LIKE(2, 3);

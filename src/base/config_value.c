@@ -189,6 +189,7 @@ bool config_value_parse(const struct config_row *row, const char *text, void *fi
     case CONFIG_ADDRESS:
     case CONFIG_UPSTREAMS:
     case CONFIG_PATH:
+    case CONFIG_NAMES:
     case CONFIG_URL:
         return parse_text(row, text, field);
     case CONFIG_ENUM:
@@ -248,6 +249,7 @@ void config_value_print(const struct config_row *row, const void *field, struct 
     case CONFIG_ADDRESS:
     case CONFIG_UPSTREAMS:
     case CONFIG_PATH:
+    case CONFIG_NAMES:
     case CONFIG_URL:
         config_value_redact(row, field, out);
         return;
@@ -291,7 +293,13 @@ void config_print_allowed(const struct config_row *row, struct buf *out) {
                    CONFIG_UPSTREAMS_MAX);
         return;
     case CONFIG_PATH:
-        buf_printf(out, "a path of %" PRId64 " to %" PRId64 " bytes", row->min, row->max);
+        if (row->min == 0)
+            buf_printf(out, "nothing, or a path of up to %" PRId64 " bytes", row->max);
+        else
+            buf_printf(out, "a path of %" PRId64 " to %" PRId64 " bytes", row->min, row->max);
+        return;
+    case CONFIG_NAMES:
+        buf_printf(out, "names separated by commas, up to %" PRId64 " bytes", row->max);
         return;
     case CONFIG_URL:
     case CONFIG_ENUM:

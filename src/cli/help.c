@@ -84,10 +84,13 @@ static void put_row(const struct config_row *row, struct buf *out) {
         buf_printf(out, "  --%s %s\n", row->flag, argument_of(row));
     else
         buf_printf(out, "  %s\n", row->key);
-    buf_printf(&text, "%s Default %s", row->help, row->value);
+    buf_add_str(&text, row->help);
+    if (row->value[0])
+        buf_printf(&text, " Default %s", row->value);
     if (row->kind >= CONFIG_COUNT)
         buf_printf(&text, "; from %" PRId64 " to %" PRId64, row->min, row->max);
-    buf_add_char(&text, '.');
+    if (row->value[0])
+        buf_add_char(&text, '.');
     put_wrapped(out, buf_slice(&text));
     buf_release(&text);
 }

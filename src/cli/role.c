@@ -11,7 +11,7 @@ static const char *const unused[ROLES][16] = {
     [ROLE_ALL] = {"counter", "gateway."},
     [ROLE_GATEWAY] = {"grpc", "data", "store", "lanes", "durability.", "limits.grpc_", "outbox.",
                       "events.", "idempotency.ttl_ms", "cache.", "rocksdb."},
-    [ROLE_COUNTER] = {"http", "counter", "gateway.", "idempotency.required"},
+    [ROLE_COUNTER] = {"http", "http_tls.", "counter", "gateway.", "idempotency.required"},
 };
 
 const char *role_name(enum role role) {

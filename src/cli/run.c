@@ -11,6 +11,7 @@
 
 #include "cli/exit.h"
 #include "cli/listen.h"
+#include "cli/secure.h"
 #include "cli/serve.h"
 #include "cli/store.h"
 #include "cli/welcome.h"
@@ -22,6 +23,7 @@ struct run {
     const struct config *config;
     struct metrics *metrics; /* a shard for each worker, the store thread, the scrape */
     struct store store;
+    struct secure secure;
     struct resolver *resolver;
     struct remote_fleet *remotes; /* NULL: the core is in this process */
     struct gateway_fleet fleet;
@@ -33,6 +35,14 @@ struct run {
 };
 
 /* ---- start ---- */
+
+static int open_secure(struct run *run) {
+    unsigned which = (run->parts.http ? SECURE_HTTP : 0u) | (run->parts.grpc ? SECURE_GRPC : 0u) |
+                     (run->parts.core ? 0u : SECURE_UPSTREAM);
+    const char *problem = secure_open(&run->secure, run->config, which);
+
+    return problem ? give_up("TLS can't be used", problem, EX_CONFIG) : EX_OK;
+}
 
 static int make_metrics(struct run *run, const char *version) {
     char labels[METRICS_LABELS_BYTES];
@@ -50,11 +60,13 @@ static int make_fleets(struct run *run, const char *version) {
     run->fleet.config = run->config;
     run->fleet.metrics = run->metrics;
     run->fleet.version = version;
+    run->fleet.tls = run->secure.http;
     run->fleet.loops = run->count;
     run->fleet.scrape_shard = run->count + 1;
     run->front.config = run->config;
     run->front.version = version;
     run->front.metrics = run->metrics;
+    run->front.tls = run->secure.grpc;
     if (!gateway_fleet_init(&run->fleet) || (run->parts.grpc && !front_fleet_init(&run->front)))
         return give_up("out of memory", "while making the metrics", EX_OSERR);
     return EX_OK;
@@ -85,7 +97,8 @@ static int open_store(struct run *run) {
 static int find_counters(struct run *run) {
     run->resolver = resolver_new();
     if (run->resolver)
-        run->remotes = remote_fleet_new(run->config, run->metrics, run->resolver);
+        run->remotes =
+            remote_fleet_new(run->config, run->metrics, run->resolver, run->secure.upstream);
     if (!run->remotes)
         return give_up("out of memory", "while preparing for the counters", EX_OSERR);
     run->fleet.backend = remote_fleet_backend(run->remotes);
@@ -137,6 +150,10 @@ static int start_workers(struct run *run) {
     return EX_OK;
 }
 
+static void reload(void *ctx) {
+    secure_reload(&((struct run *)ctx)->secure);
+}
+
 static int serve(struct run *run) {
     int code = start_workers(run);
 
@@ -149,8 +166,10 @@ static int serve(struct run *run) {
         .names = &run->names,
         .loop = loop_backend_name(run->workers[0].loop),
         .threads = run->count,
+        .https = run->secure.http,
+        .grpcs = run->secure.grpc,
     });
-    serve_wait(&run->serve);
+    serve_wait(&run->serve, reload, run);
     end_workers(run, run->count);
     return atomic_load(&run->serve.broken) ? EX_IOERR : EX_OK;
 }
@@ -192,6 +211,7 @@ static void release(struct run *run) {
     front_fleet_release(&run->front);
     gateway_fleet_release(&run->fleet);
     metrics_free(run->metrics);
+    secure_close(&run->secure);
 }
 
 int run_role(enum role role, const struct config *config, const char *version) {
@@ -202,7 +222,9 @@ int run_role(enum role role, const struct config *config, const char *version) {
 
     serve_init(&run.serve);
     raise_descriptor_limit();
-    int code = make_metrics(&run, version);
+    int code = open_secure(&run);
+    if (code == EX_OK)
+        code = make_metrics(&run, version);
     if (code == EX_OK)
         code = make_fleets(&run, version);
     if (code == EX_OK)

@@ -16,6 +16,7 @@ static void end_signals(sigset_t *out) {
     sigaddset(out, SIGINT);
     sigaddset(out, SIGTERM);
     sigaddset(out, SIGUSR1);
+    sigaddset(out, SIGHUP);
 }
 
 void serve_init(struct serve *serve) {
@@ -67,12 +68,14 @@ static int next_signal(int64_t until_ms) {
     }
 }
 
-void serve_wait(struct serve *serve) {
+void serve_wait(struct serve *serve, void (*reload)(void *ctx), void *ctx) {
     int got;
 
-    do
+    do {
         got = next_signal(INT64_MAX);
-    while (got == SIGUSR1 && !atomic_load(&serve->broken));
+        if (got == SIGHUP)
+            reload(ctx);
+    } while (got == SIGHUP || (got == SIGUSR1 && !atomic_load(&serve->broken)));
     if (got != SIGUSR1)
         log_line(LOG_INFO, "draining", LOG_STR("signal", got == SIGINT ? "SIGINT" : "SIGTERM"));
 }

@@ -28,8 +28,8 @@ void serve_broken(void *ctx);
 /* A worker has drained. 'ctx' is the struct serve. */
 void serve_drained(void *ctx);
 
-/* Until SIGINT, SIGTERM or serve_broken(). */
-void serve_wait(struct serve *serve);
+/* Until SIGINT, SIGTERM or serve_broken(); SIGHUP calls reload(). */
+void serve_wait(struct serve *serve, void (*reload)(void *ctx), void *ctx);
 
 /* Lets the workers finish what is under way, for 'drain_ms'; then cuts clients off. A second signal
  * ends the process at once: what was acknowledged is in the store, the rest was never promised. */

@@ -17,12 +17,12 @@ static void print_try_line(const struct welcome *welcome) {
 
     if (welcome->parts.http)
         printf("curl -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
-               "http://%s%s/api/v1/counter/increment\n",
-               host, rest);
+               "http%s://%s%s/api/v1/counter/increment\n",
+               welcome->https ? "s" : "", host, rest);
     else
-        printf("grpcurl -plaintext -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
+        printf("grpcurl %s-d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
                "%s%s counter.CounterService/IncrementCounter\n",
-               host, rest);
+               welcome->grpcs ? "" : "-plaintext ", host, rest);
 }
 
 static void print_listener(const char *key, const char *name) {

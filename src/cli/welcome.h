@@ -15,6 +15,8 @@ struct welcome {
     const struct listen_names *names;
     const char *loop; /* "io_uring" */
     unsigned threads;
+    bool https; /* the listeners are under TLS */
+    bool grpcs;
 };
 
 /* On standard output, ending in "ready", and as a line of the log. */

@@ -91,6 +91,7 @@ static struct grpc_server *make_server(struct front *front) {
         .deadline_max_ms = config->timeouts_request_ms,
         .idle_ms = config->timeouts_idle_ms,
         .keepalive_min_ms = KEEPALIVE_MIN_MS,
+        .tls = front->fleet->tls,
         .finished = front_finished,
         .finished_ctx = front,
     };

@@ -20,12 +20,15 @@
 #include "loop/loop.h"
 
 struct front;
+struct tls;
 
 struct front_fleet {
     const struct config *config;
     struct metrics *metrics;
     struct counter_service *service;
     const char *version;
+
+    struct tls *tls;         /* of the listener; NULL: plain */
     int64_t clock_ahead_ms;  /* counter_clock_ahead_ms() */
     metric_series *requests; /* [method][status]; front_fleet_init() makes them */
     metric_series *duration; /* [method] */

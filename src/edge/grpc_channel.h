@@ -32,6 +32,7 @@
 #include "loop/resolver.h"
 
 struct grpc_channel;
+struct tls;
 
 enum grpc_channel_state { GRPC_CHANNEL_CONNECTING, GRPC_CHANNEL_READY, GRPC_CHANNEL_WAITING };
 
@@ -44,6 +45,8 @@ struct grpc_channel_conf {
     int64_t keepalive_ms;      /* silence with calls open before a PING; 10 s and more by custom */
     int64_t keepalive_timeout_ms; /* and for its answer; then the connection is given up */
     size_t message_bytes_max;     /* of a response */
+    struct tls *tls; /* a client's, with ALPN "h2"; NULL: plain. For transport_connect_tls(), with
+                        the host of 'address' as the server's name; outlives the channel */
     void (*on_state)(void *ctx, enum grpc_channel_state state);
     void *ctx;
     uint64_t seed; /* of the jitter */

@@ -74,7 +74,9 @@ static void on_broken(void *ctx) {
     struct grpc_channel_conn *conn = ctx;
     struct grpc_channel *channel = conn->channel;
 
-    grpc_conn_out_lose(conn, GRPC_UNAVAILABLE, "the connection broke");
+    const char *problem = transport_peer_problem(&conn->transport);
+
+    grpc_conn_out_lose(conn, GRPC_UNAVAILABLE, problem ? problem : "the connection broke");
     grpc_channel_deliver(channel);
 }
 
@@ -257,9 +259,14 @@ static const struct stream_events events = {
     .on_closed = on_closed,
 };
 
-static void start_transport(struct grpc_channel_conn *conn, struct stream *stream) {
-    transport_init(&conn->transport, stream);
-    transport_start(&conn->transport, &events, conn);
+/* Of "host:port" or "[v6]:port", as certificates name it. */
+static struct slice host_of(struct slice address) {
+    while (address.len && address.ptr[address.len - 1] != ':')
+        address.len--;
+    address.len -= address.len > 0;
+    if (address.len >= 2 && address.ptr[0] == '[')
+        address = slice_of(address.ptr + 1, address.len - 2);
+    return address;
 }
 
 struct grpc_channel_conn *grpc_conn_out_new(struct grpc_channel *channel, struct stream *stream) {
@@ -269,7 +276,9 @@ struct grpc_channel_conn *grpc_conn_out_new(struct grpc_channel *channel, struct
         return NULL;
     conn->channel = channel;
     conn->session = grpc_session_out_new(conn);
-    if (!conn->session) {
+    if (!conn->session || !transport_connect_tls(&conn->transport, stream, channel->conf.tls,
+                                                 host_of(channel->conf.address))) {
+        nghttp2_session_del(conn->session);
         free(conn);
         return NULL;
     }
@@ -277,7 +286,7 @@ struct grpc_channel_conn *grpc_conn_out_new(struct grpc_channel *channel, struct
     list_init(&conn->dirty);
     list_init(&conn->exchanges);
     list_push_back(&channel->conns, &conn->node);
-    start_transport(conn, stream);
+    transport_start(&conn->transport, &events, conn);
     grpc_conn_out_touch(conn); /* the preface and our SETTINGS */
     return conn;
 }

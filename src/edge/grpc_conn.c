@@ -423,13 +423,15 @@ void grpc_conn_open(struct grpc_server *server, struct stream *stream) {
         conn->server = server;
         conn->session = grpc_session_new(conn);
     }
-    if (!conn || !conn->session) {
+    if (!conn || !conn->session ||
+        !transport_accept_tls(&conn->transport, stream, server->conf.tls)) {
         stat_add(&server->stats.refused_total, 1);
+        if (conn)
+            nghttp2_session_del(conn->session);
         free(conn);
         stream_close(stream);
         return;
     }
-    transport_init(&conn->transport, stream);
     conn->timer.fire = on_timer;
     conn->idle_since_ms = conn->read_ms = now(conn);
     grpc_police_init(&conn->police, now(conn));

@@ -29,6 +29,7 @@
 
 struct grpc_server;
 struct grpc_call;
+struct tls;
 
 struct grpc_method {
     struct slice path; /* "/counter.CounterService/IncrementCounter" */
@@ -57,6 +58,7 @@ struct grpc_server_conf {
                                 client-streaming methods and long-lived streams (health Watch) */
     int64_t idle_ms;         /* a connection without calls is told to go away */
     int64_t keepalive_min_ms; /* pings more often than this are strikes (gRFC A8) */
+    struct tls *tls;          /* NULL: plain; outlives the server */
     /* Every finished call, for metrics and logs. 'method' is NULL for an unknown one. */
     void (*finished)(void *ctx, const struct grpc_method *method, enum grpc_status status,
                      struct slice message, int64_t duration_us);

@@ -393,15 +393,17 @@ void http_conn_open(struct http_server *server, struct stream *stream) {
         conn = calloc(1, sizeof(*conn));
     if (conn)
         conn->parser = http1_new(&server->conf.limits);
-    if (!conn || !conn->parser) {
+    if (!conn || !conn->parser ||
+        !transport_accept_tls(&conn->transport, stream, server->conf.tls)) {
         atomic_fetch_sub_explicit(server->conf.connections, 1, memory_order_relaxed);
         stat_add(&server->stats.refused_total, 1);
+        if (conn)
+            http1_free(conn->parser);
         free(conn);
         stream_close(stream);
         return;
     }
     conn->server = server;
-    transport_init(&conn->transport, stream);
     conn->timer.fire = on_deadline;
     list_init(&conn->dirty);
     list_init(&conn->exchanges);

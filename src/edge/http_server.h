@@ -30,7 +30,11 @@
 #include "wire/http1.h"
 
 struct http_server;
+struct tls;
 struct http_exchange;
+
+/* What it speaks, best first, as ALPN calls it. */
+#define HTTP_SERVER_ALPN "http/1.1"
 
 struct http_server_conf {
     struct http1_limits limits;
@@ -41,6 +45,7 @@ struct http_server_conf {
     int64_t body_ms;             /* from there to the end of its body */
     int64_t idle_ms;             /* between requests, and for a peer that doesn't read */
     uint64_t id_seed;            /* random; request ids start with it */
+    struct tls *tls;             /* NULL: plain; outlives the server */
 };
 
 /* What the application does with requests. */

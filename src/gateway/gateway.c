@@ -200,8 +200,10 @@ static struct http_server_conf server_conf(const struct config *config,
 }
 
 static struct http_server *serve_on(struct gateway *gateway, int fd, const struct http_app *app,
-                                    _Atomic size_t *connections) {
+                                    _Atomic size_t *connections, struct tls *tls) {
     struct http_server_conf conf = server_conf(gateway->fleet->config, connections);
+
+    conf.tls = tls;
     struct http_server *server = http_server_new(gateway->loop, &conf, app);
 
     if (!server) {
@@ -224,11 +226,13 @@ static bool open_servers(struct gateway *gateway, int http_fd, int admin_fd) {
     };
 
     if (http_fd >= 0)
-        gateway->http = serve_on(gateway, http_fd, &app, &gateway->fleet->http_connections);
+        gateway->http = serve_on(gateway, http_fd, &app, &gateway->fleet->http_connections,
+                                 gateway->fleet->tls);
     app.head = on_admin_head;
     app.request = on_admin_request;
     if (admin_fd >= 0)
-        gateway->admin = serve_on(gateway, admin_fd, &app, &gateway->fleet->admin_connections);
+        gateway->admin =
+            serve_on(gateway, admin_fd, &app, &gateway->fleet->admin_connections, NULL);
     if ((http_fd >= 0 && !gateway->http) || (admin_fd >= 0 && !gateway->admin))
         return false;
     gauges->http = gateway->http ? http_server_stats(gateway->http) : NULL;

@@ -25,6 +25,7 @@
 
 struct gateway;
 struct http_server_stats;
+struct tls;
 
 /* What a loop tells the others about itself. */
 struct gateway_gauges { /* written by the gateway's loop, relaxed */
@@ -71,6 +72,7 @@ struct gateway_backend {
 struct gateway_fleet {
     const struct config *config;
     struct metrics *metrics;
+    struct tls *tls; /* of the public listener; NULL: plain */
     struct gateway_backend backend;
     const char *version;
     unsigned scrape_shard; /* of metrics: written while /metrics is rendered, on the admin loop */

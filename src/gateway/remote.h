@@ -24,10 +24,12 @@
 
 struct remote;
 struct remote_fleet;
+struct tls;
 
-/* To the counters of config->counter. Before any loop starts. NULL when memory runs out. */
+/* To the counters of config->counter, under 'tls' (NULL: plain). Before any loop starts. NULL when
+ * memory runs out. */
 struct remote_fleet *remote_fleet_new(const struct config *config, struct metrics *metrics,
-                                      struct resolver *resolver);
+                                      struct resolver *resolver, struct tls *tls);
 /* All remotes are closed. NULL is fine. */
 void remote_fleet_free(struct remote_fleet *fleet);
 

@@ -17,7 +17,7 @@ static void read_addresses(struct remote_fleet *fleet) {
 }
 
 struct remote_fleet *remote_fleet_new(const struct config *config, struct metrics *metrics,
-                                      struct resolver *resolver) {
+                                      struct resolver *resolver, struct tls *tls) {
     struct remote_fleet *fleet = calloc(1, sizeof(*fleet));
 
     if (!fleet)
@@ -25,6 +25,7 @@ struct remote_fleet *remote_fleet_new(const struct config *config, struct metric
     fleet->config = config;
     fleet->metrics = metrics;
     fleet->resolver = resolver;
+    fleet->tls = tls;
     fleet->promise = (struct gateway_promise){"unknown", "no counter has been reached yet"};
     atomic_init(&fleet->updated_s, clock_wall_ms() / 1000);
     (void)pthread_mutex_init(&fleet->lock, NULL);

@@ -46,6 +46,7 @@ struct remote_fleet {
     const struct config *config;
     struct metrics *metrics;
     struct resolver *resolver;
+    struct tls *tls; /* NULL: plain */
     size_t count;
     struct remote_address address[PEERS_MAX];
     _Atomic uint64_t store_id; /* the first one seen; 0: none yet */

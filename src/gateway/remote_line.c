@@ -162,6 +162,7 @@ void remote_line_connect(struct remote_line *line) {
         .keepalive_ms = KEEPALIVE_MS,
         .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS,
         .message_bytes_max = RESPONSE_BYTES_MAX,
+        .tls = fleet->tls,
         .on_state = on_state,
         .ctx = line,
         .seed = random_u64(),

@@ -54,13 +54,15 @@ def identity(data):
 class Client:
     """A channel of its own (no connection is shared between two of these)."""
 
-    def __init__(self, server, **channel):
+    def __init__(self, server, credentials=None, **channel):
         self.modules = modules()
         self.grpc = self.modules.grpc
         self.pb = self.modules.counter
         options = [('grpc.use_local_subchannel_pool', 1), ('grpc.enable_http_proxy', 0),
                    ('grpc.max_receive_message_length', -1), ('grpc.max_send_message_length', -1)]
-        self.channel = self.grpc.insecure_channel('%s:%d' % server.grpc, options, **channel)
+        address = '%s:%d' % server.grpc
+        self.channel = self.grpc.secure_channel(address, credentials, options, **channel) \
+            if credentials else self.grpc.insecure_channel(address, options, **channel)
         self.made = {}
 
     def method(self, path, answer, kind='unary_unary'):

@@ -57,6 +57,8 @@ TREES = [
      'only src/edge/rocks_* may know rocksdb/c.h'),
     ('layers', 'a second place for liburing', plant('src/loop/a.c', '#include <liburing.h>\n'),
      'only src/loop/backend_uring.c'),
+    ('layers', 'a second place for OpenSSL', plant('src/edge/a.c', '#include <openssl/err.h>\n'),
+     'only src/edge/tls* may know openssl/err.h'),
     ('layers', 'a second place for protobuf-c',
      plant('src/edge/a.c', '#include <protobuf-c/protobuf-c.h>\n'),
      'only src/wire/proto_unpack.*'),

@@ -59,7 +59,7 @@ static void start(const char *counters) {
     t.metrics = metrics_new(1);
     assert_non_null(t.metrics);
     assert_int_equal(loop_new(&(struct loop_conf){.backend = LOOP_EPOLL}, &t.loop), ERR_OK);
-    t.fleet = remote_fleet_new(&t.config, t.metrics, NULL);
+    t.fleet = remote_fleet_new(&t.config, t.metrics, NULL, NULL);
     assert_non_null(t.fleet);
     t.remote = remote_new(t.fleet, t.loop, 0, &user);
     assert_non_null(t.remote);
