@@ -310,6 +310,14 @@ static const struct {
     {"batch.queue", "4095", "threads", "1", "batch.operations"},
     {"timeouts.drain_ms", "1999", "threads", "1", "timeouts.request_ms"},
     {"timeouts.drain_ms", "2000", "threads", "1", NULL},
+    {"http_tls.cert_file", "a.pem", "http_tls.key_file", "a.key", NULL},
+    {"http_tls.cert_file", "a.pem", "http_tls.key_file", "", "http_tls.cert_file (f.yaml:3) needs http_tls.key_file: a certificate is no use without its key"},
+    {"http_tls.cert_file", "", "http_tls.key_file", "a.key", "http_tls.key_file (f.yaml:3) needs http_tls.cert_file"},
+    {"grpc_tls.cert_file", "a.pem", "http_tls.key_file", "", "needs grpc_tls.key_file"},
+    {"grpc_tls.key_file", "a.key", "http_tls.key_file", "", "needs grpc_tls.cert_file"},
+    {"grpc_tls.names", "a", "grpc_tls.ca_file", "", "grpc_tls.names (f.yaml:3) needs grpc_tls.ca_file"},
+    {"grpc_tls.names", "a", "grpc_tls.ca_file", "ca.pem", NULL},
+    {"grpc_tls.names", "", "grpc_tls.ca_file", "ca.pem", NULL},
 };
 /* clang-format on */
 

@@ -565,13 +565,42 @@ static void test_reload(void **state) {
     tls_free(server);
 }
 
+#define RELOADS 200
+
+static void *reload_often(void *arg) {
+    struct tls_problem problem;
+    intptr_t failed = 0;
+
+    for (int i = 0; i < RELOADS; i++)
+        failed += tls_reload(arg, &problem) != ERR_OK;
+    return (void *)failed;
+}
+
+/* One thread makes connections, as a loop does, while another reloads. */
+static void test_reload_beside(void **state) {
+    struct tls *server = tls_of(TLS_SERVER, server_files, NULL);
+    struct tls *client = tls_of(TLS_CLIENT, client_files, NULL);
+    pthread_t thread;
+    void *failed;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, reload_often, server), 0);
+    for (int i = 0; i < RELOADS; i++)
+        assert_true(meets(client, server));
+    assert_int_equal(pthread_join(thread, &failed), 0);
+    assert_null(failed);
+    tls_free(client);
+    tls_free(server);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_split), cmocka_unit_test(test_broken_handshakes),
-        cmocka_unit_test(test_garbage),     cmocka_unit_test(test_meetings),
-        cmocka_unit_test(test_alpn),        cmocka_unit_test(test_versions_and_suites),
-        cmocka_unit_test(test_tickets),     cmocka_unit_test(test_refused_files),
-        cmocka_unit_test(test_key_modes),   cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_every_split),   cmocka_unit_test(test_broken_handshakes),
+        cmocka_unit_test(test_garbage),       cmocka_unit_test(test_meetings),
+        cmocka_unit_test(test_alpn),          cmocka_unit_test(test_versions_and_suites),
+        cmocka_unit_test(test_tickets),       cmocka_unit_test(test_refused_files),
+        cmocka_unit_test(test_key_modes),     cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_reload_beside),
     };
 
     return cmocka_run_group_tests_name("edge/tls", tests, tls_pki_make, tls_pki_remove);
