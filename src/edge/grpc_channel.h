@@ -41,7 +41,7 @@ struct grpc_channel_conf {
     int64_t connect_ms;        /* from the first packet to the server's SETTINGS */
     int64_t backoff_min_ms;    /* the pause after the first failure, */
     int64_t backoff_max_ms;    /* and the longest; x1.6, +-20 % */
-    int64_t keepalive_ms;      /* silence with calls open before a PING; at least 10 s */
+    int64_t keepalive_ms;      /* silence with calls open before a PING; 10 s and more by custom */
     int64_t keepalive_timeout_ms; /* and for its answer; then the connection is given up */
     size_t message_bytes_max;     /* of a response */
     void (*on_state)(void *ctx, enum grpc_channel_state state);

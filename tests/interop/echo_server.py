@@ -1,0 +1,59 @@
+#!/usr/bin/python3
+"""echo_server.py - the echo methods on Python's grpcio: echo_server.py [PORT]
+
+    /echo.Echo/Unary   the message comes back
+    /echo.Echo/Brief   the same, after 20 ms
+    /echo.Echo/Slow    the same, after a minute
+    /echo.Echo/Fail    INVALID_ARGUMENT with a message that needs encoding
+
+Prints its port. SIGTERM lets what runs finish (GOAWAY), then ends.
+"""
+import signal
+import sys
+import threading
+import time
+from concurrent import futures
+
+import grpc
+
+LARGEST = 8 << 20
+
+
+def echo(request, _context):
+    return request
+
+
+def brief(request, _context):
+    time.sleep(0.02)
+    return request
+
+
+def slow(request, context):
+    gone = threading.Event()
+    context.add_callback(gone.set)
+    gone.wait(60)
+    return request
+
+
+def fail(_request, context):
+    context.abort(grpc.StatusCode.INVALID_ARGUMENT, 'half 50% \u00e9\n')
+
+
+def main():
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=32),
+                         options=[('grpc.max_receive_message_length', LARGEST),
+                                  ('grpc.max_send_message_length', LARGEST)])
+    methods = {'Unary': echo, 'Brief': brief, 'Slow': slow, 'Fail': fail}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler('echo.Echo', {
+        name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}),))
+    port = server.add_insecure_port(f'127.0.0.1:{port}')
+    server.start()
+    print(port, flush=True)
+    stopping.wait()
+    server.stop(10).wait()
+
+
+main()
