@@ -138,8 +138,8 @@ static void trouble_gateway(struct world *world) {
     if (rng_chance(rng, 50))
         gateway_restart(gateway, now_ms + rng_in(rng, 10, 3000));
     else
-        gateway_pause(gateway, now_ms + (rng_chance(rng, 60) ? rng_in(rng, 5, 3000)
-                                                             : rng_in(rng, 60000, 120000)));
+        gateway_pause(gateway, now_ms + (rng_chance(rng, 60) ? rng_in(rng, 100, 3000)
+                                                             : rng_in(rng, 3000, 120000)));
 }
 
 static void trouble_counter(struct world *world) {
