@@ -69,6 +69,7 @@ def finish(split, clients, why):
     eq(len(clients.values), clients.sent, f'{why}: operations that were answered')
     check(sorted(clients.values.values()) == list(range(1, clients.sent + 1)),
           f'{why}: the answers are not 1 ... N, each once')
+    settle(split)
     eq(get(split, 'tally'), clients.sent, f'{why}: the counter')
 
 

@@ -109,6 +109,7 @@ static void on_done(struct grpc_out_call *call, const struct grpc_result *result
     if (result->status == GRPC_OK) {
         called->response = malloc(result->response.len + 1);
         memcpy(called->response, result->response.ptr, result->response.len);
+        called->response[result->response.len] = '\0';
     } else {
         assert_int_equal(result->response.len, 0);
     }
@@ -182,6 +183,30 @@ struct raw *raw_ready(struct world *w) {
     raw_settings(r, 0, 0);
     AWAIT(w, grpc_channel_state(w->channel) == GRPC_CHANNEL_READY);
     return r;
+}
+
+struct raw *world_open_raw(struct world *w) {
+    world_init(w);
+    world_listen(w);
+    world_connect(w);
+    return raw_ready(w);
+}
+
+void world_close_raw(struct world *w, struct raw *r) {
+    world_release(w);
+    raw_free(r);
+}
+
+struct called *world_requested(struct world *w, struct raw *r, int32_t stream_id) {
+    struct called *called = world_call(w, "/test.Test/Call", SLICE("ask"), 20000);
+
+    AWAIT(w, raw_requested(r, stream_id));
+    return called;
+}
+
+bool raw_ended(struct raw *r) {
+    raw_poll(r);
+    return r->end;
 }
 
 void raw_free(struct raw *r) {

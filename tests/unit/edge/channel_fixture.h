@@ -22,7 +22,7 @@ struct called {
     enum grpc_status status;
     bool not_processed;
     char message[256];
-    char *response;
+    char *response; /* and a NUL */
     size_t response_len;
 };
 
@@ -99,6 +99,13 @@ struct raw *raw_accept(struct world *w);
 /* The same, answers SETTINGS and waits until the channel is ready. */
 struct raw *raw_ready(struct world *w);
 void raw_free(struct raw *r);
+/* All of it: a world, a server and a channel that is ready; and its end. */
+struct raw *world_open_raw(struct world *w);
+void world_close_raw(struct world *w, struct raw *r);
+/* A call whose request the server has read. */
+struct called *world_requested(struct world *w, struct raw *r, int32_t stream_id);
+/* The client has closed. */
+bool raw_ended(struct raw *r);
 /* Reads what has come; the number of complete frames so far. */
 size_t raw_poll(struct raw *r);
 /* Frames of this type that came, for this stream (-1: any). */

@@ -15,23 +15,15 @@ static struct world world;
 static struct raw *raw;
 
 static void open_raw(void) {
-    world_init(&world);
-    world_listen(&world);
-    world_connect(&world);
-    raw = raw_ready(&world);
+    raw = world_open_raw(&world);
 }
 
 static void close_raw(void) {
-    world_release(&world);
-    raw_free(raw);
+    world_close_raw(&world, raw);
 }
 
-/* A call whose request the server has read. */
 static struct called *requested(int32_t stream_id) {
-    struct called *called = world_call(&world, PATH, SLICE("ask"), 20000);
-
-    AWAIT(&world, raw_requested(raw, stream_id));
-    return called;
+    return world_requested(&world, raw, stream_id);
 }
 
 /* The connection still works. */

@@ -1,4 +1,5 @@
-/* test_grpc_channel_ends.c - connections that begin badly, end, go away, fall silent or flood. */
+/* test_grpc_channel_ends.c - connections that end or go away, the limits of the server, and calls
+ * between. */
 #include "channel_fixture.h"
 
 #include <stdio.h>
@@ -15,137 +16,15 @@ static struct world world;
 static struct raw *raw;
 
 static void open_raw(void) {
-    world_init(&world);
-    world_listen(&world);
-    world_connect(&world);
-    raw = raw_ready(&world);
+    raw = world_open_raw(&world);
 }
 
 static void close_raw(void) {
-    world_release(&world);
-    raw_free(raw);
-}
-
-static struct called *requested(struct raw *r, int32_t stream_id) {
-    struct called *called = world_call(&world, PATH, SLICE("ask"), 20000);
-
-    AWAIT(&world, raw_requested(r, stream_id));
-    return called;
-}
-
-static bool has_ended(struct raw *r) {
-    raw_poll(r);
-    return r->end;
+    world_close_raw(&world, raw);
 }
 
 static bool is(enum grpc_channel_state state) {
     return grpc_channel_state(world.channel) == state;
-}
-
-/* ---- connecting ---------------------------------------------------------- */
-
-static void test_refused(void **state) {
-    int64_t wanted_ms = 10;
-
-    (void)state;
-    world_init(&world);
-    world_listen(&world);
-    close(world.listening);
-    world.listening = -1;
-    world.conf.backoff_min_ms = 10;
-    world.conf.backoff_max_ms = 40;
-    world_connect(&world);
-    for (int i = 0; i < 8; i++) { /* x1.6, +-20 %, up to the longest */
-        int64_t pause_ms;
-
-        AWAIT(&world, is(GRPC_CHANNEL_WAITING));
-        pause_ms = world.channel->timer.at_ms - loop_now_ms(world.loop);
-        assert_in_range(pause_ms, wanted_ms * 8 / 10 - 2, wanted_ms * 12 / 10);
-        wanted_ms = wanted_ms * 16 / 10 + 1 < 40 ? wanted_ms * 16 / 10 + 1 : 40;
-        AWAIT(&world, !is(GRPC_CHANNEL_WAITING));
-    }
-    assert_non_null(strstr(grpc_channel_problem(world.channel), "Connection refused"));
-    assert_ptr_equal(strstr(grpc_channel_problem(world.channel), world.address),
-                     grpc_channel_problem(world.channel));
-    world_release(&world);
-}
-
-static void test_a_name_that_cant_be(void **state) {
-    (void)state;
-    world_init(&world);
-    world.conf.address = SLICE("no host");
-    world_connect(&world);
-    AWAIT(&world, is(GRPC_CHANNEL_WAITING));
-    assert_non_null(strstr(grpc_channel_problem(world.channel), "HOST:PORT"));
-    world_release(&world);
-}
-
-/* localhost is two addresses, and the server is only on the second. */
-static void test_the_next_address(void **state) {
-    char name[64];
-
-    (void)state;
-    world_init(&world);
-    if (socket_listen(SLICE("[::1]:0"), 0, &world.listening) != ERR_OK) {
-        world_release(&world);
-        skip(); /* a machine without IPv6 */
-    }
-    socket_name(world.listening, name, sizeof(name));
-    (void)snprintf(world.address, sizeof(world.address), "localhost%s", strrchr(name, ':'));
-    world.conf.address = slice_str(world.address);
-    world_connect(&world);
-    raw = raw_ready(&world);
-    assert_int_equal(world.state_count, 1);
-    close_raw();
-}
-
-static void test_no_settings(void **state) {
-    (void)state;
-    world_init(&world);
-    world_listen(&world);
-    world.conf.connect_ms = 30;
-    world_connect(&world);
-    raw = raw_accept(&world);
-    AWAIT(&world, has_ended(raw));
-    AWAIT(&world, world.state_count > 0);
-    assert_int_equal(world.states[0], GRPC_CHANNEL_WAITING);
-    assert_non_null(strstr(grpc_channel_problem(world.channel), "SETTINGS"));
-    raw_free(raw);
-    world.channel->conf.connect_ms = 20000;
-    raw = raw_accept(&world); /* maybe one that is given up already */
-    raw_settings(raw, 0, 0);
-    close_raw();
-}
-
-static void test_not_http2(void **state) {
-    static const char *const replies[] = {"HTTP/1.1 400 Bad Request\r\n\r\n",
-                                          "\0\0\0\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"};
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(replies); i++) {
-        world_init(&world);
-        world_listen(&world);
-        world_connect(&world);
-        raw = raw_accept(&world);
-        assert_true(raw_write(raw->fd, replies[i], 26));
-        AWAIT(&world, world.state_count > 0);
-        assert_int_equal(world.states[0], GRPC_CHANNEL_WAITING);
-        assert_non_null(strstr(grpc_channel_problem(world.channel), "HTTP/2"));
-        close_raw();
-    }
-}
-
-/* Closed in every phase: nothing is left, and closed() comes. */
-static void test_closed_at_every_turn(void **state) {
-    (void)state;
-    for (int turns = 0; turns < 12; turns++) {
-        world_init(&world);
-        world_listen(&world);
-        world_connect(&world);
-        for (int i = 0; i < turns; i++)
-            world_turn(&world);
-        world_release(&world);
-    }
 }
 
 /* ---- ends ---------------------------------------------------------------- */
@@ -160,7 +39,7 @@ static void test_closed_in_the_middle(void **state) {
             struct called *called;
 
             open_raw();
-            called = requested(raw, 1);
+            called = world_requested(&world, raw, 1);
             if (heads[i]) {
                 raw_headers(raw, 1, heads[i], false);
                 raw_send(raw, NGHTTP2_DATA, 0, 1, "\0\0\0\0\5he", 7);
@@ -181,7 +60,7 @@ static void test_a_broken_rule(void **state) {
 
     (void)state;
     open_raw();
-    called = requested(raw, 1);
+    called = world_requested(&world, raw, 1);
     raw_send(raw, NGHTTP2_DATA, 0, 99, "x", 1);
     world_await_done(&world, called);
     world_expect(called, GRPC_UNAVAILABLE, false);
@@ -200,22 +79,22 @@ static void test_goaway_in_two_steps(void **state) {
 
     (void)state;
     open_raw();
-    first = requested(raw, 1);
-    second = requested(raw, 3);
+    first = world_requested(&world, raw, 1);
+    second = world_requested(&world, raw, 3);
     raw_goaway(raw, INT32_MAX, NGHTTP2_NO_ERROR, "");
     AWAIT(&world, !is(GRPC_CHANNEL_READY));
     assert_int_equal(first->done + second->done, 0);
     old = raw;
     raw = raw_ready(&world);
-    third = requested(raw, 1);
+    third = world_requested(&world, raw, 1);
     raw_goaway(old, 1, NGHTTP2_NO_ERROR, "");
     world_await_done(&world, second);
     world_expect(second, GRPC_UNAVAILABLE, true);
-    assert_false(has_ended(old));
+    assert_false(raw_ended(old));
     raw_answer(old, 1, SLICE("late"));
     world_await_done(&world, first);
     world_expect(first, GRPC_OK, false);
-    AWAIT(&world, has_ended(old));
+    AWAIT(&world, raw_ended(old));
     raw_answer(raw, 1, SLICE("new"));
     world_await_done(&world, third);
     world_expect(third, GRPC_OK, false);
@@ -229,11 +108,11 @@ static void test_goaway_at_once(void **state) {
 
     (void)state;
     open_raw();
-    called = requested(raw, 1);
+    called = world_requested(&world, raw, 1);
     raw_goaway(raw, 0, NGHTTP2_INTERNAL_ERROR, "oops");
     world_await_done(&world, called);
     world_expect(called, GRPC_UNAVAILABLE, true);
-    AWAIT(&world, has_ended(raw));
+    AWAIT(&world, raw_ended(raw));
     raw_free(raw);
     raw = raw_ready(&world);
     close_raw();
@@ -263,7 +142,7 @@ static void test_a_pause_only_for_the_unsteady(void **state) {
     world.channel->conf.backoff_max_ms = 15000;
     world.channel->ready_ms -= 1000;
     raw_goaway(raw, 0, NGHTTP2_NO_ERROR, "");
-    AWAIT(&world, has_ended(raw));
+    AWAIT(&world, raw_ended(raw));
     raw_free(raw);
     raw = raw_ready(&world);
     raw_goaway(raw, 0, NGHTTP2_NO_ERROR, "");
@@ -281,12 +160,12 @@ static void test_stream_numbers_used_up(void **state) {
     open_raw();
     assert_int_equal(nghttp2_session_set_next_stream_id(world.channel->current->session, INT32_MAX),
                      0);
-    last = requested(raw, INT32_MAX);
+    last = world_requested(&world, raw, INT32_MAX);
     assert_int_equal(world_try_call(&world, PATH, SLICE("x"), 20000, &called), ERR_UNREACHABLE);
     assert_int_equal(grpc_channel_calls(world.channel), 1);
     old = raw;
     raw = raw_ready(&world);
-    called = requested(raw, 1);
+    called = world_requested(&world, raw, 1);
     raw_answer(old, INT32_MAX, SLICE("x"));
     raw_answer(raw, 1, SLICE("x"));
     world_await_done(&world, last);
@@ -307,18 +186,18 @@ static void test_one_stream_at_a_time(void **state) {
     open_raw();
     raw_settings(raw, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1);
     AWAIT(&world, raw_count(raw, NGHTTP2_SETTINGS, 0) >= 3); /* ours, and two acknowledged */
-    first = requested(raw, 1);
+    first = world_requested(&world, raw, 1);
     assert_int_equal(world_try_call(&world, PATH, SLICE("x"), 20000, &second), ERR_BUSY);
     raw_answer(raw, 1, SLICE("x"));
     world_await_done(&world, first);
-    second = requested(raw, 3);
+    second = world_requested(&world, raw, 3);
     raw_settings(raw, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0);
     raw_answer(raw, 3, SLICE("x"));
     world_await_done(&world, second);
     assert_int_equal(world_try_call(&world, PATH, SLICE("x"), 20000, &second), ERR_BUSY);
     raw_settings(raw, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 100);
     AWAIT(&world, raw_count(raw, NGHTTP2_SETTINGS, 0) >= 5);
-    first = requested(raw, 5);
+    first = world_requested(&world, raw, 5);
     raw_answer(raw, 5, SLICE("x"));
     world_await_done(&world, first);
     close_raw();
@@ -345,7 +224,7 @@ static void test_the_limit_falls_under_the_queue(void **state) {
     raw_goaway(raw, INT32_MAX, NGHTTP2_NO_ERROR, "");
     world_await_done(&world, queued);
     world_expect(queued, GRPC_UNAVAILABLE, true);
-    AWAIT(&world, has_ended(raw));
+    AWAIT(&world, raw_ended(raw));
     close_raw();
 }
 
@@ -382,7 +261,7 @@ static void test_a_window_too_large(void **state) {
 
     (void)state;
     open_raw();
-    called = requested(raw, 1);
+    called = world_requested(&world, raw, 1);
     raw_send(raw, NGHTTP2_WINDOW_UPDATE, 0, 0, most, sizeof(most));
     world_await_done(&world, called);
     world_expect(called, GRPC_UNAVAILABLE, false);
@@ -398,7 +277,7 @@ static void test_a_greatest_message_at_once(void **state) {
 
     (void)state;
     open_raw();
-    called = requested(raw, 1);
+    called = world_requested(&world, raw, 1);
     raw_headers(raw, 1, GRPC_HEAD, false);
     frame_message(&body, false, slice_of(large, MESSAGE_MAX));
     while (sent < body.len) {
@@ -415,165 +294,6 @@ static void test_a_greatest_message_at_once(void **state) {
     buf_release(&body);
     free(large);
     close_raw();
-}
-
-/* ---- silence ------------------------------------------------------------- */
-
-static void test_keepalive(void **state) {
-    struct called *called;
-    const struct frame *ping;
-
-    (void)state;
-    world_init(&world);
-    world_listen(&world);
-    world.conf.keepalive_ms = 20;
-    world.conf.keepalive_timeout_ms = 2000;
-    world_connect(&world);
-    raw = raw_ready(&world);
-    for (int i = 0; i < 60; i++) /* no calls: no pings (gRFC A8) */
-        world_turn(&world);
-    assert_int_equal(raw_count(raw, NGHTTP2_PING, 0), 0);
-    called = requested(raw, 1);
-    AWAIT(&world, (ping = raw_find(raw, NGHTTP2_PING, 0)) != NULL);
-    raw_send(raw, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, ping->payload, 8);
-    AWAIT(&world, raw_count(raw, NGHTTP2_PING, 0) >= 2);
-    assert_int_equal(called->done, 0);
-    raw_answer(raw, 1, SLICE("x"));
-    world_await_done(&world, called);
-    world_expect(called, GRPC_OK, false);
-    close_raw();
-}
-
-static void test_no_answer_to_a_ping(void **state) {
-    struct called *called;
-
-    (void)state;
-    world_init(&world);
-    world_listen(&world);
-    world.conf.keepalive_ms = 20;
-    world.conf.keepalive_timeout_ms = 20;
-    world_connect(&world);
-    raw = raw_ready(&world);
-    called = requested(raw, 1);
-    world_await_done(&world, called);
-    world_expect(called, GRPC_UNAVAILABLE, false);
-    assert_non_null(strstr(called->message, "PING"));
-    AWAIT(&world, has_ended(raw));
-    close_raw();
-}
-
-/* Calls with deadlines shorter than the keepalive, one after another: silence adds up. */
-static void test_a_stopped_server(void **state) {
-    unsigned ended = 0;
-
-    (void)state;
-    world_init(&world);
-    world_listen(&world);
-    world.conf.keepalive_ms = 50;
-    world.conf.keepalive_timeout_ms = 50;
-    world_connect(&world);
-    raw = raw_ready(&world);
-    while (is(GRPC_CHANNEL_READY)) {
-        struct called *called;
-
-        assert_true(world.call_count < CALLS_MAX);
-        called = world_call(&world, PATH, SLICE("x"), 8);
-        world_await_done(&world, called);
-        ended += called->status == GRPC_DEADLINE_EXCEEDED;
-    }
-    assert_true(ended > 1);
-    assert_non_null(strstr(grpc_channel_problem(world.channel), "PING"));
-    close_raw();
-}
-
-static void test_too_many_pings(void **state) {
-    (void)state;
-    open_raw();
-    raw_goaway(raw, 0, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_pings");
-    AWAIT(&world, has_ended(raw));
-    assert_int_equal(world.channel->keepalive_ms, 2 * world.conf.keepalive_ms);
-    raw_free(raw);
-    raw = raw_ready(&world);
-    raw_goaway(raw, 0, NGHTTP2_ENHANCE_YOUR_CALM, "something else");
-    AWAIT(&world, has_ended(raw));
-    assert_int_equal(world.channel->keepalive_ms, 2 * world.conf.keepalive_ms);
-    close_raw();
-}
-
-/* ---- floods -------------------------------------------------------------- */
-
-static void send_settings(void) {
-    raw_settings(raw, NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 4096);
-}
-
-static void send_ping(void) {
-    raw_send(raw, NGHTTP2_PING, 0, 0, "12345678", 8);
-}
-
-static void send_priority(void) {
-    raw_send(raw, NGHTTP2_PRIORITY, 0, 1, "\0\0\0\0\1", 5);
-}
-
-static void send_window(void) {
-    raw_send(raw, NGHTTP2_WINDOW_UPDATE, 0, 0, "\0\0\0\1", 4);
-}
-
-static void send_empty_data(void) {
-    raw_send(raw, NGHTTP2_DATA, 0, 1, "", 0);
-}
-
-static void send_crumb(void) {
-    raw_send(raw, NGHTTP2_DATA, 0, 1, "x", 1);
-}
-
-static void send_interim(void) {
-    raw_headers(raw, 3, ":status: 103\n", false);
-}
-
-static void send_continuation(void) {
-    raw_send(raw, NGHTTP2_CONTINUATION, 0, 5, "", 0);
-}
-
-/* The connection ends, or where that is enough the call. */
-static void test_floods(void **state) {
-    static const struct {
-        const char *name;
-        void (*send)(void);
-        unsigned victim;
-        enum grpc_status status;
-    } rows[] = {
-        {"SETTINGS", send_settings, 0, GRPC_UNAVAILABLE},
-        {"PING", send_ping, 0, GRPC_UNAVAILABLE},
-        {"PRIORITY", send_priority, 0, GRPC_UNAVAILABLE},
-        {"WINDOW_UPDATE", send_window, 0, GRPC_UNAVAILABLE},
-        {"empty DATA", send_empty_data, 0, GRPC_UNAVAILABLE},
-        {"crumbs of DATA", send_crumb, 0, GRPC_UNAVAILABLE},
-        {"1xx", send_interim, 1, GRPC_RESOURCE_EXHAUSTED},
-        {"CONTINUATION", send_continuation, 0, GRPC_UNAVAILABLE},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct called *called;
-
-        open_raw();
-        (void)requested(raw, 1);
-        (void)requested(raw, 3);
-        (void)requested(raw, 5);
-        called = &world.calls[rows[i].victim];
-        raw_headers(raw, 1, ":status: 200\ncontent-type: text/html\n", false);
-        if (rows[i].send == send_continuation)
-            raw_send(raw, NGHTTP2_HEADERS, 0, 5, "\x88", 1);
-        for (int k = 0; k < 20000 && !called->done; k++) {
-            rows[i].send();
-            if (k % 100 == 0)
-                world_turn(&world);
-        }
-        if (!called->done)
-            fail_msg("%s: 20,000 of them are fine", rows[i].name);
-        world_expect(called, rows[i].status, false);
-        close_raw();
-    }
 }
 
 /* ---- the loop ------------------------------------------------------------ */
@@ -626,8 +346,8 @@ static void test_closed_inside_an_answer(void **state) {
 
     (void)state;
     open_raw();
-    first = requested(raw, 1);
-    second = requested(raw, 3);
+    first = world_requested(&world, raw, 1);
+    second = world_requested(&world, raw, 3);
     world.on_done = close_inside;
     raw_answer(raw, 1, SLICE("x"));
     AWAIT(&world, world.closed);
@@ -641,7 +361,7 @@ static void test_exchanges_are_used_again(void **state) {
     (void)state;
     open_raw();
     for (int32_t i = 0; i < 20; i++) {
-        struct called *called = requested(raw, 2 * i + 1);
+        struct called *called = world_requested(&world, raw, 2 * i + 1);
 
         raw_answer(raw, 2 * i + 1, SLICE("x"));
         world_await_done(&world, called);
@@ -652,12 +372,6 @@ static void test_exchanges_are_used_again(void **state) {
 
 static int group(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_a_name_that_cant_be),
-        cmocka_unit_test(test_the_next_address),
-        cmocka_unit_test(test_no_settings),
-        cmocka_unit_test(test_not_http2),
-        cmocka_unit_test(test_closed_at_every_turn),
         cmocka_unit_test(test_closed_in_the_middle),
         cmocka_unit_test(test_a_broken_rule),
         cmocka_unit_test(test_goaway_in_two_steps),
@@ -670,11 +384,6 @@ static int group(void) {
         cmocka_unit_test(test_a_window_of_nothing),
         cmocka_unit_test(test_a_window_too_large),
         cmocka_unit_test(test_a_greatest_message_at_once),
-        cmocka_unit_test(test_keepalive),
-        cmocka_unit_test(test_no_answer_to_a_ping),
-        cmocka_unit_test(test_a_stopped_server),
-        cmocka_unit_test(test_too_many_pings),
-        cmocka_unit_test(test_floods),
         cmocka_unit_test(test_a_call_behind_the_flush),
         cmocka_unit_test(test_closed_inside_an_answer),
         cmocka_unit_test(test_exchanges_are_used_again),
