@@ -35,8 +35,8 @@ struct conn *h2_conn_of(const struct h2 *h2) {
     return h2->conn;
 }
 
-size_t h2_unsent(const struct h2 *h2) {
-    return h2->out_bytes;
+size_t h2_held(const struct h2 *h2) {
+    return h2->in_bytes + h2->out_bytes;
 }
 
 /* ---- ending -------------------------------------------------------------- */

@@ -107,8 +107,8 @@ MUST_CHECK bool h2_make_room(struct h2_stream *stream, struct buf *body, size_t 
 /* Gives it back; keeps a small buffer. */
 void h2_drop_body(struct h2_stream *stream, struct buf *body);
 
-/* Bytes of responses that the client hasn't taken. */
-size_t h2_unsent(const struct h2 *h2);
+/* All that is held for the connection: requests, and responses that the client hasn't taken. */
+size_t h2_held(const struct h2 *h2);
 
 /* In begin(): the stream of 'h2' that begins, with its first deadline; what is in out.queue's
  * memory is used again. */

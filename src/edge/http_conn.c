@@ -117,6 +117,18 @@ static void on_request(struct http_conn *http) {
     http1_next(http->parser);
 }
 
+static void on_error(struct http_conn *http) {
+    const char *detail = NULL;
+    enum err problem = http1_problem(http->parser, &detail);
+
+    if (!http1_foreign(http->parser)) {
+        refuse(http, NULL, problem, detail);
+        return;
+    }
+    http->in_head = false;
+    http->conn->state = CONN_FINISHING;
+}
+
 /* Only now is it sure that the announced body isn't too large (RFC 9110 10.1.1). */
 static void invite_body(struct http_conn *http) {
     if (!http->wants_continue)
@@ -145,7 +157,6 @@ static struct slice parse(struct http_conn *http, struct slice in) {
     while (http->conn->state == CONN_OPEN && (http->in_body || may_parse(http))) {
         size_t used = 0;
         enum http1_event event = http1_parse(http->parser, in, &used);
-        const char *detail = NULL;
 
         in = slice_skip(in, used);
         if (event == HTTP1_MORE) {
@@ -156,10 +167,8 @@ static struct slice parse(struct http_conn *http, struct slice in) {
             on_head(http);
         else if (event == HTTP1_REQUEST)
             on_request(http);
-        else {
-            enum err problem = http1_problem(http->parser, &detail);
-            refuse(http, NULL, problem, detail);
-        }
+        else
+            on_error(http);
     }
     return http->conn->state == CONN_OPEN ? in : (struct slice){NULL, 0};
 }

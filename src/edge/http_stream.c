@@ -12,8 +12,7 @@
 
 #define ARENA_CHUNK 1024u
 #define ARENA_CAP   (2u << 20) /* twice the largest limits.header_bytes */
-#define UNSENT_MAX  (3u << 20) /* half of what may be queued: a client that doesn't take its */
-                               /* responses asks no more */
+#define HELD_MAX    (4u << 20) /* requests in work and responses: beyond that none begins */
 
 static struct http_stream *of(struct h2_stream *stream) {
     return CONTAINER_OF(stream, struct http_stream, h2);
@@ -36,7 +35,7 @@ static struct h2_stream *on_begin(struct h2 *h2, void *ctx) {
     struct http_server *server = ctx;
     struct http_stream *stream = NULL;
 
-    if (h2_unsent(h2) <= UNSENT_MAX)
+    if (h2_held(h2) <= HELD_MAX)
         stream = recycled(server);
     if (!stream)
         return NULL;
@@ -56,6 +55,17 @@ static void drop_request(struct http_stream *stream) {
     arena_reset(&stream->arena, ARENA_CHUNK);
 }
 
+/* The request's memory goes, the exchange's workspace counts instead: 100 batches in work are some
+ * 20 MB. */
+static void hold_work(struct http_stream *stream) {
+    drop_request(stream);
+    if (!stream->exchange || !stream->h2.h2)
+        return;
+    stream->head.held = stream->exchange->arena.held;
+    if (!h2_hold(stream->h2.h2, stream->head.held, SIZE_MAX))
+        stream->head.held = 0;
+}
+
 static void give(struct http_stream *stream) {
     h2_stream_done(&stream->h2);
     /* To the front: the one used last is warm in the cache. */
@@ -72,9 +82,10 @@ void http_stream_free(struct http_stream *stream) {
 static void on_gone(struct h2_stream *h2) {
     struct http_stream *stream = of(h2);
 
+    if (stream->exchange)
+        return;
     drop_request(stream);
-    if (!stream->exchange)
-        give(stream);
+    give(stream);
 }
 
 /* ---- handing over -------------------------------------------------------- */
@@ -95,7 +106,7 @@ static void hand_over(struct http_stream *stream, const struct http1_request *re
     conn_work_begins(h2_conn_of(stream->h2.h2));
     h2_set_deadline(&stream->h2, INT64_MAX); /* the application's own from here on */
     server->app.request(server->app.ctx, exchange, request, refusal, detail);
-    drop_request(stream);
+    hold_work(stream);
 }
 
 static void refuse(struct http_stream *stream, enum err err, const char *detail) {
@@ -107,6 +118,8 @@ void http_stream_answered(struct http_stream *stream, const struct http_reply *r
         http_stream_reply(stream, reply);
     stream->exchange->stream = NULL;
     stream->exchange = NULL;
+    h2_unhold(stream->h2.h2, stream->head.held);
+    stream->head.held = 0;
     if (stream->h2.h2)
         conn_work_ends(h2_conn_of(stream->h2.h2));
     if (stream->h2.gone)

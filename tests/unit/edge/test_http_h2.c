@@ -376,6 +376,8 @@ static void test_half_a_preface(void **state) {
         {"PR", true, "HTTP/1.1 400 "},
         {"", false, ""},
         {"", true, ""},
+        {"INVALID CONNECTION PREFACE\r\n\r\n", false, ""}, /* h2spec 3.5.2 */
+        {"GET / PREFACE\r\n\r\n", false, "HTTP/1.1 400 "},
     };
     struct http_server_conf conf = HTTP_FIXTURE_CONF;
 
