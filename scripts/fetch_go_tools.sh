@@ -8,9 +8,7 @@
 set -eu
 
 dest=${1:-$(dirname "$0")/../.cache/gotools}
-# h2spec's own version tags can't be installed (no "/v2" in its path): a commit of its master.
-tools='grpcurl=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
-    h2spec=github.com/summerwind/h2spec/cmd/h2spec@af83a65f0b62'
+tools='grpcurl=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3'
 
 command -v go >/dev/null 2>&1 || {
     echo 'fetch_go_tools: Go is not installed' >&2

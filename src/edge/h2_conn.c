@@ -216,13 +216,26 @@ static void on_gather(struct conn *conn) {
     }
 }
 
+/* Nobody answers any more; what waits for a window gets none behind the peer's FIN. */
+static bool nothing_comes(const struct h2 *h2) {
+    for (struct list *node = h2->streams.next; node != &h2->streams; node = node->next) {
+        const struct h2_stream *stream = CONTAINER_OF(node, struct h2_stream, node);
+
+        if (!stream->gone && !stream->decided)
+            return false;
+    }
+    return true;
+}
+
 /* Nothing will be read or written any more. */
 static bool is_over(const struct h2 *h2) {
     if (h2->conn->state == CONN_FINISHING)
         return true;
     if (nghttp2_session_want_write(h2->session))
         return false;
-    if (h2->open_streams == 0 && (h2->drain == H2_DRAIN_FINAL || h2->conn->peer_closed))
+    if (h2->open_streams == 0 && h2->drain == H2_DRAIN_FINAL)
+        return true;
+    if (h2->conn->peer_closed && nothing_comes(h2))
         return true;
     /* Without streams nghttp2 takes the first of our two GOAWAYs for the last word. */
     return h2->terminated ||

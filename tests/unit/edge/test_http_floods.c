@@ -101,6 +101,20 @@ static void test_zero_window_and_late_answers(void **state) {
     http_stop(&http);
 }
 
+/* Behind the peer's FIN no window opens any more: its connection ends, not idle_ms later. */
+static void test_zero_window_and_gone(void **state) {
+    (void)state;
+    http_start(&http, &HTTP_FIXTURE_CONF);
+    struct client *c = client_new(&http.base, 0);
+    (void)ask(c, "/bytes?1000");
+    client_flush(c);
+    shutdown(c->fd, SHUT_WR);
+    client_wait_end(c);
+    client_free(c);
+    http_stop(&http);
+    assert_int_equal(http.by_status[200], 1);
+}
+
 /* 100 bodies that begin and never end: each gets its 408, or a 503 when they are too many. */
 static void test_unfinished_bodies(void **state) {
     struct http_server_conf conf = HTTP_FIXTURE_CONF;
@@ -149,6 +163,7 @@ static int group(void) {
         cmocka_unit_test(test_patience),
         cmocka_unit_test(test_zero_window),
         cmocka_unit_test(test_zero_window_and_late_answers),
+        cmocka_unit_test(test_zero_window_and_gone),
         cmocka_unit_test(test_unfinished_bodies),
         cmocka_unit_test(test_a_peer_that_does_not_read),
     };
