@@ -17,16 +17,11 @@ void conn_touch(struct conn *conn) {
         list_push_back(&conn->set->dirty, &conn->dirty);
 }
 
-/* The timer is only ever moved to an earlier time; when it fires it looks around and is armed again
- * for what is due next, so that a busy connection doesn't touch the heap. */
-void conn_wake(struct conn *conn, int64_t at_ms) {
-    if (at_ms == INT64_MAX || conn->state == CONN_CLOSING)
-        return;
-    if (!timer_armed(&conn->timer) || conn->timer.at_ms > at_ms) {
-        int64_t now_ms = conn_now_ms(conn);
+void conn_wake_earlier(struct conn *conn, int64_t at_ms) {
+    int64_t now_ms = conn_now_ms(conn);
 
+    if (at_ms != INT64_MAX && conn->state != CONN_CLOSING)
         timer_start(conn->set->loop, &conn->timer, at_ms > now_ms ? at_ms - now_ms : 0);
-    }
 }
 
 void conn_pause(struct conn *conn, bool paused) {
@@ -127,18 +122,21 @@ static void send_out(struct conn *conn) {
     conn->sending = conn->out;
     conn->out = empty;
     conn->send_busy = true;
-    conn->send_ms = conn_now_ms(conn);
     if (transport_send(&conn->transport, buf_slice(&conn->sending))) {
         conn->send_busy = false;
         buf_clear(&conn->sending);
+    } else {
+        conn->send_ms = conn_now_ms(conn);
     }
 }
 
 void conn_flush(struct conn *conn) {
+    bool more = true;
+
     if (conn->state >= CONN_LINGERING)
         return;
-    for (;;) {
-        conn->protocol->gather(conn);
+    while (more) {
+        more = conn->protocol->gather(conn);
         if (conn->state >= CONN_LINGERING)
             return;
         if (buf_failed(&conn->out)) {

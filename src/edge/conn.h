@@ -32,7 +32,8 @@ struct conn_set;
 struct conn_protocol {
     void (*read)(struct conn *conn, struct slice bytes); /* while OPEN */
     void (*peer_closed)(struct conn *conn); /* the peer's FIN: nothing more will be read */
-    void (*gather)(struct conn *conn);      /* adds to conn->out what is to be written */
+    /* Adds to conn->out what is to be written; true: there is more, once that is sent. */
+    bool (*gather)(struct conn *conn);
     void (*settle)(struct conn *conn);      /* behind gathering and sending: what comes next */
     /* Looks at its deadlines and returns when to look again; INT64_MAX: at none. Often early. */
     int64_t (*due)(struct conn *conn, int64_t now_ms);
@@ -72,8 +73,14 @@ int64_t conn_now_ms(const struct conn *conn);
 void conn_touch(struct conn *conn);
 void conn_flush(struct conn *conn);
 
-/* due() is called at 'at_ms' or before; INT64_MAX is fine. */
-void conn_wake(struct conn *conn, int64_t at_ms);
+/* due() is called at 'at_ms' or before; INT64_MAX is fine. The timer is only ever moved to an
+ * earlier time; when it fires due() looks around and it is armed again for what comes next, so that
+ * a busy connection doesn't touch the heap. */
+void conn_wake_earlier(struct conn *conn, int64_t at_ms);
+static inline void conn_wake(struct conn *conn, int64_t at_ms) {
+    if (!timer_armed(&conn->timer) || conn->timer.at_ms > at_ms)
+        conn_wake_earlier(conn, at_ms);
+}
 
 void conn_pause(struct conn *conn, bool paused);
 

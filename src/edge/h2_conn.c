@@ -197,11 +197,11 @@ static void on_read(struct conn *conn, struct slice bytes) {
 /* ---- writing ------------------------------------------------------------- */
 
 /* Frames of this tick, up to one send's worth. */
-static void on_gather(struct conn *conn) {
+static bool on_gather(struct conn *conn) {
     struct h2 *h2 = of(conn);
 
     if (conn->send_busy)
-        return;
+        return true;
     h2->read_behind = 0;
     conn_pause(conn, false);
     while (conn->state == CONN_OPEN && conn->out.len < OUT_GATHER) {
@@ -211,9 +211,10 @@ static void on_gather(struct conn *conn) {
         if (len < 0)
             conn->out.failed = true;
         if (len <= 0)
-            return;
+            return false;
         buf_add(&conn->out, frame, (size_t)len);
     }
+    return conn->state == CONN_OPEN;
 }
 
 /* Nobody answers any more; what waits for a window gets none behind the peer's FIN. */

@@ -16,7 +16,7 @@ static struct http_conn *of(const struct conn *conn) {
 }
 
 static void set_deadline(struct http_conn *http, int64_t delay_ms) {
-    http->conn->deadline_ms = conn_now_ms(http->conn) + delay_ms;
+    http->conn->deadline_ms = loop_now_ms(http->server->loop) + delay_ms;
     conn_wake(http->conn, http->conn->deadline_ms);
 }
 
@@ -231,7 +231,7 @@ void http_conn_answered(struct http_conn *http, struct http_exchange *exchange) 
         conn_touch(http->conn);
 }
 
-static void on_gather(struct conn *conn) {
+static bool on_gather(struct conn *conn) {
     struct http_conn *http = of(conn);
     struct http_server_stats *stats = &http->server->stats;
 
@@ -240,7 +240,7 @@ static void on_gather(struct conn *conn) {
             CONTAINER_OF(http->exchanges.next, struct http_exchange, node);
 
         if (!exchange->answered)
-            return;
+            break;
         list_remove(&exchange->node);
         size_t had = conn->out.cap;
         buf_add_slice(&conn->out, buf_slice(&exchange->reply));
@@ -253,6 +253,7 @@ static void on_gather(struct conn *conn) {
         http_exchange_give(exchange);
         conn_work_ends(conn);
     }
+    return false;
 }
 
 /* What comes next for a connection after something was read, answered or sent. */

@@ -92,6 +92,11 @@ static void on_drain(struct conn *conn) {
         conn_linger(conn);
 }
 
+static bool gather_nothing(struct conn *conn) {
+    (void)conn;
+    return false;
+}
+
 static void nothing(struct conn *conn) {
     (void)conn;
 }
@@ -99,7 +104,7 @@ static void nothing(struct conn *conn) {
 static const struct conn_protocol unknown = {
     .read = on_read,
     .peer_closed = on_peer_closed,
-    .gather = nothing,
+    .gather = gather_nothing,
     .settle = nothing,
     .due = on_due,
     .drain = on_drain,
