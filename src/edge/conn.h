@@ -34,7 +34,7 @@ struct conn_protocol {
     void (*peer_closed)(struct conn *conn); /* the peer's FIN: nothing more will be read */
     /* Adds to conn->out what is to be written; true: there is more, once that is sent. */
     bool (*gather)(struct conn *conn);
-    void (*settle)(struct conn *conn);      /* behind gathering and sending: what comes next */
+    void (*settle)(struct conn *conn); /* behind gathering and sending: what comes next */
     /* Looks at its deadlines and returns when to look again; INT64_MAX: at none. Often early. */
     int64_t (*due)(struct conn *conn, int64_t now_ms);
     void (*drain)(struct conn *conn);   /* end it when what is under way is answered */

@@ -294,11 +294,11 @@ static void test_idle_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_foreign),
-        cmocka_unit_test(test_said),       cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_keep_alive), cmocka_unit_test(test_expect),
-        cmocka_unit_test(test_pipeline),   cmocka_unit_test(test_idle),
-        cmocka_unit_test(test_in_place),   cmocka_unit_test(test_idle_memory),
+        cmocka_unit_test(test_foreign),     cmocka_unit_test(test_said),
+        cmocka_unit_test(test_headers),     cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_expect),      cmocka_unit_test(test_pipeline),
+        cmocka_unit_test(test_idle),        cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_idle_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
