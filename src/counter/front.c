@@ -86,6 +86,7 @@ static struct grpc_server *make_server(struct front *front) {
         .methods = front->table,
         .method_count = FRONT_TABLE,
         .connections_max = config->limits_connections,
+        .connections = &front->fleet->connections,
         .message_bytes_max = config->limits_grpc_message_bytes,
         .streams_max = config->limits_grpc_streams,
         .deadline_max_ms = config->timeouts_request_ms,

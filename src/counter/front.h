@@ -9,7 +9,9 @@
 #ifndef COUNTER_FRONT_H
 #define COUNTER_FRONT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -27,11 +29,11 @@ struct front_fleet {
     struct metrics *metrics;
     struct counter_service *service;
     const char *version;
-
-    struct tls *tls;         /* of the listener; NULL: plain */
-    int64_t clock_ahead_ms;  /* counter_clock_ahead_ms() */
-    metric_series *requests; /* [method][status]; front_fleet_init() makes them */
-    metric_series *duration; /* [method] */
+    struct tls *tls;            /* of the listener; NULL: plain */
+    _Atomic size_t connections; /* open now, on all loops */
+    int64_t clock_ahead_ms;     /* counter_clock_ahead_ms() */
+    metric_series *requests;    /* [method][status]; front_fleet_init() makes them */
+    metric_series *duration;    /* [method] */
     metric_series batch_retries;
     metric_series batch_refused;
 };

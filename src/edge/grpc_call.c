@@ -22,59 +22,49 @@ static struct grpc_call *recycled(struct grpc_server *server) {
     struct list *node = list_pop_front(&server->free_calls);
 
     if (node)
-        return CONTAINER_OF(node, struct grpc_call, node);
+        return CONTAINER_OF(node, struct grpc_call, stream.node);
     struct grpc_call *call = calloc(1, sizeof(*call));
     if (call)
         arena_init(&call->arena, ARENA_CHUNK, ARENA_CAP);
     return call;
 }
 
-struct grpc_call *grpc_call_take(struct grpc_conn *conn, int32_t stream_id) {
-    struct grpc_server *server = conn->server;
+struct h2_stream *grpc_call_begin(struct h2 *h2, void *ctx) {
+    struct grpc_server *server = ctx;
     struct grpc_call *call = recycled(server);
 
     if (!call)
         return NULL;
+    struct h2_stream stream = call->stream;
     struct arena arena = call->arena;
     struct buf message = call->in.message;
-    struct buf queue = call->out.queue;
     struct buf trailers = call->out.trailers;
 
     *call = (struct grpc_call){
+        .stream = stream,
         .server = server,
-        .conn = conn,
-        .stream_id = stream_id,
         .arena = arena,
         .started_us = clock_mono_ns() / 1000,
-        .deadline_ms = loop_now_ms(server->loop) + server->conf.deadline_max_ms,
         .in = {.message = message},
-        .out = {.queue = queue, .trailers = trailers},
+        .out = {.trailers = trailers},
     };
-    list_init(&call->node);
-    list_push_back(&conn->calls, &call->node);
-    conn->open_streams++;
-    grpc_conn_wake(conn, call->deadline_ms);
-    stat_add(&server->stats.calls, 1);
-    return call;
+    h2_stream_init(&call->stream, h2, loop_now_ms(server->loop) + server->conf.deadline_max_ms);
+    conn_stat_add(&server->stats.calls, 1);
+    return &call->stream;
 }
 
 static void give(struct grpc_call *call) {
     struct grpc_server *server = call->server;
-    struct grpc_conn *conn = call->conn;
+    bool conn_gone = call->stream.h2 == NULL;
 
-    list_remove(&call->node);
-    grpc_request_drop(call);
+    h2_drop_body(&call->stream, &call->in.message);
     grpc_response_drop(call);
+    h2_stream_done(&call->stream);
     arena_reset(&call->arena, ARENA_CHUNK);
     /* To the front: the one used last is warm in the cache. */
-    list_push_back(server->free_calls.next, &call->node);
-    if (!conn) {
-        grpc_server_gone(server, NULL);
-    } else if (list_empty(&conn->calls)) {
-        conn->idle_since_ms = loop_now_ms(server->loop);
-        grpc_conn_wake(conn, conn->idle_since_ms + server->conf.idle_ms);
-        grpc_conn_touch(conn);
-    }
+    list_push_back(server->free_calls.next, &call->stream.node);
+    if (conn_gone)
+        conn_set_check_drained(&server->conns);
 }
 
 static void decide(struct grpc_call *call, enum grpc_status status, struct slice message) {
@@ -84,23 +74,16 @@ static void decide(struct grpc_call *call, enum grpc_status status, struct slice
     if (server->conf.finished)
         server->conf.finished(server->conf.finished_ctx, call->method, status, message,
                               clock_mono_ns() / 1000 - call->started_us);
-    /* From here on: the client's time to take the answer. */
-    call->deadline_ms = INT64_MAX;
-    if (call->conn && !call->stream_gone) {
-        call->deadline_ms = loop_now_ms(server->loop) + server->conf.idle_ms;
-        grpc_conn_wake(call->conn, call->deadline_ms);
-    }
 }
 
 /* Neither the handler nor the request needs it any more. */
 static void settle(struct grpc_call *call) {
-    grpc_request_drop(call);
-    if (call->conn)
-        call->conn->in_bytes -= call->in.field_bytes;
+    h2_drop_body(&call->stream, &call->in.message);
+    h2_unhold(call->stream.h2, call->in.field_bytes);
     call->in.field_bytes = 0;
     call->in.fields = NULL;
     arena_reset(&call->arena, ARENA_CHUNK);
-    stat_add(&call->server->stats.calls, (uint64_t)-1);
+    conn_stat_add(&call->server->stats.calls, (uint64_t)-1);
 }
 
 static void tell_gone(struct grpc_call *call) {
@@ -131,16 +114,11 @@ void grpc_call_refuse_http(struct grpc_call *call) {
     let_go(call);
 }
 
-void grpc_call_stream_gone(struct grpc_call *call) {
+void grpc_call_gone(struct h2_stream *stream) {
+    struct grpc_call *call = grpc_call_of(stream);
     bool was_ended = call->ended;
 
-    call->stream_gone = true;
     grpc_response_drop(call);
-    if (call->conn) {
-        call->conn->open_streams--;
-        call->conn->orphans += call->handed;
-    }
-    call->deadline_ms = INT64_MAX;
     if (!was_ended)
         decide(call, GRPC_CANCELLED, SLICE("the client went away"));
     if (call->handed) {
@@ -153,35 +131,19 @@ void grpc_call_stream_gone(struct grpc_call *call) {
     give(call);
 }
 
-void grpc_call_conn_gone(struct grpc_call *call) {
-    list_remove(&call->node);
-    call->conn = NULL;
-    if (!call->stream_gone)
-        grpc_call_stream_gone(call);
-}
-
 /* ---- time ---------------------------------------------------------------- */
 
-void grpc_call_deadline(struct grpc_call *call, int64_t now_ms) {
-    struct grpc_conn *conn = call->conn;
+void grpc_call_due(struct h2_stream *stream, int64_t now_ms) {
+    struct grpc_call *call = grpc_call_of(stream);
 
     if (call->overflowed && call->handed)
         tell_gone(call);
-    else if (now_ms < call->deadline_ms)
+    else if (!h2_overdue(stream, now_ms))
         return;
-    else if (call->ended) {
-        /* Its answer hasn't been taken: a window that stays shut. */
-        call->deadline_ms = INT64_MAX;
-        grpc_conn_check(conn, nghttp2_submit_rst_stream(conn->session, NGHTTP2_FLAG_NONE,
-                                                        call->stream_id, NGHTTP2_CANCEL));
-        grpc_conn_touch(conn);
-    } else if (!call->in.head_done) {
-        grpc_conn_flood(conn, "a header block without an end");
-    } else if (call->in.http_status) {
+    else if (call->in.http_status)
         grpc_call_refuse_http(call);
-    } else {
+    else
         grpc_call_refuse(call, GRPC_DEADLINE_EXCEEDED, SLICE("the deadline has passed"));
-    }
 }
 
 /* ---- what the handler calls ---------------------------------------------- */
@@ -199,7 +161,7 @@ void *grpc_data(const struct grpc_call *call) {
 }
 
 int64_t grpc_deadline_ms(const struct grpc_call *call) {
-    return call->deadline_ms;
+    return call->stream.deadline_ms;
 }
 
 struct slice grpc_metadata(const struct grpc_call *call, struct slice name) {
@@ -220,7 +182,7 @@ void grpc_send(struct grpc_call *call, struct slice message) {
     grpc_response_end(call, GRPC_RESOURCE_EXHAUSTED,
                       SLICE("the client doesn't take its responses"));
     call->overflowed = true;
-    grpc_conn_wake(call->conn, loop_now_ms(call->server->loop));
+    conn_wake(h2_conn_of(call->stream.h2), loop_now_ms(call->server->loop)); /* grpc_call_due() */
 }
 
 void grpc_add_trailer(struct grpc_call *call, struct slice name, struct slice value) {
@@ -236,9 +198,6 @@ void grpc_finish(struct grpc_call *call, enum grpc_status status, struct slice m
         grpc_response_end(call, status, message);
     }
     settle(call);
-    if (!call->stream_gone)
-        return;
-    if (call->conn)
-        call->conn->orphans--;
-    give(call);
+    if (call->stream.gone)
+        give(call);
 }

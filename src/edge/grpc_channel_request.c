@@ -119,7 +119,7 @@ static int32_t submit(struct grpc_exchange *ex, struct grpc_channel_conn *conn, 
     nghttp2_data_provider provider = {.source.ptr = ex, .read_callback = read_request};
     nghttp2_nv fields[] = {
         field(":method", SLICE("POST")),
-        field(":scheme", SLICE("http")),
+        field(":scheme", conn->channel->conf.tls ? SLICE("https") : SLICE("http")),
         field(":path", path),
         field(":authority", conn->channel->conf.address),
         field("te", SLICE("trailers")),

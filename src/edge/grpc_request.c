@@ -11,22 +11,16 @@
 #include "wire/grpc_text.h"
 
 #define FIELDS_MAX       100u       /* cookie crumbs: many fields that HPACK makes of few bytes */
-#define FIELD_BYTES_MAX  16384u     /* as announced in SETTINGS_MAX_HEADER_LIST_SIZE */
 #define FIELD_OVERHEAD   32u        /* RFC 9113 6.5.2 */
 #define IN_SLACK         (1u << 20) /* beside one message of the full size, for a connection */
-#define MESSAGE_KEEP     512u       /* of a recycled call; small messages need no malloc */
 #define INFLATED_KEEP    65536u
 #define HTTP_PATIENCE_MS 2000
 
 /* ---- the head ------------------------------------------------------------ */
 
-static bool hold(struct grpc_call *call, size_t bytes) {
-    struct grpc_conn *conn = call->conn;
-
-    if (conn->in_bytes + bytes > conn->server->conf.message_bytes_max + IN_SLACK)
-        return false;
-    conn->in_bytes += bytes;
-    return true;
+/* What a connection's requests may hold: a message of the full size, and some. */
+static size_t in_max(const struct grpc_call *call) {
+    return call->server->conf.message_bytes_max + IN_SLACK;
 }
 
 static struct slice field_value(struct grpc_call *call, struct slice name, struct slice value) {
@@ -69,15 +63,16 @@ static struct slice *own_field(struct grpc_call *call, struct slice name) {
     return NULL;
 }
 
-void grpc_request_field(struct grpc_call *call, struct slice name, struct slice value) {
+void grpc_request_field(struct h2_stream *stream, struct slice name, struct slice value) {
+    struct grpc_call *call = grpc_call_of(stream);
     size_t bytes = name.len + value.len + FIELD_OVERHEAD;
 
-    call->in.field_count++;
-    /* Trailers of a request mean nothing to us, but they count. */
-    if (call->in.head_done || call->ended)
+    /* Trailers of a request mean nothing to us. */
+    if (stream->head_done || call->ended)
         return;
-    if (call->in.field_count > FIELDS_MAX || call->in.too_large ||
-        call->in.field_bytes + bytes > FIELD_BYTES_MAX || !hold(call, bytes)) {
+    if (stream->field_count > FIELDS_MAX || call->in.too_large ||
+        call->in.field_bytes + bytes > GRPC_HEADER_LIST_MAX ||
+        !h2_hold(stream->h2, bytes, in_max(call))) {
         call->in.too_large = true;
         return;
     }
@@ -109,9 +104,8 @@ static void set_deadline(struct grpc_call *call, int64_t timeout_ms) {
 
     if (!lasting && timeout_ms > server->conf.deadline_max_ms)
         timeout_ms = server->conf.deadline_max_ms;
-    call->deadline_ms =
-        timeout_ms == INT64_MAX ? INT64_MAX : loop_now_ms(server->loop) + timeout_ms;
-    grpc_conn_wake(call->conn, call->deadline_ms);
+    h2_set_deadline(&call->stream,
+                    timeout_ms == INT64_MAX ? INT64_MAX : loop_now_ms(server->loop) + timeout_ms);
 }
 
 static void check_encoding(struct grpc_call *call) {
@@ -127,14 +121,14 @@ static void check_encoding(struct grpc_call *call) {
 static void not_grpc(struct grpc_call *call, const char *status, struct slice text) {
     call->in.http_status = status;
     call->in.http_text = text;
-    call->deadline_ms = loop_now_ms(call->server->loop) + HTTP_PATIENCE_MS;
-    grpc_conn_wake(call->conn, call->deadline_ms);
+    h2_set_deadline(&call->stream, loop_now_ms(call->server->loop) + HTTP_PATIENCE_MS);
 }
 
-void grpc_request_head(struct grpc_call *call) {
+void grpc_request_head(struct h2_stream *stream, bool body_follows) {
+    struct grpc_call *call = grpc_call_of(stream);
     int64_t timeout_ms = INT64_MAX;
 
-    call->in.head_done = true;
+    (void)body_follows;
     if (call->in.too_large || arena_overflowed(&call->arena)) {
         grpc_call_refuse(call, GRPC_RESOURCE_EXHAUSTED,
                          SLICE("the request's metadata is too large or has too many fields"));
@@ -164,38 +158,6 @@ void grpc_request_head(struct grpc_call *call) {
 
 /* ---- messages ------------------------------------------------------------ */
 
-void grpc_request_drop(struct grpc_call *call) {
-    if (call->conn)
-        call->conn->in_bytes -= call->in.held;
-    call->in.held = 0;
-    buf_clear(&call->in.message);
-    if (call->in.message.cap > MESSAGE_KEEP)
-        buf_release(&call->in.message);
-}
-
-/* Room grows with what comes, not with what was announced: 1,000 announced messages of 4 MiB cost
- * the peer 5 KB. Never beyond the announced length, so that memory held is what is counted. */
-static bool make_room(struct grpc_call *call, size_t bytes) {
-    struct buf *message = &call->in.message;
-    size_t need = message->len + bytes;
-    size_t cap = message->cap * 2;
-
-    if (need <= message->cap)
-        return true;
-    cap = cap > call->in.reader.length ? call->in.reader.length : cap;
-    cap = cap < need ? need : cap;
-    cap = cap < MESSAGE_KEEP ? MESSAGE_KEEP : cap;
-    if (!hold(call, cap - call->in.held))
-        return false;
-    call->in.held = cap;
-    char *ptr = realloc(message->ptr, cap);
-    if (!ptr)
-        return false;
-    message->ptr = ptr;
-    message->cap = cap;
-    return true;
-}
-
 static void hand_over(struct grpc_call *call, struct slice message) {
     call->handed = true;
     call->method->handle(call->method->ctx, call, message);
@@ -223,7 +185,7 @@ static void deliver(struct grpc_call *call) {
         inflate_and_hand_over(call);
     else
         hand_over(call, buf_slice(&call->in.message));
-    grpc_request_drop(call);
+    h2_drop_body(&call->stream, &call->in.message);
 }
 
 static void on_message_head(struct grpc_call *call) {
@@ -239,14 +201,16 @@ static void on_message_head(struct grpc_call *call) {
 }
 
 static void on_message_part(struct grpc_call *call, struct slice part) {
-    if (make_room(call, part.len))
+    if (h2_make_room(&call->stream, &call->in.message, part.len, call->in.reader.length,
+                     in_max(call)))
         buf_add_slice(&call->in.message, part);
     else
         grpc_call_refuse(call, GRPC_RESOURCE_EXHAUSTED,
                          SLICE("the connection's requests take too much memory"));
 }
 
-void grpc_request_data(struct grpc_call *call, struct slice bytes) {
+void grpc_request_data(struct h2_stream *stream, struct slice bytes) {
+    struct grpc_call *call = grpc_call_of(stream);
     struct slice part;
 
     while (!call->ended && call->method) {
@@ -271,10 +235,10 @@ void grpc_request_data(struct grpc_call *call, struct slice bytes) {
     }
 }
 
-void grpc_request_half_closed(struct grpc_call *call) {
+void grpc_request_end(struct h2_stream *stream) {
+    struct grpc_call *call = grpc_call_of(stream);
     const struct grpc_method *method = call->method;
 
-    call->in.half_closed = true;
     if (call->ended)
         return;
     if (call->in.http_status) {

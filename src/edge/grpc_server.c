@@ -1,23 +1,40 @@
-/* grpc_server.c - accepting, draining, and the objects that are recycled. */
+/* grpc_server.c - the server: what its connections share. */
 #include "edge/grpc_server.h"
 
 #include <stdlib.h>
 
 #include "edge/grpc_internal.h"
 
-static void flush_dirty(struct loop_hook *hook) {
-    struct grpc_server *server = CONTAINER_OF(hook, struct grpc_server, flush);
-    struct list *node;
-
-    while ((node = list_pop_front(&server->dirty)))
-        grpc_conn_flush(CONTAINER_OF(node, struct grpc_conn, dirty));
+static bool on_opened(struct conn *conn) {
+    return h2_open(CONTAINER_OF(conn->set, struct grpc_server, conns)->h2, conn);
 }
 
-static void call_drained(struct timer *timer) {
-    struct grpc_server *server = CONTAINER_OF(timer, struct grpc_server, drained_timer);
+static bool is_lasting(const struct h2_stream *stream) {
+    const struct grpc_call *call = CONTAINER_OF(stream, const struct grpc_call, stream);
 
-    server->drained.done(server->drained.ctx);
+    return call->method && call->method->long_lived;
 }
+
+/* Calls that would last for ever are told to begin again elsewhere. */
+static void on_draining(struct h2_stream *stream) {
+    struct grpc_call *call = grpc_call_of(stream);
+
+    if (call->method && (call->method->long_lived || call->method->client_streams))
+        grpc_call_refuse(call, GRPC_UNAVAILABLE, SLICE("the server is shutting down"));
+}
+
+static const struct h2_user user = {
+    .begin = grpc_call_begin,
+    .field = grpc_request_field,
+    .head = grpc_request_head,
+    .data = grpc_request_data,
+    .end = grpc_request_end,
+    .gone = grpc_call_gone,
+    .due = grpc_call_due,
+    .trailers = grpc_response_trailers,
+    .lasting = is_lasting,
+    .draining = on_draining,
+};
 
 struct grpc_server *grpc_server_new(struct loop *loop, const struct grpc_server_conf *conf) {
     struct grpc_server *server = calloc(1, sizeof(*server));
@@ -26,16 +43,25 @@ struct grpc_server *grpc_server_new(struct loop *loop, const struct grpc_server_
         return NULL;
     server->loop = loop;
     server->conf = *conf;
-    list_init(&server->conns);
-    list_init(&server->dirty);
     list_init(&server->free_calls);
-    server->drained_timer.fire = call_drained;
-    server->flush.run = flush_dirty;
-    loop_hook_add(loop, &server->flush);
-    server->callbacks = grpc_session_callbacks();
-    server->option = grpc_session_option();
+    conn_set_init(
+        &server->conns, loop,
+        &(struct conn_set_conf){
+            .connections_max = conf->connections_max,
+            .connections = conf->connections ? conf->connections : &server->own_connections,
+            .open = &server->stats.connections,
+            .refused = &server->stats.refused_total,
+            .owed = &server->stats.calls,
+            .tls = conf->tls,
+            .opened = on_opened,
+        });
+    server->h2 = h2_server_new(&(struct h2_conf){.streams_max = conf->streams_max,
+                                                 .header_list_bytes = GRPC_HEADER_LIST_MAX,
+                                                 .idle_ms = conf->idle_ms,
+                                                 .ping_min_ms = conf->keepalive_min_ms},
+                               &user, server, &server->stats.floods_total);
     server->gunzip = gunzip_new();
-    if (!server->callbacks || !server->option || !server->gunzip) {
+    if (!server->h2 || !server->gunzip) {
         grpc_server_free(server);
         return NULL;
     }
@@ -47,64 +73,32 @@ void grpc_server_free(struct grpc_server *server) {
 
     if (!server)
         return;
-    listener_close(server->listener);
-    loop_hook_remove(&server->flush);
-    timer_stop(server->loop, &server->drained_timer);
+    conn_set_release(&server->conns);
     while ((node = list_pop_front(&server->free_calls))) {
-        struct grpc_call *call = CONTAINER_OF(node, struct grpc_call, node);
+        struct grpc_call *call = CONTAINER_OF(node, struct grpc_call, stream.node);
 
         arena_release(&call->arena);
         buf_release(&call->in.message);
-        buf_release(&call->out.queue);
+        buf_release(&call->stream.out.queue);
         buf_release(&call->out.trailers);
         free(call);
     }
     buf_release(&server->inflated);
     gunzip_free(server->gunzip);
-    nghttp2_option_del(server->option);
-    nghttp2_session_callbacks_del(server->callbacks);
+    h2_server_free(server->h2);
     free(server);
 }
 
-static void on_accept(void *ctx, struct stream *stream) {
-    struct grpc_server *server = ctx;
-
-    grpc_conn_open(server, stream);
-}
-
 enum err grpc_server_listen(struct grpc_server *server, int fd) {
-    return listener_new(server->loop, fd, on_accept, server, &server->listener);
-}
-
-static void check_drained(struct grpc_server *server) {
-    if (server->draining && server->drained.done && list_empty(&server->conns) &&
-        atomic_load_explicit(&server->stats.calls, memory_order_relaxed) == 0 &&
-        !timer_armed(&server->drained_timer))
-        timer_start(server->loop, &server->drained_timer, 0);
+    return conn_set_listen(&server->conns, fd);
 }
 
 void grpc_server_drain(struct grpc_server *server, void (*done)(void *ctx), void *ctx) {
-    server->draining = true;
-    server->drained.done = done;
-    server->drained.ctx = ctx;
-    listener_close(server->listener);
-    server->listener = NULL;
-    for (struct list *node = server->conns.next; node != &server->conns; node = node->next)
-        grpc_conn_drain(CONTAINER_OF(node, struct grpc_conn, node));
-    check_drained(server);
+    conn_set_drain(&server->conns, done, ctx);
 }
 
 void grpc_server_abort(struct grpc_server *server) {
-    for (struct list *node = server->conns.next; node != &server->conns; node = node->next)
-        grpc_conn_abort(CONTAINER_OF(node, struct grpc_conn, node));
-}
-
-void grpc_server_gone(struct grpc_server *server, struct grpc_conn *conn) {
-    if (conn) {
-        list_remove(&conn->node);
-        stat_add(&server->stats.connections, (uint64_t)-1);
-    }
-    check_drained(server);
+    conn_set_abort(&server->conns);
 }
 
 const struct grpc_method *grpc_method_find(const struct grpc_server *server, struct slice path) {
@@ -115,7 +109,7 @@ const struct grpc_method *grpc_method_find(const struct grpc_server *server, str
 }
 
 bool grpc_server_owes(const struct grpc_server *server) {
-    return !list_empty(&server->dirty);
+    return conn_set_owes(&server->conns);
 }
 
 const struct grpc_server_stats *grpc_server_stats(const struct grpc_server *server) {

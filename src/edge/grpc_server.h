@@ -9,7 +9,7 @@
  * Threads    The loop's thread, except grpc_server_stats().
  * Ownership  A call belongs to its handler from handle() until grpc_finish(); its arena lives as
  *            long. After gone() the call only waits for its grpc_finish(), which is never skipped.
- * Limits     struct grpc_server_conf; each constant in grpc_server.c names the attack it stops.
+ * Limits     struct grpc_server_conf; constants in h2_*.c and grpc_*.c name the attack they stop.
  */
 #ifndef EDGE_GRPC_SERVER_H
 #define EDGE_GRPC_SERVER_H
@@ -51,9 +51,10 @@ struct grpc_method {
 struct grpc_server_conf {
     const struct grpc_method *methods; /* lives as long as the server */
     size_t method_count;
-    size_t connections_max;
-    size_t message_bytes_max; /* of one request message, after decompression; 4 MiB by custom */
-    uint32_t streams_max;     /* concurrent calls of one connection */
+    size_t connections_max;      /* of all servers that share 'connections' */
+    _Atomic size_t *connections; /* open now; NULL: this server's alone */
+    size_t message_bytes_max;    /* of one request message, after decompression; 4 MiB by custom */
+    uint32_t streams_max;        /* concurrent calls of one connection */
     int64_t deadline_max_ms; /* for calls without a grpc-timeout, and the longest one taken; not for
                                 client-streaming methods and long-lived streams (health Watch) */
     int64_t idle_ms;         /* a connection without calls is told to go away */

@@ -38,9 +38,9 @@ static void make_id(struct http_exchange *exchange) {
 static struct http_exchange *recycled(struct http_server *server) {
     struct list *node = list_pop_front(&server->free_exchanges);
 
-    stat_add(&server->stats.exchange_pool.gets, 1);
+    conn_stat_add(&server->stats.exchange_pool.gets, 1);
     if (node) {
-        stat_add(&server->stats.exchange_pool.hits, 1);
+        conn_stat_add(&server->stats.exchange_pool.hits, 1);
         return CONTAINER_OF(node, struct http_exchange, node);
     }
     struct http_exchange *exchange = calloc(1, sizeof(*exchange));
@@ -51,14 +51,14 @@ static struct http_exchange *recycled(struct http_server *server) {
     return exchange;
 }
 
-struct http_exchange *http_exchange_take(struct http_conn *conn,
+struct http_exchange *http_exchange_take(struct http_server *server,
                                          const struct http1_request *request) {
-    struct http_server *server = conn->server;
     struct http_exchange *exchange = recycled(server);
 
     if (!exchange)
         return NULL;
-    exchange->conn = conn;
+    exchange->conn = NULL;
+    exchange->stream = NULL;
     exchange->started_us = clock_mono_ns() / 1000;
     exchange->failure = ERR_OK;
     exchange->failure_detail = (struct slice){NULL, 0};
@@ -74,13 +74,10 @@ struct http_exchange *http_exchange_take(struct http_conn *conn,
     } else {
         make_id(exchange);
     }
-    if (conn->exchange_count++ == 0)
-        stat_add(&server->stats.busy_connections, 1);
     list_init(&exchange->node);
-    list_push_back(&conn->exchanges, &exchange->node);
-    stat_add(&server->stats.exchanges, 1);
-    stat_add(&server->stats.reply_pool.gets, 1);
-    stat_add(&server->stats.arena_pool.gets, 1);
+    conn_stat_add(&server->stats.exchanges, 1);
+    conn_stat_add(&server->stats.reply_pool.gets, 1);
+    conn_stat_add(&server->stats.arena_pool.gets, 1);
     return exchange;
 }
 
@@ -95,22 +92,9 @@ void http_exchange_give(struct http_exchange *exchange) {
     list_init(&exchange->node);
     /* To the front: the one used last is warm in the cache. */
     list_push_back(server->free_exchanges.next, &exchange->node);
-    stat_add(&server->stats.exchange_pool.puts, 1);
-    stat_add(&server->stats.reply_pool.puts, 1);
-    stat_add(&server->stats.arena_pool.puts, 1);
-}
-
-bool http_exchange_continue(struct http_conn *conn) {
-    struct http_exchange *exchange = http_exchange_take(conn, NULL);
-
-    if (!exchange)
-        return false;
-    buf_add_slice(&exchange->reply, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
-    exchange->answered = true;
-    exchange->close = false;
-    stat_add(&conn->server->stats.exchanges, (uint64_t)-1);
-    http_conn_answered(conn, exchange);
-    return true;
+    conn_stat_add(&server->stats.exchange_pool.puts, 1);
+    conn_stat_add(&server->stats.reply_pool.puts, 1);
+    conn_stat_add(&server->stats.arena_pool.puts, 1);
 }
 
 struct arena *http_arena(struct http_exchange *exchange) {
@@ -217,27 +201,36 @@ static void add_head(struct http_exchange *exchange, const struct http_reply *re
     buf_add_slice(out, SLICE("\r\n"));
 }
 
-void http_reply(struct http_exchange *exchange, const struct http_reply *reply) {
+static void reply_over_http1(struct http_exchange *exchange, const struct http_reply *reply) {
     struct http_server *server = exchange->server;
     size_t had = exchange->reply.cap;
 
-    assert(!exchange->answered);
-    exchange->answered = true;
-    exchange->close |= reply->close || server->draining;
+    exchange->close |= reply->close || server->conns.draining;
     add_head(exchange, reply);
     if (!exchange->head_only)
         buf_add_slice(&exchange->reply, reply->body);
     if (exchange->reply.cap == had)
-        stat_add(&server->stats.reply_pool.hits, 1);
+        conn_stat_add(&server->stats.reply_pool.hits, 1);
+}
+
+void http_reply(struct http_exchange *exchange, const struct http_reply *reply) {
+    struct http_server *server = exchange->server;
+
+    assert(!exchange->answered);
+    exchange->answered = true;
+    if (exchange->stream)
+        http_stream_answered(exchange->stream, reply);
+    else
+        reply_over_http1(exchange, reply);
     if (exchange->arena.held <= ARENA_CHUNK)
-        stat_add(&server->stats.arena_pool.hits, 1);
+        conn_stat_add(&server->stats.arena_pool.hits, 1);
     server->app.replied(server->app.ctx, exchange, reply->status, reply->body.len,
                         clock_mono_ns() / 1000 - exchange->started_us);
-    stat_add(&server->stats.exchanges, (uint64_t)-1);
+    conn_stat_add(&server->stats.exchanges, (uint64_t)-1);
     if (exchange->conn) {
         http_conn_answered(exchange->conn, exchange);
-    } else {
-        http_exchange_give(exchange);
-        http_server_gone(server, NULL);
+        return;
     }
+    http_exchange_give(exchange);
+    conn_set_check_drained(&server->conns);
 }

@@ -1,16 +1,20 @@
 /* http_internal.h - what the files of the HTTP server share.
  *
- * http_server.c   the server: accepting, drain, recycled objects
- * http_conn.c     one connection: reading, deadlines, writing, closing
- * http_exchange.c one request and its reply
+ * http_server.c   the server and its recycled objects
+ * http_protocol.c what a connection speaks
+ * http_conn.c     an HTTP/1 connection: requests in order, answers in order
+ * http_stream.c   an HTTP/2 stream: one request and its answer,
+ * http_stream_head.c   its head, field by field,
+ * http_stream_reply.c  and its response
+ * http_exchange.c one request and its reply, over either
  */
 #ifndef EDGE_HTTP_INTERNAL_H
 #define EDGE_HTTP_INTERNAL_H
 
 #include "base/list.h"
+#include "edge/conn_set.h"
+#include "edge/h2_server.h"
 #include "edge/http_server.h"
-#include "edge/transport.h"
-#include "loop/timer.h"
 
 #define HTTP_REQUEST_ID_MAX 128 /* a client's longer one is replaced */
 #define HTTP_DATE_BYTES     29  /* "Sun, 06 Nov 1994 08:49:37 GMT" */
@@ -19,58 +23,64 @@ struct http_server {
     struct loop *loop;
     struct http_server_conf conf;
     struct http_app app;
-    struct listener *listener;
-    struct list conns;
-    struct list dirty; /* connections with answers to write at the tick's end */
+    struct conn_set conns;
+    struct h2_server *h2;
     struct list free_exchanges;
-    struct loop_hook flush;
+    struct list free_streams;
     struct buf body; /* handlers write bodies here before they reply */
     char date[HTTP_DATE_BYTES + 1];
     int64_t date_s;
     char id_prefix[17];
     uint64_t next_id;
-    bool draining;
-    struct {
-        void (*done)(void *ctx);
-        void *ctx;
-    } drained;
-    struct timer drained_timer; /* calls drained.done on a turn of its own */
     struct http_server_stats stats;
 };
 
-enum conn_state {
-    CONN_OPEN,      /* reads requests, writes answers */
-    CONN_FINISHING, /* reads no more requests; closes behind the last answer */
-    CONN_LINGERING, /* FIN sent; waits for the peer's, so that the answer isn't lost to a reset */
-    CONN_CLOSING    /* waits for on_closed() */
+/* An HTTP/1 connection; conn->self. */
+struct http_conn {
+    struct conn *conn;
+    struct http_server *server;
+    struct http1_parser *parser;
+    struct list exchanges; /* unanswered or unwritten, in order of arrival: conn->in_work many */
+    struct buf pending;    /* read but not parsed, while the pipeline is full */
+    bool in_head;          /* a request's head has begun */
+    bool in_body;          /* a request's body is awaited */
+    bool wants_continue;   /* and its sender waits for a 100 first */
 };
 
-struct http_conn {
-    struct list node;  /* server->conns */
-    struct list dirty; /* server->dirty, while it has something to write */
+#define HTTP_STREAM_IN_SLACK (4u << 20) /* of a connection's requests, beside one body */
+
+/* An HTTP/2 stream. */
+struct http_stream {
+    struct h2_stream h2; /* its node is on server->free_streams when it is nobody's */
     struct http_server *server;
-    struct transport transport;
-    struct http1_parser *parser;
-    struct list exchanges; /* unanswered or unwritten, in order of arrival */
-    size_t exchange_count;
-    struct buf pending; /* read but not parsed, while the pipeline is full */
-    struct buf out;     /* being gathered */
-    struct buf sending; /* with the kernel */
-    struct timer timer; /* fires at or before deadline_ms */
-    int64_t deadline_ms;
-    enum conn_state state;
-    bool in_head;        /* a request's head has begun */
-    bool in_body;        /* a request's body is awaited */
-    bool wants_continue; /* and its sender waits for a 100 first */
-    bool send_busy;      /* 'sending' isn't the kernel's yet */
-    bool paused;
-    bool peer_closed; /* the peer's FIN came */
+    struct arena arena; /* the head; reset when the request has been handed over */
+    struct {            /* the head, while it comes */
+        struct slice method;
+        struct slice target;
+        struct slice authority;
+        struct slice host;
+        struct http1_header *headers;
+        size_t count;
+        size_t room; /* for headers */
+        size_t bytes;
+        size_t held; /* part of what the connection's requests hold */
+        uint64_t content_length;
+        bool has_length;
+    } head;
+    enum err problem; /* of the request */
+    const char *detail;
+    struct http1_request request; /* complete with the head, but for its body */
+    struct buf body;
+    size_t body_max;
+    bool handed;                    /* to the application, or refused */
+    struct http_exchange *exchange; /* unanswered */
 };
 
 struct http_exchange {
-    struct list node; /* conn->exchanges, or server->free_exchanges */
+    struct list node; /* an HTTP/1 connection's exchanges, or server->free_exchanges */
     struct http_server *server;
-    struct http_conn *conn; /* NULL once the connection has gone */
+    struct http_conn *conn;     /* HTTP/1: its connection; NULL once that has gone */
+    struct http_stream *stream; /* HTTP/2 */
     struct arena arena;
     struct buf reply;
     int64_t started_us;
@@ -85,28 +95,34 @@ struct http_exchange {
     size_t id_len;
 };
 
-static inline void stat_add(_Atomic uint64_t *stat, uint64_t n) {
-    /* One writing thread: a plain load and store is enough and cheaper than a locked add. */
-    atomic_store_explicit(stat, atomic_load_explicit(stat, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
+/* http_protocol.c */
+bool http_protocol_open(struct conn *conn);
 
 /* http_conn.c */
-void http_conn_open(struct http_server *server, struct stream *stream);
+MUST_CHECK bool http_conn_open(struct http_server *server, struct conn *conn);
 void http_conn_answered(struct http_conn *conn, struct http_exchange *exchange);
-void http_conn_flush(struct http_conn *conn);
-void http_conn_finish(struct http_conn *conn);
-void http_conn_abort(struct http_conn *conn);
+
+/* http_stream.c */
+extern const struct h2_user http_stream_user;
+void http_stream_answered(struct http_stream *stream, const struct http_reply *reply);
+void http_stream_free(struct http_stream *stream);
+
+/* http_stream_head.c */
+void http_stream_field(struct http_stream *stream, struct slice name, struct slice value);
+/* All fields are there: makes the request of them. false: stream->problem says why not. */
+MUST_CHECK bool http_stream_head(struct http_stream *stream, bool body_follows);
+
+/* http_stream_reply.c */
+void http_stream_reply(struct http_stream *stream, const struct http_reply *reply);
+void http_stream_continue(struct http_stream *stream); /* an interim 100 */
 
 /* http_exchange.c */
-struct http_exchange *http_exchange_take(struct http_conn *conn,
+/* Without its connection or stream, which the caller sets. NULL when memory runs out. */
+struct http_exchange *http_exchange_take(struct http_server *server,
                                          const struct http1_request *request);
 void http_exchange_give(struct http_exchange *exchange);
-/* "100 Continue", in its place among the answers. False when memory runs out. */
-bool http_exchange_continue(struct http_conn *conn);
 
 /* http_server.c */
-void http_server_gone(struct http_server *server, struct http_conn *conn);
 const char *http_server_date(struct http_server *server);
 
 #endif

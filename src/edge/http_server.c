@@ -1,4 +1,4 @@
-/* http_server.c - accepting, draining, and the objects that are recycled. */
+/* http_server.c - the server: what its connections share. */
 #include "edge/http_server.h"
 
 #include <stdio.h>
@@ -7,18 +7,17 @@
 
 #include "edge/http_internal.h"
 
-static void flush_dirty(struct loop_hook *hook) {
-    struct http_server *server = CONTAINER_OF(hook, struct http_server, flush);
-    struct list *node;
+/* A browser pings before it uses a connection that has been quiet; more than that is a flood. */
+#define PING_MIN_MS 1000
 
-    while ((node = list_pop_front(&server->dirty)))
-        http_conn_flush(CONTAINER_OF(node, struct http_conn, dirty));
-}
+static struct h2_server *make_h2(struct http_server *server) {
+    const struct http_server_conf *conf = &server->conf;
 
-static void call_drained(struct timer *timer) {
-    struct http_server *server = CONTAINER_OF(timer, struct http_server, drained_timer);
-
-    server->drained.done(server->drained.ctx);
+    return h2_server_new(&(struct h2_conf){.streams_max = conf->streams_max,
+                                           .header_list_bytes = (uint32_t)conf->limits.header_bytes,
+                                           .idle_ms = conf->idle_ms,
+                                           .ping_min_ms = PING_MIN_MS},
+                         &http_stream_user, server, &server->stats.floods_total);
 }
 
 struct http_server *http_server_new(struct loop *loop, const struct http_server_conf *conf,
@@ -30,15 +29,26 @@ struct http_server *http_server_new(struct loop *loop, const struct http_server_
     server->loop = loop;
     server->conf = *conf;
     server->app = *app;
-    list_init(&server->conns);
-    list_init(&server->dirty);
     list_init(&server->free_exchanges);
+    list_init(&server->free_streams);
     (void)snprintf(server->id_prefix, sizeof(server->id_prefix), "%016llx",
                    (unsigned long long)conf->id_seed);
-    server->drained_timer.fire = call_drained;
-    server->flush.run = flush_dirty;
-    loop_hook_add(loop, &server->flush);
-    return server;
+    conn_set_init(&server->conns, loop,
+                  &(struct conn_set_conf){
+                      .connections_max = conf->connections_max,
+                      .connections = conf->connections,
+                      .open = &server->stats.connections,
+                      .refused = &server->stats.refused_total,
+                      .busy = &server->stats.busy_connections,
+                      .owed = &server->stats.exchanges,
+                      .tls = conf->tls,
+                      .opened = http_protocol_open,
+                  });
+    server->h2 = make_h2(server);
+    if (server->h2)
+        return server;
+    http_server_free(server);
+    return NULL;
 }
 
 void http_server_free(struct http_server *server) {
@@ -46,9 +56,7 @@ void http_server_free(struct http_server *server) {
 
     if (!server)
         return;
-    listener_close(server->listener);
-    loop_hook_remove(&server->flush);
-    timer_stop(server->loop, &server->drained_timer);
+    conn_set_release(&server->conns);
     while ((node = list_pop_front(&server->free_exchanges))) {
         struct http_exchange *exchange = CONTAINER_OF(node, struct http_exchange, node);
 
@@ -56,54 +64,23 @@ void http_server_free(struct http_server *server) {
         buf_release(&exchange->reply);
         free(exchange);
     }
+    while ((node = list_pop_front(&server->free_streams)))
+        http_stream_free(CONTAINER_OF(node, struct http_stream, h2.node));
     buf_release(&server->body);
+    h2_server_free(server->h2);
     free(server);
 }
 
-static void on_accept(void *ctx, struct stream *stream) {
-    struct http_server *server = ctx;
-
-    http_conn_open(server, stream);
-}
-
 enum err http_server_listen(struct http_server *server, int fd) {
-    return listener_new(server->loop, fd, on_accept, server, &server->listener);
-}
-
-static void check_drained(struct http_server *server) {
-    if (server->draining && server->drained.done && list_empty(&server->conns) &&
-        atomic_load_explicit(&server->stats.exchanges, memory_order_relaxed) == 0 &&
-        !timer_armed(&server->drained_timer))
-        timer_start(server->loop, &server->drained_timer, 0);
+    return conn_set_listen(&server->conns, fd);
 }
 
 void http_server_drain(struct http_server *server, void (*done)(void *ctx), void *ctx) {
-    server->draining = true;
-    server->drained.done = done;
-    server->drained.ctx = ctx;
-    listener_close(server->listener);
-    server->listener = NULL;
-    for (struct list *node = server->conns.next, *next; node != &server->conns; node = next) {
-        next = node->next;
-        http_conn_finish(CONTAINER_OF(node, struct http_conn, node));
-    }
-    check_drained(server);
+    conn_set_drain(&server->conns, done, ctx);
 }
 
 void http_server_abort(struct http_server *server) {
-    for (struct list *node = server->conns.next, *next; node != &server->conns; node = next) {
-        next = node->next;
-        http_conn_abort(CONTAINER_OF(node, struct http_conn, node));
-    }
-}
-
-void http_server_gone(struct http_server *server, struct http_conn *conn) {
-    if (conn) {
-        list_remove(&conn->node);
-        stat_add(&server->stats.connections, (uint64_t)-1);
-        atomic_fetch_sub_explicit(server->conf.connections, 1, memory_order_relaxed);
-    }
-    check_drained(server);
+    conn_set_abort(&server->conns);
 }
 
 /* IMF-fixdate (RFC 9110 5.6.7), made once a second. */
@@ -128,7 +105,7 @@ const char *http_server_date(struct http_server *server) {
 }
 
 bool http_server_owes(const struct http_server *server) {
-    return !list_empty(&server->dirty);
+    return conn_set_owes(&server->conns);
 }
 
 const struct http_server_stats *http_server_stats(const struct http_server *server) {

@@ -1,9 +1,14 @@
-/* http_server.h - an HTTP/1.1 server on one loop: connections in, exchanges out.
+/* http_server.h - an HTTP/1.1 and HTTP/2 server on one loop: connections in, exchanges out.
  *
  * Every request becomes an exchange; the application answers it once, now or
- * later. Requests of one connection may be pipelined: they are handed over as
- * they come, their answers leave in the order of the requests (RFC 9112 9.3.2).
- * Answers of one tick leave together.
+ * later. Requests of one HTTP/1 connection may be pipelined: they are handed
+ * over as they come, their answers leave in the order of the requests
+ * (RFC 9112 9.3.2). Those of an HTTP/2 connection are independent. Answers of
+ * one tick leave together.
+ *
+ * HTTP/2 is spoken with prior knowledge (RFC 9113 3.3) or when TLS has agreed
+ * on it; the first bytes of a connection tell. "Upgrade: h2c" is ignored, as
+ * RFC 9113 3.1 has it: no browser ever sent it.
  *
  *     accept ─► read ─► head() ─► request() … http_reply() ─► flushed at the tick's end
  *
@@ -11,7 +16,7 @@
  * Ownership  An exchange is the application's from request() until
  *            http_reply(), also when its connection has gone meanwhile.
  * Limits     struct http_server_conf; each has its refusal: 408, 413, 414, 431,
- *            or a closed connection.
+ *            or a closed connection; over HTTP/2 GOAWAY or a reset stream.
  */
 #ifndef EDGE_HTTP_SERVER_H
 #define EDGE_HTTP_SERVER_H
@@ -34,13 +39,14 @@ struct tls;
 struct http_exchange;
 
 /* What it speaks, best first, as ALPN calls it. */
-#define HTTP_SERVER_ALPN "http/1.1"
+#define HTTP_SERVER_ALPN "h2", "http/1.1"
 
 struct http_server_conf {
     struct http1_limits limits;
     size_t connections_max;      /* of all servers that share 'connections' */
     _Atomic size_t *connections; /* open now; shared by the loops of a process */
     size_t pipeline_max;         /* unanswered requests of one connection; then it isn't read */
+    uint32_t streams_max;        /* the same for HTTP/2: the client waits for one to end */
     int64_t header_ms;           /* from the first byte of a request to the end of its head */
     int64_t body_ms;             /* from there to the end of its body */
     int64_t idle_ms;             /* between requests, and for a peer that doesn't read */
@@ -75,6 +81,7 @@ struct http_server_stats {                /* any thread: relaxed */
     _Atomic uint64_t refused_total;       /* closed at once: connections_max */
     _Atomic uint64_t busy_connections;    /* with an unanswered request, now */
     _Atomic uint64_t exchanges;           /* unanswered, now */
+    _Atomic uint64_t floods_total;        /* HTTP/2 connections ended for abuse */
     struct http_pool_stats exchange_pool; /* exchange objects */
     struct http_pool_stats reply_pool;    /* their reply buffers */
     struct http_pool_stats output_pool;   /* connections' output buffers */
@@ -123,7 +130,7 @@ struct http_reply {
     struct slice content_type; /* {NULL, 0}: no body, none sent */
     struct slice headers;      /* further complete lines, each with CRLF; may be empty */
     struct slice body;         /* copied */
-    bool close;                /* end the connection behind this answer */
+    bool close;                /* end the connection behind this answer; HTTP/1 */
 };
 
 /* Answers and gives the exchange back. Once. */

@@ -34,6 +34,7 @@ struct http1_parser {
     struct http1_chunks chunks;
     struct http1_framing framing;
     struct http1_problem problem;
+    bool foreign; /* the first line isn't HTTP */
 
     struct http1_request request;
     struct http1_header *headers; /* 'few', or allocated for one request */
@@ -153,13 +154,26 @@ static bool understand(struct http1_parser *parser, struct slice text) {
     return true;
 }
 
+/* Neither a method nor a version of HTTP: the text up to the byte that was one too many. */
+static bool is_foreign(struct http1_parser *parser, struct slice text) {
+    enum http_method method;
+
+    buf_add_slice(&parser->head, text);
+    struct slice line = buf_slice(&parser->head);
+    const char *space = line.len ? memchr(line.ptr, ' ', line.len) : NULL;
+    return space && http1_line_in_version(&parser->line) &&
+           !http1_method(slice_of(line.ptr, (size_t)(space - line.ptr)), &method);
+}
+
 static enum http1_event read_head(struct http1_parser *parser, struct slice *rest) {
     struct slice text = *rest;
     enum gate gate = read_gate(parser, rest);
 
     text.len -= rest->len;
-    if (gate == GATE_ERROR)
+    if (gate == GATE_ERROR) {
+        parser->foreign = parser->at == LINE && is_foreign(parser, text);
         return broken(parser);
+    }
     if (gate == GATE_DONE && parser->head.len == 0) {
         parser->in_place = text;
     } else {
@@ -317,6 +331,10 @@ enum err http1_problem(const struct http1_parser *parser, const char **out_detai
     assert(parser->at == BROKEN);
     *out_detail = parser->problem.detail;
     return parser->problem.err;
+}
+
+bool http1_foreign(const struct http1_parser *parser) {
+    return parser->foreign;
 }
 
 struct slice http1_header(const struct http1_request *request, struct slice name) {

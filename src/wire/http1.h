@@ -98,6 +98,20 @@ bool http1_idle(const struct http1_parser *parser);
  * ERR_NO_MEMORY; '*out_detail' is a static sentence that says which rule. */
 enum err http1_problem(const struct http1_parser *parser, const char **out_detail);
 
+/* At HTTP1_ERROR: another protocol's first line, with neither a method nor a version of HTTP. No
+ * answer of ours would be understood (RFC 9113 3.4: an HTTP/2 preface gone wrong). */
+bool http1_foreign(const struct http1_parser *parser);
+
+/* For HTTP/2, whose requests follow the same rules (RFC 9110). */
+/* false: a method that HTTP doesn't know. */
+MUST_CHECK bool http1_method(struct slice name, enum http_method *out);
+/* host [":" port], as Host and :authority have it. */
+MUST_CHECK bool http1_authority_valid(struct slice authority);
+/* Only bytes that may stand in a target. */
+MUST_CHECK bool http1_target_valid(struct slice target);
+/* Path and query; the query is {NULL, 0} without '?'. */
+void http1_target_split(struct slice target, struct slice *out_path, struct slice *out_query);
+
 /* The value of the first header called 'name', {NULL, 0} when absent. */
 struct slice http1_header(const struct http1_request *request, struct slice name);
 

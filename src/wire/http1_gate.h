@@ -51,6 +51,9 @@ MUST_CHECK enum gate http1_blank_read(struct http1_line *line, struct slice *in,
 MUST_CHECK enum gate http1_line_read(struct http1_line *line, const struct http1_limits *limits,
                                      struct slice *in, struct http1_problem *problem);
 
+/* It stopped at a version that doesn't begin like one. */
+bool http1_line_in_version(const struct http1_line *line);
+
 struct http1_fields {
     size_t bytes; /* of all field lines so far, with CRLFs */
     size_t count;

@@ -60,8 +60,8 @@ static const llhttp_settings_t settings = {
     .on_headers_complete = on_headers_complete,
 };
 
-static enum http_method method_of(const llhttp_t *parser) {
-    switch (parser->method) {
+static enum http_method method_of(unsigned method) {
+    switch (method) {
     case LLHTTP_GET:
         return HTTP_GET;
     case LLHTTP_HEAD:
@@ -109,8 +109,17 @@ bool http1_head_read(struct http1_head *head, struct slice text, struct http1_pr
         return refused(&parser, problem);
     if (llhttp_get_error_pos(&parser) != text.ptr + text.len || reader.count != head->count)
         return http1_fail(problem, ERR_INVALID, "the header can be read in two ways");
-    head->method = method_of(&parser);
+    head->method = method_of(parser.method);
     head->connect = parser.method == HTTP_CONNECT;
     head->minor_version = parser.http_minor;
     return true;
+}
+
+bool http1_method(struct slice name, enum http_method *out) {
+    for (unsigned method = 0; method <= HTTP_SOURCE; method++)
+        if (slice_eq(name, slice_str(llhttp_method_name((llhttp_method_t)method)))) {
+            *out = method_of(method);
+            return true;
+        }
+    return false;
 }

@@ -147,3 +147,7 @@ enum gate http1_line_read(struct http1_line *line, const struct http1_limits *li
     }
     return line->state == LINE_DONE ? GATE_DONE : GATE_MORE;
 }
+
+bool http1_line_in_version(const struct http1_line *line) {
+    return line->state == VERSION && line->count < VERSION_MAJOR_AT;
+}

@@ -26,7 +26,7 @@ static size_t ipv6_len(struct slice s) {
 
 /* host [":" port]. No user part and no list: that is how two readers get to
  * different hosts. An empty host is one that http and https forbid (RFC 9110 4.2). */
-static bool authority_valid(struct slice s) {
+bool http1_authority_valid(struct slice s) {
     size_t host;
 
     if (s.len && *s.ptr == '[')
@@ -44,20 +44,24 @@ static bool read_host(const struct http1_head *head, struct slice *out,
         return http1_fail(problem, ERR_INVALID, "more than one Host");
     if (!out->ptr && head->minor_version == 1)
         return http1_fail(problem, ERR_INVALID, "Host is missing");
-    if (out->ptr && !authority_valid(*out))
+    if (out->ptr && !http1_authority_valid(*out))
         return http1_fail(problem, ERR_INVALID, "Host is malformed");
     return true;
 }
 
-static void split_query(struct slice target, struct http1_request *request) {
+bool http1_target_valid(struct slice target) {
+    return http1_all(target, HTTP1_TARGET);
+}
+
+void http1_target_split(struct slice target, struct slice *out_path, struct slice *out_query) {
     const char *mark = target.len ? memchr(target.ptr, '?', target.len) : NULL;
 
-    request->path = target;
-    request->query = (struct slice){NULL, 0};
+    *out_path = target;
+    *out_query = (struct slice){NULL, 0};
     if (!mark)
         return;
-    request->path.len = (size_t)(mark - target.ptr);
-    request->query = slice_skip(target, request->path.len + 1);
+    out_path->len = (size_t)(mark - target.ptr);
+    *out_query = slice_skip(target, out_path->len + 1);
 }
 
 /* The length of the scheme with "://", 0 when it isn't one of ours. */
@@ -84,11 +88,11 @@ static bool read_absolute(struct slice target, struct slice host, struct http1_r
         len++;
     struct slice authority = slice_of(rest.ptr, len);
 
-    if (!authority_valid(authority))
+    if (!http1_authority_valid(authority))
         return http1_fail(problem, ERR_INVALID, "the target's authority is malformed");
     if (host.ptr && !slice_eq_nocase(authority, host))
         return http1_fail(problem, ERR_INVALID, "Host differs from the target's authority");
-    split_query(slice_skip(rest, len), request);
+    http1_target_split(slice_skip(rest, len), &request->path, &request->query);
     if (request->path.len == 0)
         request->path = SLICE("/");
     return true;
@@ -104,7 +108,7 @@ bool http1_target_read(const struct http1_head *head, struct http1_request *requ
     request->path = target;
     request->query = (struct slice){NULL, 0};
     if (head->connect) {
-        if (!authority_valid(target))
+        if (!http1_authority_valid(target))
             return http1_fail(problem, ERR_INVALID, "the target of CONNECT is malformed");
         return true;
     }
@@ -115,6 +119,6 @@ bool http1_target_read(const struct http1_head *head, struct http1_request *requ
     }
     if (*target.ptr != '/')
         return read_absolute(target, host, request, problem);
-    split_query(target, request);
+    http1_target_split(target, &request->path, &request->query);
     return true;
 }

@@ -106,9 +106,13 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct slice n = slice_of((const char *)name, name_len);
 
     (void)session, (void)flags;
-    if (slice_eq(n, SLICE(":status")))
+    size_t used = strlen(r->fields);
+    (void)snprintf(r->fields + used, sizeof(r->fields) - used, "%.*s: %.*s\n", (int)name_len,
+                   (const char *)name, (int)value_len, (const char *)value);
+    if (slice_eq(n, SLICE(":status"))) {
         r->http = atoi((const char *)value);
-    else if (slice_eq(n, SLICE("grpc-status")))
+        r->interim += r->http < 200;
+    } else if (slice_eq(n, SLICE("grpc-status")))
         r->status = atoi((const char *)value);
     else if (slice_eq(n, SLICE("grpc-message")))
         copy_text(r->message, sizeof(r->message), value, value_len);

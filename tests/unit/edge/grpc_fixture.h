@@ -54,7 +54,9 @@ struct reply {
     char message[128];
     char accept[32];
     char echo[64];
-    size_t bytes; /* of messages, with their prefixes */
+    char fields[512]; /* all, a line each: "name: value\n" */
+    unsigned interim; /* responses before this one (1xx) */
+    size_t bytes;     /* of messages, with their prefixes */
     unsigned char first[32];
     bool closed;
     uint32_t reset; /* the code, when closed by a reset */

@@ -1,6 +1,7 @@
 /* test_grpc_floods.c - what a hostile client sends: each attack ends its connection, and another
  * client doesn't notice. */
 #include "grpc_fixture.h"
+#include "h2_attacks.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,213 +10,34 @@
 
 #define WINDOW 65535
 
-/* HPACK: :method POST, :scheme http, :path / from the static table, :authority t (RFC 7541 A). */
-#define REQUEST_HEAD "\x83\x86\x84\x01\x01t"
-
 static struct server server;
-
-static void add_frame(struct buf *out, uint8_t type, uint8_t flags, uint32_t stream_id,
-                      struct slice payload) {
-    uint8_t head[9] = {(uint8_t)(payload.len >> 16),
-                       (uint8_t)(payload.len >> 8),
-                       (uint8_t)payload.len,
-                       type,
-                       flags,
-                       (uint8_t)(stream_id >> 24),
-                       (uint8_t)(stream_id >> 16),
-                       (uint8_t)(stream_id >> 8),
-                       (uint8_t)stream_id};
-
-    buf_add(out, head, sizeof(head));
-    buf_add_slice(out, payload);
-}
-
-static void ping(struct buf *out, unsigned round) {
-    (void)round;
-    add_frame(out, NGHTTP2_PING, 0, 0, SLICE("12345678"));
-}
-
-static void settings(struct buf *out, unsigned round) {
-    (void)round;
-    add_frame(out, NGHTTP2_SETTINGS, 0, 0, SLICE("\0\3\0\0\0\144"));
-}
-
-static void empty_settings(struct buf *out, unsigned round) {
-    (void)round;
-    add_frame(out, NGHTTP2_SETTINGS, 0, 0, SLICE(""));
-}
-
-static void rapid_reset(struct buf *out, unsigned round) {
-    uint32_t id = round * 2 + 1;
-
-    add_frame(out, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id, SLICE(REQUEST_HEAD));
-    add_frame(out, NGHTTP2_RST_STREAM, 0, id, SLICE("\0\0\0\10"));
-}
-
-/* The client makes us reset: a window beyond 2^31-1 is a stream error (CVE-2025-8671). */
-static void made_you_reset(struct buf *out, unsigned round) {
-    uint32_t id = round * 2 + 1;
-
-    add_frame(out, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id, SLICE(REQUEST_HEAD));
-    add_frame(out, NGHTTP2_WINDOW_UPDATE, 0, id, SLICE("\177\377\377\377"));
-}
-
-static void open_once(struct buf *out, unsigned round) {
-    if (round == 0)
-        add_frame(out, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, SLICE(REQUEST_HEAD));
-}
-
-static void empty_data(struct buf *out, unsigned round) {
-    open_once(out, round);
-    add_frame(out, NGHTTP2_DATA, 0, 1, SLICE(""));
-}
-
-static void dribble(struct buf *out, unsigned round) {
-    open_once(out, round);
-    add_frame(out, NGHTTP2_DATA, 0, 1, SLICE("x"));
-}
-
-static void window_updates(struct buf *out, unsigned round) {
-    (void)round;
-    add_frame(out, NGHTTP2_WINDOW_UPDATE, 0, 0, SLICE("\0\0\0\1"));
-}
-
-static void priorities(struct buf *out, unsigned round) {
-    add_frame(out, NGHTTP2_PRIORITY, 0, round * 2 + 1, SLICE("\0\0\0\0\17"));
-}
-
-static void unknown_frames(struct buf *out, unsigned round) {
-    (void)round;
-    add_frame(out, 0xee, 0, 0, SLICE(""));
-}
-
-static void continuations(struct buf *out, unsigned round) {
-    if (round == 0)
-        add_frame(out, NGHTTP2_HEADERS, 0, 1, SLICE(REQUEST_HEAD));
-    else
-        add_frame(out, NGHTTP2_CONTINUATION, 0, 1, SLICE(""));
-}
-
-/* One crumb in full, then 15,000 of one byte each that repeat it from the dynamic table. */
-static void cookie_crumbs(struct buf *out, unsigned round) {
-    struct buf block = {0};
-
-    buf_add_slice(&block, SLICE(REQUEST_HEAD));
-    buf_add_slice(&block, SLICE("\x60\3a=b")); /* cookie, indexed: now entry 62 */
-    for (int i = 0; i < 15000; i++)
-        buf_add_char(&block, (char)0xbe);
-    add_frame(out, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, round * 2 + 1, buf_slice(&block));
-    buf_release(&block);
-}
-
-static const struct {
-    const char *name;
-    void (*attack)(struct buf *out, unsigned round);
-    const char *why; /* in the GOAWAY */
-    unsigned rounds; /* that are enough */
-} attacks[] = {
-    {"ping flood", ping, "too_many_pings", 4},
-    {"settings flood", settings, "too many frames without use", 101},
-    {"empty settings flood", empty_settings, "too many frames without use", 101},
-    {"rapid reset", rapid_reset, "too many streams reset", 1000},
-    {"made you reset", made_you_reset, "too many", 1000},
-    {"empty data", empty_data, "too many frames without use", 201},
-    {"data dribble", dribble, "too many frames without use", 2001},
-    {"window updates", window_updates, "too many frames without use", 2001},
-    {"priorities", priorities, "too many frames without use", 2001},
-    {"unknown frames", unknown_frames, "too many frames without use", 2001},
-    {"continuations", continuations, "flood", 12},
-    {"cookie crumbs", cookie_crumbs, "too many header fields", 1},
-};
-
-/* What the server said last, read to its end. */
-static void read_goaway(int fd, uint32_t *out_code, char *why, size_t room) {
-    struct buf in = {0};
-    char bytes[65536];
-    ssize_t n;
-
-    while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0)
-        buf_add(&in, bytes, (size_t)n);
-    struct slice rest = buf_slice(&in);
-    *out_code = UINT32_MAX;
-    why[0] = '\0';
-    while (rest.len >= 9) {
-        const uint8_t *p = (const uint8_t *)rest.ptr;
-        size_t len = (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2];
-
-        if (rest.len < 9 + len)
-            break;
-        if (p[3] == NGHTTP2_GOAWAY && *out_code == UINT32_MAX) {
-            *out_code = p[16];
-            size_t text = len - 8 < room - 1 ? len - 8 : room - 1;
-            memcpy(why, p + 17, text);
-            why[text] = '\0';
-        }
-        rest = slice_skip(rest, 9 + len);
-    }
-    buf_release(&in);
-}
-
-static void run_attack(size_t row) {
-    int fd = raw_connect(&server);
-    struct buf out = {0};
-    uint32_t code;
-    char why[64];
-
-    buf_add_str(&out, NGHTTP2_CLIENT_MAGIC);
-    add_frame(&out, NGHTTP2_SETTINGS, 0, 0, SLICE(""));
-    for (unsigned round = 0; round < attacks[row].rounds; round++)
-        attacks[row].attack(&out, round);
-    (void)raw_write(fd, out.ptr, out.len); /* it may close before the end */
-    read_goaway(fd, &code, why, sizeof(why));
-    if (code != NGHTTP2_ENHANCE_YOUR_CALM || !strstr(why, attacks[row].why))
-        fail_msg("%s: GOAWAY with code %u, \"%s\"", attacks[row].name, code, why);
-    buf_release(&out);
-    close(fd);
-}
 
 static void test_attacks(void **state) {
     (void)state;
     server_start(&server, &FIXTURE_CONF);
     struct client *friend = client_new(&server, WINDOW);
-    for (size_t row = 0; row < ARRAY_LEN(attacks); row++) {
-        run_attack(row);
+    for (size_t row = 0; row < h2_attack_count; row++) {
+        int fd = raw_connect(&server);
+        h2_attack_run(fd, &h2_attacks[row]);
+        close(fd);
         unsigned i = client_call(friend, "/echo.Echo/Unary", SLICE("me too"));
         client_wait_closed(friend, (unsigned)row + 1);
         assert_int_equal(friend->replies[i].status, GRPC_OK);
     }
     client_free(friend);
     server_stop(&server);
-    assert_int_equal(server.floods, ARRAY_LEN(attacks));
+    assert_int_equal(server.floods, h2_attack_count);
 }
 
 /* Just below each limit nobody is bothered. */
 static void test_patience(void **state) {
-    static const struct {
-        void (*attack)(struct buf *out, unsigned round);
-        unsigned rounds;
-    } rows[] = {
-        {ping, 3}, {settings, 90}, {rapid_reset, 900}, {empty_data, 150}, {unknown_frames, 1900},
-    };
-
     (void)state;
     server_start(&server, &FIXTURE_CONF);
-    for (size_t row = 0; row < ARRAY_LEN(rows); row++) {
+    for (size_t row = 0; row < h2_attack_count; row++) {
+        if (!h2_attacks[row].patience)
+            continue;
         int fd = raw_connect(&server);
-        struct buf out = {0};
-        uint32_t code;
-        char why[64];
-
-        buf_add_str(&out, NGHTTP2_CLIENT_MAGIC);
-        add_frame(&out, NGHTTP2_SETTINGS, 0, 0, SLICE(""));
-        for (unsigned round = 0; round < rows[row].rounds; round++)
-            rows[row].attack(&out, round);
-        assert_true(raw_write(fd, out.ptr, out.len));
-        shutdown(fd, SHUT_WR);
-        read_goaway(fd, &code, why, sizeof(why));
-        if (code != UINT32_MAX)
-            fail_msg("row %zu: GOAWAY with code %u, \"%s\"", row, code, why);
-        buf_release(&out);
+        h2_attack_below(fd, &h2_attacks[row]);
         close(fd);
     }
     server_stop(&server);

@@ -54,6 +54,38 @@ static const struct http1_request *read_one(struct http1_parser *parser, struct 
     return http1_request(parser);
 }
 
+/* clang-format off */
+static const struct {
+    const char *in;
+    bool foreign;
+} first_lines[] = {
+    {"INVALID CONNECTION PREFACE\r\n", true},
+    {"\r\nHELO mail example\r\n",      true},
+    {"GET / PREFACE\r\n",              false},
+    {"BREW / HTTP/1.2\r\n",            false},
+    {"BREW / HTTP/!\r\n",              false},
+    {"BREW /\r\n",                     false},
+    {"GET / HTTP/1.1\r\nA B C\r\n",   false},
+};
+/* clang-format on */
+
+/* Whole, and cut at every byte. */
+static void test_foreign(void **state) {
+    (void)state;
+    for (size_t row = 0; row < ARRAY_LEN(first_lines); row++)
+        for (size_t cut = 0; cut < strlen(first_lines[row].in); cut++) {
+            struct http1_parser *parser = http1_new(&usual);
+            struct slice in = slice_str(first_lines[row].in);
+            size_t used;
+
+            if (http1_parse(parser, slice_of(in.ptr, cut), &used) == HTTP1_MORE)
+                (void)http1_parse(parser, slice_skip(in, cut), &used);
+            if (http1_foreign(parser) != first_lines[row].foreign)
+                fail_msg("%s, cut at %zu", first_lines[row].in, cut);
+            http1_free(parser);
+        }
+}
+
 static void test_said(void **state) {
     (void)state;
     struct http1_parser *parser = http1_new(&usual);
@@ -262,10 +294,11 @@ static void test_idle_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_said),       cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_keep_alive), cmocka_unit_test(test_expect),
-        cmocka_unit_test(test_pipeline),   cmocka_unit_test(test_idle),
-        cmocka_unit_test(test_in_place),   cmocka_unit_test(test_idle_memory),
+        cmocka_unit_test(test_foreign),     cmocka_unit_test(test_said),
+        cmocka_unit_test(test_headers),     cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_expect),      cmocka_unit_test(test_pipeline),
+        cmocka_unit_test(test_idle),        cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_idle_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,74 @@
+/* conn_set.h - the connections of one server: accepting, their limit, the drain.
+ *
+ * Threads    The loop's thread, but for the counters it writes.
+ * Ownership  Part of its server, which releases it when no connection is left.
+ * Order      Connections that have something to write are flushed at the tick's end.
+ */
+#ifndef EDGE_CONN_SET_H
+#define EDGE_CONN_SET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "edge/conn.h"
+#include "loop/loop.h"
+#include "loop/stream.h"
+
+struct conn_set_conf {
+    size_t connections_max;        /* of all sets that share 'connections'; more are closed */
+    _Atomic size_t *connections;   /* open now */
+    _Atomic uint64_t *open;        /* of them, this set's */
+    _Atomic uint64_t *refused;     /* closed at once */
+    _Atomic uint64_t *busy;        /* with work under way; NULL: not counted */
+    const _Atomic uint64_t *owed;  /* answers that a drain waits for */
+    struct tls *tls;               /* NULL: plain */
+    bool (*opened)(struct conn *); /* calls conn_speak(), or returns false: out of memory */
+};
+
+struct conn_set {
+    struct loop *loop;
+    struct conn_set_conf conf;
+    struct listener *listener;
+    struct list conns;
+    struct list dirty; /* connections with something to write at the tick's end */
+    struct loop_hook flush;
+    bool draining;
+    struct {
+        void (*done)(void *ctx);
+        void *ctx;
+    } drained;
+    struct timer drained_timer; /* calls drained.done on a turn of its own */
+};
+
+void conn_set_init(struct conn_set *set, struct loop *loop, const struct conn_set_conf *conf);
+void conn_set_release(struct conn_set *set);
+
+/* Serves what 'fd' (listening, taken over) accepts. */
+MUST_CHECK enum err conn_set_listen(struct conn_set *set, int fd);
+
+/* Stops accepting, drains each connection; then, with none left and nothing owed, calls 'done'
+ * once, on a later turn. */
+void conn_set_drain(struct conn_set *set, void (*done)(void *ctx), void *ctx);
+/* Closes what is still open. */
+void conn_set_abort(struct conn_set *set);
+/* Something that was owed to nobody any more has been given. */
+void conn_set_check_drained(struct conn_set *set);
+/* For conn.c: nothing is left of it but its memory. */
+void conn_set_gone(struct conn_set *set, struct conn *conn);
+
+static inline bool conn_set_owes(const struct conn_set *set) {
+    return !list_empty(&set->dirty);
+}
+
+/* One writing thread: a plain load and store is enough and cheaper than a locked add. */
+static inline void conn_stat_add(_Atomic uint64_t *stat, uint64_t n) {
+    atomic_store_explicit(stat, atomic_load_explicit(stat, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+#endif

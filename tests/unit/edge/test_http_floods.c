@@ -1,0 +1,176 @@
+/* test_http_floods.c - HTTP/2's attacks on the HTTP port: each ends its connection, and another
+ * client doesn't notice. */
+#include "http_fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "h2_attacks.h"
+
+#define WINDOW 65535
+
+static struct http_fixture http;
+
+static unsigned ask(struct client *c, const char *path) {
+    struct field fields[] = {{":method", "GET"}, {NULL, NULL}};
+
+    return client_request(c, path, fields, SLICE(""), true);
+}
+
+static void test_attacks(void **state) {
+    (void)state;
+    http_start(&http, &HTTP_FIXTURE_CONF);
+    struct client *friend = client_new(&http.base, WINDOW);
+    for (size_t row = 0; row < h2_attack_count; row++) {
+        int fd = raw_connect(&http.base);
+        h2_attack_run(fd, &h2_attacks[row]);
+        close(fd);
+        unsigned i = ask(friend, "/echo");
+        client_wait_closed(friend, (unsigned)row + 1);
+        assert_int_equal(friend->replies[i].http, 200);
+    }
+    client_free(friend);
+    http_stop(&http);
+    assert_int_equal(http.floods, h2_attack_count);
+}
+
+static void test_patience(void **state) {
+    (void)state;
+    http_start(&http, &HTTP_FIXTURE_CONF);
+    for (size_t row = 0; row < h2_attack_count; row++) {
+        if (!h2_attacks[row].patience)
+            continue;
+        int fd = raw_connect(&http.base);
+        h2_attack_below(fd, &h2_attacks[row]);
+        close(fd);
+    }
+    http_stop(&http);
+    assert_int_equal(http.floods, 0);
+}
+
+/* The client's windows stay shut: answers of 100 KB are held up to a bound, requests behind most of
+ * it aren't begun, and what is held is given up after idle_ms. */
+static void test_zero_window(void **state) {
+    struct http_server_conf conf = HTTP_FIXTURE_CONF;
+    unsigned refused = 0, cancelled = 0, calmed = 0;
+
+    (void)state;
+    conf.idle_ms = 300;
+    conf.streams_max = STREAMS_MAX;
+    http_start(&http, &conf);
+    struct client *c = client_new(&http.base, 0);
+    for (unsigned i = 0; i < STREAMS_MAX; i++)
+        (void)ask(c, "/bytes?100000");
+    client_wait_closed(c, STREAMS_MAX);
+    for (unsigned i = 0; i < STREAMS_MAX; i++) {
+        assert_int_equal(c->replies[i].bytes, 0);
+        refused += c->replies[i].reset == NGHTTP2_REFUSED_STREAM;
+        cancelled += c->replies[i].reset == NGHTTP2_CANCEL;
+        calmed += c->replies[i].reset == NGHTTP2_ENHANCE_YOUR_CALM;
+    }
+    assert_int_equal(refused + cancelled + calmed, STREAMS_MAX);
+    assert_in_range(cancelled, 40, 62); /* 4 MiB of 100 KB, 6 at the most */
+    client_free(c);
+    http_stop(&http);
+}
+
+/* All are asked before any is answered: what doesn't fit is reset, as nobody may say that nothing
+ * has happened. */
+static void test_zero_window_and_late_answers(void **state) {
+    struct http_server_conf conf = HTTP_FIXTURE_CONF;
+
+    (void)state;
+    conf.idle_ms = 300;
+    http_start(&http, &conf);
+    struct client *c = client_new(&http.base, 0);
+    struct client *other = client_new(&http.base, WINDOW);
+    for (unsigned i = 0; i < 100; i++)
+        (void)ask(c, "/hold");
+    client_flush(c);
+    (void)ask(c, "/nothing-more"); /* beyond streams_max: waits in the client */
+    unsigned i = ask(other, "/echo");
+    client_wait_closed(other, 1);
+    assert_int_equal(other->replies[i].http, 200);
+    (void)ask(other, "/release");
+    client_wait_closed(other, 2);
+    client_wait_closed(c, 100);
+    client_free(c);
+    client_free(other);
+    http_stop(&http);
+}
+
+/* Behind the peer's FIN no window opens any more: its connection ends, not idle_ms later. */
+static void test_zero_window_and_gone(void **state) {
+    (void)state;
+    http_start(&http, &HTTP_FIXTURE_CONF);
+    struct client *c = client_new(&http.base, 0);
+    (void)ask(c, "/bytes?1000");
+    client_flush(c);
+    shutdown(c->fd, SHUT_WR);
+    client_wait_end(c);
+    client_free(c);
+    http_stop(&http);
+    assert_int_equal(http.by_status[200], 1);
+}
+
+/* 100 bodies that begin and never end: each gets its 408, or a 503 when they are too many. */
+static void test_unfinished_bodies(void **state) {
+    struct http_server_conf conf = HTTP_FIXTURE_CONF;
+    unsigned slow = 0, busy = 0;
+    size_t bytes = 200000;
+    char *part = calloc(1, bytes);
+
+    (void)state;
+    conf.body_ms = 2000;
+    http_start(&http, &conf);
+    struct client *c = client_new(&http.base, WINDOW);
+    for (unsigned i = 0; i < 100; i++)
+        client_request(c, "/large", NULL, slice_of(part, bytes), false);
+    client_wait_closed(c, 100);
+    for (unsigned i = 0; i < 100; i++) {
+        slow += c->replies[i].http == 408;
+        busy += c->replies[i].http == 503;
+    }
+    assert_int_equal(slow + busy, 100);
+    assert_in_range(slow, 10, 26); /* 5 MiB of 200 KB, whose buffers are up to twice that */
+    free(part);
+    client_free(c);
+    http_stop(&http);
+}
+
+static void test_a_peer_that_does_not_read(void **state) {
+    struct http_server_conf conf = HTTP_FIXTURE_CONF;
+    int small = 4096;
+
+    (void)state;
+    conf.idle_ms = 300;
+    http_start(&http, &conf);
+    struct client *c = client_new(&http.base, 1u << 30);
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    nghttp2_submit_window_update(c->session, 0, 0, 1 << 30);
+    for (unsigned i = 0; i < 100; i++)
+        (void)ask(c, "/bytes?500000");
+    client_flush(c);
+    http_stop(&http); /* returns: the connection is gone although nothing was read */
+    client_free(c);
+}
+
+static int group(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_attacks),
+        cmocka_unit_test(test_patience),
+        cmocka_unit_test(test_zero_window),
+        cmocka_unit_test(test_zero_window_and_late_answers),
+        cmocka_unit_test(test_zero_window_and_gone),
+        cmocka_unit_test(test_unfinished_bodies),
+        cmocka_unit_test(test_a_peer_that_does_not_read),
+    };
+
+    return cmocka_run_group_tests_name("edge/http_floods", tests, NULL, NULL);
+}
+
+int main(void) {
+    return fixture_run("edge/http_floods", group);
+}
