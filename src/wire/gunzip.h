@@ -1,8 +1,9 @@
 /* gunzip.h - one gzip member, decompressed up to a limit.
  *
  * Threads    One owner at a time; an inflater is used for one message after another.
- * Limits     Never writes more than 'bytes_max' (a decompression bomb: 1,000 to 1), and makes room
- *            in steps, not by what the input promises.
+ * Limits     Never writes more than 'bytes_max' and the byte that shows there is more (a
+ *            decompression bomb: 1,000 to 1), and makes room in steps, not by what the input
+ *            promises.
  */
 #ifndef WIRE_GUNZIP_H
 #define WIRE_GUNZIP_H
