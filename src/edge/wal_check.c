@@ -7,6 +7,10 @@
  *                            none                        ──► torn: cut at D
  *
  * A record that isn't numbered N but later counts as bad: what was between is gone.
+ *
+ * Empty files at the end are removed once all is well. A start that is killed before its first
+ * write leaves one, and RocksDB may keep it in front of the next start's log, where it would look
+ * like one that has lost its records.
  */
 #include "edge/wal_check.h"
 
@@ -196,7 +200,7 @@ static bool is_torn_tail(const struct wal_check *check, const struct damage *dam
     return true;
 }
 
-static enum err cut_file(struct wal_check *check, const struct wal_file *file, size_t at) {
+static enum err cut_file(struct wal_check *check, struct wal_file *file, size_t at) {
     char name[32];
 
     if (file->len == at)
@@ -213,6 +217,7 @@ static enum err cut_file(struct wal_check *check, const struct wal_file *file, s
     log_line(LOG_WARN, "cut an unfinished write off the write-ahead log",
              LOG_STR("folder", check->folder), LOG_STR("file", name), LOG_INT("offset", at),
              LOG_INT("cut_bytes", file->len - at));
+    file->len = at;
     return ERR_OK;
 }
 
@@ -262,8 +267,8 @@ static enum err refuse_foreign(struct wal_check *check, const struct damage *dam
     return ERR_NEWER;
 }
 
-/* RocksDB goes on to the next file only when the last one has content: an empty one with records
- * behind it has lost them all. */
+/* RocksDB goes on to the next file only when the last one has content, and a start removes what is
+ * empty: one with records behind it has lost them all. */
 static bool is_hollow(const struct wal_check *check, size_t file) {
     return check->files[file].len == 0 && !is_last_with_content(check, file);
 }
@@ -295,6 +300,20 @@ static enum err forget_dead_files(struct wal_check *check) {
     check->count -= dead;
     memmove(check->files, check->files + dead, check->count * sizeof(*check->files));
     return ERR_OK;
+}
+
+static enum err remove_empty_tail(struct wal_check *check) {
+    bool removed = false;
+
+    for (size_t i = check->count; i-- > 0 && check->files[i].len == 0; removed = true) {
+        char name[32];
+
+        file_name(&check->files[i], name);
+        if (unlinkat(check->dir_fd, name, 0) != 0)
+            return io_error(check, "removed where it is empty");
+    }
+    return removed && fsync(check->dir_fd) != 0 ? io_error(check, "removed where it is empty")
+                                                : ERR_OK;
 }
 
 static enum err judge(struct wal_check *check) {
@@ -332,6 +351,8 @@ enum err wal_check(const char *folder, wal_live_fn *live, char *out_detail, size
         err = load_files(&check);
     if (err == ERR_OK)
         err = judge(&check);
+    if (err == ERR_OK)
+        err = remove_empty_tail(&check);
     for (size_t i = 0; i < check.count; i++)
         free(check.files[i].bytes);
     free(check.files);

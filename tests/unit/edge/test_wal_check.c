@@ -218,6 +218,8 @@ static const struct {
     {"torn, zeroed file behind", {{SYNCED, 0}, {SYNCED, 0}, {CUT, 1}, {FILE_NEXT, 0}, {ZEROES, 99}}, ERR_OK, {47, 0, 0}, 0},
     {"torn, then a file",        {{SYNCED, 0}, {SYNCED, 0}, {CUT, 1}, {FILE_NEXT, 0}, {SYNCED, 0}}, ERR_CORRUPT, {0}, 0},
     {"unsynced, then a file",    {{SYNCED, 0}, {UNSYNCED, 100}, {CUT, 1}, {FILE_NEXT, 0}, {UNSYNCED, 100}}, ERR_OK, {47, 0, 0}, 0},
+    {"a start without a write",  {{SYNCED, 0}, {FILE_NEXT, 0}},                   ERR_OK, {NOT_CUT, 0, 0}, 0},
+    {"nothing but such starts",  {{FILE_NEXT, 0}, {FILE_NEXT, 0}},                ERR_OK, {0, 0, 0}, 0},
     {"a kind we never write",    {{SYNCED, 0}, {RECYCLED, 0}},                    ERR_NEWER, {0}, 0},
 };
 /* clang-format on */
@@ -259,13 +261,17 @@ static void check_row(size_t row) {
     if (got != rows[row].want)
         fail_msg("%s: %s (%s)", rows[row].name, err_name(got), detail);
     bool cut = false;
-    for (size_t i = 0; i <= scene.file; i++) {
+    bool at_end = got == ERR_OK; /* where empty files are removed */
+    for (size_t i = scene.file + 1; i-- > 0;) {
         bool whole = got != ERR_OK || rows[row].left[i] == NOT_CUT;
         size_t left = whole ? scene.files[i].len : rows[row].left[i];
 
         cut = cut || left != scene.files[i].len;
+        at_end = at_end && left == 0;
         file_path(&s, i, path);
-        if ((size_t)file_size(path) != left)
+        if (at_end != (access(path, F_OK) != 0))
+            fail_msg("%s: file %zu is there: %d", rows[row].name, i, at_end);
+        if (!at_end && (size_t)file_size(path) != left)
             fail_msg("%s: file %zu has %zu bytes, not %zu", rows[row].name, i,
                      (size_t)file_size(path), left);
     }
