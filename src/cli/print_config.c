@@ -15,8 +15,8 @@ static void put_quoted(struct slice text, struct buf *out) {
 }
 
 static bool is_text(const struct config_row *row) {
-    return row->kind == CONFIG_ADDRESS || row->kind == CONFIG_PATH ||
-           row->kind == CONFIG_NAMES || row->kind == CONFIG_URL;
+    return row->kind == CONFIG_ADDRESS || row->kind == CONFIG_PATH || row->kind == CONFIG_NAMES ||
+           row->kind == CONFIG_URL;
 }
 
 void print_config_group(enum config_key key, struct buf *out) {
