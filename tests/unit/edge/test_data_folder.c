@@ -90,7 +90,6 @@ static void test_an_interrupted_creation_goes_on(void **state) {
     (void)state;
     struct store s;
     char current[160];
-    char log[256];
 
     store_setup(&s);
     store_must_open(&s);
@@ -98,9 +97,8 @@ static void test_an_interrupted_creation_goes_on(void **state) {
     snprintf(current, sizeof(current), "%s/CURRENT", s.data);
     assert_int_equal(unlink(current), 0);
     store_must_refuse(&s, ERR_CORRUPT, "CURRENT");
+    /* RocksDB makes its log after CURRENT: the start above has removed it, empty as it is. */
     write_file(&s, "FORMAT", "highgopress-store 1 creating\n");
-    find_last(s.data, ".log", log);
-    assert_int_equal(unlink(log), 0); /* RocksDB makes it after CURRENT */
     store_must_open(&s);
     store_close(&s);
     assert_int_equal(unlink(current), 0); /* made completely by now */
