@@ -1,6 +1,5 @@
 """A store starts after any sequence of starts, whatever each of them wrote and however it ended."""
 import random
-import threading
 
 import lib
 from lib import Server, check, eq, get, increment
@@ -11,18 +10,16 @@ SEED = 20261123
 
 
 def kill_while_starting(server, dice):
-    """Somewhere between exec and ready; the name of the log file isn't ours to wait for."""
-    alarm = threading.Timer(dice.uniform(0.005, 0.120), lambda: server.process.kill())
+    """Somewhere between exec and ready, or soon behind it."""
+    server.wrapper = ['timeout', '--signal=KILL', f'{dice.uniform(0.005, 0.120):.3f}']
     try:
-        alarm.start()
         server.start()
-        server.process.wait()
+        server.wait()
     except lib.Failed as failed:
-        check('refused' not in str(failed) and 'damaged' not in str(failed), str(failed))
+        check("can't be" not in str(failed), str(failed))
+        server.wait()
     finally:
-        alarm.cancel()
-        if server.alive():
-            server.kill()
+        server.wrapper = []
 
 
 def step(server, kind, value, dice):
