@@ -13,7 +13,8 @@
 #include "edge/redis_text.h"
 
 #define OPS_MAX    (1u << 20)
-#define KIND_MANY  4 /* lua/apply.lua's; the others are enum op_kind */
+#define KIND_MANY   4 /* lua/apply.lua's; the others are enum op_kind */
+#define KIND_SHARED 8 /* added to it */
 #define DIGEST_LEN 16
 
 _Static_assert(OP_ADD == 0 && OP_SET == 1 && OP_RESET == 2 && OP_GET == 3,
@@ -135,6 +136,7 @@ static void add_item(struct redis_plan *plan, struct redis_plan_part *part, uint
                                                .last = i,
                                                .count = 1,
                                                .next = REDIS_PLAN_END,
+                                               .shared = plan->latest[counter] != REDIS_PLAN_END,
                                                .total = total};
     if (part->first == REDIS_PLAN_END)
         part->first = at;
@@ -277,12 +279,14 @@ static void pack_item(struct redis_plan *plan, const struct redis_layout *layout
     const struct op *op = &message->ops[item->first];
     bool many = item->count > 1;
 
-    pack_number(out, many ? KIND_MANY : (uint32_t)op->kind);
+    bool shared = plan->latest[item->counter] != (uint32_t)(item - plan->items) || item->shared;
+
+    pack_number(out, (many ? KIND_MANY : (uint32_t)op->kind) + (shared ? KIND_SHARED : 0));
     pack_i64(out, many ? item->total : op_arg(op));
     if (many)
         pack_list(plan, message, item, false, out);
     else
-        pack_number(out, item->first);
+        pack_i64(out, item->first);
     if (many)
         pack_list(plan, message, item, true, out);
     else if (op->key.ptr && op->kind != OP_GET)

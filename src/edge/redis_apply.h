@@ -47,6 +47,7 @@ struct redis_plan_item {
     uint32_t last;
     uint32_t count;
     uint32_t next; /* of the same part, REDIS_PLAN_END at the end */
+    bool shared;   /* an earlier item has the same counter */
     int64_t total; /* of an increment: the sum of its deltas */
 };
 

@@ -66,19 +66,20 @@ static bool take_indexes(struct slice *text, struct redis_outbox_event *event) {
 }
 
 static bool take_event(struct slice *text, struct redis_outbox_event *event) {
-    uint64_t len;
     int64_t arg;
 
-    if (!take_kind(text, &event->kind) || !take_u64(text, &len) || !redis_take_char(text, ' ') ||
-        !redis_take_i64(text, &arg) || !redis_take_char(text, ' ') ||
-        !redis_take_i64(text, &event->new_value) || !redis_take_char(text, ' ') ||
-        !take_indexes(text, event) || !redis_take_char(text, ' ') || len > text->len)
+    if (!take_kind(text, &event->kind) || !redis_take_i64(text, &arg) ||
+        !redis_take_char(text, ' ') || !redis_take_i64(text, &event->new_value) ||
+        !redis_take_char(text, ' ') || !take_indexes(text, event) || !redis_take_char(text, ' '))
+        return false;
+    const char *end = memchr(text->ptr, 0, text->len);
+    if (!end)
         return false;
     event->delta =
         event->kind == OP_ADD ? arg : (int64_t)((uint64_t)event->new_value - (uint64_t)arg);
     event->old_value = (int64_t)((uint64_t)event->new_value - (uint64_t)event->delta);
-    event->id = slice_of(text->ptr, (size_t)len);
-    *text = slice_skip(*text, (size_t)len);
+    event->id = slice_of(text->ptr, (size_t)(end - text->ptr));
+    *text = slice_skip(*text, event->id.len + 1);
     return true;
 }
 

@@ -3,9 +3,9 @@
  * The id is <epoch>-<sequence of its last event>; fields: t event time, c chain, p producer,
  * n number, s how many events, e the events one behind another:
  *
- *     a9 1 42 5,7 post:like    kind a(dd) s(et) r(eset), length of the id, delta (add) or old value,
- *                              new value, the operations' indexes in the message, the id: resource,
- *                              ':', type with '%' and ':' escaped
+ *     a1 42 5,7 post:like\0    kind a(dd) s(et) r(eset), delta (add) or old value, new value, the
+ *                              operations' indexes in the message, the id: resource, ':', type with
+ *                              '%' and ':' escaped; no id has a zero byte
  *
  * chain: the first 16 hex digits of SHA-1 over "<chain before> <producer> <number> <indexes>", the
  * indexes those of all events in order.

@@ -15,9 +15,10 @@
 -- ARGV  1 producer, 32 hex digits   2 number   3 issued_ms   4 key ttl in ms
 --       5 "c": one event per counter where the rules allow; "s": one per operation
 --       6 MessagePack: for each part lane, epoch, items, writes, then for each item four of
---           kind 0 add, 1 set, 2 reset, 3 get, 4 add of several operations of one sign
+--           kind 0 add, 1 set, 2 reset, 3 get, 4 add of several operations of one sign;
+--                8 more: another item has the same counter
 --           argument   the delta or the sum of deltas, the new value
---           indexes    of its operations in the message: a number; kind 4: "3,9,12"
+--           indexes    of its operations in the message: "3"; kind 4: "3,9,12"
 --           extra      kind 4: the deltas "1,1,1"; with a key: bucket and field of its record
 --
 -- Reply: the store's clock, then two strings for each part:
@@ -36,7 +37,7 @@ local concat = table.concat
 local WINDOW = 64 -- core/message.h
 local MAX_AGE_MS, MAX_AHEAD_MS = 60000, 300000
 local EXACT = 9007199254740992 -- 2^53: below it a double is the integer it stands for
-local ADD, SET, RESET, GET, ADD_MANY = 0, 1, 2, 3, 4
+local ADD, SET, RESET, GET, ADD_MANY, SHARED = 0, 1, 2, 3, 4, 8
 
 local producer, number_text, ttl, coalesce = ARGV[1], ARGV[2], tonumber(ARGV[4]), ARGV[5] == 'c'
 local number, issued = tonumber(number_text), tonumber(ARGV[3])
@@ -89,13 +90,11 @@ local function judge(part)
         return redis.error_reply('HGPEPOCH lane ' .. part.name .. ' has epoch ' .. (m[1] or 'none'))
     end
     if part.writes == 0 then
-        part.fate = ''
         return
     end
     part.seq, part.chain, part.et = tonumber(m[2]), m[3], tonumber(m[4])
     part.forgotten, part.generation = tonumber(m[5]), tonumber(m[6])
     part.began, part.began_ttl, part.bytes = tonumber(m[7]), tonumber(m[8]), tonumber(m[9])
-    part.highest, part.active = 0, -1
     if m[10] then
         local highest, active = match(m[10], '^(%d+) (%d+)$')
         part.highest, part.active = tonumber(highest), tonumber(active)
@@ -113,8 +112,8 @@ local function judge(part)
         return
     end
     -- An XADD refused at the end would leave the increments: nothing may lie behind the sequence.
-    local behind = pcall_('XRANGE', part.name .. 'o', '(' .. part.epoch .. '-' ..
-        format('%d', part.seq), '+', 'COUNT', 1)
+    local behind = pcall_('XREVRANGE', part.name .. 'o', '+', '(' .. part.epoch .. '-' ..
+        format('%d', part.seq), 'COUNT', '1')
     if behind.err or #behind > 0 then
         return damaged(part.name .. 'o')
     end
@@ -197,62 +196,77 @@ local function sum(a, b)
         (high > 0 and format('%d%09d', high, low) or format('%d', low))
 end
 
--- 'arg': an add's delta; a set's and a reset's old value. An increment without a key joins the
--- counter's latest event if that is one too, of the same sign.
-local function add_event(part, kind, key, keyed, arg, value, index)
-    local at = part.last[key]
-    if coalesce and at and kind == ADD and part.kind[at] == ADD and not keyed and
-            not part.keyed[at] and (sub(arg, 1, 1) == '-') == (sub(part.arg[at], 1, 1) == '-') then
-        local total = sum(part.arg[at], arg)
-        if total then
-            part.arg[at], part.value[at] = total, value
-            part.index[at] = part.index[at] .. ',' .. index
-            return
-        end
+local LETTER = {[ADD] = 'a', [SET] = 's', [RESET] = 'r'}
+
+-- "a1 42 5,7 post:like\0": kind, delta (or old value), new value, indexes, id. No id has a zero byte.
+local function encode(kind, arg, value, index, key)
+    return LETTER[kind] .. arg .. ' ' .. value .. ' ' .. index .. ' ' .. sub(key, 9) .. '\0'
+end
+
+-- An increment without a key joins the counter's latest event if that is one too, of its sign.
+local function join(event, kind, keyed, arg, value, index)
+    if not coalesce or not event or kind ~= ADD or event.kind ~= ADD or keyed or event.keyed or
+            (sub(arg, 1, 1) == '-') ~= (sub(event.arg, 1, 1) == '-') then
+        return false
     end
-    at = part.events + 1
-    part.events, part.last[key], part.counter[at], part.kind[at] = at, at, key, kind
-    part.keyed[at], part.arg[at], part.value[at], part.index[at] = keyed, arg, value, index
+    local total = sum(event.arg, arg)
+    if total then
+        event.arg, event.value, event.index = total, value, event.index .. ',' .. index
+    end
+    return total ~= nil
+end
+
+-- 'arg': an add's delta; a set's and a reset's old value. An event that another item of its
+-- counter may join is text only at the end.
+local function add_event(part, kind, key, shared, keyed, arg, value, index)
+    local events = part.events
+    if not shared then
+        part.indexes[#events + 1] = index
+        events[#events + 1] = encode(kind, arg, value, index, key)
+    elseif not join(part.last[key], kind, keyed, arg, value, index) then
+        local event = {kind = kind, key = key, keyed = keyed, arg = arg, value = value,
+            index = index}
+        part.last[key] = event
+        part.indexes[#events + 1] = false
+        events[#events + 1] = event
+    end
 end
 
 -- An event stands where its first operation was. Only an add of several that went one by one may
 -- have begun its event behind where it stood itself.
-local function event_order(part)
-    local order, first = {}, {}
-    for at = 1, part.events do
-        order[at] = at
-        first[at] = tonumber(match(part.index[at], '^%d+'))
+local function sort_events(part)
+    local order, first, events, indexes = {}, {}, {}, {}
+    for at = 1, #part.events do
+        order[at], first[at] = at, tonumber(match(part.indexes[at], '^%d+'))
     end
-    if part.one_by_one then
-        table.sort(order, function(a, b) return first[a] < first[b] end)
+    table.sort(order, function(a, b) return first[a] < first[b] end)
+    for at, from in ipairs(order) do
+        events[at], indexes[at] = part.events[from], part.indexes[from]
     end
-    return order
+    part.events, part.indexes = events, indexes
 end
 
-local LETTER = {[ADD] = 'a', [SET] = 's', [RESET] = 'r'}
-
--- "a9 1 42 5 post:like": kind, length of the id, delta (or old value), new value, indexes, id.
-local function encode(part)
-    local out, indexes = {}, {}
-    local order = part.one_by_one and event_order(part)
-    for i = 1, part.events do
-        local at = order and order[i] or i
-        local id = sub(part.counter[at], 9)
-        out[i] = LETTER[part.kind[at]] .. #id .. ' ' .. part.arg[at] .. ' ' .. part.value[at] ..
-            ' ' .. part.index[at] .. ' ' .. id
-        indexes[i] = part.index[at]
+local function finish_events(part)
+    for at, event in ipairs(part.events) do
+        if type(event) == 'table' then
+            part.events[at] = encode(event.kind, event.arg, event.value, event.index, event.key)
+            part.indexes[at] = event.index
+        end
     end
-    return concat(out), concat(indexes, ',')
+    if part.one_by_one then
+        sort_events(part)
+    end
 end
 
 local function append(part)
-    local events, indexes = encode(part)
-    part.seq = part.seq + part.events
+    finish_events(part)
+    local events = concat(part.events)
+    part.seq = part.seq + #part.events
     part.chain = sub(redis.sha1hex(part.chain .. ' ' .. producer .. ' ' .. number_text .. ' ' ..
-        indexes), 1, 16)
+        concat(part.indexes, ',')), 1, 16)
     local id = part.epoch .. '-' .. format('%d', part.seq)
     local done = pcall_('XADD', part.name .. 'o', id, 't', format('%d', part.now), 'c', part.chain,
-        'p', producer, 'n', number_text, 's', part.events, 'e', events)
+        'p', producer, 'n', number_text, 's', format('%d', #part.events), 'e', events)
     if done.err then
         -- Against all the above: increments stand without their events. No more of this lane.
         call('HSET', part.name .. 'm', 'epoch', 'halted', 'halted', done.err)
@@ -303,7 +317,7 @@ local function read(key)
     return text
 end
 
-local function write(part, kind, key, arg, index, record_key)
+local function write(part, kind, key, shared, arg, index, record_key)
     local value, answer, event_arg = arg, nil, arg
     if kind == ADD then
         value, answer = add(key, arg)
@@ -318,27 +332,27 @@ local function write(part, kind, key, arg, index, record_key)
     if not value then
         return answer
     end
-    add_event(part, kind, key, record_key ~= nil, event_arg, value, index)
+    add_event(part, kind, key, shared, record_key ~= nil, event_arg, value, index)
     if record_key then
         put_key(part, record_key, arg, value)
     end
     return value
 end
 
-local function write_keyed(part, kind, key, arg, index, record_key)
+local function write_keyed(part, kind, key, shared, arg, index, record_key)
     local record = part.keys[record_key]
     if not record then
-        return write(part, kind, key, arg, index, record_key)
+        return write(part, kind, key, shared, arg, index, record_key)
     end
     local first_arg, value, time_ms = match(record, '^(%S+) (%S+) (%S+)$')
     return first_arg == arg and '=' .. value .. '@' .. time_ms or 'x'
 end
 
 -- Deltas of one sign: where the sum fits each prefix fits, and the caller knows the values between.
-local function write_many(part, key, total, indexes, deltas)
+local function write_many(part, key, shared, total, indexes, deltas)
     local value, answer = add(key, total)
     if value then
-        add_event(part, ADD, key, false, total, value, indexes)
+        add_event(part, ADD, key, shared, false, total, value, indexes)
         return value
     end
     if answer == '?' then
@@ -347,7 +361,7 @@ local function write_many(part, key, total, indexes, deltas)
     local out, next_index = {}, string.gmatch(indexes, '%d+')
     part.one_by_one = true
     for delta in string.gmatch(deltas, '[^,]+') do
-        out[#out + 1] = write(part, ADD, key, delta, next_index(), nil)
+        out[#out + 1] = write(part, ADD, key, true, delta, next_index(), nil)
     end
     return '~' .. concat(out, ';')
 end
@@ -355,8 +369,8 @@ end
 -- ---- run ----
 
 local function store(part, answers)
-    local record = '1' .. ARGV[5] .. ' ' .. part.writes .. ' ' .. format('%d', part.now) ..
-        concat(answers)
+    local record = '1' .. ARGV[5] .. ' ' .. format('%d', part.writes) .. ' ' ..
+        format('%d', part.now) .. ' ' .. concat(answers, ' ')
     local highest, active = part.highest, math.max(part.active, issued, clock)
     if number > highest then
         highest = number
@@ -376,10 +390,12 @@ local function run(part)
     local answers, reads = {}, {}
     local at, fresh = part.from, part.fate == 'N'
     part.now = fresh and math.max(part.et, wall) or 0
-    part.events, part.last, part.counter, part.kind = 0, {}, {}, {}
-    part.keyed, part.arg, part.value, part.index = {}, {}, {}, {}
     for i = 1, part.items do
         local kind, key = packed[at], KEYS[part.key + i]
+        local shared = kind >= SHARED
+        if shared then
+            kind = kind - SHARED
+        end
         if kind == GET then
             local value = read(key)
             reads[#reads + 1] = value == '' and ' _' or ' ' .. (value or '?')
@@ -387,20 +403,20 @@ local function run(part)
             local arg, index, extra = packed[at + 1], packed[at + 2], packed[at + 3]
             local answer
             if kind == ADD_MANY then
-                answer = write_many(part, key, arg, index, extra)
+                answer = write_many(part, key, shared, arg, index, extra)
             elseif extra ~= '' then
-                answer = write_keyed(part, kind, key, arg, index, extra)
+                answer = write_keyed(part, kind, key, shared, arg, index, extra)
             else
-                answer = write(part, kind, key, arg, index)
+                answer = write(part, kind, key, shared, arg, index)
             end
-            answers[#answers + 1] = ' ' .. answer
+            answers[#answers + 1] = answer
         end
         at = at + 4
     end
     if not fresh then
         return part.fate, concat(reads)
     end
-    if part.events > 0 then
+    if #part.events > 0 then
         local err = append(part)
         if err then
             return err
@@ -414,8 +430,12 @@ end
 local parts, at, key = {}, 1, 0
 local writes = 0
 while packed[at] do
-    local part = {name = 'hgp:{' .. packed[at] .. '}:', epoch = packed[at + 1],
-        items = packed[at + 2], writes = packed[at + 3], from = at + 4, key = key}
+    -- All fields at once: a table that grows is made again and again.
+    local part = {name = 'hgp:{' .. format('%d', packed[at]) .. '}:', epoch = packed[at + 1],
+        items = packed[at + 2], writes = packed[at + 3], from = at + 4, key = key, fate = '',
+        seq = 0, chain = '', et = 0, forgotten = 0, generation = 0, began = 0, began_ttl = 0,
+        bytes = 0, highest = 0, active = -1, now = 0, turned = false, one_by_one = false,
+        keys = false, last = {}, events = {}, indexes = {}}
     local err = judge(part)
     if err then
         return err
@@ -436,8 +456,7 @@ end
 
 for _, part in ipairs(parts) do
     for i = part.from, part.from + 4 * part.items - 4, 4 do
-        if part.fate == 'N' and packed[i] ~= ADD_MANY and packed[i] ~= GET and
-                packed[i + 3] ~= '' then
+        if part.fate == 'N' and packed[i] % SHARED ~= ADD_MANY and packed[i + 3] ~= '' then
             local err = load_key(part, packed[i + 3])
             if err then
                 return err

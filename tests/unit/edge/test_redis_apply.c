@@ -18,9 +18,9 @@
 #include "sim_kv.h"
 #include "test.h"
 
-#define SEEDS     60
-#define MESSAGES  100
-#define EPOCH_MS  4000000000000 /* the future: no key of a test expires while it runs */
+#define SEEDS      100
+#define MESSAGES   100
+#define EPOCH_MS   4000000000000 /* the future: no key of a test expires while it runs */
 #define EVENTS_MAX 4096
 
 static struct redis_fixture server;
