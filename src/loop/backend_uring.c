@@ -33,7 +33,7 @@
 
 /* What an operation was, in the low bits of its user_data; an endpoint is
  * aligned to more than that. */
-enum operation { OP_WATCH, OP_ACCEPT, OP_RECV, OP_SEND, OP_CANCEL, OP_MASK = 7 };
+enum operation { OP_WATCH, OP_ACCEPT, OP_RECV, OP_SEND, OP_CANCEL, OP_CONNECT, OP_MASK = 7 };
 
 struct backend {
     struct uring_ring r;
@@ -149,12 +149,28 @@ static bool arm_send(struct backend *b, struct endpoint *ep) {
     return true;
 }
 
+/* The connect itself was begun by connector.c. */
+static bool arm_connect(struct backend *b, struct endpoint *ep) {
+    struct io_uring_sqe *sqe = next_sqe(b);
+
+    if (!sqe)
+        return false;
+    io_uring_prep_poll_add(sqe, ep->fd, POLLOUT);
+    sqe->user_data = user_data(ep, OP_CONNECT);
+    ep->armed.out = true;
+    return true;
+}
+
+static bool arm_out(struct backend *b, struct endpoint *ep) {
+    return endpoint_stream(ep)->connector ? arm_connect(b, ep) : arm_send(b, ep);
+}
+
 static bool backend_apply(struct backend *b, struct endpoint *ep) {
     bool want_in = ep->want & WANT_IN;
     bool room = true;
 
     if (ep->want & WANT_OUT && !ep->armed.out)
-        room = arm_send(b, ep);
+        room = arm_out(b, ep);
     if (room && want_in && !ep->armed.in)
         room = ep->kind == ENDPOINT_LISTENER ? arm_accept(b, ep) : arm_recv(b, ep);
     if (room && !want_in && ep->armed.in && !ep->armed.cancel)
@@ -259,6 +275,15 @@ static void reap_send(struct endpoint *ep, int res) {
         stream_send_failed(endpoint_stream(ep));
 }
 
+static void reap_connect(struct endpoint *ep, int res) {
+    if (ep->closing)
+        return;
+    if (res >= 0)
+        connector_ready(endpoint_stream(ep)->connector);
+    else if (res != -EAGAIN && res != -EINTR)
+        connector_failed(endpoint_stream(ep)->connector, -res);
+}
+
 static void reap_one(struct backend *b, const struct io_uring_cqe *cqe) {
     struct endpoint *ep = (struct endpoint *)(uintptr_t)(cqe->user_data & ~(uint64_t)OP_MASK);
     enum operation op = cqe->user_data & OP_MASK;
@@ -281,6 +306,10 @@ static void reap_one(struct backend *b, const struct io_uring_cqe *cqe) {
     case OP_SEND:
         ep->armed.out = false;
         reap_send(ep, cqe->res);
+        break;
+    case OP_CONNECT:
+        ep->armed.out = false;
+        reap_connect(ep, cqe->res);
         break;
     case OP_CANCEL:
         ep->armed.cancel = false;

@@ -21,7 +21,7 @@
 
 enum endpoint_kind { ENDPOINT_STREAM, ENDPOINT_LISTENER };
 
-/* IN: receive, or accept. OUT: there are unsent bytes. */
+/* IN: receive, or accept. OUT: there are unsent bytes, or a connect to wait for. */
 enum { WANT_IN = 1, WANT_OUT = 2 };
 
 struct endpoint {
@@ -35,7 +35,7 @@ struct endpoint {
     struct {           /* the back end's */
         uint32_t mask; /* epoll: the events asked for; 0: not in the set */
         bool in;       /* io_uring: the receive or accept is under way, */
-        bool out;      /* the send, */
+        bool out;      /* the send, or the poll for a connect, */
         bool cancel;   /* the cancellation of the receive */
     } armed;
 };
@@ -44,7 +44,8 @@ struct stream {
     struct endpoint ep;
     const struct stream_events *events;
     void *ctx;
-    struct slice unsent; /* of the send under way */
+    struct connector *connector; /* NULL once it is connected */
+    struct slice unsent;         /* of the send under way */
     bool sending;
     bool paused;
     bool ended;   /* the peer's FIN was handed over */
@@ -94,6 +95,11 @@ void stream_writable(struct stream *stream);
 /* 'n' more bytes of the send are the kernel's. */
 void stream_progress(struct stream *stream, size_t n);
 void stream_send_failed(struct stream *stream);
+
+/* connector.c: each ends the connector. */
+void connector_ready(struct connector *connector); /* the socket knows how it went */
+void connector_failed(struct connector *connector, int error);
+void connector_due(struct connector *connector);
 
 /* listener.c */
 void listener_due(struct listener *listener);

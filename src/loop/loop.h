@@ -42,8 +42,8 @@ struct loop_hook {
  * ERR_NO_MEMORY    memory or descriptors ran out. */
 MUST_CHECK enum err loop_new(const struct loop_conf *conf, struct loop **out_loop);
 
-/* Every stream and listener must be closed before (asserted); an on_closed() that
- * is still to come is called from here, mail that is left is dropped. NULL is fine. */
+/* Every stream and listener must be closed, every connector over before (asserted); an on_closed()
+ * that is still to come is called from here, mail that is left is dropped. NULL is fine. */
 void loop_free(struct loop *loop);
 
 /* Until loop_stop(). ERR_IO when the kernel interface itself fails. */

@@ -3,8 +3,11 @@
  * One thread for the process asks the system's resolver (getaddrinfo); answers come to the asking
  * loop as mail. Numeric addresses and "localhost" never leave the caller's thread.
  *
- * Threads    resolver_new/free by the process; resolve() on a loop's thread.
- * Ownership  A query is the caller's memory from resolver_ask() until done() or cancel.
+ * Threads    resolver_new/free by the process; the rest on the thread of the asking loop.
+ * Ownership  A query lives from resolver_ask() until done() or resolver_cancel(). What done() gets
+ *            is borrowed for the call.
+ * Limits     One question at a time: a name server that doesn't answer holds up the others' names
+ *            for as long as the system's resolver tries. Whoever asks has a deadline and cancels.
  */
 #ifndef LOOP_RESOLVER_H
 #define LOOP_RESOLVER_H
@@ -30,7 +33,7 @@ struct resolved {
 
 /* NULL when memory or descriptors run out. */
 struct resolver *resolver_new(void);
-/* No query may be open. NULL is fine. */
+/* No query may be open; a cancelled one isn't waited for. NULL is fine. */
 void resolver_free(struct resolver *resolver);
 
 /* Asks for "host:port" (also "[v6]:port", "localhost:port"). done() comes once, on a later turn:

@@ -8,91 +8,27 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "loop/address.h"
 #include "loop/stream.h"
 
 #define BACKLOG       4096
 #define BIND_RETRY_MS 10
 #define HOST_BYTES    INET6_ADDRSTRLEN
 
-struct address {
-    struct sockaddr_storage sa;
-    socklen_t len;
-};
-
-static bool parse_port(struct slice text, in_port_t *out_port) {
-    unsigned port = 0;
-
-    if (text.len == 0 || text.len > 5)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
-        port = port * 10 + (unsigned)(text.ptr[i] - '0');
-    }
-    if (port > UINT16_MAX)
-        return false;
-    *out_port = htons((uint16_t)port);
-    return true;
-}
-
-static void set_v4(struct address *a, struct in_addr host, in_port_t port) {
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&a->sa;
-
-    *v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port, .sin_addr = host};
-    a->len = sizeof(*v4);
-}
-
-static void set_v6(struct address *a, struct in6_addr host, in_port_t port) {
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&a->sa;
-
-    *v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = host};
-    a->len = sizeof(*v6);
-}
-
-/* "[::1]" is IPv6, anything else IPv4 or "localhost"; no name service here. */
-static bool parse_host(struct slice text, in_port_t port, struct address *out) {
-    char host[HOST_BYTES];
-    struct in6_addr v6;
-    struct in_addr v4;
-    bool bracketed = text.len >= 2 && text.ptr[0] == '[' && text.ptr[text.len - 1] == ']';
-
-    if (bracketed)
-        text = slice_of(text.ptr + 1, text.len - 2);
-    if (slice_eq_nocase(text, SLICE("localhost")) && !bracketed)
-        text = SLICE("127.0.0.1");
-    if (text.len >= sizeof(host) || memchr(text.ptr, '\0', text.len))
-        return false;
-    memcpy(host, text.ptr, text.len);
-    host[text.len] = '\0';
-    if (bracketed) {
-        if (inet_pton(AF_INET6, host, &v6) != 1)
-            return false;
-        set_v6(out, v6, port);
-        return true;
-    }
-    if (inet_pton(AF_INET, host, &v4) != 1)
-        return false;
-    set_v4(out, v4, port);
-    return true;
-}
-
 /* 'out_any': all interfaces, of both families where there are two. */
 static bool parse_address(struct slice text, struct address *out, bool *out_any) {
-    const char *colon = text.len > 0 ? memrchr(text.ptr, ':', text.len) : NULL;
+    struct slice host;
     in_port_t port;
-    size_t host_len;
 
-    if (!colon)
+    if (!address_split(text, &host, &port))
         return false;
-    host_len = (size_t)(colon - text.ptr);
-    if (!parse_port(slice_skip(text, host_len + 1), &port))
-        return false;
-    *out_any = host_len == 0;
+    *out_any = host.len == 0;
     if (*out_any) {
-        set_v6(out, in6addr_any, port);
+        address_v6(out, in6addr_any, port);
         return true;
     }
-    return parse_host(slice_of(text.ptr, host_len), port, out);
+    return address_numeric(slice_eq_nocase(host, SLICE("localhost")) ? SLICE("127.0.0.1") : host,
+                           port, out);
 }
 
 static bool set_option(int fd, int level, int option, int value) {
@@ -130,8 +66,8 @@ static int try_listen_any(const struct address *v6) {
 
     if (fd >= 0 || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
         return fd;
-    set_v4(&v4, (struct in_addr){htonl(INADDR_ANY)},
-           ((const struct sockaddr_in6 *)&v6->sa)->sin6_port);
+    address_v4(&v4, (struct in_addr){htonl(INADDR_ANY)},
+               ((const struct sockaddr_in6 *)&v6->sa)->sin6_port);
     return try_listen(&v4, true, false);
 }
 

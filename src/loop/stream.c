@@ -128,6 +128,8 @@ static void finish(struct stream *s) {
 void stream_due(struct stream *s) {
     if (s->ep.closing) {
         finish(s);
+    } else if (s->connector) {
+        connector_due(s->connector);
     } else if (s->failing) {
         s->failing = false;
         if (s->sending)
@@ -165,8 +167,13 @@ static void sent_all(struct stream *s) {
 }
 
 void stream_writable(struct stream *s) {
-    enum sent sent = send_some(s);
+    enum sent sent;
 
+    if (s->connector) {
+        connector_ready(s->connector);
+        return;
+    }
+    sent = send_some(s);
     if (sent == SENT_ALL)
         sent_all(s);
     else if (sent == SENT_FAILED)
