@@ -48,7 +48,7 @@ static int free_port(void) {
     return ntohs(address.sin_port);
 }
 
-static void exec_server(const struct redis_fixture *server, const char *const *options, int out) {
+static void exec_server(const struct redis_fixture *server, int out) {
     const char *args[ARGS_MAX] = {"redis-server", "--save", "", "--loglevel", "notice"};
     size_t count = 5;
     char port[16];
@@ -58,8 +58,8 @@ static void exec_server(const struct redis_fixture *server, const char *const *o
                          server->socket, "--dir", server->folder};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         args[count++] = own[i];
-    for (size_t i = 0; options && options[i] && count < ARGS_MAX - 1; i++)
-        args[count++] = options[i];
+    for (size_t i = 0; server->options && server->options[i] && count < ARGS_MAX - 1; i++)
+        args[count++] = server->options[i];
     args[count] = NULL;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)dup2(out, STDOUT_FILENO);
@@ -78,15 +78,14 @@ static bool wait_ready(FILE *log) {
     return false;
 }
 
-static bool start(struct redis_fixture *server, bool tcp, const char *const *options) {
+static bool start(struct redis_fixture *server) {
     int log[2];
 
-    server->port = tcp ? free_port() : 0;
     if (pipe(log) != 0)
         die("pipe", server->folder);
     server->pid = fork();
     if (server->pid == 0)
-        exec_server(server, options, log[1]);
+        exec_server(server, log[1]);
     close(log[1]);
     FILE *file = fdopen(log[0], "r");
     if (server->pid < 0 || !file)
@@ -99,7 +98,7 @@ static bool start(struct redis_fixture *server, bool tcp, const char *const *opt
 }
 
 bool redis_fixture_start(struct redis_fixture *server, bool tcp, const char *const *options) {
-    *server = (struct redis_fixture){.folder = "/tmp/hgp-redis-XXXXXX"};
+    *server = (struct redis_fixture){.folder = "/tmp/hgp-redis-XXXXXX", .options = options};
     if (!installed())
         return false;
     if (!mkdtemp(server->folder))
@@ -107,7 +106,8 @@ bool redis_fixture_start(struct redis_fixture *server, bool tcp, const char *con
     (void)snprintf(server->socket, sizeof(server->socket), "%s/s", server->folder);
     /* Somebody else may have taken the port meanwhile. */
     for (int attempt = 0; attempt < 5; attempt++) {
-        if (start(server, tcp, options))
+        server->port = tcp ? free_port() : 0;
+        if (start(server))
             return true;
     }
     die("redis-server doesn't start", server->folder);
@@ -124,13 +124,24 @@ static void remove_folder(const char *folder) {
     (void)waitpid(pid, NULL, 0);
 }
 
-void redis_fixture_stop(struct redis_fixture *server) {
+void redis_fixture_kill(struct redis_fixture *server) {
     if (server->pid <= 0)
         return;
     (void)kill(server->pid, SIGKILL);
     (void)waitpid(server->pid, NULL, 0);
-    remove_folder(server->folder);
     server->pid = 0;
+}
+
+void redis_fixture_again(struct redis_fixture *server) {
+    if (!start(server))
+        die("redis-server doesn't start again", server->folder);
+}
+
+void redis_fixture_stop(struct redis_fixture *server) {
+    redis_fixture_kill(server);
+    if (server->folder[0])
+        remove_folder(server->folder);
+    server->folder[0] = '\0';
 }
 
 redisContext *redis_fixture_connect(const struct redis_fixture *server) {

@@ -19,12 +19,17 @@ struct redis_fixture {
     char folder[64]; /* of its own: the socket, and what the server writes */
     char socket[96];
     int port; /* of 127.0.0.1; 0: the socket only */
+    const char *const *options;
 };
 
-/* 'options': further arguments of redis-server, NULL at the end; may be NULL. false: there is no
- * redis-server on this machine. Aborts when one is there but doesn't start. */
+/* 'options': further arguments of redis-server, NULL at the end, kept; may be NULL. false: there is
+ * no redis-server on this machine. Aborts when one is there but doesn't start. */
 bool redis_fixture_start(struct redis_fixture *server, bool tcp, const char *const *options);
 void redis_fixture_stop(struct redis_fixture *server);
+
+/* Kills it (what wasn't saved is gone), and starts it again at the same place. */
+void redis_fixture_kill(struct redis_fixture *server);
+void redis_fixture_again(struct redis_fixture *server);
 
 /* Aborts on failure. */
 redisContext *redis_fixture_connect(const struct redis_fixture *server);

@@ -28,7 +28,8 @@
 --             x        another payload     =42@17   the key's first answer and its time
 --             ?        not an integer      ~a;b     kind 4, one by one
 --   reads   for each get " 42", " _" (never written) or " ?"
--- Error replies: HGPEPOCH the lane isn't (any more) as the caller thinks; HGPDAMAGED.
+-- Error replies: HGPEPOCH the lane isn't (any more) as the caller thinks; HGPDAMAGED: neither has
+-- changed anything; HGPHALTED: increments stand without their events, the lane takes no more.
 
 local call, pcall_ = redis.call, redis.pcall
 local sub, find, format, match = string.sub, string.find, string.format, string.match
@@ -270,7 +271,7 @@ local function append(part)
     if done.err then
         -- Against all the above: increments stand without their events. No more of this lane.
         call('HSET', part.name .. 'm', 'epoch', 'halted', 'halted', done.err)
-        return damaged(part.name .. 'o')
+        return redis.error_reply('HGPHALTED ' .. part.name .. 'o: ' .. done.err)
     end
     part.bytes = part.bytes + #events + 64
 end
