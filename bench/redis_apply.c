@@ -81,7 +81,7 @@ static void open_store(struct load *load, uint32_t lanes) {
 
     if (!epochs)
         die("memory", NULL);
-    reply = must(redisCommand(load->client, "EVAL %b 0 %u 4 0123456789abcdef %s 86400000",
+    reply = must(redisCommand(load->client, "EVAL %b 0 %u 4 0123456789abcdef %s 86400000 1",
                               redis_script_open.text.ptr, redis_script_open.text.len, lanes,
                               "00112233445566778899aabbccddeeff"));
     load->clock_ms = strtoll(reply->element[4]->str, NULL, 10);
@@ -121,6 +121,7 @@ static void send_message(struct load *load, uint64_t number) {
 
 static void take_reply(struct load *load, uint64_t number) {
     struct slice strings[STRINGS_MAX];
+    struct redis_applied applied;
     size_t at = number % DEPTH;
     void *got;
 
@@ -130,8 +131,9 @@ static void take_reply(struct load *load, uint64_t number) {
     for (size_t i = 0; i < reply->elements && i < STRINGS_MAX; i++)
         strings[i] = slice_of(reply->element[i]->str, (size_t)reply->element[i]->len);
     if (redis_plan_answers(&load->plans[at], &load->layout, &load->sent[at], strings,
-                           reply->elements, load->answers, &load->clock_ms) != ERR_OK)
+                           reply->elements, load->answers, &applied) != ERR_OK)
         die("answers", NULL);
+    load->clock_ms = applied.clock_ms;
     for (size_t i = 0; i < load->operations; i++) {
         if (load->answers[i].err != ERR_OK)
             die("answer", err_name(load->answers[i].err));

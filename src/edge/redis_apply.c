@@ -365,6 +365,7 @@ struct reading {
     struct answer *answers;
     int64_t clock_ms;
     int64_t et_ms;
+    bool replayed;
 };
 
 /* One operation's, in the words of lua/apply.lua. */
@@ -499,8 +500,11 @@ static enum err take_part(struct reading *in, const struct redis_plan_part *part
         return ERR_CORRUPT;
     if (writes.len == 0)
         return part->writes ? ERR_CORRUPT : ERR_OK;
-    if (!redis_take_char(&writes, 'N') && !redis_take_char(&writes, 'R'))
-        return ERR_CORRUPT;
+    if (!redis_take_char(&writes, 'N')) {
+        if (!redis_take_char(&writes, 'R'))
+            return ERR_CORRUPT;
+        in->replayed = true;
+    }
     return take_record(in, part, writes);
 }
 
@@ -528,7 +532,7 @@ static enum err take_parts(struct reading *in, const struct slice *strings, bool
 
 enum err redis_plan_answers(struct redis_plan *plan, const struct redis_layout *layout,
                             const struct message *message, const struct slice *strings,
-                            size_t count, struct answer *out_answers, int64_t *out_clock_ms) {
+                            size_t count, struct answer *out_answers, struct redis_applied *out) {
     struct reading in = {.plan = plan, .message = message, .answers = out_answers};
     struct slice clock = count ? strings[0] : SLICE("");
     uint32_t others;
@@ -547,6 +551,6 @@ enum err redis_plan_answers(struct redis_plan *plan, const struct redis_layout *
             err = take_parts(&in, strings, layout->coalesce, &others);
     }
     if (err == ERR_OK)
-        *out_clock_ms = in.clock_ms;
+        *out = (struct redis_applied){.clock_ms = in.clock_ms, .replayed = in.replayed};
     return err;
 }

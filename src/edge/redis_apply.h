@@ -86,12 +86,17 @@ MUST_CHECK enum err redis_plan_make(struct redis_plan *plan, const struct redis_
 void redis_plan_command(struct redis_plan *plan, const struct redis_layout *layout,
                         const struct message *message, struct buf *out);
 
+struct redis_applied {
+    int64_t clock_ms; /* the store's */
+    bool replayed;    /* some part was applied before */
+};
+
 /* Reads the script's reply: the strings of its array. ERR_CORRUPT: it isn't one;
  * ERR_NO_MEMORY. */
 MUST_CHECK enum err redis_plan_answers(struct redis_plan *plan, const struct redis_layout *layout,
                                        const struct message *message, const struct slice *strings,
                                        size_t count, struct answer *out_answers,
-                                       int64_t *out_clock_ms);
+                                       struct redis_applied *out);
 
 /* Phase 1's key of a counter: counter:<resource_id>:<counter_type>, '%' and ':' of the type
  * escaped (CONTRACT A). Appends. */

@@ -286,8 +286,10 @@ static void answer(struct redis_conn *conn, redisReply *reply) {
     conn->requests--;
     request->done(request, &outcome);
     /* It won't get better on this connection: the server may have become a replica, or be loading. */
-    if (outcome.err == ERR_UNAVAILABLE)
+    if (outcome.err == ERR_UNAVAILABLE) {
+        conn->pause_ms = conn->conf.backoff_max_ms;
         lose(conn, "Redis refuses commands", redis_reply_text(outcome.reply));
+    }
 }
 
 static void on_read(void *ctx, struct slice bytes) {
@@ -486,6 +488,7 @@ size_t redis_conn_requests(const struct redis_conn *conn) {
 }
 
 void redis_conn_give_up(struct redis_conn *conn, const char *why) {
+    conn->pause_ms = conn->conf.backoff_max_ms; /* it was reached: hurry won't help */
     lose(conn, why, SLICE(""));
 }
 

@@ -32,13 +32,13 @@ const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t
  *
  * ERR_OK           no error
  * ERR_NOT_FOUND    NOSCRIPT: load it and ask again
- * ERR_UNAVAILABLE  LOADING, READONLY, MASTERDOWN, NOREPLICAS, CLUSTERDOWN, NOAUTH, NOPERM …
+ * ERR_UNAVAILABLE  LOADING, READONLY, MASTERDOWN, CLUSTERDOWN, NOAUTH …: not on this connection
  * ERR_NO_MEMORY    OOM: maxmemory is reached
- * ERR_IO           MISCONF: it can't persist
+ * ERR_IO           MISCONF, NOREPLICAS: it can't persist as it is told to
  * ERR_BUSY         BUSY: somebody's script runs on
  * ERR_LAYOUT       HGPEPOCH: the lanes aren't the caller's (any more)
  * ERR_CORRUPT      HGPDAMAGED
- * ERR_INTERNAL     anything else */
+ * ERR_INTERNAL     NOPERM: our user may not do this; and anything else */
 enum err redis_reply_err(const struct redis_reply *reply, bool *out_refused);
 
 #endif

@@ -2,9 +2,10 @@
 --
 -- ARGV  1 lanes wanted, 0 whatever is there   2 lanes of a new store
 --       3 a random id, 16 hex digits   4 a random seed, 32 hex digits   5 key ttl in ms
+--       6 "1" lays out a new store, "0" says that it is gone: the caller has known it
 -- Reply: format, lanes, id, seed, the store's clock, "1" if it was laid out just now, then each
 -- lane's epoch.
--- Error replies: HGPDAMAGED lanes without hgp:meta, or a lane missing.
+-- Error replies: HGPDAMAGED the store is gone, or lanes without hgp:meta, or a lane is missing.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -16,6 +17,9 @@ local function lane_name(lane)
 end
 
 if not meta[1] then
+    if ARGV[6] ~= '1' then
+        return redis.error_reply('HGPDAMAGED the store is gone: Redis has been emptied')
+    end
     if redis.call('EXISTS', 'hgp:meta', lane_name(0)) > 0 then
         return redis.error_reply('HGPDAMAGED hgp:meta has lost its fields')
     end

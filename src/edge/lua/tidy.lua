@@ -38,16 +38,27 @@ for field, value in pairs(m) do
 end
 
 local bytes, trimmed, last = tonumber(m.bytes), 0, nil
-local entries = bytes > 0 and redis.call('XRANGE', name .. 'o', '-', '+', 'COUNT', ENTRIES) or {}
-for _, entry in ipairs(entries) do
-    local at = {}
-    for i = 1, #entry[2], 2 do
-        at[entry[2][i]] = entry[2][i + 1]
+
+-- Takes what is due off the oldest 'count'; true when all of them were.
+local function take(count)
+    local entries = redis.call('XRANGE', name .. 'o', last and '(' .. last or '-', '+', 'COUNT',
+        count)
+    for _, entry in ipairs(entries) do
+        local at = {}
+        for i = 1, #entry[2], 2 do
+            at[entry[2][i]] = entry[2][i + 1]
+        end
+        if bytes <= tonumber(ARGV[3]) and tonumber(at.t) >= wall - tonumber(ARGV[4]) then
+            return false
+        end
+        bytes, trimmed, last = bytes - #at.e - 64, trimmed + tonumber(at.s), entry[1]
     end
-    if bytes <= tonumber(ARGV[3]) and tonumber(at.t) >= math.min(wall, clock) - tonumber(ARGV[4]) then
-        break
-    end
-    bytes, trimmed, last = bytes - #at.e - 64, trimmed + tonumber(at.s), entry[1]
+    return #entries == count
+end
+
+-- One alone first: mostly nothing is due, and many entries are dear to look at.
+if take(1) then
+    take(ENTRIES)
 end
 if last then
     -- Behind the last one: sequence numbers go on, so that the id is the next possible one.

@@ -90,7 +90,7 @@ static void open_both(struct pair *p) {
     free_reply(redis_fixture_do(client, "FLUSHALL"));
     set_time(p);
     redisReply *reply = redis_fixture_do(
-        client, "EVALSHA %s 0 %d 4 0123456789abcdef %s %lld", sha1_open, (int)p->conf.lanes,
+        client, "EVALSHA %s 0 %d 4 0123456789abcdef %s %lld 1", sha1_open, (int)p->conf.lanes,
         "00000000000000000000000000000000", (long long)p->conf.key_ttl_ms);
     assert_int_equal(reply->elements, 6 + p->conf.lanes);
     free_reply(reply);
@@ -107,7 +107,7 @@ static void open_both(struct pair *p) {
 
 static void apply_on_redis(struct pair *p, const struct message *message, struct answer *out) {
     struct slice strings[1 + 2 * MODEL_LANES];
-    int64_t clock_ms;
+    struct redis_applied applied;
 
     assert_int_equal(redis_plan_make(&p->plan, &p->layout, message), ERR_OK);
     buf_clear(&p->command);
@@ -122,10 +122,10 @@ static void apply_on_redis(struct pair *p, const struct message *message, struct
     for (size_t i = 0; i < reply->elements; i++)
         strings[i] = slice_of(reply->element[i]->str, (size_t)reply->element[i]->len);
     enum err err = redis_plan_answers(&p->plan, &p->layout, message, strings, reply->elements, out,
-                                      &clock_ms);
+                                      &applied);
     if (err != ERR_OK)
         fail_msg("seed %" PRIu64 ": answers: %s", p->seed, err_name(err));
-    assert_int_equal(clock_ms, p->clock_ms);
+    assert_int_equal(applied.clock_ms, p->clock_ms);
     free_reply(reply);
 }
 
