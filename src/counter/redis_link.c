@@ -115,16 +115,18 @@ static void on_tidied(struct redis_request *request, const struct redis_outcome 
     uint32_t lanes = store->fleet->layout.lanes / store->fleet->conf.loops + 1;
     int64_t trimmed = 0;
     int64_t bytes = 0;
+    int64_t more = 0;
 
     store->tidy.under_way = false;
     store->tidy.next_ms = loop_now_ms(store->loop) + TIDY_EVERY_MS / lanes;
-    if (outcome->err != ERR_OK || redis_reply_count(outcome->reply) < 2 ||
+    if (outcome->err != ERR_OK || redis_reply_count(outcome->reply) < 4 ||
         !redis_reply_i64(redis_reply_at(outcome->reply, 0), &trimmed) ||
-        !redis_reply_i64(redis_reply_at(outcome->reply, 1), &bytes))
+        !redis_reply_i64(redis_reply_at(outcome->reply, 1), &bytes) ||
+        !redis_reply_i64(redis_reply_at(outcome->reply, 3), &more))
         return;
     count_tidied(store, trimmed, bytes);
-    if (trimmed > 0)
-        store->tidy.next_ms = 0; /* there may be more */
+    if (more)
+        store->tidy.next_ms = 0;
     else
         next_lane(store);
 }

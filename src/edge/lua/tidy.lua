@@ -2,7 +2,8 @@
 -- by age and bytes where no consumer is registered (3.6).
 --
 -- ARGV  1 lane   2 epoch   3 the most bytes of this lane's outbox   4 the most age in ms
--- Reply: events trimmed, bytes left, producers left. At most ENTRIES entries a call.
+-- Reply: events trimmed, bytes left, producers left, 1 if more entries may be due: a call takes
+-- ENTRIES at most.
 -- Error replies: HGPEPOCH, HGPDAMAGED.
 
 local WINDOW, KEEP_MS = 64, 120000 -- core/message.h
@@ -57,13 +58,11 @@ local function take(count)
 end
 
 -- One alone first: mostly nothing is due, and many entries are dear to look at.
-if take(1) then
-    take(ENTRIES)
-end
+local more = take(1) and take(ENTRIES)
 if last then
     -- Behind the last one: sequence numbers go on, so that the id is the next possible one.
     local epoch, seq = last:match('^(%d+)-(%d+)$')
     redis.call('XTRIM', name .. 'o', 'MINID', epoch .. '-' .. string.format('%d', seq + 1))
     redis.call('HSET', name .. 'm', 'bytes', string.format('%d', bytes))
 end
-return {trimmed, string.format('%d', bytes), producers}
+return {trimmed, string.format('%d', bytes), producers, more and 1 or 0}
