@@ -118,7 +118,8 @@ static enum err read_said(const struct redis_reply *reply, struct said *said, ch
                           size_t size) {
     int64_t format;
 
-    if (redis_reply_count(reply) < EPOCHS_AT || !redis_reply_i64(redis_reply_at(reply, 0), &format)) {
+    if (redis_reply_count(reply) < EPOCHS_AT ||
+        !redis_reply_i64(redis_reply_at(reply, 0), &format)) {
         (void)snprintf(out_detail, size, "the layout in hgp:meta doesn't read");
         return ERR_CORRUPT;
     }
@@ -271,8 +272,8 @@ void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *gi
 
 void redis_fleet_link_down(struct redis_fleet *fleet, const char *why) {
     if (atomic_load(&fleet->usable) == 0 && !atomic_exchange(&fleet->announced_down, true))
-        log_line(LOG_WARN, "Redis is away; trying again and again",
-                 LOG_STR("store", fleet->name), LOG_STR("why", why));
+        log_line(LOG_WARN, "Redis is away; trying again and again", LOG_STR("store", fleet->name),
+                 LOG_STR("why", why));
 }
 
 void redis_fleet_refused(struct redis_fleet *fleet, enum err err, const char *detail) {

@@ -55,9 +55,9 @@ static void read_open(struct redis_link *link, const struct redis_outcome *outco
                        SLICE_ARGS(redis_reply_text(outcome->reply)));
         return;
     }
-    link->opened =
-        redis_fleet_adopt(fleet, outcome->reply, link->refusal, sizeof(link->refusal));
-    if (link->opened == ERR_OK && !redis_reply_i64(redis_reply_at(outcome->reply, 4), &link->clock_ms))
+    link->opened = redis_fleet_adopt(fleet, outcome->reply, link->refusal, sizeof(link->refusal));
+    if (link->opened == ERR_OK &&
+        !redis_reply_i64(redis_reply_at(outcome->reply, 4), &link->clock_ms))
         link->opened = ERR_CORRUPT;
 }
 

@@ -86,8 +86,8 @@ void redis_link_reload(struct redis_link *link) {
     redis_command_arg(command, SLICE("LOAD"));
     redis_command_arg(command, redis_script_apply.text);
     link->reload.done = on_reloaded;
-    link->reloading = !buf_failed(command) && redis_conn_ask(link->conn, &link->reload,
-                                                             buf_slice(command)) == ERR_OK;
+    link->reloading = !buf_failed(command) &&
+                      redis_conn_ask(link->conn, &link->reload, buf_slice(command)) == ERR_OK;
 }
 
 /* ---- housekeeping ---- */
@@ -165,7 +165,6 @@ void redis_link_tidy(struct redis_link *link) {
         redis_command_arg(command, slice_of(text, (size_t)len));
     }
     store->tidy.request.done = on_tidied;
-    store->tidy.under_way =
-        !buf_failed(command) &&
-        redis_conn_ask(link->conn, &store->tidy.request, buf_slice(command)) == ERR_OK;
+    store->tidy.under_way = !buf_failed(command) && redis_conn_ask(link->conn, &store->tidy.request,
+                                                                   buf_slice(command)) == ERR_OK;
 }

@@ -12,10 +12,10 @@
 #include "edge/redis_script.h"
 #include "edge/redis_text.h"
 
-#define OPS_MAX    (1u << 20)
+#define OPS_MAX     (1u << 20)
 #define KIND_MANY   4 /* lua/apply.lua's; the others are enum op_kind */
 #define KIND_SHARED 8 /* added to it */
-#define DIGEST_LEN 16
+#define DIGEST_LEN  16
 
 _Static_assert(OP_ADD == 0 && OP_SET == 1 && OP_RESET == 2 && OP_GET == 3,
                "lua/apply.lua knows the kinds by number");
@@ -384,7 +384,8 @@ static bool take_answer(const struct reading *in, struct slice *text, struct ans
     if (!answer.replayed && redis_take_char(text, '!'))
         answer.err = ERR_RANGE;
     if (!redis_take_i64(text, &answer.value) ||
-        (answer.replayed && (!redis_take_char(text, '@') || !redis_take_i64(text, &answer.time_ms))))
+        (answer.replayed &&
+         (!redis_take_char(text, '@') || !redis_take_i64(text, &answer.time_ms))))
         return false;
     *out = answer;
     return true;
@@ -481,7 +482,8 @@ static enum err take_record(struct reading *in, const struct redis_plan_part *pa
         return ERR_NEWER;
     single = redis_take_char(&text, 's');
     if ((!single && !redis_take_char(&text, 'c')) || !redis_take_char(&text, ' ') ||
-        !redis_take_i64(&text, &writes) || !redis_take_char(&text, ' ') || !redis_take_i64(&text, &in->et_ms))
+        !redis_take_i64(&text, &writes) || !redis_take_char(&text, ' ') ||
+        !redis_take_i64(&text, &in->et_ms))
         return ERR_CORRUPT;
     if (writes != part->writes) {
         refuse_part(in, part, ERR_INVALID, true);

@@ -285,7 +285,8 @@ static void answer(struct redis_conn *conn, redisReply *reply) {
     outcome.err = redis_reply_err(outcome.reply, &outcome.refused);
     conn->requests--;
     request->done(request, &outcome);
-    /* It won't get better on this connection: the server may have become a replica, or be loading. */
+    /* It won't get better on this connection: the server may have become a replica, or be loading.
+     */
     if (outcome.err == ERR_UNAVAILABLE) {
         conn->pause_ms = conn->conf.backoff_max_ms;
         lose(conn, "Redis refuses commands", redis_reply_text(outcome.reply));

@@ -37,8 +37,7 @@ enum err redis_outbox_decode(struct slice id, const struct slice *fields, size_t
         !whole_u64(field(fields, count, 'n'), &entry.number) ||
         !whole_u64(field(fields, count, 's'), &events))
         return ERR_CORRUPT;
-    if (entry.chain.len != 16 || entry.producer.len != 32 || events == 0 ||
-        events > entry.last_seq)
+    if (entry.chain.len != 16 || entry.producer.len != 32 || events == 0 || events > entry.last_seq)
         return ERR_CORRUPT;
     entry.et_ms = (int64_t)et_ms;
     entry.first_seq = entry.last_seq - events + 1;

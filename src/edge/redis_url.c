@@ -54,7 +54,8 @@ static bool take_db(struct slice text, unsigned *out) {
     return db <= DB_MAX;
 }
 
-/* Cuts 'text' at the first 'c' (the last: 'last'); the part behind it, {NULL, 0} when there is none. */
+/* Cuts 'text' at the first 'c' (the last: 'last'); the part behind it, {NULL, 0} when there is
+ * none. */
 static struct slice cut(struct slice *text, char c, bool last) {
     const char *at = NULL;
 
@@ -83,7 +84,8 @@ static const char *parse_unix(struct slice text, struct redis_url *url) {
     struct slice query = cut(&text, '?', false);
 
     url->is_unix = true;
-    if (query.ptr && (!slice_starts(query, SLICE("db=")) || !take_db(slice_skip(query, 3), &url->db)))
+    if (query.ptr &&
+        (!slice_starts(query, SLICE("db=")) || !take_db(slice_skip(query, 3), &url->db)))
         return "behind the path only ?db=N is known";
     if (text.len == 0 || text.ptr[0] != '/' || !unescape(text, url->address))
         return "a socket's path is absolute, as in redis+unix:///run/redis/redis.sock";

@@ -54,8 +54,8 @@ static void exec_server(const struct redis_fixture *server, int out) {
     char port[16];
 
     (void)snprintf(port, sizeof(port), "%d", server->port);
-    const char *own[] = {"--port", port, "--bind", "127.0.0.1", "--unixsocket",
-                         server->socket, "--dir", server->folder};
+    const char *own[] = {"--port",       port,           "--bind", "127.0.0.1",
+                         "--unixsocket", server->socket, "--dir",  server->folder};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         args[count++] = own[i];
     for (size_t i = 0; server->options && server->options[i] && count < ARGS_MAX - 1; i++)
@@ -153,7 +153,7 @@ redisContext *redis_fixture_connect(const struct redis_fixture *server) {
 }
 
 redisReply *redis_fixture_ask(redisContext *client, struct slice command) {
-    void *reply;
+    void *reply = NULL;
 
     if (redisAppendFormattedCommand(client, command.ptr, command.len) != REDIS_OK ||
         redisGetReply(client, &reply) != REDIS_OK)

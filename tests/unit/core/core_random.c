@@ -50,8 +50,8 @@ int random_message(uint64_t *state, struct model *model, int64_t clock_ms) {
     int count = model->messages_count;
 
     if (count && (random_chance(state, 30) || count == MODEL_MESSAGES)) {
-        int back = (int)random_roll(state,
-                                    random_chance(state, 70) && count > 5 ? 5 : (uint64_t)count);
+        int back =
+            (int)random_roll(state, random_chance(state, 70) && count > 5 ? 5 : (uint64_t)count);
         return count - 1 - back;
     }
     struct model_message *message = &model->messages[model->messages_count++];

@@ -1,5 +1,5 @@
-/* core_random.h - random messages in a model's terms: edges of int64, keys, mixed kinds, duplicates,
- * jumps in numbers, issue times at the limits of age.
+/* core_random.h - random messages in a model's terms: edges of int64, keys, mixed kinds,
+ * duplicates, jumps in numbers, issue times at the limits of age.
  *
  * Threads    Plain functions; the state is the seed's whole future.
  */

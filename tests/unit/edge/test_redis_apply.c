@@ -121,8 +121,8 @@ static void apply_on_redis(struct pair *p, const struct message *message, struct
     assert_in_range(reply->elements, 1, 1 + 2 * MODEL_LANES);
     for (size_t i = 0; i < reply->elements; i++)
         strings[i] = slice_of(reply->element[i]->str, (size_t)reply->element[i]->len);
-    enum err err = redis_plan_answers(&p->plan, &p->layout, message, strings, reply->elements, out,
-                                      &applied);
+    enum err err =
+        redis_plan_answers(&p->plan, &p->layout, message, strings, reply->elements, out, &applied);
     if (err != ERR_OK)
         fail_msg("seed %" PRIu64 ": answers: %s", p->seed, err_name(err));
     assert_int_equal(applied.clock_ms, p->clock_ms);
@@ -183,8 +183,8 @@ static void tidy_both(struct pair *p) {
 static void move_clock(struct pair *p) {
     uint64_t what = random_roll(&p->random, 100);
 
-    p->wall_ms += (int64_t)random_roll(&p->random,
-                                       random_chance(&p->random, 3) ? 2 * PRODUCER_KEEP_MS : 50);
+    p->wall_ms +=
+        (int64_t)random_roll(&p->random, random_chance(&p->random, 3) ? 2 * PRODUCER_KEEP_MS : 50);
     if (what < 4) {
         free_reply(redis_fixture_do(client, "HSET hgp:meta clock %lld", (long long)p->clock_ms));
         p->wall_ms -= (int64_t)random_roll(&p->random, what < 2 ? 3000 : 2 * PRODUCER_KEEP_MS);
@@ -270,9 +270,9 @@ static void compare_entry(struct pair *p, const redisReply *from, size_t *at, ch
     assert_in_range(pairs->elements, 1, 16);
     for (size_t i = 0; i < pairs->elements; i++)
         fields[i] = slice_of(pairs->element[i]->str, (size_t)pairs->element[i]->len);
-    assert_int_equal(redis_outbox_decode(slice_str(from->element[0]->str), fields, pairs->elements,
-                                         &entry),
-                     ERR_OK);
+    assert_int_equal(
+        redis_outbox_decode(slice_str(from->element[0]->str), fields, pairs->elements, &entry),
+        ERR_OK);
     while ((err = redis_outbox_next(&entry, &event)) == ERR_OK) {
         if (*at >= stored.count)
             fail_msg("seed %" PRIu64 " lane %u: too many events", p->seed, stored.lane);

@@ -218,8 +218,8 @@ static void test_pipeline(void **state) {
 /* The user may only do this, in that database. */
 static void test_credentials(void **state) {
     (void)state;
-    static const char *options[] = {"--user", "svc", "on",      ">s3cr@t", "~*", "&*", "+@all",
-                                    "--user", "default", "off", NULL};
+    static const char *options[] = {"--user", "svc",    "on",      ">s3cr@t", "~*", "&*",
+                                    "+@all",  "--user", "default", "off",     NULL};
     struct world w;
 
     open_world(&w, options, false);
@@ -271,9 +271,9 @@ static void test_errors(void **state) {
     start(&w);
     run(&w);
     w.stop_at = 3;
-    assert_int_equal(ask(&w, 0, SLICE("EVALSHA"), SLICE("0000000000000000000000000000000000000000"),
-                         SLICE("0")),
-                     ERR_OK);
+    assert_int_equal(
+        ask(&w, 0, SLICE("EVALSHA"), SLICE("0000000000000000000000000000000000000000"), SLICE("0")),
+        ERR_OK);
     freeReplyObject(redis_fixture_do(client, "CONFIG SET maxmemory 1"));
     assert_int_equal(ask(&w, 1, SLICE("INCR"), SLICE("a"), NONE), ERR_OK);
     assert_int_equal(ask(&w, 2, SLICE("NOSUCH"), NONE, NONE), ERR_OK);
@@ -447,11 +447,11 @@ static void test_nobody_there(void **state) {
 
 static int run_group(const char *name, enum loop_backend which) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pipeline),        cmocka_unit_test(test_credentials),
-        cmocka_unit_test(test_wrong_password),  cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_killed),          cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_never_sent),      cmocka_unit_test(test_close_under_way),
-        cmocka_unit_test(test_close_early),     cmocka_unit_test(test_nobody_there),
+        cmocka_unit_test(test_pipeline),       cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_wrong_password), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_killed),         cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_never_sent),     cmocka_unit_test(test_close_under_way),
+        cmocka_unit_test(test_close_early),    cmocka_unit_test(test_nobody_there),
     };
     struct loop_conf conf = {.backend = which};
     struct loop *loop;
