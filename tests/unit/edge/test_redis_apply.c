@@ -220,9 +220,10 @@ static enum err collect(void *ctx, const struct outbox_entry *entry,
     struct stored_event *slot = &to->events[to->count++];
     slot->entry = *entry;
     slot->event = *event;
-    (void)snprintf(slot->id, sizeof(slot->id), "%s:%s", event->id.ptr,
-                   event->id.ptr + strlen(event->id.ptr) + 1);
+    assert_true(event->id.len < sizeof(slot->id));
+    memcpy(slot->id, event->id.ptr, event->id.len);
     slot->id[event->id.len] = '\0';
+    slot->id[strlen(slot->id)] = ':'; /* the zero byte between */
     slot->indexes[0] = '\0';
     while (outbox_next_index(&indexes, &index) == ERR_OK)
         at += snprintf(slot->indexes + at, sizeof(slot->indexes) - (size_t)at, at ? ",%u" : "%u",
