@@ -85,7 +85,7 @@ static void on_closed(void *ctx) {
 }
 
 void world_open(struct world *w, const char *const *options) {
-    *w = (struct world){.metrics = metrics_new(1), .resolver = resolver_new()};
+    *w = (struct world){.metrics = metrics_new(2), .resolver = resolver_new()};
     assert_true(redis_fixture_start(&w->server, false, options));
     w->ones = calloc(OPS_MAX, sizeof(*w->ones));
     w->conf = (struct redis_fleet_conf){.url = {.is_unix = true},
@@ -124,7 +124,7 @@ static void make_batcher(struct world *w) {
                                 .attempts_max = 1000,
                                 .backoff_min_ms = 1,
                                 .backoff_max_ms = 20,
-                                .producer = {5, 6},
+                                .producer = {5, 6 + w->shard},
                                 .seed = 1};
 
     w->batcher = batcher_new(&conf, redis_store_upstream(w->store));
@@ -142,7 +142,7 @@ void world_start_loop(struct world *w) {
     assert_int_equal(loop_new(&conf, &w->loop), ERR_OK);
     w->watchdog.fire = on_watchdog;
     timer_start(w->loop, &w->watchdog, WATCHDOG_MS);
-    w->store = redis_store_new(w->fleet, w->loop, 0, &user);
+    w->store = redis_store_new(w->fleet, w->loop, w->shard, &user);
     assert_non_null(w->store);
     make_batcher(w);
     assert_true(redis_store_connect(w->store));
@@ -160,18 +160,22 @@ void world_run(struct world *w, size_t answers) {
     assert_int_equal(loop_run(w->loop), ERR_OK);
 }
 
+void world_stop_loop(struct world *w) {
+    redis_store_close(w->store, on_closed, w);
+    assert_int_equal(loop_run(w->loop), ERR_OK);
+    assert_true(w->closed);
+    loop_hook_remove(&w->flush);
+    timer_stop(w->loop, &w->poll);
+    timer_stop(w->loop, &w->step);
+    timer_stop(w->loop, &w->watchdog);
+    batcher_free(w->batcher);
+    loop_free(w->loop);
+    w->store = NULL;
+}
+
 void world_close(struct world *w) {
-    if (w->store) {
-        redis_store_close(w->store, on_closed, w);
-        assert_int_equal(loop_run(w->loop), ERR_OK);
-        assert_true(w->closed);
-        loop_hook_remove(&w->flush);
-        timer_stop(w->loop, &w->poll);
-        timer_stop(w->loop, &w->step);
-        timer_stop(w->loop, &w->watchdog);
-        batcher_free(w->batcher);
-        loop_free(w->loop);
-    }
+    if (w->store)
+        world_stop_loop(w);
     redis_fleet_free(w->fleet);
     redis_fixture_stop(&w->server);
     resolver_free(w->resolver);

@@ -43,6 +43,7 @@ struct world {
     size_t target;  /* answers, then the loop stops */
     size_t pending; /* to be asked by on_tick() */
     unsigned kills;
+    unsigned shard;
     bool closed;
 };
 
@@ -54,6 +55,7 @@ enum err world_probe(struct world *w, const char **out_detail);
 /* A loop with a store and a batcher; with world_start() a fleet and a probe before. */
 void world_start_loop(struct world *w);
 void world_start(struct world *w);
+void world_stop_loop(struct world *w);
 void world_close(struct world *w);
 
 /* Adds one operation for the next tick; five counters by turns are what 'pending' adds. */

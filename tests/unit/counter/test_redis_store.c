@@ -1,6 +1,8 @@
 /* test_redis_store.c - a batcher counting in a real Redis, through losses of every kind. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 #include "redis_world.h"
@@ -25,6 +27,38 @@ static void test_counts(void **state) {
     assert_true(redis_fleet_up(w.fleet));
     assert_int_not_equal(redis_fleet_store_id(w.fleet), 0);
     world_close(&w);
+}
+
+static void *count_beside(void *arg) {
+    struct world *w = arg;
+
+    world_start_loop(w);
+    w->pending = 3000;
+    world_run(w, 3000);
+    world_stop_loop(w);
+    return NULL;
+}
+
+/* Two loops on one fleet, each with a producer of its own. */
+static void test_two_loops(void **state) {
+    (void)state;
+    struct world a;
+    pthread_t thread;
+
+    world_open(&a, NULL);
+    a.conf.loops = 2;
+    world_make_fleet(&a);
+    struct world b = a;
+    b.ones = calloc(OPS_MAX, sizeof(*b.ones));
+    b.shard = 1;
+    assert_int_equal(pthread_create(&thread, NULL, count_beside, &b), 0);
+    (void)count_beside(&a);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    world_check_all_ok(&a);
+    world_check_all_ok(&b);
+    world_check_counted(&a, 6000);
+    free(b.ones);
+    world_close(&a);
 }
 
 /* What Redis needn't see is answered too, and what it refuses alone. */
@@ -244,15 +278,11 @@ static void test_trims(void **state) {
 int main(void) {
     log_setup(LOG_ERROR, LOG_CONSOLE);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_scripts_flushed),
-        cmocka_unit_test(test_stands_still),
-        cmocka_unit_test(test_full),
-        cmocka_unit_test(test_nobody_there),
-        cmocka_unit_test(test_trims),
+        cmocka_unit_test(test_counts),       cmocka_unit_test(test_two_loops),
+        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_cut),          cmocka_unit_test(test_scripts_flushed),
+        cmocka_unit_test(test_stands_still), cmocka_unit_test(test_full),
+        cmocka_unit_test(test_nobody_there), cmocka_unit_test(test_trims),
     };
     struct redis_fixture server;
 
