@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "core/applier.h"
 #include "counter/redis_internal.h"
+#include "edge/redis_text.h"
 
 #define LAYOUT_FORMAT 1
 #define EPOCHS_AT     6 /* in lua/open.lua's reply */
@@ -198,6 +199,9 @@ static bool gives_local(const struct redis_given *given) {
 }
 
 static const char *guarantee_of(const struct redis_given *given) {
+    if (!given->version[0])
+        return "acknowledged increments survive a crash of our processes; whether they survive one "
+               "of redis-server is unknown, as our user may not ask for its settings (INFO)";
     if (!given->appendonly)
         return "acknowledged increments survive a crash of our processes; when redis-server ends "
                "or crashes, what it has not saved is lost (appendonly is off)";
@@ -219,10 +223,41 @@ static const char *guarantee_of(const struct redis_given *given) {
            "they survive a power loss is unknown, as our user may not read appendfsync";
 }
 
-enum err redis_fleet_judge(struct redis_fleet *fleet, const struct redis_given *given,
-                           char *out_detail, size_t size) {
-    if (!fleet->conf.strict)
-        return ERR_OK;
+/* KEEPTTL is of 6.0, MINID of 6.2. */
+#define VERSION_MAJOR_MIN 6
+#define VERSION_MINOR_MIN 2
+
+static bool too_old(const char *version) {
+    struct slice text = slice_str(version);
+    int64_t major;
+    int64_t minor;
+
+    if (!redis_take_i64(&text, &major) || !redis_take_char(&text, '.') ||
+        !redis_take_i64(&text, &minor))
+        return false; /* it didn't say */
+    return major < VERSION_MAJOR_MIN || (major == VERSION_MAJOR_MIN && minor < VERSION_MINOR_MIN);
+}
+
+static enum err judge_kind(const struct redis_given *given, char *out_detail, size_t size) {
+    if (too_old(given->version)) {
+        (void)snprintf(out_detail, size, "this is Redis %s; %d.%d or later is needed",
+                       given->version, VERSION_MAJOR_MIN, VERSION_MINOR_MIN);
+        return ERR_INVALID;
+    }
+    if (given->cluster) {
+        (void)snprintf(out_detail, size,
+                       "this server is part of a Redis Cluster, whose layout is another one");
+        return ERR_INVALID;
+    }
+    if (given->replica) {
+        (void)snprintf(out_detail, size, "this server is a replica; counting takes its primary");
+        return ERR_UNAVAILABLE;
+    }
+    return ERR_OK;
+}
+
+static enum err judge_strictly(const struct redis_fleet *fleet, const struct redis_given *given,
+                               char *out_detail, size_t size) {
     if (fleet->conf.durability == DURABILITY_LOCAL && !gives_local(given)) {
         (void)snprintf(out_detail, size,
                        "the configuration asks for durability \"local\", strictly, which takes "
@@ -238,6 +273,15 @@ enum err redis_fleet_judge(struct redis_fleet *fleet, const struct redis_given *
         return ERR_INVALID;
     }
     return ERR_OK;
+}
+
+enum err redis_fleet_judge(const struct redis_fleet *fleet, const struct redis_given *given,
+                           char *out_detail, size_t size) {
+    enum err err = judge_kind(given, out_detail, size);
+
+    if (err == ERR_OK && fleet->conf.strict)
+        err = judge_strictly(fleet, given, out_detail, size);
+    return err;
 }
 
 /* ---- up and down ---- */

@@ -1,8 +1,9 @@
-/* redis_hello.c - opens the store on a new connection and reads the server's settings.
+/* redis_hello.c - reads the server's settings on a new connection, then opens the store.
  *
- *     EVALSHA open │ INFO │ CONFIG GET appendfsync     asked at once, answered in order
+ *     INFO, CONFIG GET appendfsync ─► will it do? ─► EVALSHA open ─► is it ours?
  *
- * INFO and CONFIG may be denied to our user (ACL): then less is known, and said so.
+ * In this order, so that nothing is laid out where it isn't wanted. INFO and CONFIG may be denied
+ * to our user (ACL): then less is known, and said so.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -87,6 +88,8 @@ static void read_info(struct redis_given *given, struct slice info) {
     struct slice limit = info_value(info, "maxmemory");
 
     keep(given->version, sizeof(given->version), info_value(info, "redis_version"));
+    given->replica = slice_eq(info_value(info, "role"), SLICE("slave"));
+    given->cluster = slice_eq(info_value(info, "cluster_enabled"), SLICE("1"));
     given->appendonly = slice_eq(info_value(info, "aof_enabled"), SLICE("1"));
     given->policy_known = policy.len > 0;
     if (policy.len > 0 && !slice_eq(policy, SLICE("noeviction")) && !slice_eq(limit, SLICE("0")))
@@ -106,48 +109,67 @@ static void read_config(struct redis_given *given, const struct redis_reply *rep
         given->fsync = FSYNC_NO;
 }
 
+static void on_hello(struct redis_request *request, const struct redis_outcome *outcome);
+
+static void ask(struct redis_link *link, size_t which) {
+    struct buf *command = &link->store->command;
+    enum err err = ERR_NO_MEMORY;
+
+    link->hello[which] = (struct redis_hello){.request.done = on_hello, .link = link};
+    if (!buf_failed(command))
+        err = redis_conn_ask(link->conn, &link->hello[which].request, buf_slice(command));
+    if (err != ERR_OK)
+        redis_conn_give_up(link->conn, err_text(err));
+}
+
+static void judge(struct redis_link *link) {
+    struct redis_fleet *fleet = link->store->fleet;
+
+    link->opened = redis_fleet_judge(fleet, &link->given, link->refusal, sizeof(link->refusal));
+    if (link->opened != ERR_OK) {
+        redis_link_opened(link);
+        return;
+    }
+    buf_clear(&link->store->command);
+    write_open(fleet, &link->store->command);
+    ask(link, HELLO_OPEN);
+}
+
 static void on_hello(struct redis_request *request, const struct redis_outcome *outcome) {
     struct redis_hello *hello = CONTAINER_OF(request, struct redis_hello, request);
     struct redis_link *link = hello->link;
-    size_t which = (size_t)(hello - link->hello);
 
-    link->hellos--;
     if (!outcome->reply) /* the connection is gone: on_down() says so */
         return;
-    if (which == HELLO_OPEN)
+    switch (hello - link->hello) {
+    case HELLO_INFO:
+        if (outcome->err == ERR_OK)
+            read_info(&link->given, redis_reply_text(outcome->reply));
+        break;
+    case HELLO_CONFIG:
+        if (outcome->err == ERR_OK)
+            read_config(&link->given, outcome->reply);
+        judge(link);
+        break;
+    default:
         read_open(link, outcome);
-    else if (which == HELLO_INFO && outcome->err == ERR_OK)
-        read_info(&link->given, redis_reply_text(outcome->reply));
-    else if (which == HELLO_CONFIG && outcome->err == ERR_OK)
-        read_config(&link->given, outcome->reply);
-    if (link->hellos == 0)
         redis_link_opened(link);
+        break;
+    }
 }
 
 void redis_hello_ask(struct redis_link *link) {
-    const struct slice config[] = {SLICE("CONFIG"), SLICE("GET"), SLICE("appendfsync")};
     struct buf *command = &link->store->command;
-    enum err err = ERR_OK;
 
     link->given = (struct redis_given){0};
-    link->opened = ERR_UNKNOWN;
-    for (size_t i = 0; i < HELLOS && err == ERR_OK; i++) {
-        buf_clear(command);
-        if (i == HELLO_OPEN) {
-            write_open(link->store->fleet, command);
-        } else {
-            redis_command_begin(command, i == HELLO_INFO ? 1 : ARRAY_LEN(config));
-            for (size_t j = 0; i == HELLO_CONFIG && j < ARRAY_LEN(config); j++)
-                redis_command_arg(command, config[j]);
-            if (i == HELLO_INFO)
-                redis_command_arg(command, SLICE("INFO"));
-        }
-        link->hello[i] = (struct redis_hello){.request.done = on_hello, .link = link};
-        err = buf_failed(command)
-                  ? ERR_NO_MEMORY
-                  : redis_conn_ask(link->conn, &link->hello[i].request, buf_slice(command));
-        link->hellos += err == ERR_OK;
-    }
-    if (err != ERR_OK)
-        redis_conn_give_up(link->conn, err_text(err));
+    buf_clear(command);
+    redis_command_begin(command, 1);
+    redis_command_arg(command, SLICE("INFO"));
+    ask(link, HELLO_INFO);
+    buf_clear(command);
+    redis_command_begin(command, 3);
+    redis_command_arg(command, SLICE("CONFIG"));
+    redis_command_arg(command, SLICE("GET"));
+    redis_command_arg(command, SLICE("appendfsync"));
+    ask(link, HELLO_CONFIG);
 }

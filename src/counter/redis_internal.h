@@ -23,7 +23,9 @@
 
 /* What a server told of itself. */
 struct redis_given {
-    char version[24];
+    char version[24]; /* "": it didn't say; then nothing else of INFO is known either */
+    bool replica;
+    bool cluster;
     bool appendonly;
     enum { FSYNC_UNKNOWN, FSYNC_ALWAYS, FSYNC_EVERYSEC, FSYNC_NO } fsync;
     bool policy_known;
@@ -58,7 +60,7 @@ struct redis_fleet {
 
 struct redis_link;
 
-enum { HELLO_OPEN, HELLO_INFO, HELLO_CONFIG, HELLOS };
+enum { HELLO_INFO, HELLO_CONFIG, HELLO_OPEN, HELLOS };
 
 struct redis_hello {
     struct redis_request request;
@@ -72,9 +74,8 @@ struct redis_link {
     bool usable;
     size_t calls; /* messages under way */
     struct redis_hello hello[HELLOS];
-    unsigned hellos; /* unanswered */
     struct redis_given given;
-    enum err opened; /* the layout's verdict */
+    enum err opened; /* the verdict */
     char refusal[REDIS_DETAIL_BYTES];
     int64_t clock_ms;
     struct redis_request reload; /* after NOSCRIPT */
@@ -134,7 +135,9 @@ void redis_link_tidy(struct redis_link *link);
  * ERR_LAYOUT, ERR_NEWER, ERR_CORRUPT with a sentence. */
 enum err redis_fleet_adopt(struct redis_fleet *fleet, const struct redis_reply *reply,
                            char *out_detail, size_t size);
-enum err redis_fleet_judge(struct redis_fleet *fleet, const struct redis_given *given,
+/* Will a server do that says this of itself? ERR_UNAVAILABLE: not as long as it is a replica;
+ * ERR_INVALID. */
+enum err redis_fleet_judge(const struct redis_fleet *fleet, const struct redis_given *given,
                            char *out_detail, size_t size);
 void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *given);
 void redis_fleet_link_down(struct redis_fleet *fleet, const char *why);

@@ -31,12 +31,9 @@ static void on_down(void *ctx) {
 
 void redis_link_opened(struct redis_link *link) {
     struct redis_fleet *fleet = link->store->fleet;
-    enum err err = link->opened;
 
-    if (err == ERR_OK)
-        err = redis_fleet_judge(fleet, &link->given, link->refusal, sizeof(link->refusal));
-    if (err != ERR_OK) {
-        redis_fleet_refused(fleet, err, link->refusal);
+    if (link->opened != ERR_OK) {
+        redis_fleet_refused(fleet, link->opened, link->refusal);
         redis_conn_give_up(link->conn, link->refusal);
         return;
     }

@@ -55,8 +55,11 @@ void redis_fleet_free(struct redis_fleet *fleet);
 
 /* Connects once from this thread and looks whether it may count there; lays out a new store.
  * ERR_UNREACHABLE  nobody answered in time: starting nevertheless is fine, loops go on trying
- * ERR_LAYOUT, ERR_NEWER, ERR_CORRUPT, ERR_INVALID (durability, strictly): it is there, but not to
- * be used. '*out_detail' is a sentence with both figures; it lives as long as the fleet. */
+ * ERR_UNAVAILABLE  likewise: a replica, for now
+ * ERR_LAYOUT, ERR_NEWER, ERR_CORRUPT, ERR_INVALID (its version, a Cluster, its durability where
+ * 'strict'): it is there, but not to be used
+ * Any other: it couldn't lay out the store. '*out_detail' is a sentence with both figures; it lives
+ * as long as the fleet. */
 MUST_CHECK enum err redis_fleet_probe(struct redis_fleet *fleet, int64_t timeout_ms,
                                       const char **out_detail);
 

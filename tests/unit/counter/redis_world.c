@@ -84,9 +84,9 @@ static void on_closed(void *ctx) {
     loop_stop(w->loop);
 }
 
-void world_open(struct world *w, const char *const *options) {
+void world_open_on(struct world *w, const char *const *options, bool tcp) {
     *w = (struct world){.metrics = metrics_new(2), .resolver = resolver_new()};
-    assert_true(redis_fixture_start(&w->server, false, options));
+    assert_true(redis_fixture_start(&w->server, tcp, options));
     w->ones = calloc(OPS_MAX, sizeof(*w->ones));
     w->conf = (struct redis_fleet_conf){.url = {.is_unix = true},
                                         .resolver = w->resolver,
@@ -101,6 +101,10 @@ void world_open(struct world *w, const char *const *options) {
                                         .connect_ms = 2000,
                                         .response_ms = 2000};
     (void)snprintf(w->conf.url.address, sizeof(w->conf.url.address), "%s", w->server.socket);
+}
+
+void world_open(struct world *w, const char *const *options) {
+    world_open_on(w, options, false);
 }
 
 void world_make_fleet(struct world *w) {

@@ -49,6 +49,8 @@ struct world {
 
 /* The server, and a configuration for a fleet there that the test may still change. */
 void world_open(struct world *w, const char *const *options);
+/* 'tcp': the server also listens there; the fleet uses the socket. */
+void world_open_on(struct world *w, const char *const *options, bool tcp);
 void world_make_fleet(struct world *w);
 /* 'out_detail' may be NULL. */
 enum err world_probe(struct world *w, const char **out_detail);

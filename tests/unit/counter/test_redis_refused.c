@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "counter/redis_internal.h"
 #include "redis_world.h"
 
 /* ---- what isn't ours to count in ---- */
@@ -157,8 +158,66 @@ static void test_acl(void **state) {
     world_run(&w, 10);
     world_check_all_ok(&w);
     redis_fleet_guarantee(w.fleet, guarantee, sizeof(guarantee));
-    assert_non_null(strstr(guarantee, "survive a crash of our processes"));
+    assert_non_null(strstr(guarantee, "our user may not ask"));
     world_close(&w);
+}
+
+/* Nothing is laid out in a server that isn't to be used. */
+static void test_kinds(void **state) {
+    (void)state;
+    static const char *const cluster[] = {"--cluster-enabled", "yes", NULL};
+    static const char *const replica[] = {"--replicaof", "127.0.0.1", "1", NULL};
+    static const struct {
+        const char *const *options;
+        bool tcp, strict;
+        enum err err;
+        const char *says;
+    } rows[] = {
+        {cluster, true, false, ERR_INVALID, "part of a Redis Cluster"},
+        {replica, false, false, ERR_UNAVAILABLE, "a replica"},
+        {NULL, false, true, ERR_INVALID, "appendonly is off"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+        const char *detail;
+
+        world_open_on(&w, rows[i].options, rows[i].tcp);
+        w.conf.strict = rows[i].strict;
+        w.conf.durability = DURABILITY_LOCAL;
+        world_make_fleet(&w);
+        enum err err = world_probe(&w, &detail);
+        if (err != rows[i].err || !strstr(detail, rows[i].says))
+            fail_msg("row %zu: %s, %s", i, err_name(err), detail);
+        redisContext *client = redis_fixture_connect(&w.server);
+        redisReply *reply = redis_fixture_do(client, "DBSIZE");
+        assert_int_equal(reply->integer, 0);
+        freeReplyObject(reply);
+        redisFree(client);
+        world_close(&w);
+    }
+}
+
+static void test_versions(void **state) {
+    (void)state;
+    static const struct {
+        const char *version;
+        enum err err;
+    } rows[] = {
+        {"5.0.14", ERR_INVALID}, {"6.0.16", ERR_INVALID}, {"6.2.0", ERR_OK},
+        {"7.0.15", ERR_OK},      {"255.255.255", ERR_OK}, {"", ERR_OK},
+    };
+    const struct redis_fleet fleet = {.conf = {.strict = false}};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct redis_given given = {.appendonly = true};
+        char detail[256] = "";
+
+        (void)snprintf(given.version, sizeof(given.version), "%s", rows[i].version);
+        enum err err = redis_fleet_judge(&fleet, &given, detail, sizeof(detail));
+        if (err != rows[i].err || (err != ERR_OK && !strstr(detail, rows[i].version)))
+            fail_msg("%s: %s, %s", rows[i].version, err_name(err), detail);
+    }
 }
 
 int main(void) {
@@ -166,7 +225,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lanes_differ), cmocka_unit_test(test_newer_and_damaged),
         cmocka_unit_test(test_emptied),      cmocka_unit_test(test_durability),
-        cmocka_unit_test(test_acl),
+        cmocka_unit_test(test_acl),          cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_versions),
     };
     struct redis_fixture server;
 
