@@ -168,8 +168,11 @@ local function put_key(part, key, arg, value)
 
     part.keys[key] = record
     call('HSET', name, sub(key, 5), record)
-    -- Out of reach when the generation after this one ends; an hour more for a clock that waits.
-    call('PEXPIREAT', name, format('%d', part.began + 2 * ttl + 3600000))
+    if call('HLEN', name) == 1 then
+        -- Out of reach when the generation after this one ends; an hour more for a clock that
+        -- waits.
+        call('PEXPIREAT', name, format('%d', part.began + 2 * ttl + 3600000))
+    end
 end
 
 -- ---- events ----

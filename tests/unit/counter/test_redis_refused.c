@@ -143,10 +143,10 @@ static void test_durability(void **state) {
 static void test_acl(void **state) {
     (void)state;
     static const char *const options[] = {
-        "--user",   "svc",          "on",         ">pw",     "~counter:*", "~hgp:*", "-@all",
-        "+evalsha", "+script|load", "+time",      "+hget",   "+hset",      "+hmget", "+hgetall",
-        "+hdel",    "+exists",      "+xrevrange", "+xrange", "+xadd",      "+xtrim", "+incrby",
-        "+get",     "+set",         "+pexpireat", NULL};
+        "--user",   "svc",          "on",      ">pw",        "~counter:*", "~hgp:*", "-@all",
+        "+evalsha", "+script|load", "+time",   "+hget",      "+hset",      "+hmget", "+hgetall",
+        "+hdel",    "+hlen",        "+exists", "+xrevrange", "+xrange",    "+xadd",  "+xtrim",
+        "+incrby",  "+get",         "+set",    "+pexpireat", NULL};
     struct world w;
     char guarantee[512];
 
