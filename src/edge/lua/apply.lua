@@ -208,16 +208,18 @@ local function encode(kind, arg, value, index, key)
 end
 
 -- An increment without a key joins the counter's latest event if that is one too, of its sign.
+local function may_join(event, kind, keyed, arg)
+    return coalesce and event and kind == ADD and event.kind == ADD and not keyed and
+        not event.keyed and (sub(arg, 1, 1) == '-') == (sub(event.arg, 1, 1) == '-')
+end
+
 local function join(event, kind, keyed, arg, value, index)
-    if not coalesce or not event or kind ~= ADD or event.kind ~= ADD or keyed or event.keyed or
-            (sub(arg, 1, 1) == '-') ~= (sub(event.arg, 1, 1) == '-') then
+    local total = may_join(event, kind, keyed, arg) and sum(event.arg, arg)
+    if not total then
         return false
     end
-    local total = sum(event.arg, arg)
-    if total then
-        event.arg, event.value, event.index = total, value, event.index .. ',' .. index
-    end
-    return total ~= nil
+    event.arg, event.value, event.index = total, value, event.index .. ',' .. index
+    return true
 end
 
 -- 'arg': an add's delta; a set's and a reset's old value. An event that another item of its
@@ -353,14 +355,18 @@ local function write_keyed(part, kind, key, shared, arg, index, record_key)
 end
 
 -- Deltas of one sign: where the sum fits each prefix fits, and the caller knows the values between.
+-- One by one where it doesn't, or where only some of them fit into the event before.
 local function write_many(part, key, shared, total, indexes, deltas)
-    local value, answer = add(key, total)
-    if value then
-        add_event(part, ADD, key, shared, false, total, value, indexes)
-        return value
-    end
-    if answer == '?' then
-        return answer
+    local event = part.last[key]
+    if not may_join(event, ADD, false, total) or sum(event.arg, total) then
+        local value, answer = add(key, total)
+        if value then
+            add_event(part, ADD, key, shared, false, total, value, indexes)
+            return value
+        end
+        if answer == '?' then
+            return answer
+        end
     end
     local out, next_index = {}, string.gmatch(indexes, '%d+')
     part.one_by_one = true

@@ -370,6 +370,24 @@ static void test_sums_at_the_edge(void **state) {
     }
 }
 
+/* Two increments travel as one, but only the first fits into the event before. */
+static void test_sum_splits(void **state) {
+    (void)state;
+    const struct op ops[] = {op_on(OP_SET, "a", INT64_MIN), op_on(OP_ADD, "a", 9),
+                             op_on(OP_GET, "a", 0), op_on(OP_ADD, "a", 1),
+                             op_on(OP_ADD, "a", INT64_MAX - 1)};
+    struct one_lane l;
+
+    open_lane(&l);
+    apply(&l, 0, ops, 5);
+    assert_true(l.answers[3].value == INT64_MIN + 10);
+    assert_true(l.answers[4].value == 8);
+    redisReply *reply = redis_fixture_do(client, "HGET hgp:{0}:m seq");
+    assert_string_equal(reply->str, "3"); /* the set, 9 + 1, the last */
+    freeReplyObject(reply);
+    redis_plan_release(&l.plan);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_phase_1),         cmocka_unit_test(test_keys),
@@ -377,6 +395,7 @@ int main(void) {
         cmocka_unit_test(test_nothing_changes), cmocka_unit_test(test_replay_by_another),
         cmocka_unit_test(test_replay_differs),  cmocka_unit_test(test_replay_touches),
         cmocka_unit_test(test_key_records),     cmocka_unit_test(test_sums_at_the_edge),
+        cmocka_unit_test(test_sum_splits),
     };
 
     if (!redis_fixture_start(&server, false, NULL)) {
