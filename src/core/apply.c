@@ -19,21 +19,6 @@ static bool is_write(const struct op *op) {
     return op->kind != OP_GET;
 }
 
-/* An id with a zero byte would be another counter's id as well. */
-static bool is_text(struct slice s) {
-    return s.len > 0 && !memchr(s.ptr, 0, s.len);
-}
-
-static bool op_valid(const struct op *op) {
-    return op->kind >= OP_ADD && op->kind <= OP_GET && is_text(op->resource_id) &&
-           is_text(op->counter_type) && (op->kind != OP_ADD || op->arg != 0);
-}
-
-/* The argument after defaults: a reset has none. */
-static int64_t op_arg(const struct op *op) {
-    return op->kind == OP_RESET ? 0 : op->arg;
-}
-
 static void refuse(struct answer *answer, enum err err) {
     *answer = (struct answer){.err = err};
 }

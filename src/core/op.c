@@ -1,4 +1,4 @@
-/* op.c - arithmetic of counters. */
+/* op.c - what an operation may be; arithmetic of counters. */
 #include "core/op.h"
 
 enum err counter_add(int64_t *value, int64_t delta) {
@@ -10,4 +10,14 @@ enum err counter_add(int64_t *value, int64_t delta) {
         return ERR_RANGE;
     *value = sum;
     return ERR_OK;
+}
+
+/* An id with a zero byte would be another counter's id as well. */
+static bool is_text(struct slice s) {
+    return s.len > 0 && !memchr(s.ptr, 0, s.len);
+}
+
+bool op_valid(const struct op *op) {
+    return op->kind >= OP_ADD && op->kind <= OP_GET && is_text(op->resource_id) &&
+           is_text(op->counter_type) && (op->kind != OP_ADD || op->arg != 0);
 }

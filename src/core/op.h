@@ -39,6 +39,14 @@ struct answer {
  * stays as it was on any error. */
 MUST_CHECK enum err counter_add(int64_t *value, int64_t delta);
 
+/* A store may be asked to do it: the rules beside the fields above. */
+bool op_valid(const struct op *op);
+
+/* The argument after defaults: a reset has none. */
+static inline int64_t op_arg(const struct op *op) {
+    return op->kind == OP_RESET ? 0 : op->arg;
+}
+
 /* The delta an increment means: absent or 0 is 1 (CONTRACT A). */
 static inline int64_t counter_delta(int64_t given) {
     return given == 0 ? 1 : given;

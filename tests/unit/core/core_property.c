@@ -1,4 +1,4 @@
-/* core_property.c - generator, runner, comparison. */
+/* core_property.c - runner and comparison. */
 #include "core_property.h"
 
 #include <inttypes.h>
@@ -8,6 +8,7 @@
 #include "core/applier.h"
 #include "core/hash.h"
 #include "core/inspect.h"
+#include "core_random.h"
 #include "counter_model.h"
 #include "sim_kv.h"
 
@@ -29,72 +30,12 @@ static char difference[512];
 
 #define DIFFER(...) (snprintf(difference, sizeof(difference), __VA_ARGS__), false)
 
-static const char *const key_names[MODEL_KEYS] = {"k", "kk", "key-2", "key-3", "key-4", ""};
-
-/* ---- random ---- */
-
 static uint64_t roll(struct run *run, uint64_t below) {
-    uint64_t z = run->random += 0x9e3779b97f4a7c15u; /* splitmix64 */
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (z ^ (z >> 31)) % below;
+    return random_roll(&run->random, below);
 }
 
 static bool chance(struct run *run, unsigned percent) {
-    return roll(run, 100) < percent;
-}
-
-static int64_t random_arg(struct run *run) {
-    static const int64_t edges[] = {
-        INT64_MAX, INT64_MIN, INT64_MAX - 1, INT64_MIN + 1, INT64_MAX / 2, INT64_MIN / 2, -1, 1};
-    int64_t small = (int64_t)roll(run, 9) - 4;
-
-    if (chance(run, 15))
-        return edges[roll(run, sizeof(edges) / sizeof(edges[0]))];
-    return small ? small : 1;
-}
-
-static struct model_op random_op(struct run *run) {
-    uint64_t kind = roll(run, 100);
-    struct model_op op = {OP_ADD, random_arg(run), 0, -1};
-
-    if (kind >= 75)
-        op.kind = kind < 83 ? OP_SET : kind < 87 ? OP_RESET : OP_GET;
-    op.counter = (int)(chance(run, 50) ? roll(run, 2) : roll(run, MODEL_COUNTERS));
-    if (op.kind != OP_GET && chance(run, 25))
-        op.key = (int)roll(run, MODEL_KEYS);
-    return op;
-}
-
-static int64_t random_issue_ms(struct run *run) {
-    int64_t clock_ms = run->now.mono_ms + model.ahead_ms;
-
-    if (chance(run, 3))
-        return clock_ms - MESSAGE_MAX_AGE_MS - (int64_t)roll(run, 3);
-    if (chance(run, 3))
-        return clock_ms + MESSAGE_MAX_AHEAD_MS + (int64_t)roll(run, 3);
-    return clock_ms - (int64_t)roll(run, 100);
-}
-
-/* A new message, or an earlier one again. */
-static int random_message(struct run *run) {
-    int count = model.messages_count;
-
-    if (count && (chance(run, 30) || count == MODEL_MESSAGES)) {
-        int back = (int)roll(run, chance(run, 70) && count > 5 ? 5 : (uint64_t)count);
-        return count - 1 - back;
-    }
-    struct model_message *message = &model.messages[model.messages_count++];
-    *message = (struct model_message){.producer = (int)roll(run, MODEL_PRODUCERS)};
-    uint64_t *next = &model.next_number[message->producer];
-    *next += 1 + (chance(run, 10) ? roll(run, 2 * MESSAGE_WINDOW) : 0);
-    message->number = *next;
-    message->issued_ms = random_issue_ms(run);
-    message->count = (int)(1 + roll(run, chance(run, 20) ? MODEL_OPS : 6));
-    for (int i = 0; i < message->count; i++)
-        message->ops[i] = random_op(run);
-    return count;
+    return random_chance(&run->random, percent);
 }
 
 /* Time passes; sometimes the wall clock is corrected. */
@@ -134,7 +75,7 @@ static enum err apply(struct run *run, const struct model_message *from, struct 
         const struct model_op *op = &from->ops[i];
 
         ops[i] = (struct op){op->kind, op->arg, slice_str(run->ids[op->counter]), SLICE("like"),
-                             slice_str(op->key >= 0 ? key_names[op->key] : NULL)};
+                             slice_str(op->key >= 0 ? model_key_names[op->key] : NULL)};
     }
     return applier_apply(run->applier, &message, run->now, out);
 }
@@ -157,7 +98,7 @@ static bool same_answers(const struct model_message *message, const struct answe
 static bool step_message(struct run *run) {
     struct answer got[MODEL_OPS];
     struct answer want[MODEL_OPS];
-    int number = random_message(run);
+    int number = random_message(&run->random, &model, run->now.mono_ms + model.ahead_ms);
     enum err err = apply(run, &model.messages[number], got);
 
     if (err != ERR_OK)

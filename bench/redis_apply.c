@@ -1,0 +1,186 @@
+/* redis_apply.c - what the Redis store's script costs per increment, without network or HTTP.
+ *
+ *     build/bench_redis_apply SOCKET KEYS OPERATIONS MESSAGES LANES [keyed]
+ *
+ * Fills an EMPTY redis-server on a unix socket: one producer sends MESSAGES messages of OPERATIONS
+ * increments over KEYS counters, uniformly at random from a fixed seed, four messages under way.
+ * Prints per increment: the wall time, the server's processor time, and ours for planning and
+ * reading.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <hiredis/hiredis.h>
+
+#include "edge/redis_apply.h"
+#include "edge/redis_script.h"
+
+#define ID_BYTES    32
+#define DEPTH       4
+#define STRINGS_MAX 1024
+
+struct load {
+    redisContext *client;
+    uint64_t keys, operations, messages;
+    bool keyed;
+    struct redis_layout layout;
+    struct redis_plan plans[DEPTH];
+    struct message sent[DEPTH];
+    struct op *ops[DEPTH];
+    char (*ids[DEPTH])[ID_BYTES];
+    struct answer *answers;
+    struct buf command;
+    uint64_t random;
+    int64_t clock_ms;
+};
+
+static void die(const char *what, const char *detail) {
+    fprintf(stderr, "bench_redis_apply: %s: %s\n", what, detail ? detail : "");
+    exit(1);
+}
+
+static double seconds(clockid_t clock) {
+    struct timespec ts;
+
+    clock_gettime(clock, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static uint64_t next_random(uint64_t *state) { /* splitmix64 */
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static redisReply *must(void *reply) {
+    redisReply *r = reply;
+
+    if (!r || r->type == REDIS_REPLY_ERROR)
+        die("redis", r ? r->str : "no reply");
+    return r;
+}
+
+static double server_cpu(redisContext *client) {
+    redisReply *reply = must(redisCommand(client, "INFO cpu"));
+    const char *user = strstr(reply->str, "used_cpu_user:");
+    const char *sys = strstr(reply->str, "used_cpu_sys:");
+    double sum = strtod(user + 14, NULL) + strtod(sys + 13, NULL);
+
+    freeReplyObject(reply);
+    return sum;
+}
+
+static void open_store(struct load *load, uint32_t lanes) {
+    uint64_t *epochs = calloc(lanes, sizeof(*epochs));
+    redisReply *reply;
+
+    if (!epochs)
+        die("memory", NULL);
+    reply = must(redisCommand(load->client, "EVAL %b 0 %u 4 0123456789abcdef %s 86400000 1",
+                              redis_script_open.text.ptr, redis_script_open.text.len, lanes,
+                              "00112233445566778899aabbccddeeff"));
+    load->clock_ms = strtoll(reply->element[4]->str, NULL, 10);
+    freeReplyObject(reply);
+    freeReplyObject(must(redisCommand(load->client, "SCRIPT LOAD %b", redis_script_apply.text.ptr,
+                                      redis_script_apply.text.len)));
+    for (uint32_t i = 0; i < lanes; i++)
+        epochs[i] = 1;
+    load->layout = (struct redis_layout){
+        .lanes = lanes, .epochs = epochs, .seed = {1, 2}, .key_ttl_ms = 86400000, .coalesce = true};
+}
+
+static void send_message(struct load *load, uint64_t number) {
+    size_t at = number % DEPTH;
+
+    for (uint64_t i = 0; i < load->operations; i++) {
+        char *id = load->ids[at][i];
+
+        (void)snprintf(id, ID_BYTES, "post-%" PRIu64, next_random(&load->random) % load->keys);
+        load->ops[at][i] = (struct op){.kind = OP_ADD,
+                                       .arg = 1,
+                                       .resource_id = slice_str(id),
+                                       .counter_type = SLICE("like"),
+                                       .key = load->keyed ? slice_str(id) : slice_str(NULL)};
+    }
+    load->sent[at] = (struct message){.producer = {1, 2},
+                                      .number = number,
+                                      .issued_ms = load->clock_ms,
+                                      .ops = load->ops[at],
+                                      .count = load->operations};
+    if (redis_plan_make(&load->plans[at], &load->layout, &load->sent[at]) != ERR_OK)
+        die("plan", NULL);
+    buf_clear(&load->command);
+    redis_plan_command(&load->plans[at], &load->layout, &load->sent[at], &load->command);
+    redisAppendFormattedCommand(load->client, load->command.ptr, load->command.len);
+}
+
+static void take_reply(struct load *load, uint64_t number) {
+    struct slice strings[STRINGS_MAX];
+    struct redis_applied applied;
+    size_t at = number % DEPTH;
+    void *got;
+
+    if (redisGetReply(load->client, &got) != REDIS_OK)
+        die("reply", load->client->errstr);
+    redisReply *reply = must(got);
+    for (size_t i = 0; i < reply->elements && i < STRINGS_MAX; i++)
+        strings[i] = slice_of(reply->element[i]->str, (size_t)reply->element[i]->len);
+    if (redis_plan_answers(&load->plans[at], &load->layout, &load->sent[at], strings,
+                           reply->elements, load->answers, &applied) != ERR_OK)
+        die("answers", NULL);
+    load->clock_ms = applied.clock_ms;
+    for (size_t i = 0; i < load->operations; i++) {
+        if (load->answers[i].err != ERR_OK)
+            die("answer", err_name(load->answers[i].err));
+    }
+    freeReplyObject(reply);
+}
+
+static void run(struct load *load) {
+    double wall = seconds(CLOCK_MONOTONIC);
+    double own = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    double server = server_cpu(load->client);
+
+    for (uint64_t number = 1; number <= load->messages + DEPTH; number++) {
+        if (number > DEPTH)
+            take_reply(load, number - DEPTH);
+        if (number <= load->messages)
+            send_message(load, number);
+    }
+    double operations = (double)(load->operations * load->messages);
+    server = server_cpu(load->client) - server;
+    own = seconds(CLOCK_PROCESS_CPUTIME_ID) - own;
+    wall = seconds(CLOCK_MONOTONIC) - wall;
+    printf("%" PRIu64 " ops a message, %u lanes: wall %.2f us, redis cpu %.2f us, own cpu %.2f us "
+           "an increment, %.0f increments/s\n",
+           load->operations, load->layout.lanes, wall / operations * 1e6, server / operations * 1e6,
+           own / operations * 1e6, operations / wall);
+}
+
+int main(int argc, char **argv) {
+    struct load load = {.random = 1};
+
+    if (argc < 6)
+        die("usage", "SOCKET KEYS OPERATIONS MESSAGES LANES [keyed]");
+    load.client = redisConnectUnix(argv[1]);
+    if (!load.client || load.client->err)
+        die("connect", argv[1]);
+    load.keys = strtoull(argv[2], NULL, 10);
+    load.operations = strtoull(argv[3], NULL, 10);
+    load.messages = strtoull(argv[4], NULL, 10);
+    load.keyed = argc > 6;
+    load.answers = calloc(load.operations, sizeof(*load.answers));
+    for (size_t i = 0; i < DEPTH; i++) {
+        load.ops[i] = calloc(load.operations, sizeof(*load.ops[i]));
+        load.ids[i] = calloc(load.operations, ID_BYTES);
+    }
+    open_store(&load, (uint32_t)strtoul(argv[5], NULL, 10));
+    run(&load);
+    redisFree(load.client);
+    return 0;
+}

@@ -1,0 +1,175 @@
+/* redis_hello.c - reads the server's settings on a new connection, then opens the store.
+ *
+ *     INFO, CONFIG GET appendfsync ─► will it do? ─► EVALSHA open ─► is it ours?
+ *
+ * In this order, so that nothing is laid out where it isn't wanted. INFO and CONFIG may be denied
+ * to our user (ACL): then less is known, and said so.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "core/applier.h"
+#include "counter/redis_internal.h"
+#include "edge/redis_command.h"
+#include "edge/redis_text.h"
+
+#define OPEN_ARGS 9
+
+static struct slice number(char *out, size_t size, int64_t value) {
+    int len = snprintf(out, size, "%" PRId64, value);
+
+    return slice_of(out, (size_t)len);
+}
+
+static void write_open(const struct redis_fleet *fleet, struct buf *out) {
+    char lanes[32];
+    char fresh_lanes[32];
+    char ttl[32];
+    char id[32];
+    char seed[48];
+
+    (void)snprintf(id, sizeof(id), "%016" PRIx64, fleet->new_id);
+    (void)snprintf(seed, sizeof(seed), "%016" PRIx64 "%016" PRIx64, fleet->new_seed[0],
+                   fleet->new_seed[1]);
+    const struct slice args[OPEN_ARGS] = {
+        SLICE("EVALSHA"),
+        slice_str(redis_script_open.sha1),
+        SLICE("0"),
+        number(lanes, sizeof(lanes), fleet->conf.lanes),
+        number(fresh_lanes, sizeof(fresh_lanes), APPLIER_DEFAULT_LANES),
+        slice_str(id),
+        slice_str(seed),
+        number(ttl, sizeof(ttl), fleet->conf.key_ttl_ms),
+        atomic_load(&fleet->known) ? SLICE("0") : SLICE("1"),
+    };
+    redis_command_begin(out, OPEN_ARGS);
+    for (size_t i = 0; i < OPEN_ARGS; i++)
+        redis_command_arg(out, args[i]);
+}
+
+static void read_open(struct redis_link *link, const struct redis_outcome *outcome) {
+    struct redis_fleet *fleet = link->store->fleet;
+
+    link->opened = outcome->err;
+    if (outcome->err != ERR_OK) {
+        (void)snprintf(link->refusal, sizeof(link->refusal), "%.*s",
+                       SLICE_ARGS(redis_reply_text(outcome->reply)));
+        return;
+    }
+    link->opened = redis_fleet_adopt(fleet, outcome->reply, link->refusal, sizeof(link->refusal));
+    if (link->opened == ERR_OK &&
+        !redis_reply_i64(redis_reply_at(outcome->reply, 4), &link->clock_ms))
+        link->opened = ERR_CORRUPT;
+}
+
+/* The value of "name:value" on a line of INFO. */
+static struct slice info_value(struct slice info, const char *name) {
+    size_t len = strlen(name);
+
+    while (info.len > 0) {
+        const char *end = memchr(info.ptr, '\r', info.len);
+        struct slice line = slice_of(info.ptr, end ? (size_t)(end - info.ptr) : info.len);
+
+        if (line.len > len && memcmp(line.ptr, name, len) == 0 && line.ptr[len] == ':')
+            return slice_skip(line, len + 1);
+        info = slice_skip(info, line.len);
+        while (info.len > 0 && (info.ptr[0] == '\r' || info.ptr[0] == '\n'))
+            info = slice_skip(info, 1);
+    }
+    return SLICE("");
+}
+
+static void keep(char *out, size_t size, struct slice text) {
+    (void)snprintf(out, size, "%.*s", SLICE_ARGS(text));
+}
+
+static void read_info(struct redis_given *given, struct slice info) {
+    struct slice policy = info_value(info, "maxmemory_policy");
+    struct slice limit = info_value(info, "maxmemory");
+
+    keep(given->version, sizeof(given->version), info_value(info, "redis_version"));
+    given->replica = slice_eq(info_value(info, "role"), SLICE("slave"));
+    given->cluster = slice_eq(info_value(info, "cluster_enabled"), SLICE("1"));
+    given->appendonly = slice_eq(info_value(info, "aof_enabled"), SLICE("1"));
+    given->policy_known = policy.len > 0;
+    if (policy.len > 0 && !slice_eq(policy, SLICE("noeviction")) && !slice_eq(limit, SLICE("0")))
+        keep(given->eviction, sizeof(given->eviction), policy);
+}
+
+static void read_config(struct redis_given *given, const struct redis_reply *reply) {
+    struct slice value = SLICE("");
+
+    if (redis_reply_count(reply) == 2)
+        value = redis_reply_text(redis_reply_at(reply, 1));
+    if (slice_eq(value, SLICE("always")))
+        given->fsync = FSYNC_ALWAYS;
+    else if (slice_eq(value, SLICE("everysec")))
+        given->fsync = FSYNC_EVERYSEC;
+    else if (slice_eq(value, SLICE("no")))
+        given->fsync = FSYNC_NO;
+}
+
+static void on_hello(struct redis_request *request, const struct redis_outcome *outcome);
+
+static void ask(struct redis_link *link, size_t which) {
+    struct buf *command = &link->store->command;
+    enum err err = ERR_NO_MEMORY;
+
+    link->hello[which] = (struct redis_hello){.request.done = on_hello, .link = link};
+    if (!buf_failed(command))
+        err = redis_conn_ask(link->conn, &link->hello[which].request, buf_slice(command));
+    if (err != ERR_OK)
+        redis_conn_give_up(link->conn, err_text(err));
+}
+
+static void judge(struct redis_link *link) {
+    struct redis_fleet *fleet = link->store->fleet;
+
+    link->opened = redis_fleet_judge(fleet, &link->given, link->refusal, sizeof(link->refusal));
+    if (link->opened != ERR_OK) {
+        redis_link_opened(link);
+        return;
+    }
+    buf_clear(&link->store->command);
+    write_open(fleet, &link->store->command);
+    ask(link, HELLO_OPEN);
+}
+
+static void on_hello(struct redis_request *request, const struct redis_outcome *outcome) {
+    struct redis_hello *hello = CONTAINER_OF(request, struct redis_hello, request);
+    struct redis_link *link = hello->link;
+
+    if (!outcome->reply) /* the connection is gone: on_down() says so */
+        return;
+    switch (hello - link->hello) {
+    case HELLO_INFO:
+        if (outcome->err == ERR_OK)
+            read_info(&link->given, redis_reply_text(outcome->reply));
+        break;
+    case HELLO_CONFIG:
+        if (outcome->err == ERR_OK)
+            read_config(&link->given, outcome->reply);
+        judge(link);
+        break;
+    default:
+        read_open(link, outcome);
+        redis_link_opened(link);
+        break;
+    }
+}
+
+void redis_hello_ask(struct redis_link *link) {
+    struct buf *command = &link->store->command;
+
+    link->given = (struct redis_given){0};
+    buf_clear(command);
+    redis_command_begin(command, 1);
+    redis_command_arg(command, SLICE("INFO"));
+    ask(link, HELLO_INFO);
+    buf_clear(command);
+    redis_command_begin(command, 3);
+    redis_command_arg(command, SLICE("CONFIG"));
+    redis_command_arg(command, SLICE("GET"));
+    redis_command_arg(command, SLICE("appendfsync"));
+    ask(link, HELLO_CONFIG);
+}

@@ -1,0 +1,149 @@
+/* redis_internal.h - what the files of the Redis store share.
+ *
+ * redis_fleet.c  what the loops of a process know together
+ * redis_hello.c  is the server behind a new connection ours, and what does it promise
+ * redis_link.c   a connection's life: connect, hello, usable, housekeeping
+ * redis_store.c  messages out, answers in
+ */
+#ifndef COUNTER_REDIS_INTERNAL_H
+#define COUNTER_REDIS_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "counter/redis_store.h"
+#include "edge/redis_apply.h"
+#include "edge/redis_conn.h"
+#include "loop/timer.h"
+
+#define REDIS_DETAIL_BYTES    512
+#define REDIS_CONNECTIONS_MAX 8
+
+/* What a server told of itself. */
+struct redis_given {
+    char version[24]; /* "": it didn't say; then nothing else of INFO is known either */
+    bool replica;
+    bool cluster;
+    bool appendonly;
+    enum { FSYNC_UNKNOWN, FSYNC_ALWAYS, FSYNC_EVERYSEC, FSYNC_NO } fsync;
+    bool policy_known;
+    char eviction[24]; /* a policy that deletes keys and a limit to apply it at; else "" */
+};
+
+struct redis_fleet {
+    struct redis_fleet_conf conf;
+    char name[REDIS_URL_TEXT_BYTES + 32]; /* of the server, for logs */
+    uint64_t new_id;                      /* of a store that this process lays out */
+    uint64_t new_seed[2];
+    atomic_uint usable;         /* connections */
+    atomic_bool announced_down; /* one line for each time */
+    atomic_bool known;          /* 'layout' and 'id' are set and stay */
+    struct redis_layout layout;
+    uint64_t id;
+    pthread_mutex_t lock; /* guards what follows, and the setting of the above */
+    char guarantee[REDIS_DETAIL_BYTES];
+    char refusal[REDIS_DETAIL_BYTES]; /* why the last server wasn't used */
+    enum err refused;
+    struct {
+        metric_series batches;
+        metric_series batch_operations;
+        metric_series operations;
+        metric_series message_replays;
+        metric_series key_replays;
+        metric_series commit;
+        metric_series trimmed;
+        metric_series outbox_bytes;
+    } series;
+};
+
+struct redis_link;
+
+enum { HELLO_INFO, HELLO_CONFIG, HELLO_OPEN, HELLOS };
+
+struct redis_hello {
+    struct redis_request request;
+    struct redis_link *link;
+};
+
+/* A connection of a store. */
+struct redis_link {
+    struct redis_store *store;
+    struct redis_conn *conn;
+    bool usable;
+    size_t calls; /* messages under way */
+    struct redis_hello hello[HELLOS];
+    struct redis_given given;
+    enum err opened; /* the verdict */
+    char refusal[REDIS_DETAIL_BYTES];
+    int64_t clock_ms;
+    struct redis_request reload; /* after NOSCRIPT */
+    bool reloading;
+};
+
+/* A message under way. */
+struct redis_call {
+    struct list node; /* in 'free' or 'local' */
+    struct redis_request request;
+    struct redis_store *store;
+    struct redis_link *link;
+    struct delivery *delivery;
+    struct redis_plan plan;
+    int64_t sent_ns;
+};
+
+struct redis_store {
+    struct upstream upstream;
+    struct redis_fleet *fleet;
+    struct loop *loop;
+    unsigned shard;
+    struct redis_store_user user;
+    struct redis_link links[REDIS_CONNECTIONS_MAX];
+    unsigned links_count;
+    unsigned links_open; /* not closed yet */
+    unsigned turn;
+    int64_t ahead_ms; /* what the user was told */
+    bool clock_known;
+    struct list free;   /* calls */
+    struct list local;  /* calls that no server needs to see */
+    struct timer later; /* for those; and for closed() */
+    struct buf command;
+    struct slice *strings; /* of a reply */
+    size_t strings_cap;
+    struct { /* one lane at a time, behind other traffic only */
+        struct redis_request request;
+        bool under_way;
+        uint32_t lane;
+        int64_t next_ms;
+        uint64_t *bytes; /* of the outbox, by lane */
+    } tidy;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+/* redis_hello.c: asks; redis_link_opened() follows when all is answered. */
+void redis_hello_ask(struct redis_link *link);
+
+/* redis_link.c */
+bool redis_link_start(struct redis_link *link, struct redis_store *store, uint64_t seed);
+void redis_link_opened(struct redis_link *link); /* hello's verdict is in 'opened' */
+void redis_link_reload(struct redis_link *link);
+void redis_link_tidy(struct redis_link *link);
+
+/* redis_fleet.c: what a server says of itself is what we know, or becomes it.
+ * ERR_LAYOUT, ERR_NEWER, ERR_CORRUPT with a sentence. */
+enum err redis_fleet_adopt(struct redis_fleet *fleet, const struct redis_reply *reply,
+                           char *out_detail, size_t size);
+/* Will a server do that says this of itself? ERR_UNAVAILABLE: not as long as it is a replica;
+ * ERR_INVALID. */
+enum err redis_fleet_judge(const struct redis_fleet *fleet, const struct redis_given *given,
+                           char *out_detail, size_t size);
+void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *given);
+void redis_fleet_link_down(struct redis_fleet *fleet, const char *why);
+void redis_fleet_refused(struct redis_fleet *fleet, enum err err, const char *detail);
+
+/* redis_store.c */
+void redis_store_learn_clock(struct redis_store *store, int64_t clock_ms);
+
+#endif

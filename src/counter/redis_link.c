@@ -1,0 +1,167 @@
+/* redis_link.c - one connection: ready, opened, usable; scripts loaded again; housekeeping. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "counter/redis_internal.h"
+#include "edge/redis_command.h"
+
+#define BACKOFF_MIN_MS 25
+#define BACKOFF_MAX_MS 500 /* what is back is found within a second */
+#define TIDY_EVERY_MS  1000
+
+static const struct redis_script *const scripts[] = {&redis_script_apply, &redis_script_open,
+                                                     &redis_script_tidy, NULL};
+
+/* ---- up and down ---- */
+
+static void on_ready(void *ctx) {
+    redis_hello_ask(ctx);
+}
+
+static void on_down(void *ctx) {
+    struct redis_link *link = ctx;
+    struct redis_fleet *fleet = link->store->fleet;
+
+    if (link->usable)
+        atomic_fetch_sub(&fleet->usable, 1);
+    link->usable = false;
+    redis_fleet_link_down(fleet, redis_conn_problem(link->conn));
+}
+
+void redis_link_opened(struct redis_link *link) {
+    struct redis_fleet *fleet = link->store->fleet;
+
+    if (link->opened != ERR_OK) {
+        redis_fleet_refused(fleet, link->opened, link->refusal);
+        redis_conn_give_up(link->conn, link->refusal);
+        return;
+    }
+    redis_store_learn_clock(link->store, link->clock_ms);
+    link->usable = true;
+    redis_fleet_link_up(fleet, &link->given);
+}
+
+bool redis_link_start(struct redis_link *link, struct redis_store *store, uint64_t seed) {
+    const struct redis_fleet_conf *own = &store->fleet->conf;
+    struct redis_conn_conf conf = {.resolver = own->resolver,
+                                   .url = &own->url,
+                                   .scripts = scripts,
+                                   .connect_ms = own->connect_ms,
+                                   .response_ms = own->response_ms,
+                                   .backoff_min_ms = BACKOFF_MIN_MS,
+                                   .backoff_max_ms = BACKOFF_MAX_MS,
+                                   .on_ready = on_ready,
+                                   .on_down = on_down,
+                                   .ctx = link,
+                                   .seed = seed};
+
+    *link = (struct redis_link){.store = store};
+    link->conn = redis_conn_new(store->loop, &conf);
+    return link->conn != NULL;
+}
+
+/* ---- NOSCRIPT: somebody has flushed the scripts ---- */
+
+static void on_reloaded(struct redis_request *request, const struct redis_outcome *outcome) {
+    struct redis_link *link = CONTAINER_OF(request, struct redis_link, reload);
+
+    link->reloading = false;
+    if (outcome->reply && outcome->err != ERR_OK)
+        redis_conn_give_up(link->conn, "Redis doesn't load a script of ours again");
+}
+
+/* What is sent from now on is behind it. The other scripts come with the next greeting. */
+void redis_link_reload(struct redis_link *link) {
+    struct buf *command = &link->store->command;
+
+    if (link->reloading)
+        return;
+    buf_clear(command);
+    redis_command_begin(command, 3);
+    redis_command_arg(command, SLICE("SCRIPT"));
+    redis_command_arg(command, SLICE("LOAD"));
+    redis_command_arg(command, redis_script_apply.text);
+    link->reload.done = on_reloaded;
+    link->reloading = !buf_failed(command) &&
+                      redis_conn_ask(link->conn, &link->reload, buf_slice(command)) == ERR_OK;
+}
+
+/* ---- housekeeping ---- */
+
+/* A loop's own lanes, by turns: lane mod loops is its number. */
+static void next_lane(struct redis_store *store) {
+    store->tidy.lane += store->fleet->conf.loops;
+    if (store->tidy.lane >= store->fleet->layout.lanes)
+        store->tidy.lane = store->shard;
+}
+
+static void count_tidied(struct redis_store *store, int64_t trimmed, int64_t bytes) {
+    struct redis_fleet *fleet = store->fleet;
+    uint64_t sum = 0;
+
+    store->tidy.bytes[store->tidy.lane] = (uint64_t)bytes;
+    for (uint32_t i = store->shard; i < fleet->layout.lanes; i += fleet->conf.loops)
+        sum += store->tidy.bytes[i];
+    metrics_set(fleet->conf.metrics, store->shard, fleet->series.outbox_bytes, sum);
+    metrics_add(fleet->conf.metrics, store->shard, fleet->series.trimmed, (uint64_t)trimmed);
+}
+
+static void on_tidied(struct redis_request *request, const struct redis_outcome *outcome) {
+    struct redis_store *store = CONTAINER_OF(request, struct redis_store, tidy.request);
+    uint32_t lanes = store->fleet->layout.lanes / store->fleet->conf.loops + 1;
+    int64_t trimmed = 0;
+    int64_t bytes = 0;
+    int64_t more = 0;
+
+    store->tidy.under_way = false;
+    store->tidy.next_ms = loop_now_ms(store->loop) + TIDY_EVERY_MS / lanes;
+    if (outcome->err != ERR_OK || redis_reply_count(outcome->reply) < 4 ||
+        !redis_reply_i64(redis_reply_at(outcome->reply, 0), &trimmed) ||
+        !redis_reply_i64(redis_reply_at(outcome->reply, 1), &bytes) ||
+        !redis_reply_i64(redis_reply_at(outcome->reply, 3), &more))
+        return;
+    count_tidied(store, trimmed, bytes);
+    if (more)
+        store->tidy.next_ms = 0;
+    else
+        next_lane(store);
+}
+
+static bool make_bytes(struct redis_store *store) {
+    if (!store->tidy.bytes)
+        store->tidy.bytes = calloc(store->fleet->layout.lanes, sizeof(*store->tidy.bytes));
+    return store->tidy.bytes != NULL;
+}
+
+/* Behind traffic only: an idle store has nothing new to tidy, and an idle process no wake-ups. */
+void redis_link_tidy(struct redis_link *link) {
+    struct redis_store *store = link->store;
+    const struct redis_fleet *fleet = store->fleet;
+    const struct redis_layout *layout = &fleet->layout;
+    uint32_t lane = store->tidy.lane;
+    struct buf *command = &store->command;
+    int64_t numbers[4];
+
+    if (store->tidy.under_way || loop_now_ms(store->loop) < store->tidy.next_ms ||
+        lane >= layout->lanes || !make_bytes(store))
+        return;
+    numbers[0] = lane;
+    numbers[1] = (int64_t)layout->epochs[lane];
+    numbers[2] = (int64_t)(fleet->conf.outbox_max_bytes / layout->lanes);
+    numbers[3] = fleet->conf.outbox_max_age_ms;
+    buf_clear(command);
+    redis_command_begin(command, 7);
+    redis_command_arg(command, SLICE("EVALSHA"));
+    redis_command_arg(command, slice_str(redis_script_tidy.sha1));
+    redis_command_arg(command, SLICE("0"));
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        char text[32];
+        int len = snprintf(text, sizeof(text), "%" PRId64, numbers[i]);
+
+        redis_command_arg(command, slice_of(text, (size_t)len));
+    }
+    store->tidy.request.done = on_tidied;
+    store->tidy.under_way = !buf_failed(command) && redis_conn_ask(link->conn, &store->tidy.request,
+                                                                   buf_slice(command)) == ERR_OK;
+}

@@ -1,0 +1,300 @@
+/* redis_store.c - deliveries to script calls, replies to answers. */
+#include "counter/redis_store.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "counter/redis_internal.h"
+
+/* ---- calls ---- */
+
+static struct redis_call *take_call(struct redis_store *store) {
+    struct list *node = list_pop_front(&store->free);
+    struct redis_call *call =
+        node ? CONTAINER_OF(node, struct redis_call, node) : calloc(1, sizeof(*call));
+
+    if (call) {
+        list_init(&call->node);
+        call->store = store;
+    }
+    return call;
+}
+
+static void give_call(struct redis_call *call) {
+    list_push_back(&call->store->free, &call->node);
+}
+
+static void deliver(struct redis_call *call, enum err err, bool not_applied) {
+    struct redis_store *store = call->store;
+    struct delivery *delivery = call->delivery;
+
+    delivery->err = err;
+    delivery->not_applied = err != ERR_OK && not_applied;
+    give_call(call);
+    store->user.delivered(store->user.ctx, delivery);
+}
+
+/* ---- answers ---- */
+
+void redis_store_learn_clock(struct redis_store *store, int64_t clock_ms) {
+    int64_t ahead_ms = clock_ms - loop_now_ms(store->loop);
+
+    if (store->clock_known && ahead_ms == store->ahead_ms)
+        return;
+    store->clock_known = true;
+    store->ahead_ms = ahead_ms;
+    store->user.clock_learned(store->user.ctx, ahead_ms);
+}
+
+static bool read_strings(struct redis_store *store, const struct redis_reply *reply) {
+    size_t count = redis_reply_count(reply);
+
+    if (count > store->strings_cap) {
+        struct slice *strings = realloc(store->strings, count * sizeof(*strings));
+        if (!strings)
+            return false;
+        store->strings = strings;
+        store->strings_cap = count;
+    }
+    for (size_t i = 0; i < count; i++)
+        store->strings[i] = redis_reply_text(redis_reply_at(reply, i));
+    return true;
+}
+
+static void observe(const struct redis_call *call, bool replayed) {
+    const struct redis_fleet *fleet = call->store->fleet;
+    struct metrics *m = fleet->conf.metrics;
+    unsigned shard = call->store->shard;
+    const struct message *message = call->delivery->message;
+    uint64_t applied = 0;
+    uint64_t keys = 0;
+
+    for (size_t i = 0; i < message->count; i++) {
+        const struct answer *answer = &call->delivery->answers[i];
+
+        if (message->ops[i].kind == OP_GET || answer->err != ERR_OK)
+            continue;
+        applied += !answer->replayed;
+        keys += answer->replayed;
+    }
+    metrics_add(m, shard, fleet->series.batches, 1);
+    metrics_observe(m, shard, fleet->series.batch_operations, message->count);
+    metrics_observe(m, shard, fleet->series.commit,
+                    (uint64_t)(clock_mono_ns() - call->sent_ns) / 1000);
+    metrics_add(m, shard, fleet->series.message_replays, replayed);
+    if (replayed)
+        return;
+    metrics_add(m, shard, fleet->series.operations, applied);
+    metrics_add(m, shard, fleet->series.key_replays, keys);
+}
+
+static enum err read_reply(struct redis_call *call, const struct redis_reply *reply) {
+    struct redis_store *store = call->store;
+    struct redis_applied applied;
+
+    if (!read_strings(store, reply))
+        return ERR_UNKNOWN;
+    enum err err = redis_plan_answers(&call->plan, &store->fleet->layout, call->delivery->message,
+                                      store->strings, redis_reply_count(reply),
+                                      call->delivery->answers, &applied);
+    if (err != ERR_OK)
+        return err == ERR_NO_MEMORY ? ERR_UNKNOWN : err;
+    call->delivery->store_now_ms = applied.clock_ms;
+    redis_store_learn_clock(store, applied.clock_ms);
+    observe(call, applied.replayed);
+    return ERR_OK;
+}
+
+/* What isn't known to be refused may have been done: it is repeated under the same number. */
+static enum err error_of(struct redis_call *call, const struct redis_outcome *outcome) {
+    switch (outcome->err) {
+    case ERR_NOT_FOUND: /* NOSCRIPT */
+        redis_link_reload(call->link);
+        return ERR_UNAVAILABLE;
+    case ERR_CANCELLED:
+        return ERR_UNKNOWN;
+    case ERR_INTERNAL:
+    case ERR_LAYOUT:
+    case ERR_CORRUPT:
+        log_line(LOG_ERROR, "Redis could not apply a message",
+                 LOG_STR("store", call->store->fleet->name),
+                 LOG_SLICE("detail", redis_reply_text(outcome->reply)));
+        if (outcome->err == ERR_INTERNAL)
+            return outcome->refused ? ERR_UNAVAILABLE : ERR_UNKNOWN;
+        return outcome->err;
+    default:
+        return outcome->err;
+    }
+}
+
+static void on_done(struct redis_request *request, const struct redis_outcome *outcome) {
+    struct redis_call *call = CONTAINER_OF(request, struct redis_call, request);
+    struct redis_link *link = call->link;
+
+    link->calls--;
+    if (outcome->err != ERR_OK) {
+        deliver(call, error_of(call, outcome), outcome->refused);
+        /* The lanes aren't those of the hello: look again, or stay away. */
+        if (outcome->err == ERR_LAYOUT || outcome->err == ERR_CORRUPT)
+            redis_conn_give_up(link->conn, "the lanes in Redis have changed or are damaged");
+        return;
+    }
+    deliver(call, read_reply(call, outcome->reply), false);
+    redis_link_tidy(link);
+}
+
+/* ---- sending ---- */
+
+/* The usable one with the fewest messages under way, by turns among equals. */
+static struct redis_link *pick(struct redis_store *store) {
+    struct redis_link *best = NULL;
+
+    for (unsigned i = 0; i < store->links_count; i++) {
+        struct redis_link *link = &store->links[(store->turn + i) % store->links_count];
+
+        if (link->usable && (!best || link->calls < best->calls))
+            best = link;
+    }
+    store->turn++;
+    return best;
+}
+
+/* Nothing in it for Redis: answered on a later turn all the same. */
+static void answer_here(struct redis_call *call) {
+    struct delivery *delivery = call->delivery;
+
+    for (size_t i = 0; i < delivery->message->count; i++)
+        delivery->answers[i] = (struct answer){.err = ERR_INVALID};
+    list_push_back(&call->store->local, &call->node);
+    timer_start(call->store->loop, &call->store->later, 0);
+}
+
+static enum err send_call(struct redis_call *call, struct redis_link *link) {
+    struct redis_store *store = call->store;
+    const struct redis_layout *layout = &store->fleet->layout;
+    const struct message *message = call->delivery->message;
+    enum err err = redis_plan_make(&call->plan, layout, message);
+
+    if (err == ERR_INVALID || (err == ERR_OK && call->plan.parts_count == 0)) {
+        answer_here(call);
+        return ERR_OK;
+    }
+    if (err != ERR_OK)
+        return err;
+    buf_clear(&store->command);
+    redis_plan_command(&call->plan, layout, message, &store->command);
+    if (buf_failed(&store->command))
+        return ERR_NO_MEMORY;
+    call->request.done = on_done;
+    call->link = link;
+    call->sent_ns = clock_mono_ns();
+    err = redis_conn_ask(link->conn, &call->request, buf_slice(&store->command));
+    link->calls += err == ERR_OK;
+    return err;
+}
+
+static enum err store_send(struct upstream *upstream, struct delivery *delivery) {
+    struct redis_store *store = CONTAINER_OF(upstream, struct redis_store, upstream);
+    struct redis_link *link = pick(store);
+    struct redis_call *call;
+
+    if (!link)
+        return ERR_UNAVAILABLE;
+    call = take_call(store);
+    if (!call)
+        return ERR_NO_MEMORY;
+    call->delivery = delivery;
+    enum err err = send_call(call, link);
+    if (err != ERR_OK)
+        give_call(call);
+    return err;
+}
+
+/* ---- life ---- */
+
+static void release(struct redis_store *store) {
+    struct list *node;
+
+    while ((node = list_pop_front(&store->free))) {
+        struct redis_call *call = CONTAINER_OF(node, struct redis_call, node);
+
+        redis_plan_release(&call->plan);
+        free(call);
+    }
+    timer_stop(store->loop, &store->later);
+    buf_release(&store->command);
+    free(store->strings);
+    free(store->tidy.bytes);
+    free(store);
+}
+
+static void on_later(struct timer *timer) {
+    struct redis_store *store = CONTAINER_OF(timer, struct redis_store, later);
+    struct list *node;
+
+    while ((node = list_pop_front(&store->local)))
+        deliver(CONTAINER_OF(node, struct redis_call, node), ERR_OK, false);
+    if (store->closed && store->links_open == 0) {
+        void (*closed)(void *ctx) = store->closed;
+        void *ctx = store->closed_ctx;
+
+        release(store);
+        closed(ctx);
+    }
+}
+
+struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop, unsigned shard,
+                                    const struct redis_store_user *user) {
+    struct redis_store *store = calloc(1, sizeof(*store));
+
+    if (!store)
+        return NULL;
+    store->upstream.send = store_send;
+    store->fleet = fleet;
+    store->loop = loop;
+    store->shard = shard;
+    store->user = *user;
+    store->tidy.lane = shard;
+    store->later.fire = on_later;
+    list_init(&store->free);
+    list_init(&store->local);
+    return store;
+}
+
+bool redis_store_connect(struct redis_store *store) {
+    for (unsigned i = 0; i < store->fleet->conf.connections; i++) {
+        if (!redis_link_start(&store->links[i], store, random_u64()))
+            return false;
+        store->links_count++;
+        store->links_open++;
+    }
+    return true;
+}
+
+struct upstream *redis_store_upstream(struct redis_store *store) {
+    return &store->upstream;
+}
+
+static void on_link_closed(void *ctx) {
+    struct redis_link *link = ctx;
+
+    if (--link->store->links_open == 0)
+        timer_start(link->store->loop, &link->store->later, 0);
+}
+
+void redis_store_close(struct redis_store *store, void (*closed)(void *ctx), void *ctx) {
+    store->closed = closed;
+    store->closed_ctx = ctx;
+    for (unsigned i = 0; i < store->links_count; i++) {
+        struct redis_link *link = &store->links[i];
+
+        if (link->usable)
+            atomic_fetch_sub(&store->fleet->usable, 1);
+        link->usable = false;
+        redis_conn_close(link->conn, on_link_closed, link);
+    }
+    if (store->links_open == 0)
+        timer_start(store->loop, &store->later, 0);
+}

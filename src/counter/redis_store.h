@@ -1,0 +1,97 @@
+/* redis_store.h - the counter core in a Redis: an upstream for each loop's batcher.
+ *
+ * A message is one script call for all lanes it touches (lua/apply.lua). A few pipelined
+ * connections per loop; each is used once the server behind it has shown to be the store this
+ * process knows: same id, same lanes, a durability that will do. Any number of processes may count
+ * on the same Redis at the same time.
+ *
+ *     redis_fleet_new ─► redis_fleet_probe ─► loops: redis_store_new, _connect … _close ─► _free
+ *
+ * Threads    A store belongs to its loop; the fleet is made and freed by the main thread and its
+ *            functions may be called by any.
+ * Failures   A connection lost with a message under way: ERR_UNKNOWN, to be repeated under the same
+ *            number. Never sent, or refused before the first write: not_applied. Redis away: send()
+ *            answers ERR_UNAVAILABLE, and connections come back by themselves.
+ */
+#ifndef COUNTER_REDIS_STORE_H
+#define COUNTER_REDIS_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/metrics.h"
+#include "core/batcher.h"
+#include "counter/service.h"
+#include "edge/redis_url.h"
+#include "loop/loop.h"
+#include "loop/resolver.h"
+
+struct redis_fleet;
+struct redis_store;
+
+struct redis_fleet_conf {
+    struct redis_url url;
+    struct resolver *resolver; /* borrowed */
+    struct metrics *metrics;   /* borrowed */
+    uint32_t lanes;            /* 0: what the store has, APPLIER_DEFAULT_LANES in a new one */
+    int64_t key_ttl_ms;
+    bool coalesce;
+    uint64_t outbox_max_bytes; /* over all lanes; trimmed beyond, oldest first */
+    int64_t outbox_max_age_ms; /* trimmed beyond */
+    enum durability durability;
+    bool strict;          /* a server that doesn't give it isn't used */
+    unsigned loops;       /* how many stores there will be: they share the housekeeping */
+    unsigned connections; /* of each loop */
+    int64_t connect_ms;
+    int64_t response_ms;
+};
+
+/* NULL when memory runs out. */
+struct redis_fleet *redis_fleet_new(const struct redis_fleet_conf *conf);
+/* All stores are closed. NULL is fine. */
+void redis_fleet_free(struct redis_fleet *fleet);
+
+/* Connects once from this thread and looks whether it may count there; lays out a new store.
+ * ERR_UNREACHABLE  nobody answered in time: starting nevertheless is fine, loops go on trying
+ * ERR_UNAVAILABLE  likewise: a replica, for now
+ * ERR_LAYOUT, ERR_NEWER, ERR_CORRUPT, ERR_INVALID (its version, a Cluster, its durability where
+ * 'strict'): it is there, but not to be used
+ * Any other: it couldn't lay out the store. '*out_detail' is a sentence with both figures; it lives
+ * as long as the fleet. */
+MUST_CHECK enum err redis_fleet_probe(struct redis_fleet *fleet, int64_t timeout_ms,
+                                      const char **out_detail);
+
+/* Some loop has a usable connection. */
+bool redis_fleet_up(const struct redis_fleet *fleet);
+
+/* What the server's settings really give, a sentence; "" before the first connection. Copies. */
+void redis_fleet_guarantee(struct redis_fleet *fleet, char *out, size_t size);
+
+/* Fixed at the store's first start; 0 before the first connection. */
+uint64_t redis_fleet_store_id(const struct redis_fleet *fleet);
+
+struct redis_store_user {
+    void *ctx;
+    void (*delivered)(void *ctx, struct delivery *delivery);
+    /* The store's clock minus the loop's: before the first message can be sent, and whenever an
+     * answer has told more. */
+    void (*clock_learned)(void *ctx, int64_t ahead_ms);
+};
+
+/* On the loop's thread. 'shard' is the loop's in the metrics and its number among 'loops'. NULL
+ * when memory runs out. */
+struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop, unsigned shard,
+                                    const struct redis_store_user *user);
+
+/* Begins to connect. Once, behind the making of the batcher, so that what it sends leaves in the
+ * same tick. False when memory runs out: close it. */
+MUST_CHECK bool redis_store_connect(struct redis_store *store);
+
+struct upstream *redis_store_upstream(struct redis_store *store);
+
+/* Every delivery comes back; then closed() runs once, on a later turn, and the store is gone. */
+void redis_store_close(struct redis_store *store, void (*closed)(void *ctx), void *ctx);
+
+#endif

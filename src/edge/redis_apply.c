@@ -1,0 +1,558 @@
+/* redis_apply.c - split, pack, and fan the answers out. */
+#include "edge/redis_apply.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/siphash.h"
+#include "core/bytes.h"
+#include "core/hash.h"
+#include "edge/redis_command.h"
+#include "edge/redis_script.h"
+#include "edge/redis_text.h"
+
+#define OPS_MAX     (1u << 20)
+#define KIND_MANY   4 /* lua/apply.lua's; the others are enum op_kind */
+#define KIND_SHARED 8 /* added to it */
+#define DIGEST_LEN  16
+
+_Static_assert(OP_ADD == 0 && OP_SET == 1 && OP_RESET == 2 && OP_GET == 3,
+               "lua/apply.lua knows the kinds by number");
+
+/* ---- split ---- */
+
+void redis_plan_release(struct redis_plan *plan) {
+    free(plan->ops);
+    free(plan->items);
+    free(plan->parts);
+    free(plan->latest);
+    free(plan->part_of_lane);
+    bytes_table_release(&plan->counters);
+    buf_release(&plan->scratch);
+    buf_release(&plan->packed);
+}
+
+static bool make_lanes(struct redis_plan *plan, uint32_t lanes) {
+    if (lanes <= plan->lanes_cap)
+        return true;
+    free(plan->part_of_lane);
+    plan->part_of_lane = calloc(lanes, sizeof(*plan->part_of_lane));
+    plan->lanes_cap = plan->part_of_lane ? lanes : 0;
+    return plan->part_of_lane != NULL;
+}
+
+static bool make_room(struct redis_plan *plan, size_t count) {
+    if (count <= plan->ops_cap)
+        return true;
+    struct redis_plan_op *ops = realloc(plan->ops, count * sizeof(*ops));
+    if (ops)
+        plan->ops = ops;
+    struct redis_plan_item *items = realloc(plan->items, count * sizeof(*items));
+    if (items)
+        plan->items = items;
+    struct redis_plan_part *parts = realloc(plan->parts, count * sizeof(*parts));
+    if (parts)
+        plan->parts = parts;
+    uint32_t *latest = realloc(plan->latest, count * sizeof(*latest));
+    if (latest)
+        plan->latest = latest;
+    if (!ops || !items || !parts || !latest)
+        return false;
+    plan->ops_cap = count;
+    return true;
+}
+
+void redis_counter_key(struct buf *out, struct slice resource_id, struct slice counter_type) {
+    buf_add_str(out, "counter:");
+    buf_add_slice(out, resource_id);
+    buf_add_char(out, ':');
+    for (size_t i = 0; i < counter_type.len; i++) {
+        char c = counter_type.ptr[i];
+
+        if (c == '%' || c == ':')
+            buf_add_str(out, c == '%' ? "%25" : "%3A");
+        else
+            buf_add_char(out, c);
+    }
+}
+
+static uint32_t lane_of(struct redis_plan *plan, const struct op *op, uint32_t lanes) {
+    buf_clear(&plan->scratch);
+    buf_add_slice(&plan->scratch, op->resource_id);
+    buf_add_char(&plan->scratch, '\0');
+    buf_add_slice(&plan->scratch, op->counter_type);
+    return hash_lane(buf_slice(&plan->scratch), lanes);
+}
+
+/* The counter's number in the message, BYTES_TABLE_NONE when memory runs out. */
+static uint32_t counter_of(struct redis_plan *plan, const struct redis_layout *layout,
+                           const struct op *op) {
+    buf_clear(&plan->scratch);
+    redis_counter_key(&plan->scratch, op->resource_id, op->counter_type);
+    if (buf_failed(&plan->scratch))
+        return BYTES_TABLE_NONE;
+    struct slice key = buf_slice(&plan->scratch);
+    uint64_t hash = siphash(layout->seed, key);
+    uint32_t number = bytes_table_find(&plan->counters, hash, key);
+    if (number != BYTES_TABLE_NONE)
+        return number;
+    number = bytes_table_add(&plan->counters, hash, key);
+    if (number != BYTES_TABLE_NONE)
+        plan->latest[number] = REDIS_PLAN_END;
+    return number;
+}
+
+static struct redis_plan_part *part_of(struct redis_plan *plan, uint32_t lane) {
+    uint32_t *at = &plan->part_of_lane[lane];
+
+    if (*at < plan->parts_count && plan->parts[*at].lane == lane)
+        return &plan->parts[*at];
+    *at = plan->parts_count++;
+    plan->parts[*at] = (struct redis_plan_part){.lane = lane, .first = REDIS_PLAN_END};
+    return &plan->parts[*at];
+}
+
+/* RELIABILITY 3.3: one sign and no key, so that the sum overflows when any prefix does; and the
+ * sum must be a delta itself. */
+static bool joins(const struct redis_plan *plan, const struct message *message, uint32_t at,
+                  const struct op *op, int64_t *out_total) {
+    if (at == REDIS_PLAN_END || !plan->coalesce)
+        return false;
+    const struct redis_plan_item *item = &plan->items[at];
+    const struct op *first = &message->ops[item->first];
+
+    return op->kind == OP_ADD && first->kind == OP_ADD && !op->key.ptr && !first->key.ptr &&
+           (op->arg < 0) == (first->arg < 0) &&
+           !__builtin_add_overflow(item->total, op->arg, out_total);
+}
+
+static void add_item(struct redis_plan *plan, struct redis_plan_part *part, uint32_t counter,
+                     uint32_t i, int64_t total) {
+    uint32_t at = plan->items_count++;
+
+    plan->items[at] = (struct redis_plan_item){.counter = counter,
+                                               .first = i,
+                                               .last = i,
+                                               .count = 1,
+                                               .next = REDIS_PLAN_END,
+                                               .shared = plan->latest[counter] != REDIS_PLAN_END,
+                                               .total = total};
+    if (part->first == REDIS_PLAN_END)
+        part->first = at;
+    else
+        plan->items[part->last].next = at;
+    part->last = at;
+    part->items++;
+    plan->latest[counter] = at;
+}
+
+static enum err add_op(struct redis_plan *plan, const struct redis_layout *layout,
+                       const struct message *message, uint32_t i) {
+    const struct op *op = &message->ops[i];
+    int64_t total;
+
+    plan->ops[i] = (struct redis_plan_op){.next = REDIS_PLAN_END, .valid = op_valid(op)};
+    if (!plan->ops[i].valid)
+        return ERR_OK;
+    struct redis_plan_part *part = part_of(plan, lane_of(plan, op, layout->lanes));
+    uint32_t counter = counter_of(plan, layout, op);
+    if (buf_failed(&plan->scratch) || counter == BYTES_TABLE_NONE)
+        return ERR_NO_MEMORY;
+    part->writes += op->kind != OP_GET;
+    if (!joins(plan, message, plan->latest[counter], op, &total)) {
+        add_item(plan, part, counter, i, op->kind == OP_ADD ? op->arg : 0);
+        return ERR_OK;
+    }
+    struct redis_plan_item *item = &plan->items[plan->latest[counter]];
+    plan->ops[item->last].next = i;
+    item->last = i;
+    item->count++;
+    item->total = total;
+    return ERR_OK;
+}
+
+static enum err split(struct redis_plan *plan, const struct redis_layout *layout,
+                      const struct message *message, bool coalesce) {
+    enum err err = ERR_OK;
+
+    plan->coalesce = coalesce;
+    plan->items_count = 0;
+    plan->parts_count = 0;
+    bytes_table_clear(&plan->counters);
+    for (uint32_t i = 0; i < message->count && err == ERR_OK; i++)
+        err = add_op(plan, layout, message, i);
+    return err;
+}
+
+enum err redis_plan_make(struct redis_plan *plan, const struct redis_layout *layout,
+                         const struct message *message) {
+    if (message->number == 0 || message->number >= REDIS_NUMBER_MAX || message->count > OPS_MAX)
+        return ERR_INVALID;
+    if (!make_room(plan, message->count) || !make_lanes(plan, layout->lanes))
+        return ERR_NO_MEMORY;
+    return split(plan, layout, message, layout->coalesce);
+}
+
+/* ---- pack: MessagePack, no more of it than is needed ---- */
+
+static void pack_number(struct buf *out, uint32_t number) {
+    if (number < 0x80) {
+        buf_add_char(out, (char)number);
+        return;
+    }
+    uint32_t wire = htobe32(number);
+    buf_add_char(out, (char)0xce);
+    buf_add(out, &wire, sizeof(wire));
+}
+
+static void pack_array(struct buf *out, uint32_t count) {
+    uint32_t wire = htobe32(count);
+
+    buf_add_char(out, (char)0xdd);
+    buf_add(out, &wire, sizeof(wire));
+}
+
+static void pack_text(struct buf *out, struct slice text) {
+    if (text.len < 32) {
+        buf_add_char(out, (char)(0xa0 | text.len));
+    } else {
+        uint32_t wire = htobe32((uint32_t)text.len);
+
+        buf_add_char(out, (char)0xdb);
+        buf_add(out, &wire, sizeof(wire));
+    }
+    buf_add_slice(out, text);
+}
+
+static void pack_i64(struct buf *out, int64_t value) {
+    char text[32];
+    int len = snprintf(text, sizeof(text), "%" PRId64, value);
+
+    pack_text(out, slice_of(text, (size_t)len));
+}
+
+/* "3,9,12" or "1,1,1". */
+static void pack_list(struct redis_plan *plan, const struct message *message,
+                      const struct redis_plan_item *item, bool deltas, struct buf *out) {
+    struct buf *text = &plan->scratch;
+
+    buf_clear(text);
+    for (uint32_t i = item->first; i != REDIS_PLAN_END; i = plan->ops[i].next) {
+        if (i != item->first)
+            buf_add_char(text, ',');
+        buf_add_i64(text, deltas ? message->ops[i].arg : (int64_t)i);
+    }
+    if (buf_failed(text))
+        out->failed = true;
+    else
+        pack_text(out, buf_slice(text));
+}
+
+/* Where a client's key is kept: four hex digits of bucket, then the field. 128 bits that nobody
+ * without the store's seed can make collide stand for counter, kind and key. */
+static void pack_key(struct redis_plan *plan, const struct redis_layout *layout,
+                     const struct redis_plan_item *item, const struct op *op, struct buf *out) {
+    struct slice counter = bytes_table_key(&plan->counters, item->counter);
+    uint64_t other[2] = {layout->seed[1], ~layout->seed[0]};
+    char text[4 + DIGEST_LEN + 1];
+
+    buf_clear(&plan->scratch);
+    buf_add_char(&plan->scratch, (char)op->kind);
+    bytes_add_varint(&plan->scratch, counter.len);
+    buf_add_slice(&plan->scratch, counter);
+    buf_add_slice(&plan->scratch, op->key);
+    if (buf_failed(&plan->scratch)) {
+        out->failed = true;
+        return;
+    }
+    uint64_t halves[2] = {htobe64(siphash(layout->seed, buf_slice(&plan->scratch))),
+                          htobe64(siphash(other, buf_slice(&plan->scratch)))};
+    (void)snprintf(text, sizeof(text), "%04x", (unsigned)(halves[0] & 0xffff));
+    memcpy(text + 4, halves, DIGEST_LEN);
+    pack_text(out, slice_of(text, 4 + DIGEST_LEN));
+}
+
+static void pack_item(struct redis_plan *plan, const struct redis_layout *layout,
+                      const struct message *message, const struct redis_plan_item *item,
+                      struct buf *out) {
+    const struct op *op = &message->ops[item->first];
+    bool many = item->count > 1;
+
+    bool shared = plan->latest[item->counter] != (uint32_t)(item - plan->items) || item->shared;
+
+    pack_number(out, (many ? KIND_MANY : (uint32_t)op->kind) + (shared ? KIND_SHARED : 0));
+    pack_i64(out, many ? item->total : op_arg(op));
+    if (many)
+        pack_list(plan, message, item, false, out);
+    else
+        pack_i64(out, item->first);
+    if (many)
+        pack_list(plan, message, item, true, out);
+    else if (op->key.ptr && op->kind != OP_GET)
+        pack_key(plan, layout, item, op, out);
+    else
+        pack_text(out, SLICE(""));
+}
+
+static void pack_part(struct redis_plan *plan, const struct redis_layout *layout,
+                      const struct message *message, const struct redis_plan_part *part,
+                      struct buf *out) {
+    pack_number(out, part->lane);
+    pack_i64(out, (int64_t)layout->epochs[part->lane]);
+    pack_number(out, part->items);
+    pack_number(out, part->writes);
+    for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next)
+        pack_item(plan, layout, message, &plan->items[at], out);
+}
+
+/* ---- the command ---- */
+
+static void add_number_arg(struct buf *out, int64_t number) {
+    char text[32];
+    int len = snprintf(text, sizeof(text), "%" PRId64, number);
+
+    redis_command_arg(out, slice_of(text, (size_t)len));
+}
+
+static void add_keys(const struct redis_plan *plan, struct buf *out) {
+    for (uint32_t i = 0; i < plan->parts_count; i++) {
+        uint32_t at = plan->parts[i].first;
+
+        for (; at != REDIS_PLAN_END; at = plan->items[at].next)
+            redis_command_arg(out, bytes_table_key(&plan->counters, plan->items[at].counter));
+    }
+}
+
+static void add_packed(struct redis_plan *plan, const struct redis_layout *layout,
+                       const struct message *message, struct buf *out) {
+    struct buf *packed = &plan->packed;
+
+    buf_clear(packed);
+    pack_array(packed, 4 * (plan->parts_count + plan->items_count));
+    for (uint32_t i = 0; i < plan->parts_count; i++)
+        pack_part(plan, layout, message, &plan->parts[i], packed);
+    if (buf_failed(packed))
+        out->failed = true;
+    else
+        redis_command_arg(out, buf_slice(packed));
+}
+
+void redis_plan_command(struct redis_plan *plan, const struct redis_layout *layout,
+                        const struct message *message, struct buf *out) {
+    char producer[33];
+
+    (void)snprintf(producer, sizeof(producer), "%016" PRIx64 "%016" PRIx64, message->producer.hi,
+                   message->producer.lo);
+    redis_command_begin(out, 3 + plan->items_count + 6);
+    redis_command_arg(out, SLICE("EVALSHA"));
+    redis_command_arg(out, slice_str(redis_script_apply.sha1));
+    add_number_arg(out, plan->items_count);
+    add_keys(plan, out);
+    redis_command_arg(out, slice_str(producer));
+    add_number_arg(out, (int64_t)message->number);
+    add_number_arg(out, message->issued_ms);
+    add_number_arg(out, layout->key_ttl_ms);
+    redis_command_arg(out, layout->coalesce ? SLICE("c") : SLICE("s"));
+    add_packed(plan, layout, message, out);
+}
+
+/* ---- the reply ---- */
+
+struct reading {
+    struct redis_plan *plan;
+    const struct message *message;
+    struct answer *answers;
+    int64_t clock_ms;
+    int64_t et_ms;
+    bool replayed;
+};
+
+/* One operation's, in the words of lua/apply.lua. */
+static bool take_answer(const struct reading *in, struct slice *text, struct answer *out) {
+    struct answer answer = {.time_ms = in->et_ms};
+
+    if (redis_take_char(text, 'x')) {
+        *out = (struct answer){.err = ERR_MISMATCH};
+        return true;
+    }
+    if (redis_take_char(text, '?')) {
+        *out = (struct answer){.err = ERR_CORRUPT};
+        return true;
+    }
+    answer.replayed = redis_take_char(text, '=');
+    if (!answer.replayed && redis_take_char(text, '!'))
+        answer.err = ERR_RANGE;
+    if (!redis_take_i64(text, &answer.value) ||
+        (answer.replayed &&
+         (!redis_take_char(text, '@') || !redis_take_i64(text, &answer.time_ms))))
+        return false;
+    *out = answer;
+    return true;
+}
+
+/* An add of several: the value behind the last says those between. */
+static bool take_many(const struct reading *in, struct slice *text,
+                      const struct redis_plan_item *item) {
+    bool one_by_one = redis_take_char(text, '~');
+    struct answer last = {0};
+
+    if (!one_by_one && !take_answer(in, text, &last))
+        return false;
+    uint64_t value = (uint64_t)last.value - (uint64_t)item->total;
+    for (uint32_t i = item->first; i != REDIS_PLAN_END; i = in->plan->ops[i].next) {
+        in->answers[i] = last;
+        value += (uint64_t)in->message->ops[i].arg;
+        if (last.err == ERR_OK)
+            in->answers[i].value = (int64_t)value;
+        if (one_by_one && ((i != item->first && !redis_take_char(text, ';')) ||
+                           !take_answer(in, text, &in->answers[i])))
+            return false;
+    }
+    return true;
+}
+
+/* Phase 1's keys don't say when they were written: a read tells when it was made. */
+static bool take_read(const struct reading *in, struct slice *text, struct answer *out) {
+    *out = (struct answer){0};
+    if (redis_take_char(text, '_'))
+        return true;
+    if (!take_answer(in, text, out))
+        return false;
+    out->time_ms = out->err == ERR_OK ? in->clock_ms : 0;
+    return true;
+}
+
+static void refuse_part(const struct reading *in, const struct redis_plan_part *part, enum err err,
+                        bool reads) {
+    const struct redis_plan *plan = in->plan;
+
+    for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next) {
+        uint32_t i = plan->items[at].first;
+
+        for (; i != REDIS_PLAN_END; i = plan->ops[i].next) {
+            if (reads || in->message->ops[i].kind != OP_GET)
+                in->answers[i] = (struct answer){.err = err};
+        }
+    }
+}
+
+static bool take_reads(const struct reading *in, const struct redis_plan_part *part,
+                       struct slice text) {
+    const struct redis_plan *plan = in->plan;
+
+    for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next) {
+        uint32_t i = plan->items[at].first;
+
+        if (in->message->ops[i].kind == OP_GET &&
+            (!redis_take_char(&text, ' ') || !take_read(in, &text, &in->answers[i])))
+            return false;
+    }
+    return text.len == 0;
+}
+
+static bool take_items(const struct reading *in, const struct redis_plan_part *part,
+                       struct slice text) {
+    const struct redis_plan *plan = in->plan;
+
+    for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next) {
+        const struct redis_plan_item *item = &plan->items[at];
+
+        if (in->message->ops[item->first].kind == OP_GET)
+            continue;
+        if (!redis_take_char(&text, ' '))
+            return false;
+        if (item->count > 1 ? !take_many(in, &text, item)
+                            : !take_answer(in, &text, &in->answers[item->first]))
+            return false;
+    }
+    return text.len == 0;
+}
+
+/* Behind "N" or "R". A replay of other operations than the first time is a producer's bug. */
+static enum err take_record(struct reading *in, const struct redis_plan_part *part,
+                            struct slice text) {
+    int64_t format;
+    int64_t writes;
+    bool single;
+
+    if (!redis_take_i64(&text, &format))
+        return ERR_CORRUPT;
+    if (format != 1)
+        return ERR_NEWER;
+    single = redis_take_char(&text, 's');
+    if ((!single && !redis_take_char(&text, 'c')) || !redis_take_char(&text, ' ') ||
+        !redis_take_i64(&text, &writes) || !redis_take_char(&text, ' ') ||
+        !redis_take_i64(&text, &in->et_ms))
+        return ERR_CORRUPT;
+    if (writes != part->writes) {
+        refuse_part(in, part, ERR_INVALID, true);
+        return ERR_OK;
+    }
+    return take_items(in, part, text) ? ERR_OK : ERR_CORRUPT;
+}
+
+static enum err take_part(struct reading *in, const struct redis_plan_part *part,
+                          struct slice writes, struct slice reads) {
+    if (slice_eq(writes, SLICE("O"))) {
+        refuse_part(in, part, ERR_TOO_OLD, true);
+        return ERR_OK;
+    }
+    if (!take_reads(in, part, reads))
+        return ERR_CORRUPT;
+    if (writes.len == 0)
+        return part->writes ? ERR_CORRUPT : ERR_OK;
+    if (!redis_take_char(&writes, 'N')) {
+        if (!redis_take_char(&writes, 'R'))
+            return ERR_CORRUPT;
+        in->replayed = true;
+    }
+    return take_record(in, part, writes);
+}
+
+/* Which plan the part was applied by: an earlier time may have been under another setting. */
+static bool part_coalesced(struct slice writes, bool now) {
+    return writes.len > 2 && writes.ptr[0] == 'R' ? writes.ptr[2] == 'c' : now;
+}
+
+/* Reads the parts that belong to the plan and counts the others. */
+static enum err take_parts(struct reading *in, const struct slice *strings, bool now,
+                           uint32_t *out_others) {
+    enum err err = ERR_OK;
+
+    *out_others = 0;
+    for (uint32_t i = 0; i < in->plan->parts_count && err == ERR_OK; i++) {
+        struct slice writes = strings[1 + 2 * i];
+
+        if (part_coalesced(writes, now) == in->plan->coalesce)
+            err = take_part(in, &in->plan->parts[i], writes, strings[2 + 2 * i]);
+        else
+            ++*out_others;
+    }
+    return err;
+}
+
+enum err redis_plan_answers(struct redis_plan *plan, const struct redis_layout *layout,
+                            const struct message *message, const struct slice *strings,
+                            size_t count, struct answer *out_answers, struct redis_applied *out) {
+    struct reading in = {.plan = plan, .message = message, .answers = out_answers};
+    struct slice clock = count ? strings[0] : SLICE("");
+    uint32_t others;
+
+    if (count != 1 + 2 * (size_t)plan->parts_count || !redis_take_i64(&clock, &in.clock_ms))
+        return ERR_CORRUPT;
+    for (size_t i = 0; i < message->count; i++) {
+        if (!plan->ops[i].valid)
+            out_answers[i] = (struct answer){.err = ERR_INVALID};
+    }
+    enum err err = take_parts(&in, strings, layout->coalesce, &others);
+    if (err == ERR_OK && others) {
+        /* The lanes' order is the same in both plans. */
+        err = split(plan, layout, message, !layout->coalesce);
+        if (err == ERR_OK)
+            err = take_parts(&in, strings, layout->coalesce, &others);
+    }
+    if (err == ERR_OK)
+        *out = (struct redis_applied){.clock_ms = in.clock_ms, .replayed = in.replayed};
+    return err;
+}

@@ -1,0 +1,132 @@
+/* redis_url.c - scheme, credentials, place, database. */
+#include "edge/redis_url.h"
+
+#include <stdio.h>
+
+#define DB_MAX 65535
+
+static const struct slice tcp_scheme = {"redis://", 8};
+static const struct slice unix_scheme = {"redis+unix://", 13};
+
+bool redis_url_is(struct slice text) {
+    return slice_starts(text, tcp_scheme) || slice_starts(text, unix_scheme);
+}
+
+static int hex(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* False: too long, a bad escape, or a zero byte. */
+static bool unescape(struct slice from, char *out) {
+    size_t len = 0;
+
+    for (size_t i = 0; i < from.len; i++) {
+        char c = from.ptr[i];
+
+        if (c == '%') {
+            if (i + 2 >= from.len || hex(from.ptr[i + 1]) < 0 || hex(from.ptr[i + 2]) < 0)
+                return false;
+            c = (char)(hex(from.ptr[i + 1]) * 16 + hex(from.ptr[i + 2]));
+            i += 2;
+        }
+        if (c == '\0' || len + 1 >= REDIS_URL_TEXT_BYTES)
+            return false;
+        out[len++] = c;
+    }
+    out[len] = '\0';
+    return true;
+}
+
+static bool take_db(struct slice text, unsigned *out) {
+    unsigned db = 0;
+
+    if (text.len == 0 || text.len > 5)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9')
+            return false;
+        db = db * 10 + (unsigned)(text.ptr[i] - '0');
+    }
+    *out = db;
+    return db <= DB_MAX;
+}
+
+/* Cuts 'text' at the first 'c' (the last: 'last'); the part behind it, {NULL, 0} when there is
+ * none. */
+static struct slice cut(struct slice *text, char c, bool last) {
+    const char *at = NULL;
+
+    if (text->len)
+        at = last ? memrchr(text->ptr, c, text->len) : memchr(text->ptr, c, text->len);
+    if (!at)
+        return (struct slice){NULL, 0};
+    struct slice behind = slice_skip(*text, (size_t)(at - text->ptr) + 1);
+    text->len = (size_t)(at - text->ptr);
+    return behind;
+}
+
+static const char *parse_credentials(struct slice text, struct redis_url *url) {
+    struct slice password = cut(&text, ':', false);
+
+    if (!password.ptr)
+        return "credentials are user:password@ or :password@";
+    if (!unescape(text, url->user) || !unescape(password, url->password))
+        return "user or password is too long or has a bad %-escape";
+    if (password.len == 0)
+        return "the password is empty";
+    return NULL;
+}
+
+static const char *parse_unix(struct slice text, struct redis_url *url) {
+    struct slice query = cut(&text, '?', false);
+
+    url->is_unix = true;
+    if (query.ptr &&
+        (!slice_starts(query, SLICE("db=")) || !take_db(slice_skip(query, 3), &url->db)))
+        return "behind the path only ?db=N is known";
+    if (text.len == 0 || text.ptr[0] != '/' || !unescape(text, url->address))
+        return "a socket's path is absolute, as in redis+unix:///run/redis/redis.sock";
+    /* sun_path has 108 bytes. */
+    return strlen(url->address) < 108 ? NULL : "the socket's path is too long for the kernel";
+}
+
+static const char *parse_tcp(struct slice text, struct redis_url *url) {
+    struct slice place = cut(&text, '@', true);
+    const char *problem = NULL;
+
+    if (place.ptr)
+        problem = parse_credentials(text, url);
+    else
+        place = text;
+    struct slice db = cut(&place, '/', false);
+    if (!problem && db.ptr && db.len && !take_db(db, &url->db))
+        problem = "the database is a number";
+    if (!problem && (!memchr(place.ptr, ':', place.len) || !unescape(place, url->address)))
+        problem = "the place is host:port";
+    return problem;
+}
+
+enum err redis_url_parse(struct slice text, struct redis_url *out, const char **out_problem) {
+    struct redis_url url = {0};
+
+    if (slice_starts(text, unix_scheme))
+        *out_problem = parse_unix(slice_skip(text, unix_scheme.len), &url);
+    else if (slice_starts(text, tcp_scheme))
+        *out_problem = parse_tcp(slice_skip(text, tcp_scheme.len), &url);
+    else
+        *out_problem = "this is no redis:// or redis+unix:// address";
+    if (*out_problem)
+        return ERR_INVALID;
+    *out = url;
+    return ERR_OK;
+}
+
+void redis_url_name(const struct redis_url *url, char *out, size_t size) {
+    if (url->is_unix)
+        (void)snprintf(out, size, "redis+unix://%s?db=%u", url->address, url->db);
+    else
+        (void)snprintf(out, size, "redis://%s/%u", url->address, url->db);
+}

@@ -1,0 +1,39 @@
+/* redis_url.h - where a standalone Redis is, as an operator writes it.
+ *
+ *     redis://[user:password@]host:port[/db]     redis+unix:///path[?db=N]
+ *
+ * "redis://:password@…" is the default user. '%41' stands for a byte in user, password and path.
+ *
+ * Threads    Plain functions.
+ */
+#ifndef EDGE_REDIS_URL_H
+#define EDGE_REDIS_URL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+#define REDIS_URL_TEXT_BYTES 256
+
+struct redis_url {
+    bool is_unix;
+    char address[REDIS_URL_TEXT_BYTES]; /* "host:port" or the socket's path */
+    char user[REDIS_URL_TEXT_BYTES];    /* "": the default one */
+    char password[REDIS_URL_TEXT_BYTES];
+    unsigned db;
+};
+
+/* Starts with a scheme that redis_url_parse() knows. */
+bool redis_url_is(struct slice text);
+
+/* ERR_INVALID with a sentence that doesn't repeat the password. */
+MUST_CHECK enum err redis_url_parse(struct slice text, struct redis_url *out,
+                                    const char **out_problem);
+
+/* For logs: without user and password; NUL-terminated. */
+void redis_url_name(const struct redis_url *url, char *out, size_t size);
+
+#endif
