@@ -30,8 +30,8 @@
 #define SHORT_HEAD   4u
 #define REPEAT       0xf0u
 #define PIECES_MAX   32u
-#define TURNS        4u   /* until what one write has caused is done */
-#define TURNS_MAX    20u  /* until a connection without a client is gone */
+#define TURNS        4u  /* until what one write has caused is done */
+#define TURNS_MAX    20u /* until a connection without a client is gone */
 #define STREAMS_SEEN 256u
 #define STREAM_ECHO  1u /* grpc_echo's method that answers as much as it is asked for */
 

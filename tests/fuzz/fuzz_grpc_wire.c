@@ -116,7 +116,8 @@ static void check_timeout(struct slice in) {
 
 /* ---- gzip ---------------------------------------------------------------- */
 
-/* zlib's opinion: the inflated bytes, false unless 'in' is one whole member of at most the limit. */
+/* zlib's opinion: the inflated bytes, false unless 'in' is one whole member of at most the limit.
+ */
 static bool inflate_one(struct slice in, uint8_t *out, size_t *out_len) {
     z_stream z = {.next_in = (Bytef *)(uintptr_t)in.ptr,
                   .avail_in = (uInt)in.len,
