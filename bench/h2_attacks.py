@@ -357,12 +357,12 @@ class Connection:
         self.socket.close()
 
 
-def attack_for(address, attack, service, seconds):
-    """Reconnects as soon as it is cut: the seconds that each connection lasted, the last one
-    as it is (cut: False)."""
+def attack_for(address, attack, service, seconds, connections=1 << 30):
+    """Reconnects as soon as it is cut: (seconds it lasted, was it cut) of each connection; only
+    the last can end by the time being up."""
     lasted = []
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while time.monotonic() < until and len(lasted) < connections:
         began = time.monotonic()
         try:
             with Connection(address) as connection:
