@@ -3,7 +3,7 @@
 #
 # One line per part with its counts and time; the output of a part is kept in
 # build/logs and shown when it is red. The last line is 'N passed, N failed'.
-# More than CI does:  ROUNDS=30 FUZZ_SECONDS=600 scripts/test.sh
+# More than CI does:  ROUNDS=30 FUZZ_SECONDS=600 FUZZ_SEED=0 scripts/test.sh
 set -u
 cd "$(dirname "$0")/.."
 
