@@ -1,13 +1,68 @@
-"""http2_client.py - HTTP/2 with prior knowledge, by a library that isn't ours: Python's h2.
+"""http2_client.py - HTTP/2 with prior knowledge: frames by hand, and by a library that isn't ours.
 
-It is Debian's, for Debian's interpreter (a module that uses this sets PYTHON).
+The library is Python's h2, Debian's, for Debian's interpreter (a module that uses it sets PYTHON).
 """
 import socket
+import struct
 import sys
 
 from lib import WAIT_S, Failed, Gone, Response, Skipped
 
 PYTHON = '/usr/bin/python3'
+
+PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
+DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+END_STREAM, END_HEADERS, ACK = 1, 4, 1
+
+
+def frame(kind, flags, stream, payload=b''):
+    return struct.pack('>I', len(payload))[1:] + struct.pack('>BBI', kind, flags, stream) + payload
+
+
+def post_head(path):
+    """HPACK (RFC 7541): POST http PATH, :authority t."""
+    return b'\x83\x86\x44' + bytes([len(path)]) + path.encode() + b'\x41\x01t'
+
+
+class Frames:
+    """A connection whose frames are the test's; answers to SETTINGS and PING too."""
+
+    def __init__(self, address):
+        self.socket = socket.create_connection(address, timeout=WAIT_S)
+        self.pending = b''
+        self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0))
+
+    def send(self, *frames):
+        self.socket.sendall(b''.join(frames))
+
+    def next(self):
+        """(type, flags, stream, payload); None: the server has closed."""
+        while len(self.pending) < 9 or len(self.pending) < 9 + self._length():
+            data = self.socket.recv(65536)
+            if not data:
+                return None
+            self.pending += data
+        end = 9 + self._length()
+        head, payload, self.pending = self.pending[:9], self.pending[9:end], self.pending[end:]
+        return (*struct.unpack('>BBI', head[3:]), payload)
+
+    def _length(self):
+        return int.from_bytes(self.pending[:3], 'big')
+
+    def wait(self, kind, flags=None):
+        """The next of its kind; others are passed over."""
+        while True:
+            got = self.next()
+            if got is None:
+                raise Gone(f'closed, waiting for a frame of type {kind}')
+            if got[0] == kind and flags in (None, got[1]):
+                return got
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
 
 
 def library():

@@ -5,22 +5,17 @@ import struct
 import threading
 import time
 
+from http2_client import (CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING,
+                          PREFACE, RST, SETTINGS, frame, post_head)
 from lib import WAIT_S, Server, call, check, eq
 
 LOOPS = 'both'
 SMOKE = False  # a sanitizer's own memory would be measured
 MEMORY_MAX = 16 << 20
 SECONDS = 3
-PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
-DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
-END_STREAM, END_HEADERS = 1, 4
-POST = b'\x83\x86\x84\x41\x01t'  # POST http / t, indexed
+POST = post_head('/')
 GET = b'\x82\x86\x44\x0e/api/v1/health\x41\x01t'
-BATCH = b'\x83\x86\x44\x15/api/v1/counter/batch\x41\x01t'
-
-
-def frame(kind, flags, stream, payload=b''):
-    return struct.pack('>I', len(payload))[1:] + struct.pack('>BBI', kind, flags, stream) + payload
+BATCH = post_head('/api/v1/counter/batch')
 
 
 def odd():
@@ -50,7 +45,8 @@ def bomb_by_size():
 
 def bomb_by_count():
     for stream in odd():
-        yield frame(HEADERS, END_HEADERS | END_STREAM, stream, GET + b'\x40\x01x\x01y' + b'\xbe' * 15000)
+        yield frame(HEADERS, END_HEADERS | END_STREAM, stream,
+                    GET + b'\x40\x01x\x01y' + b'\xbe' * 15000)
 
 
 def pings():
@@ -88,7 +84,7 @@ def unfinished_bodies():
             yield frame(DATA, 0, stream, b'x' * 10000)
 
 
-# What ends the connection; the last two are within the protocol and only bounded.
+# What ends the connection, and what is within the protocol and only bounded.
 FLOODS = (rapid_reset, continuations, bomb_by_count, pings, settings, empty_data)
 BOUNDED = (bomb_by_size, zero_window, unfinished_bodies)
 
