@@ -40,6 +40,7 @@ struct h2_stream {
     struct h2 *h2;    /* NULL once the connection has gone */
     int32_t id;
     unsigned field_count; /* of head and trailers */
+    size_t field_bytes;   /* of them, as RFC 9113 6.5.2 counts */
     size_t held;          /* bytes of its body that count as the connection's */
     int64_t deadline_ms;  /* see h2_overdue() */
     bool head_done;

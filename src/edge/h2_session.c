@@ -12,8 +12,9 @@
 #define CONNECTION_WINDOW (4 << 20)
 #define CRUMB_BYTES       64u /* a smaller DATA frame that doesn't end the request is a crumb */
 #define SETTINGS_MAX      32
+#define FIELD_OVERHEAD    32u /* RFC 9113 6.5.2 */
 
-enum { COST_SETTINGS = 20, COST_EMPTY = 10, COST_FRAME = 1 };
+enum { COST_SETTINGS = 20, COST_EMPTY = 10, COST_FRAME = 1, COST_OVERSIZE = 40 };
 
 const uint8_t h2_drain_ping[8] = {'d', 'r', 'a', 'i', 'n', 'i', 'n', 'g'};
 
@@ -74,6 +75,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (!stream)
         return 0;
     stream->field_count++;
+    stream->field_bytes += name_len + value_len + FIELD_OVERHEAD;
     h2->server->user->field(stream, slice_of((const char *)name, name_len),
                             slice_of((const char *)value, value_len));
     if (stream->field_count > HEADERS_ABSURD) {
@@ -101,6 +103,7 @@ static void on_end(struct h2 *h2, struct h2_stream *stream) {
 
 static void on_headers(struct h2 *h2, struct h2_stream *stream, const nghttp2_frame *frame) {
     bool last = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    bool oversize = stream->field_bytes > h2->server->conf.header_list_bytes;
 
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         stream->head_done = true;
@@ -108,6 +111,9 @@ static void on_headers(struct h2 *h2, struct h2_stream *stream, const nghttp2_fr
     }
     if (last)
         on_end(h2, stream);
+    /* The peer was told (SETTINGS_MAX_HEADER_LIST_SIZE): decoding what is refused costs only us. */
+    if (oversize)
+        noise(h2, COST_OVERSIZE);
 }
 
 static void on_data_end(struct h2 *h2, struct h2_stream *stream, const nghttp2_frame *frame) {
