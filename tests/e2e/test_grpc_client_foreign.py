@@ -53,6 +53,15 @@ def install(files, wanted):
     complete.write_text(wanted)
 
 
+def beside_grpc_js(script):
+    """require() looks beside the file, so it runs where its modules are; whole at any moment."""
+    fetch_grpc_js()
+    own = CACHE / f'{script}.{os.getpid()}'
+    shutil.copy(INTEROP / script, own)
+    own.replace(CACHE / script)
+    return script
+
+
 def python_command():
     try:
         import grpc  # noqa: F401
@@ -62,10 +71,7 @@ def python_command():
 
 
 def node_command():
-    fetch_grpc_js()
-    # require() looks beside the file, so it runs where its modules are.
-    shutil.copy(INTEROP / 'echo_server.js', CACHE)
-    return ['node', CACHE / 'echo_server.js'], CACHE
+    return ['node', beside_grpc_js('echo_server.js')], CACHE
 
 
 class Foreign:

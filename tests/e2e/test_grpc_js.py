@@ -1,11 +1,10 @@
 """The counter service as @grpc/grpc-js sees it, with the protos as they stand in api/proto."""
 import json
-import shutil
 import signal
 import subprocess
 
 from lib import check, eq
-from test_grpc_client_foreign import CACHE, INTEROP, ROOT, fetch_grpc_js
+from test_grpc_client_foreign import CACHE, ROOT, beside_grpc_js
 
 ROLE = 'counter'
 LOOPS = 'both'
@@ -17,10 +16,8 @@ DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, OUT_OF_RANGE, UNIMPLEMENTED, UNAVAILABLE 
 
 class Client:
     def __init__(self, server):
-        fetch_grpc_js()
-        shutil.copy(INTEROP / 'counter_client.js', CACHE)  # require() looks beside the file
         self.process = subprocess.Popen(
-            ['node', 'counter_client.js', '%s:%d' % server.grpc, ROOT / 'api/proto', GRPC_PROTOS],
+            ['node', beside_grpc_js('counter_client.js'), '%s:%d' % server.grpc, ROOT / 'api/proto', GRPC_PROTOS],
             cwd=CACHE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, **what):
