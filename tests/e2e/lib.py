@@ -120,8 +120,9 @@ class Server:
 
     def said(self):
         """Everything on stdout and stderr so far."""
-        self.stderr.seek(0)
-        return '\n'.join(self.lines) + '\n' + self.stderr.read().decode(errors='replace')
+        # Never by seek(): the position is the server's too, and its next line would go there.
+        log = os.pread(self.stderr.fileno(), os.fstat(self.stderr.fileno()).st_size, 0)
+        return '\n'.join(self.lines) + '\n' + log.decode(errors='replace')
 
     def send_signal(self, number):
         self.process.send_signal(number)
