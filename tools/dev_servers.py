@@ -108,9 +108,10 @@ class Process:
         self.child.wait()
 
 
-def redis_cli(port, *args):
+def redis_cli(port, *args, password=''):
     got = subprocess.run(['redis-cli', '-h', HOST, '-p', str(port), *map(str, args)],
-                         capture_output=True, text=True, timeout=READY_S)
+                         capture_output=True, text=True, timeout=READY_S,
+                         env={**os.environ, **({'REDISCLI_AUTH': password} if password else {})})
     return got.stdout.strip()
 
 
@@ -120,27 +121,34 @@ class Redis:
     def __init__(self, folder, *options, port=None):
         need('redis-server', 'redis-server')
         self.port = port or free_port()
+        self.password = (options[options.index('--requirepass') + 1]
+                         if '--requirepass' in options else '')
         self.socket = folder / 'redis.sock'
         folder.mkdir(parents=True, exist_ok=True)
         self.process = Process(folder, [
             'redis-server', '--port', self.port, '--bind', HOST, '--unixsocket', self.socket,
             '--dir', folder, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
             '--maxmemory-policy', 'noeviction', *options])
-        self.wait()
+        try:
+            self.wait()
+        except BaseException:
+            self.process.kill()
+            raise
 
     def wait(self):
-        wait_until('redis-server', lambda: redis_cli(self.port, 'ping') == 'PONG', self.process)
+        wait_until('redis-server', lambda: self.cli('ping') == 'PONG', self.process)
 
     def restart(self):
         self.process.start()
         self.wait()
 
     def cli(self, *args):
-        return redis_cli(self.port, *args)
+        return redis_cli(self.port, *args, password=self.password)
 
     @property
     def url(self):
-        return f'redis://{HOST}:{self.port}'
+        credentials = f':{self.password}@' if self.password else ''
+        return f'redis://{credentials}{HOST}:{self.port}'
 
     def processes(self):
         return [self.process]

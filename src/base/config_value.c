@@ -61,6 +61,20 @@ static bool is_host(const char *host, size_t len) {
     return inet_pton(brackets ? AF_INET6 : AF_INET, text, &address) == 1;
 }
 
+/* One of "a|b://...", where the dots stand for anything, but something. */
+static bool is_url(const char *choices, const char *text) {
+    while (*choices) {
+        size_t this = strcspn(choices, "|");
+        bool open = this > 3 && memcmp(choices + this - 3, "...", 3) == 0;
+        size_t len = open ? this - 3 : this;
+
+        if (strncmp(choices, text, len) == 0 && (open ? text[len] != '\0' : text[len] == '\0'))
+            return true;
+        choices += choices[this] ? this + 1 : this;
+    }
+    return false;
+}
+
 /* HOST:PORT; names other than localhost are refused, so that starting never
  * waits for a resolver. */
 static bool is_address(const char *text) {
@@ -141,7 +155,7 @@ static bool parse_text(const struct config_row *row, const char *text, void *fie
         return false;
     if (row->kind == CONFIG_UPSTREAMS && !are_upstreams(text))
         return false;
-    if (row->choices && choice_index(row->choices, text) < 0)
+    if (row->kind == CONFIG_URL && !is_url(row->choices, text))
         return false;
     assert(len < row->size);
     memcpy(field, text, len + 1);

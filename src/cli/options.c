@@ -9,6 +9,7 @@
 #include "cli/build_info.h"
 #include "cli/help.h"
 #include "cli/print_config.h"
+#include "cli/store_url.h"
 #include "wire/config_yaml.h"
 
 /* Flags that are no keys. */
@@ -203,6 +204,8 @@ static void load_layers(const struct invocation *invocation, const struct option
      * by themselves. */
     if (problems->count == 0)
         config_validate(cfg, problems);
+    if (problems->count == 0)
+        store_url_check(cfg, problems);
 }
 
 bool options_begin(const struct invocation *invocation, struct config *cfg, struct options *out,

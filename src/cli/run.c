@@ -14,6 +14,7 @@
 #include "cli/secure.h"
 #include "cli/serve.h"
 #include "cli/store.h"
+#include "cli/store_url.h"
 #include "cli/welcome.h"
 #include "cli/worker.h"
 
@@ -25,7 +26,7 @@ struct run {
     struct store store;
     struct secure secure;
     struct resolver *resolver;
-    struct remote_fleet *remotes; /* NULL: the core is in this process */
+    struct ways ways;
     struct gateway_fleet fleet;
     struct front_fleet front;
     struct worker *workers;
@@ -76,6 +77,8 @@ static int open_store(struct run *run) {
     struct store_conf conf = {
         .config = run->config,
         .metrics = run->metrics,
+        .resolver = run->resolver,
+        .loops = run->count,
         .shard = run->count,
         .locked_hint = run->role == ROLE_GATEWAY
                            ? ". A gateway with --upstream direct counts itself, and this store has "
@@ -88,21 +91,29 @@ static int open_store(struct run *run) {
 
     if (code != EX_OK)
         return code;
-    run->fleet.backend = store_backend(&run->store);
-    run->front.service = run->store.counter;
-    run->front.clock_ahead_ms = run->fleet.backend.clock_ahead_ms;
+    run->fleet.backend = store_gateway_backend(&run->store);
+    run->front.backend = store_front_backend(&run->store);
+    run->ways.counter = run->store.counter;
+    run->ways.redis = run->store.redis;
     return EX_OK;
 }
 
 static int find_counters(struct run *run) {
-    run->resolver = resolver_new();
-    if (run->resolver)
-        run->remotes =
-            remote_fleet_new(run->config, run->metrics, run->resolver, run->secure.upstream);
-    if (!run->remotes)
+    run->ways.remotes =
+        remote_fleet_new(run->config, run->metrics, run->resolver, run->secure.upstream);
+    if (!run->ways.remotes)
         return give_up("out of memory", "while preparing for the counters", EX_OSERR);
-    run->fleet.backend = remote_fleet_backend(run->remotes);
+    run->fleet.backend = remote_fleet_backend(run->ways.remotes);
     return EX_OK;
+}
+
+static int find_store(struct run *run) {
+    if (!run->parts.core || store_url_is_redis(run->config)) {
+        run->resolver = resolver_new();
+        if (!run->resolver)
+            return give_up("out of memory", "while starting", EX_OSERR);
+    }
+    return run->parts.core ? open_store(run) : find_counters(run);
 }
 
 static int make_workers(struct run *run) {
@@ -113,8 +124,7 @@ static int make_workers(struct run *run) {
         run->workers[i] = (struct worker){
             .fleet = &run->fleet,
             .front_fleet = &run->front,
-            .counter = run->store.counter,
-            .remotes = run->remotes,
+            .ways = &run->ways,
             .index = i,
             .http_fd = -1,
             .admin_fd = -1,
@@ -163,6 +173,7 @@ static int serve(struct run *run) {
         .role = run->role,
         .parts = run->parts,
         .config = run->config,
+        .backend = &run->fleet.backend,
         .names = &run->names,
         .loop = loop_backend_name(run->workers[0].loop),
         .threads = run->count,
@@ -206,7 +217,7 @@ static int open_and_serve(struct run *run) {
 static void release(struct run *run) {
     free(run->workers);
     store_close(&run->store);
-    remote_fleet_free(run->remotes);
+    remote_fleet_free(run->ways.remotes);
     resolver_free(run->resolver);
     front_fleet_release(&run->front);
     gateway_fleet_release(&run->fleet);
@@ -228,7 +239,7 @@ int run_role(enum role role, const struct config *config, const char *version) {
     if (code == EX_OK)
         code = make_fleets(&run, version);
     if (code == EX_OK)
-        code = run.parts.core ? open_store(&run) : find_counters(&run);
+        code = find_store(&run);
     if (code == EX_OK)
         code = make_workers(&run);
     if (code == EX_OK)

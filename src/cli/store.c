@@ -1,4 +1,4 @@
-/* store.c - the store in its data folder, opened, and the counter core on it. */
+/* store.c - the store, opened, and the counter core on it. */
 #include "cli/store.h"
 
 #include <stdio.h>
@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "cli/exit.h"
+#include "cli/store_redis.h"
+#include "cli/store_url.h"
 
 static int exit_code(enum err err) {
     switch (err) {
@@ -68,8 +70,10 @@ static int start_counter(struct store *store, const struct store_conf *own) {
 
 int store_open(struct store *store, const struct store_conf *conf) {
     *store = (struct store){.config = conf->config, .opened_s = clock_wall_ms() / 1000};
-    int code = open_folder(store, conf->locked_hint);
 
+    if (store_url_is_redis(conf->config))
+        return store_redis_open(store, conf);
+    int code = open_folder(store, conf->locked_hint);
     return code == EX_OK ? start_counter(store, conf) : code;
 }
 
@@ -78,6 +82,7 @@ void store_close(struct store *store) {
         counter_stop(store->counter);
     if (store->rocks)
         rocks_kv_close(store->rocks);
+    redis_fleet_free(store->redis);
 }
 
 /* ---- as a gateway's back end ---- */
@@ -100,13 +105,25 @@ static void pool(void *ctx, struct gateway_pool *out) {
     *out = (struct gateway_pool){.instances = up(ctx) ? 1 : 0, .updated_s = store->opened_s};
 }
 
-struct gateway_backend store_backend(struct store *store) {
+static void down(void *ctx, char *out, size_t size) {
+    (void)ctx;
+    (void)snprintf(out, size, "the store is unavailable");
+}
+
+struct gateway_backend store_gateway_backend(struct store *store) {
+    if (store->redis)
+        return store_redis_gateway_backend(store);
     return (struct gateway_backend){
         .ctx = store,
         .up = up,
         .promise = promise,
         .pool = pool,
-        .down_text = "the store is unavailable",
+        .down = down,
         .clock_ahead_ms = counter_clock_ahead_ms(store->counter),
     };
+}
+
+struct counter_backend store_front_backend(struct store *store) {
+    return store->redis ? store_redis_front_backend(store)
+                        : counter_service_backend(store->counter);
 }

@@ -1,4 +1,5 @@
-/* store.h - the counter core of this process: the store in its data folder and the thread on it.
+/* store.h - the counter core of this process: the store in its data folder and the thread on it, or
+ * the Redis it counts in.
  *
  * Threads    Opened and closed by the main thread; in between it is its users'.
  * Errors     Logged, and returned as the process's exit code.
@@ -9,6 +10,7 @@
 #include "base/attr.h"
 #include "base/config.h"
 #include "base/metrics.h"
+#include "counter/redis_store.h"
 #include "counter/service.h"
 #include "edge/rocks_kv.h"
 #include "gateway/gateway.h"
@@ -16,13 +18,16 @@
 struct store {
     const struct config *config;
     struct rocks_kv *rocks;
-    struct counter_service *counter;
-    int64_t opened_s; /* wall clock */
+    struct counter_service *counter; /* NULL: it is in */
+    struct redis_fleet *redis;       /* this one */
+    int64_t opened_s;                /* wall clock */
 };
 
 struct store_conf {
     const struct config *config;
     struct metrics *metrics;
+    struct resolver *resolver;    /* for a Redis */
+    unsigned loops;               /* that will count */
     unsigned shard;               /* the store thread's */
     const char *locked_hint;      /* what else to say when another process has the folder */
     void (*on_failed)(void *ctx); /* as struct counter_conf */
@@ -34,8 +39,9 @@ MUST_CHECK int store_open(struct store *store, const struct store_conf *conf);
 /* No port may send any more. Commits and syncs what is there. One that was never opened is fine. */
 void store_close(struct store *store);
 
-/* What a gateway in the same process says of it. */
-struct gateway_backend store_backend(struct store *store);
+/* What the gateway and the front in the same process say of it. */
+struct gateway_backend store_gateway_backend(struct store *store);
+struct counter_backend store_front_backend(struct store *store);
 
 /* The mode that is configured. */
 enum durability store_durability(const struct config *config);

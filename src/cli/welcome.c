@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "cli/store.h"
+#include "cli/store_url.h"
 
 /* ":8080" is announced as 0.0.0.0 or [::], which nobody can type into a browser. */
 static void print_try_line(const struct welcome *welcome) {
@@ -34,12 +34,16 @@ static void log_serving(const struct welcome *welcome) {
     const struct config *config = welcome->config;
     const struct listen_names *names = welcome->names;
 
+    struct gateway_promise promise;
+    char store[STORE_NAME_BYTES];
+
+    welcome->backend->promise(welcome->backend->ctx, &promise);
+    store_name(config, store, sizeof(store));
     if (welcome->parts.core)
         log_line(LOG_INFO, "serving", LOG_STR("role", role_name(welcome->role)),
                  LOG_STR("http", names->http), LOG_STR("grpc", names->grpc),
-                 LOG_STR("admin", names->admin), LOG_STR("data", config->data),
-                 LOG_STR("durability", counter_durability_name(store_durability(config))),
-                 LOG_STR("guarantee", counter_guarantee(store_durability(config))),
+                 LOG_STR("admin", names->admin), LOG_STR("store", store),
+                 LOG_STR("durability", promise.durability), LOG_STR("guarantee", promise.guarantee),
                  LOG_STR("loop", welcome->loop), LOG_INT("threads", welcome->threads));
     else
         log_line(LOG_INFO, "serving", LOG_STR("role", role_name(welcome->role)),
@@ -49,8 +53,13 @@ static void log_serving(const struct welcome *welcome) {
 }
 
 void welcome_print(const struct welcome *welcome) {
-    if (welcome->parts.core)
-        printf("data   %s\n", welcome->config->data);
+    char store[STORE_NAME_BYTES];
+
+    store_name(welcome->config, store, sizeof(store));
+    if (welcome->parts.core && store_url_is_redis(welcome->config))
+        printf("store  %s\n", store);
+    else if (welcome->parts.core)
+        printf("data   %s\n", store);
     else
         printf("counts through %s\n", welcome->config->counter);
     print_listener("http", welcome->names->http);

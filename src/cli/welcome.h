@@ -7,11 +7,13 @@
 
 #include "cli/listen.h"
 #include "cli/role.h"
+#include "gateway/gateway.h"
 
 struct welcome {
     enum role role;
     struct role_parts parts;
     const struct config *config;
+    const struct gateway_backend *backend;
     const struct listen_names *names;
     const char *loop; /* "io_uring" */
     unsigned threads;

@@ -13,6 +13,10 @@ static void to_front(void *ctx, struct delivery *delivery) {
     front_delivered(((struct worker *)ctx)->front, delivery);
 }
 
+static void message_to_front(void *ctx, struct delivery *delivery) {
+    front_message_delivered(((struct worker *)ctx)->front, delivery);
+}
+
 static enum err make_loop(struct worker *worker) {
     struct loop_conf conf = {.backend = LOOP_AUTO};
 
@@ -23,46 +27,67 @@ static enum err make_loop(struct worker *worker) {
     return loop_new(&conf, &worker->loop);
 }
 
-static void to_gateway_clock(void *ctx, int64_t ahead_ms) {
-    gateway_set_clock(((struct worker *)ctx)->gateway, ahead_ms);
+/* ---- the way to the store ---- */
+
+static void announce(struct worker *worker) {
+    if (!worker->announced)
+        sem_post(&worker->started);
+    worker->announced = true;
 }
 
-/* NULL when memory runs out. */
-static struct upstream *make_upstream(struct worker *worker) {
-    struct remote_user user = {
-        .ctx = worker, .delivered = to_gateway, .clock_learned = to_gateway_clock};
+static void on_clock(void *ctx, int64_t ahead_ms) {
+    struct worker *worker = ctx;
 
-    if (worker->remotes) {
-        worker->remote = remote_new(worker->remotes, worker->loop, worker->index, &user);
-        return worker->remote ? remote_upstream(worker->remote) : NULL;
-    }
-    worker->gateway_port =
-        counter_port_new(worker->counter, loop_mailbox(worker->loop), to_gateway, worker);
-    return worker->gateway_port ? counter_port_upstream(worker->gateway_port) : NULL;
+    if (worker->gateway)
+        gateway_set_clock(worker->gateway, ahead_ms);
+    if (worker->front)
+        front_set_clock(worker->front, ahead_ms);
 }
+
+static void on_changed(void *ctx, bool up) {
+    struct worker *worker = ctx;
+
+    if (worker->front)
+        front_set_serving(worker->front, up);
+    announce(worker);
+}
+
+static bool has_gateway(const struct worker *worker) {
+    return worker->http_fd >= 0 || worker->admin_fd >= 0;
+}
+
+static bool open_way(struct worker *worker) {
+    bool front = worker->grpc_fd >= 0;
+    struct way_user user = {
+        .ctx = worker,
+        .delivered = {[WAY_GATEWAY] = has_gateway(worker) ? to_gateway : NULL,
+                      [WAY_CALLS] = front ? to_front : NULL,
+                      [WAY_MESSAGES] = front ? message_to_front : NULL},
+        .clock_learned = on_clock,
+        .changed = on_changed,
+    };
+
+    return way_open(&worker->way, worker->ways, worker->loop, worker->index, &user);
+}
+
+/* ---- set up and taken apart ---- */
 
 static bool make_gateway(struct worker *worker) {
-    if (worker->http_fd < 0 && worker->admin_fd < 0)
-        return true;
-    struct upstream *upstream = make_upstream(worker);
-
-    if (upstream)
-        worker->gateway = gateway_new(worker->fleet, worker->loop, worker->index, upstream,
-                                      worker->http_fd, worker->admin_fd);
-    if (worker->gateway && worker->remote)
-        remote_connect(worker->remote);
-    return worker->gateway != NULL;
+    if (has_gateway(worker))
+        worker->gateway =
+            gateway_new(worker->fleet, worker->loop, worker->index,
+                        way_upstream(&worker->way, WAY_GATEWAY), worker->http_fd, worker->admin_fd);
+    return worker->gateway || !has_gateway(worker);
 }
 
 static bool make_front(struct worker *worker) {
-    if (worker->grpc_fd < 0)
-        return true;
-    worker->front_port =
-        counter_port_new(worker->counter, loop_mailbox(worker->loop), to_front, worker);
-    if (worker->front_port)
-        worker->front = front_new(worker->front_fleet, worker->loop, worker->index,
-                                  counter_port_upstream(worker->front_port), worker->grpc_fd);
-    return worker->front != NULL;
+    struct front_upstreams upstreams = {.calls = way_upstream(&worker->way, WAY_CALLS),
+                                        .messages = way_upstream(&worker->way, WAY_MESSAGES)};
+
+    if (worker->grpc_fd >= 0)
+        worker->front = front_new(worker->front_fleet, worker->loop, worker->index, &upstreams,
+                                  worker->grpc_fd);
+    return worker->front || worker->grpc_fd < 0;
 }
 
 static const char *set_up(struct worker *worker) {
@@ -72,37 +97,38 @@ static const char *set_up(struct worker *worker) {
         return "this kernel or its policy refuses io_uring; use --loop epoll or --loop auto";
     if (err != ERR_OK)
         return "the event loop could not be made: memory or file descriptors ran out";
-    if (!make_gateway(worker) || !make_front(worker))
+    if (!open_way(worker) || !make_gateway(worker) || !make_front(worker) ||
+        !way_connect(&worker->way))
         return "the listeners could not be served: out of memory or descriptors";
+    /* Nothing is known of it yet; on_changed() tells. */
+    if (worker->front && way_tells(&worker->way))
+        front_set_serving(worker->front, false);
     return NULL;
 }
 
 static void stop_loop(void *ctx) {
-    struct worker *worker = ctx;
-
-    worker->remote = NULL;
-    loop_stop(worker->loop);
+    loop_stop(((struct worker *)ctx)->loop);
 }
 
 static void tear_down(struct worker *worker) {
     front_free(worker->front);
     gateway_free(worker->gateway);
-    if (worker->remote) /* not drained: the worker couldn't be set up */
-        remote_close(worker->remote, stop_loop, worker);
-    if (worker->remote && loop_run(worker->loop) != ERR_OK)
-        return; /* what the loop still holds can't be taken apart in order any more */
-    counter_port_free(worker->front_port);
-    counter_port_free(worker->gateway_port);
+    if (way_must_close(&worker->way)) { /* not drained: the worker couldn't be set up */
+        way_close(&worker->way, stop_loop, worker);
+        if (way_must_close(&worker->way) && loop_run(worker->loop) != ERR_OK)
+            return; /* what the loop still holds can't be taken apart in order any more */
+    }
+    way_release(&worker->way);
     loop_free(worker->loop);
 }
 
 static void *run(void *arg) {
     struct worker *worker = arg;
-    bool serves;
 
     worker->problem = set_up(worker);
-    serves = !worker->problem;
-    sem_post(&worker->started);
+    bool serves = !worker->problem;
+    if (!serves || !way_tells(&worker->way))
+        announce(worker);
     if (serves && loop_run(worker->loop) != ERR_OK)
         worker->failed(worker->ctx); /* what it held can't be taken apart in order any more */
     else
@@ -110,10 +136,11 @@ static void *run(void *arg) {
     return NULL;
 }
 
-static void on_remote_closed(void *ctx) {
+/* ---- drain ---- */
+
+static void on_way_closed(void *ctx) {
     struct worker *worker = ctx;
 
-    worker->remote = NULL;
     worker->drained(worker->ctx);
 }
 
@@ -122,8 +149,8 @@ static void on_drained(void *ctx) {
 
     if (--worker->draining > 0)
         return;
-    if (worker->remote)
-        remote_close(worker->remote, on_remote_closed, worker);
+    if (way_must_close(&worker->way))
+        way_close(&worker->way, on_way_closed, worker);
     else
         worker->drained(worker->ctx);
 }

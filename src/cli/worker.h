@@ -1,13 +1,12 @@
 /* worker.h - a thread with a loop and what this role serves on it.
  *
- *     HTTP ─► gateway ─┬─► port ───► the counter core of this process
- *                      └─► remote ─► counters elsewhere
- *     gRPC ─► front ─────► port
+ *     HTTP ─► gateway ─┬─► way ─► the store
+ *     gRPC ─► front ───┘
  *
  * Threads    worker_start() and worker_stop_and_join() by the main thread; the calls in between
  *            send mail to the worker's loop.
- * Order      A drain ends the gateway and the front first, then the remote: what they have under
- *            way still needs it.
+ * Order      A drain ends the gateway and the front first, then the way: what they have sent still
+ *            needs it.
  */
 #ifndef CLI_WORKER_H
 #define CLI_WORKER_H
@@ -16,10 +15,9 @@
 #include <semaphore.h>
 
 #include "base/attr.h"
+#include "cli/way.h"
 #include "counter/front.h"
-#include "counter/service.h"
 #include "gateway/gateway.h"
-#include "gateway/remote.h"
 #include "loop/mailbox.h"
 
 struct worker;
@@ -32,8 +30,7 @@ struct worker_mail {
 struct worker {
     struct gateway_fleet *fleet;
     struct front_fleet *front_fleet;
-    struct counter_service *counter; /* NULL: elsewhere, */
-    struct remote_fleet *remotes;    /* behind these */
+    const struct ways *ways;
     unsigned index;
     int http_fd;                /* -1: not served by this worker */
     int admin_fd;               /* likewise */
@@ -46,16 +43,16 @@ struct worker {
     sem_t started;
     const char *problem; /* NULL: it runs */
     struct loop *loop;
-    struct counter_port *gateway_port;
-    struct remote *remote;   /* NULL: the gateway has a port */
-    struct gateway *gateway; /* HTTP, for clients or for operators; NULL: neither */
-    struct counter_port *front_port;
+    struct way way;
+    struct gateway *gateway;               /* HTTP, for clients or for operators; NULL: neither */
     struct front *front;                   /* gRPC; NULL: none */
+    bool announced;                        /* that it has started */
     unsigned draining;                     /* of the two, those that still drain, and one more */
     struct worker_mail drain, abort, stop; /* each is sent at most once */
 };
 
-/* Starts the thread and waits until it serves. NULL, or a sentence why it doesn't. */
+/* Starts the thread and waits until it serves, with a store or without one. NULL, or a sentence why
+ * it doesn't. */
 MUST_CHECK const char *worker_start(struct worker *worker);
 
 void worker_drain(struct worker *worker);

@@ -20,6 +20,8 @@
 #define APPLY_MESSAGES_MAX 2048
 #define APPLY_BYTES_MAX    (64u << 20)
 
+static const struct slice served = {SERVICE, sizeof(SERVICE) - 1};
+
 static const struct slice methods[FRONT_METHODS] = {
     [FRONT_INCREMENT] = {"/" SERVICE "/IncrementCounter",
                          sizeof("/" SERVICE "/IncrementCounter") - 1},
@@ -116,17 +118,19 @@ static struct loop_batcher *make_batcher(struct front *front, struct upstream *u
         .ops_max = config->batch_operations,
         .queue_max = config->batch_queue,
         .in_flight_max = config->batch_in_flight,
-        .clock_ahead_ms = front->fleet->clock_ahead_ms,
+        .clock_ahead_ms = front->fleet->backend.clock_ahead_ms,
+        .clock_unknown = front->fleet->backend.clock_unknown,
     };
     struct loop_batcher_user user = {.ctx = front, .owes = owes, .published = on_published};
 
     return loop_batcher_new(front->loop, &conf, upstream, &user);
 }
 
-static struct front_apply *make_apply(struct front *front) {
+static struct front_apply *make_apply(struct front *front, struct upstream *upstream) {
     struct front_apply_conf conf = {
         .loop = front->loop,
-        .service = front->fleet->service,
+        .upstream = upstream,
+        .backend = &front->fleet->backend,
         .version = front->fleet->version,
         .message_bytes_max = front->fleet->config->limits_grpc_message_bytes,
         .messages_max = APPLY_MESSAGES_MAX,
@@ -136,12 +140,10 @@ static struct front_apply *make_apply(struct front *front) {
     return front_apply_new(&conf);
 }
 
-static bool set_up(struct front *front, struct upstream *upstream, int fd) {
-    static const struct slice served = {SERVICE, sizeof(SERVICE) - 1};
-
+static bool set_up(struct front *front, const struct front_upstreams *upstreams, int fd) {
     front->health = grpc_health_new(&served, 1);
     front->reflection = grpc_reflection_new(&descriptors, services, ARRAY_LEN(services));
-    front->apply = make_apply(front);
+    front->apply = make_apply(front, upstreams->messages);
     if (!front->health || !front->reflection || !front->apply) {
         close(fd);
         return false;
@@ -154,16 +156,15 @@ static bool set_up(struct front *front, struct upstream *upstream, int fd) {
     }
     if (grpc_server_listen(front->server, fd) != ERR_OK)
         return false;
-    front->batcher = make_batcher(front, upstream);
+    front->batcher = make_batcher(front, upstreams->calls);
     if (!front->batcher)
         return false;
-    grpc_health_set(front->health, SLICE(""), true);
-    grpc_health_set(front->health, served, true);
+    front_set_serving(front, true);
     return true;
 }
 
 struct front *front_new(struct front_fleet *fleet, struct loop *loop, unsigned shard,
-                        struct upstream *upstream, int fd) {
+                        const struct front_upstreams *upstreams, int fd) {
     struct front *front = calloc(1, sizeof(*front));
 
     if (!front) {
@@ -173,7 +174,7 @@ struct front *front_new(struct front_fleet *fleet, struct loop *loop, unsigned s
     front->fleet = fleet;
     front->loop = loop;
     front->shard = shard;
-    if (set_up(front, upstream, fd))
+    if (set_up(front, upstreams, fd))
         return front;
     front_free(front);
     return NULL;
@@ -191,6 +192,19 @@ void front_free(struct front *front) {
     free(front);
 }
 
+/* ---- the store ---- */
+
+void front_set_clock(struct front *front, int64_t clock_ahead_ms) {
+    loop_batcher_set_clock(front->batcher, clock_ahead_ms);
+    front_apply_set_clock(front->apply, clock_ahead_ms);
+}
+
+void front_set_serving(struct front *front, bool serving) {
+    grpc_health_set(front->health, SLICE(""), serving);
+    grpc_health_set(front->health, served, serving);
+    front_apply_set_serving(front->apply, serving);
+}
+
 /* ---- drain ---- */
 
 /* A call answered by its deadline may leave its message with the store: that answer is waited for,
@@ -205,6 +219,10 @@ static void check_drained(struct front *front) {
 void front_delivered(struct front *front, struct delivery *delivery) {
     loop_batcher_delivered(front->batcher, delivery);
     check_drained(front);
+}
+
+void front_message_delivered(struct front *front, struct delivery *delivery) {
+    front_apply_delivered(front->apply, delivery);
 }
 
 static void server_drained(void *ctx) {

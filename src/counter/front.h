@@ -18,7 +18,7 @@
 #include "base/config.h"
 #include "base/metrics.h"
 #include "core/batcher.h"
-#include "counter/service.h"
+#include "counter/backend.h"
 #include "loop/loop.h"
 
 struct front;
@@ -27,11 +27,10 @@ struct tls;
 struct front_fleet {
     const struct config *config;
     struct metrics *metrics;
-    struct counter_service *service;
+    struct counter_backend backend;
     const char *version;
     struct tls *tls;            /* of the listener; NULL: plain */
     _Atomic size_t connections; /* open now, on all loops */
-    int64_t clock_ahead_ms;     /* counter_clock_ahead_ms() */
     metric_series *requests;    /* [method][status]; front_fleet_init() makes them */
     metric_series *duration;    /* [method] */
     metric_series batch_retries;
@@ -42,14 +41,27 @@ struct front_fleet {
 MUST_CHECK bool front_fleet_init(struct front_fleet *fleet);
 void front_fleet_release(struct front_fleet *fleet);
 
-/* On the loop's thread; 'fd' (listening) is taken over. 'upstream' is borrowed. NULL when memory
- * runs out or the kernel refuses. */
+/* Ways to the store. They must not be one and the same: the answers come to different places. */
+struct front_upstreams {
+    struct upstream *calls;    /* for single calls' batches: front_delivered() */
+    struct upstream *messages; /* for gateways' messages: front_message_delivered() */
+};
+
+/* On the loop's thread; 'fd' (listening) is taken over. The upstreams are borrowed. NULL when
+ * memory runs out or the kernel refuses. */
 struct front *front_new(struct front_fleet *fleet, struct loop *loop, unsigned shard,
-                        struct upstream *upstream, int fd);
+                        const struct front_upstreams *upstreams, int fd);
 void front_free(struct front *front);
 
-/* The upstream's answers come in here. */
+/* The upstreams' answers come in here. */
 void front_delivered(struct front *front, struct delivery *delivery);
+void front_message_delivered(struct front *front, struct delivery *delivery);
+
+/* What the upstreams have learned of the store's clock. */
+void front_set_clock(struct front *front, int64_t clock_ahead_ms);
+
+/* Whether the store can be used; true at first. Health says so, and Hello. */
+void front_set_serving(struct front *front, bool serving);
 
 /* Says NOT_SERVING, sends clients away in two steps, finishes what is under way, then calls done()
  * once. */

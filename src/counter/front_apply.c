@@ -10,6 +10,7 @@
 #define CHUNK_BYTES  4096u
 #define KEPT_BYTES   (64u << 10) /* of a parcel that is used again; a usual message fits, */
 #define KEPT_PARCELS 64          /* so the steady path doesn't call malloc */
+#define DOWN_BYTES   640         /* why the store can't be used */
 
 /* A message on its way to the store and back. */
 struct parcel {
@@ -23,7 +24,9 @@ struct parcel {
 
 struct front_apply {
     struct front_apply_conf conf;
-    struct counter_port *port;
+    bool serving; /* the store can be used */
+    bool clock_known;
+    int64_t clock_ahead_ms;
     struct parcel *free;
     size_t free_count;
     size_t messages; /* at the store */
@@ -98,8 +101,7 @@ static void reply(struct front_apply *apply, struct grpc_call *call, enum err un
 
 /* ---- Apply ---- */
 
-static void on_delivered(void *ctx, struct delivery *delivery) {
-    struct front_apply *apply = ctx;
+void front_apply_delivered(struct front_apply *apply, struct delivery *delivery) {
     struct parcel *parcel = CONTAINER_OF(delivery, struct parcel, delivery);
 
     apply->messages--;
@@ -136,7 +138,7 @@ static enum err parcel_fill(struct parcel *parcel, struct slice bytes,
 }
 
 static enum err send(struct front_apply *apply, struct parcel *parcel) {
-    struct upstream *upstream = counter_port_upstream(apply->port);
+    struct upstream *upstream = apply->conf.upstream;
     size_t bytes = parcel->arena.held;
 
     if (apply->messages > 0 && (apply->messages >= apply->conf.messages_max ||
@@ -184,15 +186,21 @@ static bool is_message(struct slice bytes) {
     return !scan.bad;
 }
 
+static void refuse_hello(struct front_apply *apply, struct grpc_call *call) {
+    const struct counter_backend *backend = apply->conf.backend;
+    char why[DOWN_BYTES];
+
+    backend->down(backend->ctx, why, sizeof(why));
+    refuse(call, ERR_UNAVAILABLE, why);
+}
+
 static void on_hello(void *ctx, struct grpc_call *call, struct slice bytes) {
     struct front_apply *apply = ctx;
-    struct counter_service *service = apply->conf.service;
-    enum durability durability = counter_durability(service);
+    const struct counter_backend *backend = apply->conf.backend;
+    struct counter_promise promise;
     struct lanes_hello hello = {
-        .store_id = counter_store_id(service),
-        .store_now_ms = loop_now_ms(apply->conf.loop) + counter_clock_ahead_ms(service),
-        .durability = slice_str(counter_durability_name(durability)),
-        .guarantee = slice_str(counter_guarantee(durability)),
+        .store_id = backend->store_id(backend->ctx),
+        .store_now_ms = loop_now_ms(apply->conf.loop) + apply->clock_ahead_ms,
         .version = slice_str(apply->conf.version),
     };
 
@@ -200,6 +208,13 @@ static void on_hello(void *ctx, struct grpc_call *call, struct slice bytes) {
         refuse(call, ERR_INVALID, "the message is not a valid counter.internal.HelloRequest");
         return;
     }
+    if (!apply->serving || !apply->clock_known || hello.store_id == 0) {
+        refuse_hello(apply, call);
+        return;
+    }
+    backend->promise(backend->ctx, &promise);
+    hello.durability = slice_str(promise.durability);
+    hello.guarantee = slice_str(promise.guarantee);
     buf_clear(&apply->out);
     lanes_write_hello(&apply->out, &hello);
     reply(apply, call, ERR_NO_MEMORY);
@@ -213,11 +228,19 @@ struct front_apply *front_apply_new(const struct front_apply_conf *conf) {
     if (!apply)
         return NULL;
     apply->conf = *conf;
-    apply->port = counter_port_new(conf->service, loop_mailbox(conf->loop), on_delivered, apply);
-    if (apply->port)
-        return apply;
-    free(apply);
-    return NULL;
+    apply->serving = true;
+    apply->clock_known = conf->backend->clock_unknown == ERR_OK;
+    apply->clock_ahead_ms = conf->backend->clock_ahead_ms;
+    return apply;
+}
+
+void front_apply_set_clock(struct front_apply *apply, int64_t clock_ahead_ms) {
+    apply->clock_known = true;
+    apply->clock_ahead_ms = clock_ahead_ms;
+}
+
+void front_apply_set_serving(struct front_apply *apply, bool serving) {
+    apply->serving = serving;
 }
 
 void front_apply_free(struct front_apply *apply) {
@@ -230,7 +253,6 @@ void front_apply_free(struct front_apply *apply) {
         apply->free = parcel->next;
         parcel_free(parcel);
     }
-    counter_port_free(apply->port);
     buf_release(&apply->out);
     free(apply);
 }

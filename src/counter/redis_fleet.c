@@ -1,13 +1,13 @@
-/* redis_fleet.c - the layout that all connections must share, the promise, up and down. */
+/* redis_fleet.c - the layout that all connections must share, up and down. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "core/applier.h"
 #include "counter/redis_internal.h"
-#include "edge/redis_text.h"
 
 #define LAYOUT_FORMAT 1
 #define EPOCHS_AT     6 /* in lua/open.lua's reply */
@@ -23,6 +23,7 @@ static void make_series(struct redis_fleet *fleet) {
     fleet->series.commit = metrics_series(m, METRIC_STORE_COMMIT, "");
     fleet->series.trimmed = metrics_series(m, METRIC_OUTBOX_TRIMMED, "");
     fleet->series.outbox_bytes = metrics_series(m, METRIC_OUTBOX_BYTES, "");
+    fleet->series.connections = metrics_series(m, METRIC_REDIS_CONNECTIONS, "");
 }
 
 struct redis_fleet *redis_fleet_new(const struct redis_fleet_conf *conf) {
@@ -34,6 +35,9 @@ struct redis_fleet *redis_fleet_new(const struct redis_fleet_conf *conf) {
     if (fleet->conf.connections == 0 || fleet->conf.connections > REDIS_CONNECTIONS_MAX)
         fleet->conf.connections = REDIS_CONNECTIONS_MAX;
     redis_url_name(&conf->url, fleet->name, sizeof(fleet->name));
+    fleet->mode = "unknown";
+    (void)snprintf(fleet->guarantee, sizeof(fleet->guarantee), "Redis has not been reached yet");
+    atomic_init(&fleet->changed_s, clock_wall_ms() / 1000);
     fleet->new_id = random_u64();
     fleet->new_seed[0] = random_u64();
     fleet->new_seed[1] = random_u64();
@@ -51,16 +55,39 @@ void redis_fleet_free(struct redis_fleet *fleet) {
 }
 
 bool redis_fleet_up(const struct redis_fleet *fleet) {
-    return atomic_load_explicit(&fleet->usable, memory_order_relaxed) > 0;
+    /* Each loop has connections of its own: one without any fails what comes to it. */
+    unsigned loops = atomic_load_explicit(&fleet->loops, memory_order_relaxed);
+
+    return loops > 0 && atomic_load_explicit(&fleet->loops_up, memory_order_relaxed) == loops;
+}
+
+unsigned redis_fleet_connections(const struct redis_fleet *fleet) {
+    return atomic_load_explicit(&fleet->usable, memory_order_relaxed);
+}
+
+const char *redis_fleet_name(const struct redis_fleet *fleet) {
+    return fleet->name;
 }
 
 uint64_t redis_fleet_store_id(const struct redis_fleet *fleet) {
     return atomic_load(&fleet->known) ? fleet->id : 0;
 }
 
-void redis_fleet_guarantee(struct redis_fleet *fleet, char *out, size_t size) {
+void redis_fleet_promise(struct redis_fleet *fleet, char *out_mode, size_t mode_size,
+                         char *out_guarantee, size_t guarantee_size) {
     (void)pthread_mutex_lock(&fleet->lock);
-    (void)snprintf(out, size, "%s", fleet->guarantee);
+    (void)snprintf(out_mode, mode_size, "%s", fleet->mode);
+    (void)snprintf(out_guarantee, guarantee_size, "%s", fleet->guarantee);
+    (void)pthread_mutex_unlock(&fleet->lock);
+}
+
+int64_t redis_fleet_changed_s(const struct redis_fleet *fleet) {
+    return atomic_load_explicit(&fleet->changed_s, memory_order_relaxed);
+}
+
+void redis_fleet_problem(struct redis_fleet *fleet, char *out, size_t size) {
+    (void)pthread_mutex_lock(&fleet->lock);
+    (void)snprintf(out, size, "%s", fleet->problem);
     (void)pthread_mutex_unlock(&fleet->lock);
 }
 
@@ -192,98 +219,6 @@ enum err redis_fleet_adopt(struct redis_fleet *fleet, const struct redis_reply *
     return err;
 }
 
-/* ---- the promise ---- */
-
-static bool gives_local(const struct redis_given *given) {
-    return given->appendonly && given->fsync == FSYNC_ALWAYS;
-}
-
-static const char *guarantee_of(const struct redis_given *given) {
-    if (!given->version[0])
-        return "acknowledged increments survive a crash of our processes; whether they survive one "
-               "of redis-server is unknown, as our user may not ask for its settings (INFO)";
-    if (!given->appendonly)
-        return "acknowledged increments survive a crash of our processes; when redis-server ends "
-               "or crashes, what it has not saved is lost (appendonly is off)";
-    switch (given->fsync) {
-    case FSYNC_ALWAYS:
-        return "acknowledged increments survive a crash of our processes and of redis-server, and "
-               "a power loss of its machine";
-    case FSYNC_EVERYSEC:
-        return "acknowledged increments survive a crash of our processes and of redis-server; when "
-               "its machine loses power, up to 1 second of them may be lost, more when its disk is "
-               "slow (appendfsync everysec)";
-    case FSYNC_NO:
-        return "acknowledged increments survive a crash of our processes and of redis-server; when "
-               "its machine loses power, what the kernel has not written is lost (appendfsync no)";
-    case FSYNC_UNKNOWN:
-        break;
-    }
-    return "acknowledged increments survive a crash of our processes and of redis-server; whether "
-           "they survive a power loss is unknown, as our user may not read appendfsync";
-}
-
-/* KEEPTTL is of 6.0, MINID of 6.2. */
-#define VERSION_MAJOR_MIN 6
-#define VERSION_MINOR_MIN 2
-
-static bool too_old(const char *version) {
-    struct slice text = slice_str(version);
-    int64_t major;
-    int64_t minor;
-
-    if (!redis_take_i64(&text, &major) || !redis_take_char(&text, '.') ||
-        !redis_take_i64(&text, &minor))
-        return false; /* it didn't say */
-    return major < VERSION_MAJOR_MIN || (major == VERSION_MAJOR_MIN && minor < VERSION_MINOR_MIN);
-}
-
-static enum err judge_kind(const struct redis_given *given, char *out_detail, size_t size) {
-    if (too_old(given->version)) {
-        (void)snprintf(out_detail, size, "this is Redis %s; %d.%d or later is needed",
-                       given->version, VERSION_MAJOR_MIN, VERSION_MINOR_MIN);
-        return ERR_INVALID;
-    }
-    if (given->cluster) {
-        (void)snprintf(out_detail, size,
-                       "this server is part of a Redis Cluster, whose layout is another one");
-        return ERR_INVALID;
-    }
-    if (given->replica) {
-        (void)snprintf(out_detail, size, "this server is a replica; counting takes its primary");
-        return ERR_UNAVAILABLE;
-    }
-    return ERR_OK;
-}
-
-static enum err judge_strictly(const struct redis_fleet *fleet, const struct redis_given *given,
-                               char *out_detail, size_t size) {
-    if (fleet->conf.durability == DURABILITY_LOCAL && !gives_local(given)) {
-        (void)snprintf(out_detail, size,
-                       "the configuration asks for durability \"local\", strictly, which takes "
-                       "appendonly yes and appendfsync always; with this server %s",
-                       guarantee_of(given));
-        return ERR_INVALID;
-    }
-    if (given->eviction[0] || !given->policy_known) {
-        (void)snprintf(out_detail, size,
-                       "the server's maxmemory-policy is %s, which may delete counters; "
-                       "durability.strict asks for noeviction",
-                       given->policy_known ? given->eviction : "unknown");
-        return ERR_INVALID;
-    }
-    return ERR_OK;
-}
-
-enum err redis_fleet_judge(const struct redis_fleet *fleet, const struct redis_given *given,
-                           char *out_detail, size_t size) {
-    enum err err = judge_kind(given, out_detail, size);
-
-    if (err == ERR_OK && fleet->conf.strict)
-        err = judge_strictly(fleet, given, out_detail, size);
-    return err;
-}
-
 /* ---- up and down ---- */
 
 static void tell_up(const struct redis_fleet *fleet, const struct redis_given *given) {
@@ -292,8 +227,8 @@ static void tell_up(const struct redis_fleet *fleet, const struct redis_given *g
     (void)snprintf(id, sizeof(id), "%016" PRIx64, fleet->id);
     log_line(LOG_INFO, "counting in Redis", LOG_STR("store", fleet->name), LOG_STR("store_id", id),
              LOG_INT("lanes", fleet->layout.lanes), LOG_STR("redis_version", given->version),
-             LOG_STR("guarantee", guarantee_of(given)));
-    if (fleet->conf.durability == DURABILITY_LOCAL && !gives_local(given))
+             LOG_STR("guarantee", redis_guarantee_of(given)));
+    if (fleet->conf.durability == DURABILITY_LOCAL && !redis_gives_local(given))
         log_line(LOG_WARN,
                  "Redis doesn't give the durability that is configured; it takes appendonly yes "
                  "and appendfsync always",
@@ -303,100 +238,37 @@ static void tell_up(const struct redis_fleet *fleet, const struct redis_given *g
                  LOG_STR("store", fleet->name), LOG_STR("maxmemory_policy", given->eviction));
 }
 
-void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *given) {
-    (void)pthread_mutex_lock(&fleet->lock);
-    (void)snprintf(fleet->guarantee, sizeof(fleet->guarantee), "%s%s%s%s", guarantee_of(given),
+/* True: it isn't what it was. */
+static bool set_promise(struct redis_fleet *fleet, const struct redis_given *given) {
+    char guarantee[REDIS_DETAIL_BYTES];
+
+    (void)snprintf(guarantee, sizeof(guarantee), "%s%s%s%s", redis_guarantee_of(given),
                    given->eviction[0] ? "; its maxmemory-policy " : "", given->eviction,
                    given->eviction[0] ? " may delete counters" : "");
+    (void)pthread_mutex_lock(&fleet->lock);
+    bool news = strcmp(guarantee, fleet->guarantee) != 0;
+    fleet->mode = redis_mode_of(fleet, given);
+    memcpy(fleet->guarantee, guarantee, sizeof(guarantee));
     (void)pthread_mutex_unlock(&fleet->lock);
-    atomic_store(&fleet->announced_down, false);
-    if (atomic_fetch_add(&fleet->usable, 1) == 0)
+    return news;
+}
+
+void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *given) {
+    bool news = set_promise(fleet, given);
+
+    atomic_store(&fleet->changed_s, clock_wall_ms() / 1000);
+    atomic_fetch_add(&fleet->usable, 1);
+    if (atomic_exchange(&fleet->announced_down, false) || news)
         tell_up(fleet, given);
 }
 
-void redis_fleet_link_down(struct redis_fleet *fleet, const char *why) {
-    if (atomic_load(&fleet->usable) == 0 && !atomic_exchange(&fleet->announced_down, true))
-        log_line(LOG_WARN, "Redis is away; trying again and again", LOG_STR("store", fleet->name),
-                 LOG_STR("why", why));
-}
-
-void redis_fleet_refused(struct redis_fleet *fleet, enum err err, const char *detail) {
+void redis_fleet_link_down(struct redis_fleet *fleet, enum err err, const char *why) {
+    atomic_store(&fleet->changed_s, clock_wall_ms() / 1000);
     (void)pthread_mutex_lock(&fleet->lock);
-    fleet->refused = err;
-    (void)snprintf(fleet->refusal, sizeof(fleet->refusal), "%s", detail);
+    fleet->down = err;
+    (void)snprintf(fleet->problem, sizeof(fleet->problem), "%s: %s", fleet->name, why);
     (void)pthread_mutex_unlock(&fleet->lock);
-}
-
-/* ---- before any loop starts ---- */
-
-struct probe {
-    struct redis_fleet *fleet;
-    struct loop *loop;
-    struct timer look;
-    int64_t end_ms;
-};
-
-#define PROBE_LOOK_MS 2
-
-static void on_look(struct timer *timer) {
-    struct probe *probe = CONTAINER_OF(timer, struct probe, look);
-
-    if (redis_fleet_up(probe->fleet) || probe->fleet->refused != ERR_OK ||
-        loop_now_ms(probe->loop) >= probe->end_ms)
-        loop_stop(probe->loop);
-    else
-        timer_start(probe->loop, timer, PROBE_LOOK_MS);
-}
-
-static void ignore_delivered(void *ctx, struct delivery *delivery) {
-    (void)ctx;
-    (void)delivery;
-}
-
-static void ignore_clock(void *ctx, int64_t ahead_ms) {
-    (void)ctx;
-    (void)ahead_ms;
-}
-
-static void on_closed(void *ctx) {
-    loop_stop(((struct probe *)ctx)->loop);
-}
-
-static enum err run_probe(struct probe *probe, int64_t timeout_ms) {
-    struct redis_store_user user = {
-        .ctx = probe, .delivered = ignore_delivered, .clock_learned = ignore_clock};
-    struct redis_store *store = redis_store_new(probe->fleet, probe->loop, 0, &user);
-    enum err err = ERR_NO_MEMORY;
-
-    if (!store)
-        return ERR_NO_MEMORY;
-    probe->look.fire = on_look;
-    if (redis_store_connect(store)) {
-        timer_start(probe->loop, &probe->look, 0);
-        probe->end_ms = loop_now_ms(probe->loop) + timeout_ms;
-        err = loop_run(probe->loop);
-    }
-    if (err == ERR_OK && !redis_fleet_up(probe->fleet))
-        err = probe->fleet->refused != ERR_OK ? probe->fleet->refused : ERR_UNREACHABLE;
-    timer_stop(probe->loop, &probe->look);
-    redis_store_close(store, on_closed, probe);
-    if (loop_run(probe->loop) != ERR_OK)
-        return ERR_IO;
-    return err;
-}
-
-enum err redis_fleet_probe(struct redis_fleet *fleet, int64_t timeout_ms, const char **out_detail) {
-    struct loop_conf conf = {.backend = LOOP_EPOLL};
-    struct probe probe = {.fleet = fleet};
-    enum err err = loop_new(&conf, &probe.loop);
-
-    if (err == ERR_OK)
-        err = run_probe(&probe, timeout_ms);
-    if (probe.loop)
-        loop_free(probe.loop);
-    if (fleet->refused == ERR_OK)
-        (void)snprintf(fleet->refusal, sizeof(fleet->refusal), "%s: %s", fleet->name,
-                       err == ERR_UNREACHABLE ? "Redis can't be reached" : err_text(err));
-    *out_detail = fleet->refusal;
-    return err;
+    if (atomic_load(&fleet->usable) == 0 && !atomic_exchange(&fleet->announced_down, true))
+        log_line(LOG_WARN, "Redis can't be used; trying again and again",
+                 LOG_STR("store", fleet->name), LOG_STR("why", why));
 }

@@ -1,6 +1,8 @@
 /* redis_internal.h - what the files of the Redis store share.
  *
  * redis_fleet.c  what the loops of a process know together
+ * redis_promise.c  what a server's settings give, and whether that will do
+ * redis_probe.c  one attempt before any loop starts
  * redis_hello.c  is the server behind a new connection ours, and what does it promise
  * redis_link.c   a connection's life: connect, hello, usable, housekeeping
  * redis_store.c  messages out, answers in
@@ -38,14 +40,18 @@ struct redis_fleet {
     uint64_t new_id;                      /* of a store that this process lays out */
     uint64_t new_seed[2];
     atomic_uint usable;         /* connections */
+    atomic_uint loops;          /* with a store, */
+    atomic_uint loops_up;       /* and of these, with a usable connection */
+    _Atomic int64_t changed_s;  /* wall clock */
     atomic_bool announced_down; /* one line for each time */
     atomic_bool known;          /* 'layout' and 'id' are set and stay */
     struct redis_layout layout;
     uint64_t id;
     pthread_mutex_t lock; /* guards what follows, and the setting of the above */
+    const char *mode;     /* in force */
     char guarantee[REDIS_DETAIL_BYTES];
-    char refusal[REDIS_DETAIL_BYTES]; /* why the last server wasn't used */
-    enum err refused;
+    char problem[REDIS_DETAIL_BYTES]; /* why the last connection isn't usable, */
+    enum err down;                    /* in a word */
     struct {
         metric_series batches;
         metric_series batch_operations;
@@ -55,6 +61,7 @@ struct redis_fleet {
         metric_series commit;
         metric_series trimmed;
         metric_series outbox_bytes;
+        metric_series connections;
     } series;
 };
 
@@ -87,6 +94,7 @@ struct redis_call {
     struct list node; /* in 'free' or 'local' */
     struct redis_request request;
     struct redis_store *store;
+    struct redis_port *port;
     struct redis_link *link;
     struct delivery *delivery;
     struct redis_plan plan;
@@ -94,7 +102,6 @@ struct redis_call {
 };
 
 struct redis_store {
-    struct upstream upstream;
     struct redis_fleet *fleet;
     struct loop *loop;
     unsigned shard;
@@ -102,7 +109,10 @@ struct redis_store {
     struct redis_link links[REDIS_CONNECTIONS_MAX];
     unsigned links_count;
     unsigned links_open; /* not closed yet */
-    unsigned turn;
+    unsigned usable;     /* of the links */
+    bool told;           /* the user knows */
+    bool told_up;        /* that */
+    struct redis_link *current;
     int64_t ahead_ms; /* what the user was told */
     bool clock_known;
     struct list free;   /* calls */
@@ -128,6 +138,7 @@ void redis_hello_ask(struct redis_link *link);
 /* redis_link.c */
 bool redis_link_start(struct redis_link *link, struct redis_store *store, uint64_t seed);
 void redis_link_opened(struct redis_link *link); /* hello's verdict is in 'opened' */
+void redis_link_usable(struct redis_link *link, bool usable);
 void redis_link_reload(struct redis_link *link);
 void redis_link_tidy(struct redis_link *link);
 
@@ -135,13 +146,19 @@ void redis_link_tidy(struct redis_link *link);
  * ERR_LAYOUT, ERR_NEWER, ERR_CORRUPT with a sentence. */
 enum err redis_fleet_adopt(struct redis_fleet *fleet, const struct redis_reply *reply,
                            char *out_detail, size_t size);
+void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *given);
+/* ERR_UNREACHABLE, or why the server behind it isn't used. */
+void redis_fleet_link_down(struct redis_fleet *fleet, enum err err, const char *why);
+
+/* redis_promise.c */
+
 /* Will a server do that says this of itself? ERR_UNAVAILABLE: not as long as it is a replica;
  * ERR_INVALID. */
 enum err redis_fleet_judge(const struct redis_fleet *fleet, const struct redis_given *given,
                            char *out_detail, size_t size);
-void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *given);
-void redis_fleet_link_down(struct redis_fleet *fleet, const char *why);
-void redis_fleet_refused(struct redis_fleet *fleet, enum err err, const char *detail);
+bool redis_gives_local(const struct redis_given *given);
+const char *redis_guarantee_of(const struct redis_given *given);
+const char *redis_mode_of(const struct redis_fleet *fleet, const struct redis_given *given);
 
 /* redis_store.c */
 void redis_store_learn_clock(struct redis_store *store, int64_t clock_ms);

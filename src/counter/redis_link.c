@@ -19,27 +19,52 @@ static void on_ready(void *ctx) {
     redis_hello_ask(ctx);
 }
 
+void redis_link_usable(struct redis_link *link, bool usable) {
+    struct redis_store *store = link->store;
+    struct redis_fleet *fleet = store->fleet;
+
+    if (link->usable == usable)
+        return;
+    link->usable = usable;
+    store->usable += usable ? 1 : -1u;
+    if (store->usable == (usable ? 1 : 0))
+        atomic_fetch_add(&fleet->loops_up, usable ? 1 : -1u);
+    if (!usable)
+        atomic_fetch_sub(&fleet->usable, 1);
+    metrics_set(fleet->conf.metrics, store->shard, fleet->series.connections, store->usable);
+}
+
+static void tell_user(struct redis_store *store) {
+    bool up = store->usable > 0;
+
+    if (store->told && store->told_up == up)
+        return;
+    store->told = true;
+    store->told_up = up;
+    store->user.changed(store->user.ctx, up);
+}
+
 static void on_down(void *ctx) {
     struct redis_link *link = ctx;
-    struct redis_fleet *fleet = link->store->fleet;
+    enum err err = link->opened;
 
-    if (link->usable)
-        atomic_fetch_sub(&fleet->usable, 1);
-    link->usable = false;
-    redis_fleet_link_down(fleet, redis_conn_problem(link->conn));
+    if (err == ERR_OK)
+        err = redis_conn_refused(link->conn) ? ERR_INVALID : ERR_UNREACHABLE;
+    link->opened = ERR_OK;
+    redis_link_usable(link, false);
+    redis_fleet_link_down(link->store->fleet, err, redis_conn_problem(link->conn));
+    tell_user(link->store);
 }
 
 void redis_link_opened(struct redis_link *link) {
-    struct redis_fleet *fleet = link->store->fleet;
-
     if (link->opened != ERR_OK) {
-        redis_fleet_refused(fleet, link->opened, link->refusal);
         redis_conn_give_up(link->conn, link->refusal);
         return;
     }
     redis_store_learn_clock(link->store, link->clock_ms);
-    link->usable = true;
-    redis_fleet_link_up(fleet, &link->given);
+    redis_link_usable(link, true);
+    redis_fleet_link_up(link->store->fleet, &link->given);
+    tell_user(link->store);
 }
 
 bool redis_link_start(struct redis_link *link, struct redis_store *store, uint64_t seed) {

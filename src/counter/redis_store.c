@@ -27,13 +27,13 @@ static void give_call(struct redis_call *call) {
 }
 
 static void deliver(struct redis_call *call, enum err err, bool not_applied) {
-    struct redis_store *store = call->store;
+    struct redis_port *port = call->port;
     struct delivery *delivery = call->delivery;
 
     delivery->err = err;
     delivery->not_applied = err != ERR_OK && not_applied;
     give_call(call);
-    store->user.delivered(store->user.ctx, delivery);
+    port->delivered(port->ctx, delivery);
 }
 
 /* ---- answers ---- */
@@ -147,18 +147,15 @@ static void on_done(struct redis_request *request, const struct redis_outcome *o
 
 /* ---- sending ---- */
 
-/* The usable one with the fewest messages under way, by turns among equals. */
+/* One and the same while it lasts: messages on two connections would overtake each other. */
 static struct redis_link *pick(struct redis_store *store) {
-    struct redis_link *best = NULL;
-
-    for (unsigned i = 0; i < store->links_count; i++) {
-        struct redis_link *link = &store->links[(store->turn + i) % store->links_count];
-
-        if (link->usable && (!best || link->calls < best->calls))
-            best = link;
-    }
-    store->turn++;
-    return best;
+    if (store->current && store->current->usable)
+        return store->current;
+    store->current = NULL;
+    for (unsigned i = 0; !store->current && i < store->links_count; i++)
+        if (store->links[i].usable)
+            store->current = &store->links[i];
+    return store->current;
 }
 
 /* Nothing in it for Redis: answered on a later turn all the same. */
@@ -196,7 +193,8 @@ static enum err send_call(struct redis_call *call, struct redis_link *link) {
 }
 
 static enum err store_send(struct upstream *upstream, struct delivery *delivery) {
-    struct redis_store *store = CONTAINER_OF(upstream, struct redis_store, upstream);
+    struct redis_port *port = CONTAINER_OF(upstream, struct redis_port, upstream);
+    struct redis_store *store = port->store;
     struct redis_link *link = pick(store);
     struct redis_call *call;
 
@@ -205,6 +203,7 @@ static enum err store_send(struct upstream *upstream, struct delivery *delivery)
     call = take_call(store);
     if (!call)
         return ERR_NO_MEMORY;
+    call->port = port;
     call->delivery = delivery;
     enum err err = send_call(call, link);
     if (err != ERR_OK)
@@ -251,7 +250,6 @@ struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop
 
     if (!store)
         return NULL;
-    store->upstream.send = store_send;
     store->fleet = fleet;
     store->loop = loop;
     store->shard = shard;
@@ -260,6 +258,7 @@ struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop
     store->later.fire = on_later;
     list_init(&store->free);
     list_init(&store->local);
+    atomic_fetch_add(&fleet->loops, 1);
     return store;
 }
 
@@ -273,8 +272,10 @@ bool redis_store_connect(struct redis_store *store) {
     return true;
 }
 
-struct upstream *redis_store_upstream(struct redis_store *store) {
-    return &store->upstream;
+void redis_port_init(struct redis_port *port, struct redis_store *store,
+                     void (*delivered)(void *ctx, struct delivery *delivery), void *ctx) {
+    *port = (struct redis_port){
+        .upstream.send = store_send, .store = store, .delivered = delivered, .ctx = ctx};
 }
 
 static void on_link_closed(void *ctx) {
@@ -290,11 +291,10 @@ void redis_store_close(struct redis_store *store, void (*closed)(void *ctx), voi
     for (unsigned i = 0; i < store->links_count; i++) {
         struct redis_link *link = &store->links[i];
 
-        if (link->usable)
-            atomic_fetch_sub(&store->fleet->usable, 1);
-        link->usable = false;
+        redis_link_usable(link, false);
         redis_conn_close(link->conn, on_link_closed, link);
     }
+    atomic_fetch_sub(&store->fleet->loops, 1);
     if (store->links_open == 0)
         timer_start(store->loop, &store->later, 0);
 }

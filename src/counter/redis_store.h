@@ -1,9 +1,10 @@
-/* redis_store.h - the counter core in a Redis: an upstream for each loop's batcher.
+/* redis_store.h - the counter core in a Redis: upstreams for each loop's senders of messages.
  *
  * A message is one script call for all lanes it touches (lua/apply.lua). A few pipelined
  * connections per loop; each is used once the server behind it has shown to be the store this
- * process knows: same id, same lanes, a durability that will do. Any number of processes may count
- * on the same Redis at the same time.
+ * process knows: same id, same lanes, a durability that will do. A loop's messages take one of
+ * them for as long as it lasts, so that they are applied in the order of sending. Any number of
+ * processes may count on the same Redis at the same time.
  *
  *     redis_fleet_new ─► redis_fleet_probe ─► loops: redis_store_new, _connect … _close ─► _free
  *
@@ -54,30 +55,45 @@ struct redis_fleet *redis_fleet_new(const struct redis_fleet_conf *conf);
 void redis_fleet_free(struct redis_fleet *fleet);
 
 /* Connects once from this thread and looks whether it may count there; lays out a new store.
- * ERR_UNREACHABLE  nobody answered in time: starting nevertheless is fine, loops go on trying
- * ERR_UNAVAILABLE  likewise: a replica, for now
- * ERR_LAYOUT, ERR_NEWER, ERR_CORRUPT, ERR_INVALID (its version, a Cluster, its durability where
- * 'strict'): it is there, but not to be used
+ * ERR_UNREACHABLE  nobody answered: starting nevertheless is fine, loops go on trying
+ * ERR_UNAVAILABLE  likewise: a replica, for now, or it loads its data
+ * ERR_LAYOUT, ERR_NEWER, ERR_CORRUPT, ERR_INVALID (our credentials, its version, a Cluster, its
+ * durability where 'strict'): it is there, but not to be used
  * Any other: it couldn't lay out the store. '*out_detail' is a sentence with both figures; it lives
  * as long as the fleet. */
 MUST_CHECK enum err redis_fleet_probe(struct redis_fleet *fleet, int64_t timeout_ms,
                                       const char **out_detail);
 
-/* Some loop has a usable connection. */
+/* Every loop has a usable connection. */
 bool redis_fleet_up(const struct redis_fleet *fleet);
 
-/* What the server's settings really give, a sentence; "" before the first connection. Copies. */
-void redis_fleet_guarantee(struct redis_fleet *fleet, char *out, size_t size);
+/* Usable ones, on all loops. */
+unsigned redis_fleet_connections(const struct redis_fleet *fleet);
+
+/* The server, without credentials. */
+const char *redis_fleet_name(const struct redis_fleet *fleet);
+
+/* Why it is not up, a sentence; "" when it always was. Copies. */
+void redis_fleet_problem(struct redis_fleet *fleet, char *out, size_t size);
+
+/* The mode in force (the one that is configured, or what the server gives where that is less) and
+ * what the server's settings really give, a sentence. Copies. */
+void redis_fleet_promise(struct redis_fleet *fleet, char *out_mode, size_t mode_size,
+                         char *out_guarantee, size_t guarantee_size);
+
+/* Wall clock: the last time that a connection became usable, or was lost. */
+int64_t redis_fleet_changed_s(const struct redis_fleet *fleet);
 
 /* Fixed at the store's first start; 0 before the first connection. */
 uint64_t redis_fleet_store_id(const struct redis_fleet *fleet);
 
 struct redis_store_user {
     void *ctx;
-    void (*delivered)(void *ctx, struct delivery *delivery);
     /* The store's clock minus the loop's: before the first message can be sent, and whenever an
      * answer has told more. */
     void (*clock_learned)(void *ctx, int64_t ahead_ms);
+    /* Messages can be sent from now on, or not: first when it is known how connecting went. */
+    void (*changed)(void *ctx, bool up);
 };
 
 /* On the loop's thread. 'shard' is the loop's in the metrics and its number among 'loops'. NULL
@@ -89,7 +105,15 @@ struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop
  * same tick. False when memory runs out: close it. */
 MUST_CHECK bool redis_store_connect(struct redis_store *store);
 
-struct upstream *redis_store_upstream(struct redis_store *store);
+/* A sender's way in; part of the sender, for as long as the store lives. */
+struct redis_port {
+    struct upstream upstream;
+    struct redis_store *store;
+    void (*delivered)(void *ctx, struct delivery *delivery);
+    void *ctx;
+};
+void redis_port_init(struct redis_port *port, struct redis_store *store,
+                     void (*delivered)(void *ctx, struct delivery *delivery), void *ctx);
 
 /* Every delivery comes back; then closed() runs once, on a later turn, and the store is gone. */
 void redis_store_close(struct redis_store *store, void (*closed)(void *ctx), void *ctx);

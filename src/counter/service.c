@@ -1,6 +1,7 @@
 /* service.c - the store thread: gather, apply, commit, answer. */
 #include "counter/service.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -216,4 +217,33 @@ const char *counter_guarantee(enum durability durability) {
                  "may be lost when the machine loses power"
                : "acknowledged increments survive a crash of this process and a power loss of this "
                  "machine";
+}
+
+/* ---- as a front's back end ---- */
+
+static uint64_t store_id(void *ctx) {
+    return counter_store_id(ctx);
+}
+
+static void promise(void *ctx, struct counter_promise *out) {
+    enum durability durability = counter_durability(ctx);
+
+    (void)snprintf(out->durability, sizeof(out->durability), "%s",
+                   counter_durability_name(durability));
+    (void)snprintf(out->guarantee, sizeof(out->guarantee), "%s", counter_guarantee(durability));
+}
+
+static void down(void *ctx, char *out, size_t size) {
+    (void)ctx;
+    (void)snprintf(out, size, "a write of the store has failed; this process must start again");
+}
+
+struct counter_backend counter_service_backend(struct counter_service *service) {
+    return (struct counter_backend){
+        .ctx = service,
+        .store_id = store_id,
+        .promise = promise,
+        .down = down,
+        .clock_ahead_ms = counter_clock_ahead_ms(service),
+    };
 }

@@ -23,6 +23,7 @@
 #include "base/metrics.h"
 #include "core/applier.h"
 #include "core/batcher.h"
+#include "counter/backend.h"
 
 struct counter_service;
 struct mailbox;
@@ -62,6 +63,9 @@ int64_t counter_clock_ahead_ms(const struct counter_service *service);
 uint64_t counter_store_id(const struct counter_service *service);
 
 enum durability counter_durability(const struct counter_service *service);
+
+/* What a front says of this store. */
+struct counter_backend counter_service_backend(struct counter_service *service);
 
 /* A loop's way in: an upstream for its batcher. The answers come to 'delivered' on the thread that
  * drains 'home'. NULL when memory runs out. */

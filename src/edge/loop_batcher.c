@@ -16,7 +16,7 @@ struct loop_batcher {
     struct loop *loop;
     struct loop_batcher_user user;
     int64_t clock_ahead_ms;
-    bool clock_unknown;
+    enum err clock_unknown;
     struct batcher *batcher;
     struct loop_hook flush;
     struct timer poll; /* armed only while the batcher waits for something */
@@ -103,13 +103,13 @@ void loop_batcher_free(struct loop_batcher *lb) {
 
 void loop_batcher_set_clock(struct loop_batcher *lb, int64_t clock_ahead_ms) {
     lb->clock_ahead_ms = clock_ahead_ms;
-    lb->clock_unknown = false;
+    lb->clock_unknown = ERR_OK;
 }
 
 enum err loop_batcher_add(struct loop_batcher *lb, const struct op *op, struct waiter *waiter) {
     /* A message stamped with a guess would look too old, or from the future, when it arrives. */
-    if (UNLIKELY(lb->clock_unknown))
-        return ERR_UNREACHABLE;
+    if (UNLIKELY(lb->clock_unknown != ERR_OK))
+        return lb->clock_unknown;
     return batcher_add(lb->batcher, op, waiter);
 }
 

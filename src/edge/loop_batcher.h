@@ -29,7 +29,8 @@ struct loop_batcher_conf {
     size_t queue_max;
     unsigned in_flight_max;
     int64_t clock_ahead_ms; /* the store's clock minus CLOCK_MONOTONIC */
-    bool clock_unknown;     /* so far: refuses all until loop_batcher_set_clock() */
+    enum err clock_unknown; /* ERR_OK: it is known; else what all is refused with until
+                               loop_batcher_set_clock() */
     int64_t attempt_ms;     /* as struct batcher_conf; 0: the upstream is in this process */
 };
 
@@ -44,8 +45,8 @@ void loop_batcher_free(struct loop_batcher *lb);
 /* What the upstream has learned of the store's clock: messages are stamped with it from now on. */
 void loop_batcher_set_clock(struct loop_batcher *lb, int64_t clock_ahead_ms);
 
-/* As batcher_add(); and ERR_UNREACHABLE as long as nothing is known of the store's clock: no
- * counter has ever been reached. */
+/* As batcher_add(); and conf.clock_unknown as long as nothing is known of the store's clock: it has
+ * never been reached. */
 MUST_CHECK enum err loop_batcher_add(struct loop_batcher *lb, const struct op *op,
                                      struct waiter *waiter);
 

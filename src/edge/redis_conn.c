@@ -20,7 +20,7 @@
 #include "edge/transport.h"
 #include "loop/timer.h"
 
-#define PROBLEM_BYTES 192
+#define PROBLEM_BYTES 512
 #define GREETINGS_MAX 8
 #define CLIENT_NAME   "highgopress"
 
@@ -43,6 +43,7 @@ struct redis_conn {
     int64_t pause_ms;
     uint64_t random;
     char problem[PROBLEM_BYTES];
+    bool refused; /* that was the server's word for it */
 
     struct resolver_query *query;
     struct resolved addresses;
@@ -205,10 +206,14 @@ static void on_greeted(struct redis_request *request, const struct redis_outcome
 
     if (conn->state != GREETING)
         return;
-    if (outcome->err != ERR_OK && !greeting->optional)
-        lose(conn, greeting->what, redis_reply_text(outcome->reply));
-    else if (greeting->last)
-        ready(conn);
+    if (outcome->err == ERR_OK || (greeting->optional && redis_reply_denied(outcome->reply))) {
+        if (greeting->last)
+            ready(conn);
+        return;
+    }
+    conn->refused = !redis_reply_passes(outcome->reply);
+    conn->pause_ms = conn->conf.backoff_max_ms; /* it was reached: hurry won't help */
+    lose(conn, greeting->what, redis_reply_text(outcome->reply));
 }
 
 static struct greeting *add_greeting(struct redis_conn *conn, size_t *count, const char *what) {
@@ -257,7 +262,7 @@ static void greet(struct redis_conn *conn) {
     greet_user(conn, &count);
     greet_db(conn, &count);
     add_command(conn, ARRAY_LEN(name), name);
-    last = add_greeting(conn, &count, "");
+    last = add_greeting(conn, &count, "Redis doesn't take us");
     last->optional = true; /* a name is for people; a user may lack the right */
     for (size_t i = 0; conn->conf.scripts[i] && count < GREETINGS_MAX; i++) {
         struct slice load[] = {SLICE("SCRIPT"), SLICE("LOAD"), conn->conf.scripts[i]->text};
@@ -404,6 +409,7 @@ static void find_socket(struct redis_conn *conn) {
 
 static void begin(struct redis_conn *conn) {
     conn->state = CONNECTING;
+    conn->refused = false;
     conn->next_address = 0;
     conn->addresses.count = 0;
     timer_start(conn->loop, &conn->timer, conn->conf.connect_ms);
@@ -495,4 +501,8 @@ void redis_conn_give_up(struct redis_conn *conn, const char *why) {
 
 const char *redis_conn_problem(const struct redis_conn *conn) {
     return conn->problem;
+}
+
+bool redis_conn_refused(const struct redis_conn *conn) {
+    return conn->refused;
 }

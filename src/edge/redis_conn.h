@@ -84,4 +84,8 @@ void redis_conn_give_up(struct redis_conn *conn, const char *why);
 /* Why it was down the last time, a sentence for the log; "" before. */
 const char *redis_conn_problem(const struct redis_conn *conn);
 
+/* And that was because the server doesn't take us as we are configured (credentials, database,
+ * rights): no matter of time. */
+bool redis_conn_refused(const struct redis_conn *conn);
+
 #endif

@@ -69,6 +69,30 @@ static const struct {
 };
 /* clang-format on */
 
+static bool begins_with_word(struct slice text, struct slice word) {
+    return slice_starts(text, word) && (text.len == word.len || text.ptr[word.len] == ' ');
+}
+
+static bool is_error_of(const struct redis_reply *reply, const char *const *words, size_t count) {
+    for (size_t i = 0; redis_reply_is_error(reply) && i < count; i++)
+        if (begins_with_word(redis_reply_text(reply), slice_str(words[i])))
+            return true;
+    return false;
+}
+
+bool redis_reply_passes(const struct redis_reply *reply) {
+    static const char *const words[] = {"LOADING",     "MASTERDOWN", "READONLY",
+                                        "CLUSTERDOWN", "BUSY",       "ERR max number of clients"};
+
+    return is_error_of(reply, words, ARRAY_LEN(words));
+}
+
+bool redis_reply_denied(const struct redis_reply *reply) {
+    static const char *const words[] = {"NOPERM", "ERR unknown command"};
+
+    return is_error_of(reply, words, ARRAY_LEN(words));
+}
+
 enum err redis_reply_err(const struct redis_reply *reply, bool *out_refused) {
     struct slice text = redis_reply_text(reply);
 
@@ -76,9 +100,7 @@ enum err redis_reply_err(const struct redis_reply *reply, bool *out_refused) {
     if (!redis_reply_is_error(reply))
         return ERR_OK;
     for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
-        struct slice word = slice_str(errors[i].word);
-
-        if (slice_starts(text, word) && (text.len == word.len || text.ptr[word.len] == ' ')) {
+        if (begins_with_word(text, slice_str(errors[i].word))) {
             *out_refused = errors[i].refused;
             return errors[i].err;
         }

@@ -41,4 +41,10 @@ const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t
  * ERR_INTERNAL     NOPERM: our user may not do this; and anything else */
 enum err redis_reply_err(const struct redis_reply *reply, bool *out_refused);
 
+/* An error that may pass by itself: the server loads its data, say, or has too many clients. */
+bool redis_reply_passes(const struct redis_reply *reply);
+
+/* An error because our user lacks a right, or the server a command. */
+bool redis_reply_denied(const struct redis_reply *reply);
+
 #endif

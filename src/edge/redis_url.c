@@ -71,22 +71,35 @@ static struct slice cut(struct slice *text, char c, bool last) {
 static const char *parse_credentials(struct slice text, struct redis_url *url) {
     struct slice password = cut(&text, ':', false);
 
-    if (!password.ptr)
-        return "credentials are user:password@ or :password@";
-    if (!unescape(text, url->user) || !unescape(password, url->password))
+    if (password.ptr ? password.len == 0 : text.len == 0)
+        return "credentials are user:password@, :password@ or user@";
+    if (!unescape(text, url->user) || (password.ptr && !unescape(password, url->password)))
         return "user or password is too long or has a bad %-escape";
-    if (password.len == 0)
-        return "the password is empty";
     return NULL;
+}
+
+static bool parse_query(struct slice query, struct redis_url *url) {
+    while (query.ptr) {
+        struct slice next = cut(&query, '&', false);
+
+        if (slice_starts(query, SLICE("db="))) {
+            if (!take_db(slice_skip(query, 3), &url->db))
+                return false;
+        } else if (!slice_starts(query, SLICE("user=")) || query.len == 5 ||
+                   !unescape(slice_skip(query, 5), url->user)) {
+            return false;
+        }
+        query = next;
+    }
+    return true;
 }
 
 static const char *parse_unix(struct slice text, struct redis_url *url) {
     struct slice query = cut(&text, '?', false);
 
     url->is_unix = true;
-    if (query.ptr &&
-        (!slice_starts(query, SLICE("db=")) || !take_db(slice_skip(query, 3), &url->db)))
-        return "behind the path only ?db=N is known";
+    if (!parse_query(query, url))
+        return "behind the path only ?db=N and user=U are known, with & between";
     if (text.len == 0 || text.ptr[0] != '/' || !unescape(text, url->address))
         return "a socket's path is absolute, as in redis+unix:///run/redis/redis.sock";
     /* sun_path has 108 bytes. */

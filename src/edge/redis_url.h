@@ -1,8 +1,9 @@
 /* redis_url.h - where a standalone Redis is, as an operator writes it.
  *
- *     redis://[user:password@]host:port[/db]     redis+unix:///path[?db=N]
+ *     redis://[user[:password]@]host:port[/db]     redis+unix:///path[?db=N&user=U]
  *
- * "redis://:password@…" is the default user. '%41' stands for a byte in user, password and path.
+ * "redis://:password@…" is the default user; a user alone has the password elsewhere. '%41' stands
+ * for a byte in user, password and path.
  *
  * Threads    Plain functions.
  */

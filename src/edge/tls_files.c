@@ -1,12 +1,11 @@
 /* tls_files.c - certificates and keys off the disk. */
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
+#include "edge/private_file.h"
 #include "edge/tls_internal.h"
 
 #define REASON_BYTES 256
@@ -23,13 +22,6 @@ static enum err refuse_by_openssl(struct tls_problem *problem, const char *what,
 
     tls_reason(reason, sizeof(reason));
     return refuse(problem, what, file, reason);
-}
-
-/* Who may read the key can be us. Debian's ssl-cert lets a group read root's keys (0640). */
-static bool key_is_private(const struct stat *st) {
-    mode_t others = st->st_mode & (S_IRWXG | S_IRWXO);
-
-    return others == 0 || (st->st_uid == 0 && others == S_IRGRP);
 }
 
 /* OpenSSL would ask on the terminal. */
@@ -54,21 +46,12 @@ static enum err use_key(SSL_CTX *ctx, FILE *in, const char *file, struct tls_pro
 }
 
 static enum err load_key(SSL_CTX *ctx, const char *file, struct tls_problem *problem) {
-    FILE *in = fopen(file, "re");
-    enum err err;
-    struct stat st;
+    const char *why;
+    FILE *in = private_file_open(file, &why);
 
     if (!in)
-        return refuse(problem, "private key", file, strerror(errno));
-    /* Of the open file: another can't be slipped in between. */
-    if (fstat(fileno(in), &st) != 0)
-        err = refuse(problem, "private key", file, strerror(errno));
-    else if (!key_is_private(&st))
-        err = refuse(problem, "private key", file,
-                     "others may read it; say chmod 600 to it (or make it root's, with 640 and a "
-                     "group for this service)");
-    else
-        err = use_key(ctx, in, file, problem);
+        return refuse(problem, "private key", file, why);
+    enum err err = use_key(ctx, in, file, problem);
     (void)fclose(in);
     return err;
 }

@@ -35,12 +35,13 @@ struct gateway_gauges { /* written by the gateway's loop, relaxed */
     struct mailbox *mailbox;              /* the loop's door */
 };
 
-#define GATEWAY_MAX_LOOPS 256
+#define GATEWAY_MAX_LOOPS  256
+#define GATEWAY_DOWN_BYTES 640 /* of the sentence why the back end isn't up */
 
 /* What an acknowledgement means. */
 struct gateway_promise {
     char durability[32]; /* "local": the mode in force */
-    char guarantee[256]; /* a sentence: what that means on this store */
+    char guarantee[512]; /* a sentence: what that means on this store */
 };
 
 /* How the counter core is reached. */
@@ -63,9 +64,10 @@ struct gateway_backend {
     void (*pool)(void *ctx, struct gateway_pool *out);
     /* The address number 'index'; false: there are no more. NULL: it has no addresses. */
     bool (*problem)(void *ctx, size_t index, struct gateway_problem *out);
-    const char *down_text;  /* a sentence for when it isn't up */
+    void (*down)(void *ctx, char *out, size_t size); /* why it isn't up, a sentence */
     int64_t clock_ahead_ms; /* the store's clock minus CLOCK_MONOTONIC; set before loops start */
-    bool clock_unknown;     /* so far: gateway_set_clock() tells, requests are refused until then */
+    enum err clock_unknown; /* not ERR_OK: gateway_set_clock() tells, requests are refused with this
+                               until then */
     int64_t attempt_ms;     /* an attempt unanswered this long is made again; 0: in this process */
 };
 

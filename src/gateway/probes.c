@@ -1,4 +1,6 @@
 /* probes.c - health, liveness, readiness, and the metrics page. */
+#include <stdio.h>
+
 #include "edge/procinfo.h"
 #include "gateway/internal.h"
 #include "wire/prom.h"
@@ -39,12 +41,15 @@ void handle_ready(struct request *request) {
     bool draining = atomic_load(&fleet->draining);
     struct buf *body = http_body(request->exchange);
     struct gateway_promise promise;
+    char status[GATEWAY_DOWN_BYTES] = "ready";
 
     fleet->backend.promise(fleet->backend.ctx, &promise);
+    if (draining)
+        (void)snprintf(status, sizeof(status), "draining");
+    else if (!up)
+        fleet->backend.down(fleet->backend.ctx, status, sizeof(status));
     buf_add_slice(body, SLICE("{\"status\":"));
-    json_add_string(body, up && !draining ? SLICE("ready")
-                          : draining      ? SLICE("draining")
-                                          : slice_str(fleet->backend.down_text));
+    json_add_string(body, slice_str(status));
     buf_add_slice(body, SLICE(",\"durability\":"));
     json_add_string(body, slice_str(promise.durability));
     buf_add_slice(body, SLICE(",\"guarantee\":"));

@@ -145,6 +145,11 @@ static bool problem(void *ctx, size_t index, struct gateway_problem *out) {
     return true;
 }
 
+static void down(void *ctx, char *out, size_t size) {
+    (void)ctx;
+    (void)snprintf(out, size, "no counter service can be reached");
+}
+
 struct gateway_backend remote_fleet_backend(struct remote_fleet *fleet) {
     return (struct gateway_backend){
         .ctx = fleet,
@@ -152,8 +157,8 @@ struct gateway_backend remote_fleet_backend(struct remote_fleet *fleet) {
         .promise = promise,
         .pool = pool,
         .problem = problem,
-        .down_text = "no counter service can be reached",
-        .clock_unknown = true,
+        .down = down,
+        .clock_unknown = ERR_UNREACHABLE,
         /* Half of what a request has: a counter that hangs leaves the other half for another one,
          * and its own late answer still counts. Attempts that fail at once have all three tries. */
         .attempt_ms = fleet->config->timeouts_request_ms / 2,

@@ -44,8 +44,8 @@ void handle_grpc_pools(struct request *request) {
 
 void handle_services_health(struct request *request) {
     const struct gateway_backend *backend = &request->gateway->fleet->backend;
-    struct slice detail = slice_str(backend->down_text);
     struct buf *body = http_body(request->exchange);
+    char detail[GATEWAY_DOWN_BYTES];
 
     if (backend->up(backend->ctx)) {
         buf_add_slice(body, SLICE("{\"message\":\"All services are healthy\","
@@ -53,7 +53,8 @@ void handle_services_health(struct request *request) {
         reply_json(request->exchange, 200, body, SLICE(""));
         return;
     }
-    http_set_failure(request->exchange, ERR_UNAVAILABLE, detail);
-    json_write_error(body, detail, SLICE("Service health check failed"), true);
+    backend->down(backend->ctx, detail, sizeof(detail));
+    http_set_failure(request->exchange, ERR_UNAVAILABLE, slice_str(detail));
+    json_write_error(body, slice_str(detail), SLICE("Service health check failed"), true);
     reply_json(request->exchange, 503, body, SLICE("Retry-After: 1\r\n"));
 }

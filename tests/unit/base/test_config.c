@@ -165,7 +165,10 @@ static const struct {
     {"counter", "a:000000000001", false},
     {"data", "/var/lib/x", true},       {"data", "a\nb", false},
     {"store", "rocksdb:", true},        {"store", "rocksdb", false},
-    {"store", "redis://h:1", false},    {"store", "", false},
+    {"store", "redis://h:1", true},     {"store", "", false},
+    {"store", "redis://", false},       {"store", "rocksdb:x", false},
+    {"store", "redis+unix:///s", true}, {"store", "redis://...", true},
+    {"store", "memcached://h", false},  {"store", "rocksdb:|redis://...", false},
     {"loop", "epoll", true},            {"loop", "Epoll", false},
     {"loop", "auto|io_uring", false},   {"loop", "", false},
     {"loop", "io_urin", false},         {"loop", "epollx", false},
@@ -262,10 +265,10 @@ static const struct {
     {"HGP_THREADS",            "HGP_THREADS: threads is \"\", but must be a whole number from 0 to 256\n"},
     {"HGP_LOOP=kqueue",        "HGP_LOOP: loop is \"kqueue\", but must be auto, io_uring or epoll\n"},
     {"HGP_HTTP=a\nb",          "HGP_HTTP: http is \"a?b\", but must be HOST:PORT, where HOST is empty, localhost, IPv4 or [IPv6]\n"},
-    {"HGP_STORE=redis://u:secret@h", "HGP_STORE: store is \"redis://u:***@h\", but must be rocksdb:\n"},
-    {"HGP_STORE=redis://secret@h", "HGP_STORE: store is \"redis://***@h\", but must be rocksdb:\n"},
-    {"HGP_STORE=redis://u:a@b:c@h", "HGP_STORE: store is \"redis://u:***@h\", but must be rocksdb:\n"},
-    {"HGP_STORE=redis:u:secret@h", "HGP_STORE: store is \"redis:***@h\", but must be rocksdb:\n"},
+    {"HGP_STORE=reddis://u:secret@h", "HGP_STORE: store is \"reddis://u:***@h\", but must be rocksdb:, redis://... or redis+unix://...\n"},
+    {"HGP_STORE=reddis://secret@h", "HGP_STORE: store is \"reddis://***@h\", but must be rocksdb:, redis://... or redis+unix://...\n"},
+    {"HGP_STORE=reddis://u:a@b:c@h", "HGP_STORE: store is \"reddis://u:***@h\", but must be rocksdb:, redis://... or redis+unix://...\n"},
+    {"HGP_STORE=redis:u:secret@h", "HGP_STORE: store is \"redis:***@h\", but must be rocksdb:, redis://... or redis+unix://...\n"},
 };
 /* clang-format on */
 

@@ -93,8 +93,6 @@ static void test_says_where_from(void **state) {
     buf_release(&text);
 }
 
-/* The table refuses URLs with passwords so far: the redaction is reached by
- * the field itself. */
 static void test_redacts(void **state) {
     struct config cfg;
     struct buf text = {0};

@@ -77,6 +77,13 @@ static void on_clock(void *ctx, int64_t ahead_ms) {
     w->clocks++;
 }
 
+static void on_changed(void *ctx, bool up) {
+    struct world *w = ctx;
+
+    w->ups += up;
+    w->downs += !up;
+}
+
 static void on_closed(void *ctx) {
     struct world *w = ctx;
 
@@ -131,7 +138,8 @@ static void make_batcher(struct world *w) {
                                 .producer = {5, 6 + w->shard},
                                 .seed = 1};
 
-    w->batcher = batcher_new(&conf, redis_store_upstream(w->store));
+    redis_port_init(&w->port, w->store, on_delivered, w);
+    w->batcher = batcher_new(&conf, &w->port.upstream);
     assert_non_null(w->batcher);
     w->flush.run = on_tick;
     loop_hook_add(w->loop, &w->flush);
@@ -141,7 +149,7 @@ static void make_batcher(struct world *w) {
 
 void world_start_loop(struct world *w) {
     struct loop_conf conf = {.backend = LOOP_EPOLL};
-    struct redis_store_user user = {.ctx = w, .delivered = on_delivered, .clock_learned = on_clock};
+    struct redis_store_user user = {.ctx = w, .clock_learned = on_clock, .changed = on_changed};
 
     assert_int_equal(loop_new(&conf, &w->loop), ERR_OK);
     w->watchdog.fire = on_watchdog;

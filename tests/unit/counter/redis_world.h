@@ -30,6 +30,9 @@ struct world {
     struct redis_fleet *fleet;
     struct loop *loop;
     struct redis_store *store;
+    struct redis_port port;
+    unsigned ups; /* how often the store has come up, */
+    unsigned downs;
     struct batcher *batcher;
     struct loop_hook flush;
     struct timer poll;

@@ -20,6 +20,7 @@ struct fixture {
     struct sim_kv *sim;
     struct gate_kv gate;
     struct config config;
+    struct counter_service *service;
     struct front_fleet fleet;
     struct loop *loop;
     struct front *front;
@@ -52,13 +53,17 @@ static void start_service(struct fixture *f) {
     };
     const char *detail = "";
 
-    if (counter_start(&conf, &f->fleet.service, &detail) != ERR_OK)
+    if (counter_start(&conf, &f->service, &detail) != ERR_OK)
         fail_msg("start: %s", detail);
-    f->fleet.clock_ahead_ms = counter_clock_ahead_ms(f->fleet.service);
+    f->fleet.backend = counter_service_backend(f->service);
 }
 
 static void to_front(void *ctx, struct delivery *delivery) {
     front_delivered(((struct fixture *)ctx)->front, delivery);
+}
+
+static void message_to_front(void *ctx, struct delivery *delivery) {
+    front_message_delivered(((struct fixture *)ctx)->front, delivery);
 }
 
 static void must(bool ok) {
@@ -72,17 +77,21 @@ static void *serve(void *arg) {
     int fd = -1;
 
     must(loop_new(&(struct loop_conf){fixture_backend}, &f->loop) == ERR_OK);
-    struct counter_port *port =
-        counter_port_new(f->fleet.service, loop_mailbox(f->loop), to_front, f);
-    must(port && socket_listen(SLICE("127.0.0.1:0"), 0, &fd) == ERR_OK);
+    struct counter_port *port = counter_port_new(f->service, loop_mailbox(f->loop), to_front, f);
+    struct counter_port *messages =
+        counter_port_new(f->service, loop_mailbox(f->loop), message_to_front, f);
+    must(port && messages && socket_listen(SLICE("127.0.0.1:0"), 0, &fd) == ERR_OK);
     socket_name(fd, name, sizeof(name));
     f->at.port = atoi(strrchr(name, ':') + 1);
-    f->front = front_new(&f->fleet, f->loop, 0, counter_port_upstream(port), fd);
+    struct front_upstreams upstreams = {counter_port_upstream(port),
+                                        counter_port_upstream(messages)};
+    f->front = front_new(&f->fleet, f->loop, 0, &upstreams, fd);
     must(f->front);
     sem_post(&f->ready);
     must(loop_run(f->loop) == ERR_OK);
     front_free(f->front);
     counter_port_free(port);
+    counter_port_free(messages);
     loop_free(f->loop);
     return NULL;
 }
@@ -159,7 +168,7 @@ static int down(void **state) {
 
     if (f->runs)
         stop_front(f);
-    counter_stop(f->fleet.service);
+    counter_stop(f->service);
     front_fleet_release(&f->fleet);
     metrics_free(f->fleet.metrics);
     gate_kv_release(&f->gate);
@@ -175,7 +184,8 @@ static int down(void **state) {
 /* Message 'number': 3 more on one counter. */
 static unsigned send_message(struct fixture *f, struct client *c, uint64_t number) {
     struct op op = {OP_ADD, 3, SLICE("a"), SLICE("like"), {NULL, 0}};
-    struct message message = {{1, 2}, number, clock_mono_ms() + f->fleet.clock_ahead_ms, &op, 1};
+    struct message message = {
+        {1, 2}, number, clock_mono_ms() + f->fleet.backend.clock_ahead_ms, &op, 1};
     struct buf bytes = {0};
 
     lanes_write_apply(&bytes, &message);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "counter/front_apply.h"
+#include "counter/service.h"
 #include "edge/lanes_codec.h"
 #include "fake_grpc.h"
 #include "gate_kv.h"
@@ -23,6 +24,8 @@ struct fixture {
     struct gate_kv gate;
     struct metrics *metrics;
     struct counter_service *service;
+    struct counter_backend backend;
+    struct counter_port *port;
     struct loop *loop;
     struct front_apply *apply;
     struct grpc_method methods[FRONT_APPLY_METHODS];
@@ -52,10 +55,19 @@ static void start_service(struct fixture *f) {
         fail_msg("start: %s", detail);
 }
 
+static void to_apply(void *ctx, struct delivery *delivery) {
+    front_apply_delivered(((struct fixture *)ctx)->apply, delivery);
+}
+
 static void start_apply(struct fixture *f, size_t messages_max, size_t bytes_max) {
+    counter_port_free(f->port);
+    f->port = counter_port_new(f->service, loop_mailbox(f->loop), to_apply, f);
+    assert_non_null(f->port);
+    f->backend = counter_service_backend(f->service);
     struct front_apply_conf conf = {
         .loop = f->loop,
-        .service = f->service,
+        .upstream = counter_port_upstream(f->port),
+        .backend = &f->backend,
         .version = "1.2.3",
         .message_bytes_max = 4u << 20,
         .messages_max = messages_max,
@@ -87,6 +99,7 @@ static int down(void **state) {
 
     counter_stop(f->service);
     front_apply_free(f->apply);
+    counter_port_free(f->port);
     loop_free(f->loop);
     metrics_free(f->metrics);
     gate_kv_release(&f->gate);

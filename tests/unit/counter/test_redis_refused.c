@@ -125,6 +125,7 @@ static void test_durability(void **state) {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct world w;
         char guarantee[512] = "";
+        char mode[32];
         const char *detail;
 
         world_open(&w, rows[i].options);
@@ -132,7 +133,7 @@ static void test_durability(void **state) {
         w.conf.strict = rows[i].strict;
         world_make_fleet(&w);
         enum err err = world_probe(&w, &detail);
-        redis_fleet_guarantee(w.fleet, guarantee, sizeof(guarantee));
+        redis_fleet_promise(w.fleet, mode, sizeof(mode), guarantee, sizeof(guarantee));
         if (err != rows[i].err || !strstr(err == ERR_OK ? guarantee : detail, rows[i].says))
             fail_msg("%s: %s, \"%s\", \"%s\"", rows[i].name, err_name(err), detail, guarantee);
         world_close(&w);
@@ -149,6 +150,7 @@ static void test_acl(void **state) {
         "+incrby",  "+get",         "+set",    "+pexpireat", NULL};
     struct world w;
     char guarantee[512];
+    char mode[32];
 
     world_open(&w, options);
     (void)snprintf(w.conf.url.user, sizeof(w.conf.url.user), "svc");
@@ -157,7 +159,7 @@ static void test_acl(void **state) {
     w.pending = 10;
     world_run(&w, 10);
     world_check_all_ok(&w);
-    redis_fleet_guarantee(w.fleet, guarantee, sizeof(guarantee));
+    redis_fleet_promise(w.fleet, mode, sizeof(mode), guarantee, sizeof(guarantee));
     assert_non_null(strstr(guarantee, "our user may not ask"));
     world_close(&w);
 }

@@ -191,7 +191,7 @@ static void test_the_promise_is_the_counters(void **state) {
     assert_string_equal(promise.durability, "local");
     assert_string_equal(promise.guarantee, "it is kept");
     assert_int_equal(backend.attempt_ms, t.config.timeouts_request_ms / 2);
-    assert_true(backend.clock_unknown);
+    assert_int_equal(backend.clock_unknown, ERR_UNREACHABLE);
     stop();
 }
 

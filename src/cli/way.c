@@ -1,0 +1,92 @@
+/* way.c - three ways with one face. */
+#include "cli/way.h"
+
+static bool open_ports(struct way *way, struct counter_service *counter, struct loop *loop,
+                       const struct way_user *user) {
+    for (unsigned i = 0; i < WAY_SENDERS; i++) {
+        if (!user->delivered[i])
+            continue;
+        way->ports[i] =
+            counter_port_new(counter, loop_mailbox(loop), user->delivered[i], user->ctx);
+        if (!way->ports[i])
+            return false;
+    }
+    return true;
+}
+
+static bool open_redis(struct way *way, struct redis_fleet *fleet, struct loop *loop,
+                       unsigned shard, const struct way_user *user) {
+    struct redis_store_user own = {
+        .ctx = user->ctx, .clock_learned = user->clock_learned, .changed = user->changed};
+
+    way->redis = redis_store_new(fleet, loop, shard, &own);
+    for (unsigned i = 0; way->redis && i < WAY_SENDERS; i++)
+        if (user->delivered[i])
+            redis_port_init(&way->redis_ports[i], way->redis, user->delivered[i], user->ctx);
+    return way->redis != NULL;
+}
+
+static bool open_remote(struct way *way, struct remote_fleet *fleet, struct loop *loop,
+                        unsigned shard, const struct way_user *user) {
+    struct remote_user own = {.ctx = user->ctx,
+                              .delivered = user->delivered[WAY_GATEWAY],
+                              .clock_learned = user->clock_learned};
+
+    way->remote = remote_new(fleet, loop, shard, &own);
+    return way->remote != NULL;
+}
+
+bool way_open(struct way *way, const struct ways *ways, struct loop *loop, unsigned shard,
+              const struct way_user *user) {
+    if (ways->redis)
+        return open_redis(way, ways->redis, loop, shard, user);
+    if (ways->remotes)
+        return open_remote(way, ways->remotes, loop, shard, user);
+    return open_ports(way, ways->counter, loop, user);
+}
+
+struct upstream *way_upstream(struct way *way, enum way_sender sender) {
+    if (way->redis)
+        return way->redis_ports[sender].store ? &way->redis_ports[sender].upstream : NULL;
+    if (way->remote)
+        return sender == WAY_GATEWAY ? remote_upstream(way->remote) : NULL;
+    return way->ports[sender] ? counter_port_upstream(way->ports[sender]) : NULL;
+}
+
+bool way_connect(struct way *way) {
+    if (way->redis)
+        return redis_store_connect(way->redis);
+    if (way->remote)
+        remote_connect(way->remote);
+    return true;
+}
+
+bool way_tells(const struct way *way) {
+    return way->redis != NULL;
+}
+
+bool way_must_close(const struct way *way) {
+    return way->redis || way->remote;
+}
+
+static void on_closed(void *ctx) {
+    struct way *way = ctx;
+
+    way->redis = NULL;
+    way->remote = NULL;
+    way->closed(way->closed_ctx);
+}
+
+void way_close(struct way *way, void (*closed)(void *ctx), void *ctx) {
+    way->closed = closed;
+    way->closed_ctx = ctx;
+    if (way->redis)
+        redis_store_close(way->redis, on_closed, way);
+    else
+        remote_close(way->remote, on_closed, way);
+}
+
+void way_release(struct way *way) {
+    for (unsigned i = 0; i < WAY_SENDERS; i++)
+        counter_port_free(way->ports[i]);
+}

@@ -1,0 +1,101 @@
+/* redis_promise.c - what a server's settings really give, and whether that will do. */
+#include <stdio.h>
+
+#include "counter/redis_internal.h"
+#include "edge/redis_text.h"
+
+bool redis_gives_local(const struct redis_given *given) {
+    return given->appendonly && given->fsync == FSYNC_ALWAYS;
+}
+
+const char *redis_guarantee_of(const struct redis_given *given) {
+    if (!given->version[0])
+        return "acknowledged increments survive a crash of our processes; whether they survive one "
+               "of redis-server is unknown, as our user may not ask for its settings (INFO)";
+    if (!given->appendonly)
+        return "acknowledged increments survive a crash of our processes; when redis-server ends "
+               "or crashes, what it has not saved is lost (appendonly is off)";
+    switch (given->fsync) {
+    case FSYNC_ALWAYS:
+        return "acknowledged increments survive a crash of our processes and of redis-server, and "
+               "a power loss of its machine";
+    case FSYNC_EVERYSEC:
+        return "acknowledged increments survive a crash of our processes and of redis-server; when "
+               "its machine loses power, up to 1 second of them may be lost, more when its disk is "
+               "slow (appendfsync everysec)";
+    case FSYNC_NO:
+        return "acknowledged increments survive a crash of our processes and of redis-server; when "
+               "its machine loses power, what the kernel has not written is lost (appendfsync no)";
+    case FSYNC_UNKNOWN:
+        break;
+    }
+    return "acknowledged increments survive a crash of our processes and of redis-server; whether "
+           "they survive a power loss is unknown, as our user may not read appendfsync";
+}
+
+const char *redis_mode_of(const struct redis_fleet *fleet, const struct redis_given *given) {
+    bool local = fleet->conf.durability == DURABILITY_LOCAL && redis_gives_local(given);
+
+    return counter_durability_name(local ? DURABILITY_LOCAL : DURABILITY_FAST);
+}
+
+/* KEEPTTL is of 6.0, MINID of 6.2. */
+#define VERSION_MAJOR_MIN 6
+#define VERSION_MINOR_MIN 2
+
+static bool too_old(const char *version) {
+    struct slice text = slice_str(version);
+    int64_t major;
+    int64_t minor;
+
+    if (!redis_take_i64(&text, &major) || !redis_take_char(&text, '.') ||
+        !redis_take_i64(&text, &minor))
+        return false; /* it didn't say */
+    return major < VERSION_MAJOR_MIN || (major == VERSION_MAJOR_MIN && minor < VERSION_MINOR_MIN);
+}
+
+static enum err judge_kind(const struct redis_given *given, char *out_detail, size_t size) {
+    if (too_old(given->version)) {
+        (void)snprintf(out_detail, size, "this is Redis %s; %d.%d or later is needed",
+                       given->version, VERSION_MAJOR_MIN, VERSION_MINOR_MIN);
+        return ERR_INVALID;
+    }
+    if (given->cluster) {
+        (void)snprintf(out_detail, size,
+                       "this server is part of a Redis Cluster, whose layout is another one");
+        return ERR_INVALID;
+    }
+    if (given->replica) {
+        (void)snprintf(out_detail, size, "this server is a replica; counting takes its primary");
+        return ERR_UNAVAILABLE;
+    }
+    return ERR_OK;
+}
+
+static enum err judge_strictly(const struct redis_fleet *fleet, const struct redis_given *given,
+                               char *out_detail, size_t size) {
+    if (fleet->conf.durability == DURABILITY_LOCAL && !redis_gives_local(given)) {
+        (void)snprintf(out_detail, size,
+                       "the configuration asks for durability \"local\", strictly, which takes "
+                       "appendonly yes and appendfsync always; with this server %s",
+                       redis_guarantee_of(given));
+        return ERR_INVALID;
+    }
+    if (given->eviction[0] || !given->policy_known) {
+        (void)snprintf(out_detail, size,
+                       "the server's maxmemory-policy is %s, which may delete counters; "
+                       "durability.strict asks for noeviction",
+                       given->policy_known ? given->eviction : "unknown");
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
+enum err redis_fleet_judge(const struct redis_fleet *fleet, const struct redis_given *given,
+                           char *out_detail, size_t size) {
+    enum err err = judge_kind(given, out_detail, size);
+
+    if (err == ERR_OK && fleet->conf.strict)
+        err = judge_strictly(fleet, given, out_detail, size);
+    return err;
+}

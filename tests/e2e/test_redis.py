@@ -1,0 +1,425 @@
+"""Counting in a real Redis: the contract, Phase 1 beside us, and all that can happen to either side.
+
+Each test has a database of its own on one redis-server that fsyncs before it answers; those that
+kill it have a server of their own. Ledgers are test_crash's: every operation has a counter of its
+own, so that a loss and a doubling can't hide each other.
+"""
+import contextlib
+import itertools
+import os
+import pathlib
+import re
+import signal
+import sys
+import tempfile
+import time
+
+import lib
+from lib import (BATCH, Server, Split, Swarm, call, check, current_value, eq, get, increment, item,
+                 ready, refused, request_bytes)
+from test_crash import audit, random_of, send_again
+from test_split import SplitLedger, SplitRetriers, after, finish, load, metric, settle
+
+sys.path[:0] = [str(lib.tree() / 'tools'), str(lib.tree() / 'tests/golden')]
+import dev_servers  # noqa: E402
+import test_golden  # noqa: E402
+
+SMOKE = False
+N = 20000
+BACK_S = 1.0  # issue: recovered within a second of the server accepting
+# What counting takes (ADR 9), and no more: INFO and CONFIG are denied.
+ACL = ('~counter:* ~hgp:* -@all +evalsha +script|load +time +get +set +incrby +hget +hset +hmget '
+       '+hgetall +hdel +hlen +exists +pexpireat +xadd +xrange +xrevrange +xtrim')
+
+
+@contextlib.contextmanager
+def redis(*options, port=None):
+    with tempfile.TemporaryDirectory(prefix='hgp-redis-') as folder:
+        server = dev_servers.Redis(pathlib.Path(folder), *options, port=port)
+        try:
+            yield server
+        finally:
+            server.process.kill()
+
+
+class Shared:
+    """The server of all tests that leave it in peace."""
+
+    stack = contextlib.ExitStack()
+    server = None
+    databases = itertools.count(1)
+
+    @classmethod
+    def store(cls):
+        """The address of an empty database, and its number."""
+        if not cls.server:
+            cls.server = cls.stack.enter_context(redis('--databases', '64'))
+        db = next(cls.databases)
+        return f'{cls.server.url}/{db}', db
+
+
+def cli(db, *args):
+    return Shared.server.cli('-n', db, *args)
+
+
+def on(url):
+    return ['--store', url]
+
+
+# --- the contract -----------------------------------------------------------------------------
+
+
+def test_golden_all():
+    test_golden.both_parts(Server(flags=on(Shared.store()[0])))
+
+
+def test_golden_over_a_socket():
+    _, db = Shared.store()
+    url = f'redis+unix://{Shared.server.socket}?db={db}'
+    test_golden.both_parts(Server(flags=on(url)))
+
+
+def test_golden_a_gateway_and_a_counter():
+    test_golden.both_parts(Split(counter_flags=on(Shared.store()[0])))
+
+
+def test_golden_a_gateway_with_upstream_direct():
+    test_golden.both_parts(Server(role='gateway',
+                                  flags=['--upstream', 'direct', *on(Shared.store()[0])]))
+
+
+def test_no_data_folder():
+    url, _ = Shared.store()
+    with tempfile.TemporaryDirectory() as folder:
+        data = pathlib.Path(folder) / 'data'
+        with Server(data=data, flags=on(url)) as server:
+            eq(increment(server, 'a').value(), 1, 'counted')
+            eq(server.stop(), 0, 'exit code')
+        check(not data.exists(), 'a Redis needs no data folder')
+
+
+# --- Phase 1 on the same keys -------------------------------------------------------------------
+
+
+def test_phase_1_counts_too():
+    url, db = Shared.store()
+    cli(db, 'set', 'counter:old:like', 40)
+    with Server(flags=on(url)) as server:
+        eq(get(server, 'old'), 40, 'what Phase 1 has left')
+        eq(increment(server, 'old').value(), 41, 'on top of it')
+        eq(cli(db, 'incrby', 'counter:old:like', 9), '50', 'Phase 1 goes on')
+        eq(increment(server, 'old').value(), 51, 'and we')
+        eq(increment(server, 'new', -5).value(), -5, 'one of ours')
+        eq(cli(db, 'get', 'counter:new:like'), '-5', 'is a plain string')
+        eq(increment(server, 'a', 2, counter_type='b:c%').value(), 2, 'marks in the type')
+        eq(cli(db, 'get', 'counter:a:b%3Ac%25'), '2', 'are escaped in the key')
+
+
+def test_both_at_once():
+    """INCRBY by redis-cli while we count: nobody's increments get lost."""
+    url, db = Shared.store()
+    theirs, ours = 800, 3000
+    with Server(flags=on(url)) as server:
+        data = request_bytes('POST', lib.INCREMENT, item('test'))
+        left = iter(range(ours))
+        values = []
+        swarm = Swarm(server.http, 50, lambda: None if next(left, None) is None else (0, data),
+                      lambda _, status, body: values.append((status, current_value(body))))
+        with dev_servers.subprocess.Popen(
+                ['redis-cli', '-p', str(Shared.server.port), '-n', str(db), '-r', str(theirs),
+                 'incrby', 'counter:test:like', '1'],
+                stdout=dev_servers.subprocess.PIPE, text=True) as client:
+            swarm.run()
+            printed = client.communicate()[0].split()
+        seen = [int(word) for word in printed] + [value for status, value in values
+                                                  if status == 200]
+        check(sorted(seen) == list(range(1, theirs + ours + 1)),
+              'both together are not 1 ... N, each once')
+        eq(get(server, 'test'), theirs + ours, 'the counter')
+
+
+# --- several of us ------------------------------------------------------------------------------
+
+
+def test_two_counters_and_two_gateways():
+    url, db = Shared.store()
+    with Split(gateways=2, counters=2, counter_flags=on(url)) as split:
+        data = request_bytes('POST', lib.INCREMENT, item('storm'))
+        left = iter(range(N))
+        values = []
+
+        def answered(_, status, body):
+            eq(status, 200, f'{body!r}')
+            values.append(current_value(body))
+
+        swarm = Swarm([g.http for g in split.gateways], 200,
+                      lambda: None if next(left, None) is None else (0, data), answered)
+        swarm.run()
+        eq(swarm.lost, [], 'requests without an answer')
+        check(sorted(values) == list(range(1, N + 1)), 'the values are not 1 ... N, each once')
+        eq(cli(db, 'get', 'counter:storm:like'), str(N), 'the counter')
+        for counter in split.counters:
+            check(metric(counter, 'hgp_batches_total') > 0, 'a counter had nothing to do')
+        eq(split.stop(), 0, 'exit code')
+
+
+def test_lanes_of_another_process():
+    url, _ = Shared.store()
+    with Server(flags=on(url)) as server:
+        eq(increment(server, 'a').value(), 1, 'counted')
+        code, said = refused(on(url), data='unused', env={'HGP_LANES': '8'})
+        eq(code, os.EX_CONFIG, said)
+        check('4 lanes' in said and 'asks for 8' in said, said)
+
+
+# --- losses ---------------------------------------------------------------------------------------
+
+
+def restart(server):
+    server.process.end()
+    server.restart()
+
+
+def kill(server):
+    server.process.kill()
+    server.restart()
+
+
+def stand_still(server):
+    server.process.signal(signal.SIGSTOP)
+    time.sleep(1.5)  # longer than an attempt has; this is the fault itself, not a wait for something
+    server.process.signal(signal.SIGCONT)
+
+
+def rounds(split, server, faults, flaws):
+    """One fault a round, under load; then nothing acknowledged is lost, nothing counts twice."""
+    seed, rng = random_of('redis')
+    ledger = SplitLedger()
+    for n, fault in zip(range(lib.ROUNDS), itertools.cycle(faults)):
+        why = f'round {n + 1} ({fault.__name__}), CRASH_SEED={seed}'
+        before = len(ledger.acked)
+        fault_at, end_at = after(rng.uniform(0.15, 0.6)), after(1)
+        done = []
+
+        def tick():
+            if not done and fault_at():
+                done.append(True)
+                fault(server)
+
+        lost = load([g.http for g in split.gateways], ledger, lambda: done and end_at(), tick)
+        eq(lost, [], f'{why}: a gateway answers everything')
+        check(len(ledger.acked) > before, f'{why}: nothing was acknowledged')
+        settle(split)
+        send_again(split, ledger, audit(split, ledger, why), why)
+    print(f'     {lib.ROUNDS} {flaws}, {len(ledger.kinds)} operations, {len(ledger.acked)} '
+          'acknowledged', flush=True)
+
+
+def test_faults_of_redis():
+    with redis() as server, Split(gateways=2, counters=2, counter_flags=on(server.url),
+                                  env={'HGP_TIMEOUTS_REQUEST_MS': '2000'}) as split:
+        rounds(split, server, [kill, stand_still, restart], 'faults of redis-server')
+        eq(split.stop(), 0, 'exit code')
+
+
+def test_kills_of_a_counter():
+    def kill_counter(_):
+        split.counter.kill()
+        split.counter.restart()
+
+    url, _ = Shared.store()
+    with Split(counters=2, counter_flags=on(url)) as split:
+        rounds(split, None, [kill_counter], 'kills of a counter')
+        eq(split.stop(), 0, 'exit code')
+
+
+def test_retrying_through_kills():
+    """Clients that retry with their key get exactly 1 ... N."""
+    clients = SplitRetriers()
+    with redis() as server, Split(gateways=2, counters=2, counter_flags=on(server.url)) as split:
+        for fault in (kill, restart):
+            fault_at, end_at = after(0.4), after(1)
+            done = []
+
+            def tick():
+                if not done and fault_at():
+                    done.append(True)
+                    fault(server)
+
+            clients.again.extend(load([g.http for g in split.gateways], clients,
+                                      lambda: done and end_at(), tick))
+        finish(split, clients, 'kills of redis-server')
+
+
+# --- away -----------------------------------------------------------------------------------------
+
+
+def check_away(server, front):
+    """Everything says so, nothing invents a value."""
+    for answer in (increment(server, 'away'), call(server.http, 'GET', lib.counter_path('away')),
+                   call(server.http, 'POST', BATCH, {'items': [item('away')]})):
+        eq(answer.status, 503, f'{answer!r}')
+        check(answer.header('Retry-After'), 'Retry-After')
+        check(b'current_value' not in answer.body, f'{answer!r}')
+    said = call(front.admin, 'GET', '/readyz')
+    eq(said.status, 503, f'{said!r}')
+    check("Redis can't be reached" in said.json()['status'] or
+          'Redis has closed' in said.json()['status'], f'{said!r}')
+    eq(call(server.http, 'GET', '/api/v1/health').status, 503, 'health')
+    eq(metric(front, 'hgp_store_up'), 0, 'hgp_store_up')
+    eq(metric(front, 'hgp_redis_connections'), 0, 'hgp_redis_connections')
+
+
+def seconds_until_counted(server, began):
+    """From 'began' to an acknowledged increment."""
+    while (answer := increment(server, 'away')).status != 200:
+        eq(answer.status, 503, f'{answer!r}')
+        check(time.monotonic() - began < lib.WAIT_S, 'it does not come back')
+    return time.monotonic() - began
+
+
+def accepting(server):
+    """Starts redis-server; the moment when it accepted."""
+    server.process.start()
+    while True:
+        with contextlib.suppress(OSError), \
+                dev_servers.socket.create_connection((dev_servers.HOST, server.port), 1):
+            return time.monotonic()
+
+
+def test_away_at_the_start_and_later():
+    port = dev_servers.free_port()
+    with Server(flags=on(f'redis://127.0.0.1:{port}')) as server:
+        check_away(server, server)
+        with redis(port=port) as there:
+            ready(server)
+            eq(increment(server, 'away').value(), 1, 'once it is there')
+            there.process.kill()
+            ready(server, 503)
+            check_away(server, server)
+            times = []
+            for _ in range(3):
+                began = accepting(there)
+                times.append(seconds_until_counted(server, began))
+                there.process.kill()
+                ready(server, 503)
+            check(max(times) < BACK_S, f'seconds until it counted again: {times}')
+            began = accepting(there)
+            there.wait()
+            seconds_until_counted(server, began)
+            ready(server)
+            eq(call(server.http, 'GET', lib.counter_path('away')).value(), 5, 'none is lost')
+            eq(server.stop(), 0, 'exit code')
+    print(f'     counted again {max(times) * 1000:.0f} ms after it accepted, at most', flush=True)
+
+
+def test_no_herd():
+    """Many processes that wait for one Redis don't all come at once, nor all the time."""
+    port = dev_servers.free_port()
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(Server(flags=[*on(f'redis://127.0.0.1:{port}'),
+                                                     '--threads', '2'])) for _ in range(3)]
+        listener = stack.enter_context(dev_servers.socket.socket())
+        listener.setsockopt(dev_servers.socket.SOL_SOCKET, dev_servers.socket.SO_REUSEADDR, 1)
+        listener.bind(('127.0.0.1', port))
+        listener.listen(100)
+        listener.settimeout(0.1)
+        end, moments = time.monotonic() + 2, []
+        while time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                listener.accept()[0].close()
+                moments.append(time.monotonic())
+        connections = len(servers) * 2 * 2
+        # Closed at once, each comes again after 250 to 500 ms.
+        check(connections * 2 <= len(moments) <= connections * 10, f'{len(moments)} attempts')
+        # All at once they would come in 4 to 8 of 40 bins.
+        bins = {int(at / 0.05) for at in moments}
+        check(len(bins) >= 14, f'{len(moments)} attempts in {len(bins)} bins of 50 ms')
+
+
+# --- who may ----------------------------------------------------------------------------------------
+
+
+def secret_file(folder, text, mode=0o600):
+    path = pathlib.Path(folder) / 'password'
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_password():
+    with redis('--requirepass', 's3cret-pw') as server, tempfile.TemporaryDirectory() as folder:
+        plain = f'redis://127.0.0.1:{server.port}'
+        path = secret_file(folder, 's3cret-pw\n')
+        for flags, env in ((on(server.url), {}),
+                           (on(plain), {'HGP_REDIS_PASSWORD_FILE': str(path)})):
+            with Server(flags=flags, env=env) as ours:
+                increment(ours, 'secret')
+                eq(ours.stop(), 0, 'exit code')
+                check('s3cret-pw' not in ours.said(), 'the password is in what it says')
+            code, said = refused([*flags, '--print-config'], env=env)
+            eq(code, 0, said)
+            check('s3cret-pw' not in said, said)
+        for flags, mode, text, want, problem in (
+                (on(plain), None, '', os.EX_CONFIG, 'NOAUTH'),
+                (on(f'redis://:wr0ng@127.0.0.1:{server.port}'), None, '', os.EX_CONFIG,
+                 'refuses the credentials: WRONGPASS'),
+                (on(plain), 0o600, 'wr0ng', os.EX_CONFIG, 'refuses the credentials: WRONGPASS'),
+                (on(plain), 0o644, 's3cret-pw', os.EX_CONFIG, 'others may read it'),
+                (on(plain), 0o600, '\n', os.EX_CONFIG, 'its first line is empty')):
+            env = {}
+            if mode:
+                path.unlink()
+                env['HGP_REDIS_PASSWORD_FILE'] = str(secret_file(folder, text, mode))
+            code, said = refused(flags, data='unused', env=env)
+            eq(code, want, said)
+            check(problem in said and 'wr0ng' not in said and 's3cret-pw' not in said, said)
+        eq(server.cli('get', 'counter:secret:like'), '2', 'counted')
+
+
+def test_a_user_with_few_rights():
+    with redis('--user', 'svc', 'on', '>svc-pw', *ACL.split()) as server:
+        url = f'redis://svc:svc-pw@127.0.0.1:{server.port}'
+        with Server(flags=on(url)) as ours:
+            eq(increment(ours, 'acl', 7, key='k').value(), 7, 'counted')
+            eq(increment(ours, 'acl', 7, key='k').header('Idempotent-Replayed'), 'true', 'replayed')
+            said = call(ours.admin, 'GET', '/readyz').json()
+            check('may not ask for its settings' in said['guarantee'], f'{said}')
+        code, said = refused(on(url.replace('svc-pw', 'other')), data='unused')
+        eq(code, os.EX_CONFIG, said)
+        code, said = refused([*on(url)], data='unused', env={'HGP_DURABILITY_STRICT': 'true'})
+        eq(code, os.EX_CONFIG, said)
+
+
+# --- servers that won't do -----------------------------------------------------------------------
+
+
+def test_kinds_that_are_refused():
+    for options, problem in ((('--cluster-enabled', 'yes'), 'part of a Redis Cluster'),
+                             (('--appendfsync', 'everysec'), 'up to 1 second')):
+        with redis(*options) as server:
+            code, said = refused(on(server.url), data='unused',
+                                 env={'HGP_DURABILITY_STRICT': 'true'})
+            eq(code, os.EX_CONFIG, said)
+            check(problem in said, said)
+            eq(server.cli('dbsize'), '0', 'keys')
+
+
+def test_what_it_promises():
+    with redis('--appendfsync', 'everysec') as server, Server(flags=on(server.url)) as ours:
+        said = call(ours.admin, 'GET', '/readyz').json()
+        eq(said['durability'], 'fast', 'less is in force than configured')
+        check('up to 1 second' in said['guarantee'], f'{said}')
+        check("doesn't give the durability that is configured" in ours.said(), ours.said())
+        server.cli('config', 'set', 'appendfsync', 'always')
+        server.cli('client', 'kill', 'type', 'normal')
+        end = time.monotonic() + lib.WAIT_S
+        while 'power loss of its machine' not in said['guarantee']:
+            check(time.monotonic() < end, f'not read again: {said}')
+            said = call(ours.admin, 'GET', '/readyz').json()
+        eq(said['durability'], 'local', 'as configured')
+        check(re.search('counting in Redis.*power loss', ours.said()), 'it is in the log')
+
+
+def test_the_shared_server_ends():
+    Shared.stack.close()
