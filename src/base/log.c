@@ -165,6 +165,8 @@ static bool put_value(struct line *line, const struct log_field *field) {
             return put_str(line, "null");
         (void)snprintf(number, sizeof(number), "%.10g", field->f64);
         return put_str(line, number);
+    case LOG_FIELD_TRACE:
+        break; /* put_trace() */
     }
     return false;
 }
@@ -177,6 +179,22 @@ static void put_field(struct line *line, const struct log_field *field) {
         put_str(line, json ? "\":" : "=") && put_value(line, field))
         return;
     line->len = start; /* half a name or half a number would say something else */
+}
+
+static void put_id(struct line *line, const char *name, const uint8_t *id, size_t len) {
+    char hex[2 * TRACE_ID_BYTES + 1];
+
+    for (size_t i = 0; i < len; i++)
+        (void)snprintf(hex + 2 * i, 3, "%02x", id[i]);
+    put_field(line, &LOG_SLICE(name, slice_of(hex, 2 * len)));
+}
+
+static void put_trace(struct line *line, const struct trace_context *trace) {
+    if (!trace)
+        return;
+    put_id(line, "trace_id", trace->trace_id, TRACE_ID_BYTES);
+    put_id(line, "span_id", trace->span_id, SPAN_ID_BYTES);
+    put_id(line, "parent_span_id", trace->parent_id, SPAN_ID_BYTES);
 }
 
 /* RFC 3339, UTC, milliseconds. */
@@ -231,8 +249,12 @@ void log_write(enum log_level level, const char *msg, const struct log_field *fi
     struct line line = {.format = chosen};
 
     put_head(&line, level, msg);
-    for (unsigned i = 0; i < count; i++)
-        put_field(&line, &fields[i]);
+    for (unsigned i = 0; i < count; i++) {
+        if (fields[i].type == LOG_FIELD_TRACE)
+            put_trace(&line, fields[i].trace);
+        else
+            put_field(&line, &fields[i]);
+    }
     if (line.format == LOG_JSON)
         put_tail(&line, line.cut ? TAIL_JSON : "}\n");
     else

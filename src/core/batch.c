@@ -36,6 +36,7 @@ void batch_reset(struct batch *batch) {
     batch->waiting = 0;
     batch->earliest_ms = INT64_MAX;
     batch->latest_ms = INT64_MIN;
+    batch->trace = NULL;
     batch->current = NULL;
     batch->due_ms = INT64_MAX;
     batch->attempts = 0;
@@ -57,6 +58,20 @@ static struct slice put(char **at, struct slice s) {
     return slice_of(copy, s.len);
 }
 
+/* No room for it: then the message goes without. */
+static const struct trace_context *copy_trace(struct arena *arena,
+                                              const struct trace_context *trace) {
+    struct trace_context *copy = arena_alloc(arena, sizeof(*copy));
+
+    if (!copy)
+        return NULL;
+    *copy = *trace;
+    copy->state = arena_copy(arena, trace->state);
+    if (!copy->state.ptr)
+        copy->state = SLICE("");
+    return copy;
+}
+
 enum err batch_push(struct batch *batch, const struct op *op, struct waiter *waiter) {
     size_t i = batch->message.count;
     char *at = arena_alloc(&batch->arena, op->resource_id.len + op->counter_type.len + op->key.len);
@@ -70,6 +85,8 @@ enum err batch_push(struct batch *batch, const struct op *op, struct waiter *wai
     batch->waiters[i] = waiter;
     batch->message.count++;
     batch->waiting++;
+    if (UNLIKELY(waiter->trace && !batch->trace))
+        batch->trace = copy_trace(&batch->arena, waiter->trace);
     if (waiter->deadline_ms < batch->earliest_ms)
         batch->earliest_ms = waiter->deadline_ms;
     if (waiter->deadline_ms > batch->latest_ms)

@@ -17,6 +17,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/random.h"
 #include "core/batch.h"
 #include "core/rules.h"
 
@@ -47,15 +48,6 @@ struct batcher {
 
 static struct batch *batch_of(struct list *node) {
     return CONTAINER_OF(node, struct batch, node);
-}
-
-/* splitmix64 (Steele, Lea, Flood 2014). */
-static uint64_t random_next(struct batcher *b) {
-    uint64_t z = (b->random += 0x9e3779b97f4a7c15u);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
 }
 
 static void wake_at(struct batcher *b, int64_t at_ms) {
@@ -187,7 +179,7 @@ static int64_t backoff_ms(struct batcher *b, unsigned attempts) {
 
     while (attempts-- > 1 && top_ms < b->conf.backoff_max_ms)
         top_ms = top_ms > b->conf.backoff_max_ms / 2 ? b->conf.backoff_max_ms : top_ms * 2;
-    return (int64_t)(random_next(b) % ((uint64_t)top_ms + 1));
+    return (int64_t)(random_next(&b->random) % ((uint64_t)top_ms + 1));
 }
 
 /* What the waiters are told when the attempts are used up, the last one with 'err'. */
@@ -238,6 +230,7 @@ static void send_attempt(struct batcher *b, struct batch *batch, int64_t now_ms)
         attempt->delivery.store_now_ms = 0;
         attempt->delivery.attempt = batch->attempts;
         attempt->delivery.deadline_ms = batch->latest_ms;
+        attempt->delivery.trace = batch->trace;
         attempt->delivery.upstream_data = NULL;
         err = b->upstream->send(b->upstream, &attempt->delivery);
         if (err != ERR_OK)

@@ -30,6 +30,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/trace_context.h"
 #include "core/message.h"
 
 struct batcher;
@@ -46,7 +47,9 @@ struct delivery {
     unsigned attempt;       /* 1 on the first try */
     int64_t
         deadline_ms; /* the latest of the waiters' (monotonic): an answer after it is for nobody */
-    void *upstream_data; /* the upstream's, e.g. its stream */
+    const struct trace_context *trace; /* of the first operation in it whose request has one, as
+                                  requests and messages are many to one; NULL: none has */
+    void *upstream_data;               /* the upstream's, e.g. its stream */
 };
 
 /* Who applies messages: the core in process, or a gRPC connection. */
@@ -60,7 +63,8 @@ struct waiter {
     struct waiter *next;                                              /* the batcher's */
     void (*done)(struct waiter *waiter, const struct answer *answer); /* answer: for the call */
     int64_t deadline_ms;                                              /* monotonic */
-    bool answered;                                                    /* the batcher's */
+    const struct trace_context *trace; /* of its request, read at add only; NULL: none */
+    bool answered;                     /* the batcher's */
 };
 
 struct batcher_conf {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/random.h"
 #include "counter/front_internal.h"
 #include "counter/front_metrics.h"
 #include "edge/grpc_health.h"
@@ -95,6 +96,7 @@ static struct grpc_server *make_server(struct front *front) {
         .idle_ms = config->timeouts_idle_ms,
         .keepalive_min_ms = KEEPALIVE_MIN_MS,
         .tls = front->fleet->tls,
+        .span_seed = random_u64(),
         .finished = front_finished,
         .finished_ctx = front,
     };

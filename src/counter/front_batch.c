@@ -69,7 +69,12 @@ static enum err start(struct front *front, struct grpc_call *call, bool reads,
                                              .counter_type = items[i].counter_type};
     }
     *state = (struct batch_state){front, call, counters, reads};
-    return op_batch_start(front->batcher, arena, ops, count, grpc_deadline_ms(call), finish, state);
+    return op_batch_start(front->batcher, arena,
+                          &(struct op_batch_request){.ops = ops,
+                                                     .count = count,
+                                                     .deadline_ms = grpc_deadline_ms(call),
+                                                     .finish = finish,
+                                                     .ctx = state});
 }
 
 /* Every item must have a key where keys are required. */

@@ -85,7 +85,7 @@ static unsigned row_of(const struct front *front, const struct grpc_method *meth
 }
 
 void front_finished(void *ctx, const struct grpc_method *method, enum grpc_status status,
-                    struct slice message, int64_t duration_us) {
+                    struct slice message, const struct trace_context *trace, int64_t duration_us) {
     struct front *front = ctx;
     struct metrics *metrics = front->fleet->metrics;
     unsigned row = row_of(front, method);
@@ -99,6 +99,6 @@ void front_finished(void *ctx, const struct grpc_method *method, enum grpc_statu
         return;
     log_line(LOG_WARN, "call failed", LOG_SLICE("method", method ? method->path : SLICE("unknown")),
              LOG_STR("status", statuses[index].name), LOG_SLICE("detail", message),
-             LOG_INT("duration_us", duration_us),
+             LOG_TRACE(trace), LOG_INT("duration_us", duration_us),
              LOG_INT("suppressed", log_budget_suppressed(&front->log)));
 }

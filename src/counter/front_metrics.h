@@ -14,7 +14,7 @@ struct front;
 
 /* grpc_server_conf.finished, ctx is the front. */
 void front_finished(void *ctx, const struct grpc_method *method, enum grpc_status status,
-                    struct slice message, int64_t duration_us);
+                    struct slice message, const struct trace_context *trace, int64_t duration_us);
 
 void front_batcher_metrics(struct front *front, const struct batcher_stats *now);
 

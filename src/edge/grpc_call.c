@@ -72,7 +72,7 @@ static void decide(struct grpc_call *call, enum grpc_status status, struct slice
 
     call->ended = true;
     if (server->conf.finished)
-        server->conf.finished(server->conf.finished_ctx, call->method, status, message,
+        server->conf.finished(server->conf.finished_ctx, call->method, status, message, call->trace,
                               clock_mono_ns() / 1000 - call->started_us);
 }
 
@@ -82,6 +82,7 @@ static void settle(struct grpc_call *call) {
     h2_unhold(call->stream.h2, call->in.field_bytes);
     call->in.field_bytes = 0;
     call->in.fields = NULL;
+    call->trace = NULL;
     arena_reset(&call->arena, ARENA_CHUNK);
     conn_stat_add(&call->server->stats.calls, (uint64_t)-1);
 }
@@ -172,6 +173,10 @@ struct slice grpc_metadata(const struct grpc_call *call, struct slice name) {
         if (slice_eq(field->name, name))
             found = field->value;
     return found;
+}
+
+const struct trace_context *grpc_trace(const struct grpc_call *call) {
+    return call->trace;
 }
 
 void grpc_send(struct grpc_call *call, struct slice message) {

@@ -334,7 +334,7 @@ enum err grpc_channel_call(struct grpc_channel *channel, struct grpc_out_call *c
         end_unsent(ex);
         return ERR_OK;
     }
-    err = grpc_exchange_begin(ex, conn, path.len);
+    err = grpc_exchange_begin(ex, conn);
     if (err == ERR_UNREACHABLE) {
         conn->going_away = true;
         grpc_channel_conn_is_over(conn, "the connection has used up its stream numbers");

@@ -27,6 +27,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "base/trace_context.h"
 #include "edge/grpc_status.h"
 #include "loop/loop.h"
 #include "loop/resolver.h"
@@ -65,6 +66,7 @@ struct grpc_result {
 
 struct grpc_out_call { /* embed it */
     void (*done)(struct grpc_out_call *call, const struct grpc_result *result);
+    const struct trace_context *trace; /* goes along as metadata, copied at once; NULL: none */
 };
 
 /* NULL when memory runs out. Begins to connect on the next turn. 'conf' is copied, the address

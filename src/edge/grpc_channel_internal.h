@@ -96,7 +96,10 @@ struct grpc_exchange {
     int32_t stream_id;
     int64_t deadline_ms;
 
-    struct buf head;    /* path and time-out; nghttp2 points here until they are sent */
+    struct buf head; /* path, time-out, trace; nghttp2 points here until they are sent */
+    size_t path_len;
+    size_t timeout_len;
+    bool traced;        /* traceparent and tracestate follow */
     struct buf request; /* framed */
     size_t taken;       /* of it, by nghttp2 */
     bool sent;          /* the server may have seen the request */
@@ -156,8 +159,7 @@ struct grpc_exchange *grpc_exchange_take(struct grpc_channel *channel, struct gr
                                          int64_t deadline_ms);
 /* Submits it: ERR_OK; ERR_UNREACHABLE, the connection's stream numbers are used up; ERR_NO_MEMORY.
  */
-MUST_CHECK enum err grpc_exchange_begin(struct grpc_exchange *ex, struct grpc_channel_conn *conn,
-                                        size_t path_len);
+MUST_CHECK enum err grpc_exchange_begin(struct grpc_exchange *ex, struct grpc_channel_conn *conn);
 /* The outcome, unless there is one; 'message' may be ex->message's own. */
 void grpc_exchange_decide(struct grpc_exchange *ex, enum grpc_status status, struct slice message);
 /* The same, and the stream is of no use any more. */

@@ -3,8 +3,10 @@
 
 #include "edge/grpc_channel_internal.h"
 #include "wire/grpc_text.h"
+#include "wire/trace_context.h"
 
 #define SPARES_MAX 1024u
+#define OWN_FIELDS 9u          /* of a request, beside its trace */
 #define BUF_KEEP   (16u << 10) /* a recycled exchange keeps no more than this of each buffer */
 
 /* ---- recycling ----------------------------------------------------------- */
@@ -65,6 +67,17 @@ static void frame(struct buf *out, struct slice message) {
     buf_add_slice(out, message);
 }
 
+static void add_trace(struct grpc_exchange *ex, const struct trace_context *trace) {
+    char parent[TRACEPARENT_BYTES];
+
+    if (!trace)
+        return;
+    ex->traced = true;
+    traceparent_write(trace, parent);
+    buf_add(&ex->head, parent, sizeof(parent));
+    buf_add_slice(&ex->head, trace->state);
+}
+
 struct grpc_exchange *grpc_exchange_take(struct grpc_channel *channel, struct grpc_out_call *call,
                                          struct slice path, struct slice request,
                                          int64_t deadline_ms) {
@@ -79,7 +92,10 @@ struct grpc_exchange *grpc_exchange_take(struct grpc_channel *channel, struct gr
     list_init(&ex->node);
     list_init(&ex->finished);
     buf_add_slice(&ex->head, path);
+    ex->path_len = ex->head.len;
     grpc_timeout_write(&ex->head, deadline_ms - loop_now_ms(channel->loop));
+    ex->timeout_len = ex->head.len - ex->path_len;
+    add_trace(ex, call->trace);
     frame(&ex->request, request);
     if (buf_failed(&ex->head) || buf_failed(&ex->request)) {
         grpc_exchange_recycle(ex);
@@ -114,10 +130,25 @@ static nghttp2_nv field(const char *name, struct slice value) {
     };
 }
 
-static int32_t submit(struct grpc_exchange *ex, struct grpc_channel_conn *conn, struct slice path,
-                      struct slice timeout) {
+/* Never the same again: it would only push out of HPACK's table what is. */
+static size_t trace_fields(nghttp2_nv *to, struct slice trace) {
+    struct slice state = slice_skip(trace, TRACEPARENT_BYTES);
+
+    to[0] = field(TRACEPARENT, slice_of(trace.ptr, TRACEPARENT_BYTES));
+    to[0].flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+    if (state.len == 0)
+        return 1;
+    to[1] = field(TRACESTATE, state);
+    to[1].flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+    return 2;
+}
+
+static int32_t submit(struct grpc_exchange *ex, struct grpc_channel_conn *conn) {
     nghttp2_data_provider provider = {.source.ptr = ex, .read_callback = read_request};
-    nghttp2_nv fields[] = {
+    struct slice path = slice_of(ex->head.ptr, ex->path_len);
+    struct slice timeout = slice_of(ex->head.ptr + ex->path_len, ex->timeout_len);
+    size_t count = OWN_FIELDS;
+    nghttp2_nv fields[OWN_FIELDS + 2] = {
         field(":method", SLICE("POST")),
         field(":scheme", conn->channel->conf.tls ? SLICE("https") : SLICE("http")),
         field(":path", path),
@@ -129,13 +160,14 @@ static int32_t submit(struct grpc_exchange *ex, struct grpc_channel_conn *conn, 
         field("user-agent", SLICE("grpc-c-highgopress/" HGP_VERSION)),
     };
 
-    return nghttp2_submit_request(conn->session, NULL, fields, ARRAY_LEN(fields), &provider, ex);
+    if (ex->traced)
+        count += trace_fields(fields + count,
+                              slice_skip(buf_slice(&ex->head), ex->path_len + ex->timeout_len));
+    return nghttp2_submit_request(conn->session, NULL, fields, count, &provider, ex);
 }
 
-enum err grpc_exchange_begin(struct grpc_exchange *ex, struct grpc_channel_conn *conn,
-                             size_t path_len) {
-    struct slice head = buf_slice(&ex->head);
-    int32_t stream_id = submit(ex, conn, slice_of(head.ptr, path_len), slice_skip(head, path_len));
+enum err grpc_exchange_begin(struct grpc_exchange *ex, struct grpc_channel_conn *conn) {
+    int32_t stream_id = submit(ex, conn);
 
     if (stream_id < 0) {
         ex->channel->calls--;

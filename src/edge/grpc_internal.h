@@ -26,6 +26,7 @@ struct grpc_server {
     struct h2_server *h2;
     struct list free_calls;
     struct gunzip *gunzip;
+    uint64_t next_span;             /* see random_next() */
     struct buf inflated;            /* the message being handed over, if it came compressed */
     _Atomic size_t own_connections; /* counted here when conf.connections is NULL */
     struct grpc_server_stats stats;
@@ -44,6 +45,7 @@ struct grpc_call {
     void *data;
     struct arena arena;
     int64_t started_us;
+    const struct trace_context *trace;
 
     struct { /* the request */
         struct grpc_field *fields;

@@ -7,8 +7,10 @@
  */
 #include <stdlib.h>
 
+#include "base/random.h"
 #include "edge/grpc_internal.h"
 #include "wire/grpc_text.h"
+#include "wire/trace_context.h"
 
 #define FIELDS_MAX       100u       /* cookie crumbs: many fields that HPACK makes of few bytes */
 #define FIELD_OVERHEAD   32u        /* RFC 9113 6.5.2 */
@@ -116,6 +118,28 @@ static void check_encoding(struct grpc_call *call) {
     grpc_call_refuse(call, GRPC_UNIMPLEMENTED, SLICE("the message encoding is not supported"));
 }
 
+/* The metadata list is in reverse order; several tracestates are one, in theirs. */
+static void add_trace_fields(struct trace_fields *out, const struct grpc_field *field) {
+    const struct grpc_field *traced[TRACESTATE_FIELDS_MAX + 2];
+    unsigned count = 0;
+
+    for (; field && count < ARRAY_LEN(traced); field = field->next)
+        if (slice_eq(field->name, SLICE(TRACEPARENT)) || slice_eq(field->name, SLICE(TRACESTATE)))
+            traced[count++] = field;
+    while (count--)
+        trace_fields_add(out, traced[count]->name, traced[count]->value);
+}
+
+static void read_trace(struct grpc_call *call) {
+    struct trace_fields fields;
+
+    if (!grpc_metadata(call, SLICE(TRACEPARENT)).ptr)
+        return;
+    fields = (struct trace_fields){.parents = 0};
+    add_trace_fields(&fields, call->in.fields);
+    call->trace = trace_fields_read(&fields, random_next(&call->server->next_span), &call->arena);
+}
+
 /* An HTTP client is answered when it has said all, as it may not listen before; but not much later.
  */
 static void not_grpc(struct grpc_call *call, const char *status, struct slice text) {
@@ -134,6 +158,7 @@ void grpc_request_head(struct h2_stream *stream, bool body_follows) {
                          SLICE("the request's metadata is too large or has too many fields"));
         return;
     }
+    read_trace(call);
     if (!call->in.post) {
         not_grpc(call, "405", SLICE("gRPC requests are POST\n"));
         return;

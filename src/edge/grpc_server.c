@@ -43,6 +43,7 @@ struct grpc_server *grpc_server_new(struct loop *loop, const struct grpc_server_
         return NULL;
     server->loop = loop;
     server->conf = *conf;
+    server->next_span = conf->span_seed;
     list_init(&server->free_calls);
     conn_set_init(
         &server->conns, loop,

@@ -24,6 +24,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "base/trace_context.h"
 #include "edge/grpc_status.h"
 #include "loop/loop.h"
 
@@ -60,9 +61,11 @@ struct grpc_server_conf {
     int64_t idle_ms;         /* a connection without calls is told to go away */
     int64_t keepalive_min_ms; /* pings more often than this are strikes (gRFC A8) */
     struct tls *tls;          /* NULL: plain; outlives the server */
-    /* Every finished call, for metrics and logs. 'method' is NULL for an unknown one. */
+    uint64_t span_seed;       /* random; of the span ids of traced calls */
+    /* Every finished call, for metrics and logs. 'method' is NULL for an unknown one, 'trace' as
+     * in grpc_trace(). */
     void (*finished)(void *ctx, const struct grpc_method *method, enum grpc_status status,
-                     struct slice message, int64_t duration_us);
+                     struct slice message, const struct trace_context *trace, int64_t duration_us);
     void *finished_ctx;
 };
 
@@ -104,6 +107,9 @@ int64_t grpc_deadline_ms(const struct grpc_call *call);
 /* A request metadata value, {NULL, 0} when absent, the first of several; decoded when the name ends
  * in "-bin". Lives until grpc_finish(). */
 struct slice grpc_metadata(const struct grpc_call *call, struct slice name);
+/* The trace that the metadata "traceparent" names, in the call's workspace; NULL: none, or no valid
+ * one. */
+const struct trace_context *grpc_trace(const struct grpc_call *call);
 
 /* Sends one response message (copied). One for a unary method, any number for a stream. What a
  * client doesn't take is bounded: beyond that the call ends with RESOURCE_EXHAUSTED, and gone(). */

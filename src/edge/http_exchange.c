@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "edge/http_internal.h"
+#include "wire/trace_context.h"
 
 #define ARENA_CHUNK 2048u
 #define ARENA_CAP   (8u << 20) /* a batch of 1,000 items with everything escaped fits well */
@@ -33,6 +35,18 @@ static void make_id(struct http_exchange *exchange) {
     for (size_t i = 32; i > 16; n >>= 4)
         exchange->id[--i] = hex[n & 15];
     exchange->id_len = 32;
+}
+
+static const struct trace_context *read_trace(struct http_exchange *exchange,
+                                              const struct http1_request *request) {
+    struct trace_fields fields;
+
+    if (!http1_header(request, SLICE(TRACEPARENT)).ptr)
+        return NULL; /* most have none, and pay no more than for having looked */
+    fields = (struct trace_fields){.parents = 0};
+    for (size_t i = 0; i < request->header_count; i++)
+        trace_fields_add(&fields, request->headers[i].name, request->headers[i].value);
+    return trace_fields_read(&fields, random_next(&exchange->server->next_span), &exchange->arena);
 }
 
 static struct http_exchange *recycled(struct http_server *server) {
@@ -74,6 +88,7 @@ struct http_exchange *http_exchange_take(struct http_server *server,
     } else {
         make_id(exchange);
     }
+    exchange->trace = request ? read_trace(exchange, request) : NULL;
     list_init(&exchange->node);
     conn_stat_add(&server->stats.exchanges, 1);
     conn_stat_add(&server->stats.reply_pool.gets, 1);
@@ -108,6 +123,10 @@ struct buf *http_body(struct http_exchange *exchange) {
 
 struct slice http_request_id(const struct http_exchange *exchange) {
     return slice_of(exchange->id, exchange->id_len);
+}
+
+const struct trace_context *http_trace(const struct http_exchange *exchange) {
+    return exchange->trace;
 }
 
 void http_set_tag(struct http_exchange *exchange, unsigned tag) {

@@ -32,6 +32,7 @@ struct http_server {
     int64_t date_s;
     char id_prefix[17];
     uint64_t next_id;
+    uint64_t next_span; /* see random_next() */
     struct http_server_stats stats;
 };
 
@@ -85,6 +86,7 @@ struct http_exchange {
     struct buf reply;
     int64_t started_us;
     struct slice failure_detail;
+    const struct trace_context *trace;
     enum err failure;
     unsigned tag;
     bool answered;

@@ -28,6 +28,7 @@ struct http_server *http_server_new(struct loop *loop, const struct http_server_
         return NULL;
     server->loop = loop;
     server->conf = *conf;
+    server->next_span = ~conf->id_seed; /* other numbers than request ids */
     server->app = *app;
     list_init(&server->free_exchanges);
     list_init(&server->free_streams);

@@ -31,6 +31,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "base/trace_context.h"
 #include "loop/loop.h"
 #include "wire/http1.h"
 
@@ -117,6 +118,9 @@ struct arena *http_arena(struct http_exchange *exchange);
 struct buf *http_body(struct http_exchange *exchange);
 
 struct slice http_request_id(const struct http_exchange *exchange);
+
+/* The trace that the request's traceparent names, in its workspace; NULL: none, or no valid one. */
+const struct trace_context *http_trace(const struct http_exchange *exchange);
 
 /* A number of the application's choice, for replied(): its route. */
 void http_set_tag(struct http_exchange *exchange, unsigned tag);

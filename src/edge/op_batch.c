@@ -18,9 +18,9 @@ static void on_answer(struct waiter *waiter, const struct answer *answer) {
     item_done(CONTAINER_OF(waiter, struct op_batch_item, waiter), answer);
 }
 
-enum err op_batch_start(struct loop_batcher *lb, struct arena *arena, const struct op *ops,
-                        size_t count, int64_t deadline_ms, void (*finish)(struct op_batch *batch),
-                        void *ctx) {
+enum err op_batch_start(struct loop_batcher *lb, struct arena *arena,
+                        const struct op_batch_request *request) {
+    size_t count = request->count;
     struct op_batch *batch = arena_alloc(arena, sizeof(*batch));
     struct op_batch_item *items = arena_alloc(arena, (count + 1) * sizeof(*items));
     struct answer *answers = arena_alloc(arena, (count + 1) * sizeof(*answers));
@@ -30,21 +30,23 @@ enum err op_batch_start(struct loop_batcher *lb, struct arena *arena, const stru
     /* One more than there are operations: finish() can't run before all were added. */
     *batch = (struct op_batch){.count = count,
                                .answers = answers,
-                               .ctx = ctx,
-                               .finish = finish,
+                               .ctx = request->ctx,
+                               .finish = request->finish,
                                .items = items,
                                .waiting = count + 1};
     for (size_t i = 0; i < count; i++) {
         items[i] = (struct op_batch_item){
-            .waiter = {.done = on_answer, .deadline_ms = deadline_ms},
+            .waiter = {.done = on_answer,
+                       .deadline_ms = request->deadline_ms,
+                       .trace = request->trace},
             .batch = batch,
         };
-        enum err err = loop_batcher_add(lb, &ops[i], &items[i].waiter);
+        enum err err = loop_batcher_add(lb, &request->ops[i], &items[i].waiter);
         if (err != ERR_OK)
             item_done(&items[i], &(struct answer){.err = err});
     }
     if (--batch->waiting == 0)
-        finish(batch);
+        batch->finish(batch);
     return ERR_OK;
 }
 

@@ -26,11 +26,19 @@ struct op_batch {
     size_t waiting;              /* private */
 };
 
+struct op_batch_request {
+    const struct op *ops;
+    size_t count;
+    int64_t deadline_ms;
+    const struct trace_context *trace; /* the request's; NULL: none */
+    void (*finish)(struct op_batch *batch);
+    void *ctx;
+};
+
 /* Sends all operations on their way; one that can't be taken has its error as answer.
  * ERR_NO_MEMORY: the arena is full, nothing was sent and finish() won't run. */
 MUST_CHECK enum err op_batch_start(struct loop_batcher *lb, struct arena *arena,
-                                   const struct op *ops, size_t count, int64_t deadline_ms,
-                                   void (*finish)(struct op_batch *batch), void *ctx);
+                                   const struct op_batch_request *request);
 
 /* The error that all of them share and that fails the request as a whole (the store away, a
  * deadline, overload); ERR_OK when there is a result worth sending. */

@@ -51,8 +51,14 @@ void batch_start(struct request *request, const struct json_item *items, size_t 
         err = prepare(request, items, batch, ops, make);
     }
     if (err == ERR_OK)
-        err = op_batch_start(request->gateway->batcher, arena, ops, count,
-                             request_deadline(request->gateway), finish, batch);
+        err = op_batch_start(
+            request->gateway->batcher, arena,
+            &(struct op_batch_request){.ops = ops,
+                                       .count = count,
+                                       .deadline_ms = request_deadline(request->gateway),
+                                       .trace = http_trace(request->exchange),
+                                       .finish = finish,
+                                       .ctx = batch});
     if (err != ERR_OK)
         reply_failure(request->exchange, err, (struct slice){NULL, 0});
 }

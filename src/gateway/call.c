@@ -52,7 +52,9 @@ void call_start(struct request *request, const struct op *op, call_done done) {
 
     if (LIKELY(call)) {
         *call = (struct call){
-            .waiter = {.done = done, .deadline_ms = request_deadline(gateway)},
+            .waiter = {.done = done,
+                       .deadline_ms = request_deadline(gateway),
+                       .trace = http_trace(request->exchange)},
             .exchange = request->exchange,
             .resource_id = arena_copy(http_arena(request->exchange), op->resource_id),
             .counter_type = arena_copy(http_arena(request->exchange), op->counter_type),

@@ -67,7 +67,7 @@ static void log_failure(struct gateway *gateway, const struct http_exchange *exc
              LOG_SLICE("method", method_name(route->method)), LOG_SLICE("route", route->path),
              LOG_INT("status", status), LOG_STR("error", err_name(err)),
              LOG_SLICE("detail", detail), LOG_SLICE("request_id", http_request_id(exchange)),
-             LOG_INT("duration_us", duration_us),
+             LOG_TRACE(http_trace(exchange)), LOG_INT("duration_us", duration_us),
              LOG_INT("suppressed", log_budget_suppressed(&gateway->log)));
 }
 

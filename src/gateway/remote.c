@@ -88,7 +88,7 @@ static enum err send_to(struct remote *remote, size_t peer, struct delivery *del
     if (!call)
         return ERR_NO_MEMORY;
     *call = (struct remote_call){
-        .call = {.done = call_done},
+        .call = {.done = call_done, .trace = delivery->trace},
         .remote = remote,
         .delivery = delivery,
         .peer = peer,

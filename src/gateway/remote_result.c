@@ -20,7 +20,7 @@ static void log_failure(struct remote_call *call, enum grpc_status status, struc
              LOG_SLICE("counter", remote->fleet->address[call->peer].text),
              LOG_STR("status", remote_status_name(status)),
              LOG_STR("error", err_name(call->delivery->err)), LOG_SLICE("detail", detail),
-             LOG_INT("attempt", call->delivery->attempt),
+             LOG_TRACE(call->delivery->trace), LOG_INT("attempt", call->delivery->attempt),
              LOG_INT("suppressed", log_budget_suppressed(&remote->log)));
 }
 

@@ -1,6 +1,7 @@
 /* grpc_echo.c */
 #include "grpc_echo.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define GRPC_ECHO_REFUSAL "half 50% \xc3\xa9\n"
@@ -91,11 +92,18 @@ void grpc_echo_methods(struct grpc_echo *echo, struct grpc_method out[GRPC_ECHO_
 }
 
 void grpc_echo_finished(void *ctx, const struct grpc_method *method, enum grpc_status status,
-                        struct slice message, int64_t duration_us) {
+                        struct slice message, const struct trace_context *trace,
+                        int64_t duration_us) {
     struct grpc_echo *echo = ctx;
 
     (void)method, (void)message, (void)duration_us;
     echo->finished++;
+    if (trace) {
+        echo->traced++;
+        echo->trace = *trace;
+        (void)snprintf(echo->trace_state, sizeof(echo->trace_state), "%.*s",
+                       SLICE_ARGS(trace->state));
+    }
     if ((unsigned)status < ARRAY_LEN(echo->by_status))
         echo->by_status[status]++;
 }

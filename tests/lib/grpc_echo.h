@@ -19,6 +19,9 @@ struct grpc_echo {
     unsigned gone;
     unsigned finished;
     unsigned by_status[17];
+    struct trace_context trace; /* of the last finished call that had one, */
+    char trace_state[64];       /* and its tracestate */
+    unsigned traced;
 };
 
 #define GRPC_ECHO_METHODS 6
@@ -28,6 +31,7 @@ void grpc_echo_methods(struct grpc_echo *echo, struct grpc_method out[GRPC_ECHO_
 
 /* For grpc_server_conf.finished, with 'echo' as its context. */
 void grpc_echo_finished(void *ctx, const struct grpc_method *method, enum grpc_status status,
-                        struct slice message, int64_t duration_us);
+                        struct slice message, const struct trace_context *trace,
+                        int64_t duration_us);
 
 #endif

@@ -122,6 +122,30 @@ static void test_types(void **state) {
     json_decref(line);
 }
 
+static void test_traces(void **state) {
+    const struct trace_context trace = {.trace_id = {0x0a, 0xf7, [15] = 0x9c},
+                                        .parent_id = {0xb7, [7] = 0x31},
+                                        .span_id = {1, 2, 3, 4, 5, 6, 7, 8}};
+
+    (void)state;
+    capture_begin();
+    log_line(LOG_WARN, "traced", LOG_INT("before", 1), LOG_TRACE(&trace), LOG_INT("after", 2));
+    json_t *line = parse(capture_end());
+    assert_string_equal(json_string_value(json_object_get(line, "trace_id")),
+                        "0af7000000000000000000000000009c");
+    assert_string_equal(json_string_value(json_object_get(line, "span_id")), "0102030405060708");
+    assert_string_equal(json_string_value(json_object_get(line, "parent_span_id")),
+                        "b700000000000031");
+    assert_int_equal(json_integer_value(json_object_get(line, "after")), 2);
+    json_decref(line);
+
+    capture_begin();
+    log_line(LOG_WARN, "untraced", LOG_TRACE(NULL), LOG_INT("after", 2));
+    line = parse(capture_end());
+    assert_int_equal(json_object_size(line), 4);
+    json_decref(line);
+}
+
 /* Every length around the cut, so that each of name, quote, escape and number
  * is once the part that doesn't fit. */
 static void test_cuts_long_lines(void **state) {
@@ -249,13 +273,10 @@ static void test_lines_stay_whole(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_cuts_long_lines),
-        cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_levels_and_console),
-        cmocka_unit_test(test_console_cut),
-        cmocka_unit_test(test_lines_stay_whole),
+        cmocka_unit_test(test_strings),     cmocka_unit_test(test_types),
+        cmocka_unit_test(test_traces),      cmocka_unit_test(test_cuts_long_lines),
+        cmocka_unit_test(test_noise),       cmocka_unit_test(test_levels_and_console),
+        cmocka_unit_test(test_console_cut), cmocka_unit_test(test_lines_stay_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

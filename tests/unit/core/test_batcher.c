@@ -325,6 +325,38 @@ static void test_callback_adds(void **state) {
     stop(b);
 }
 
+/* Requests and messages are many to one: the first traced one's, and its own copy of it, since the
+ * request may be gone when the message is sent again. */
+static void test_a_message_takes_the_first_trace(void **state) {
+    char text[] = "a=1";
+    struct trace_context traces[2] = {{.trace_id = {1}, .state = {text, 3}}, {.trace_id = {2}}};
+    struct request requests[4];
+    struct fake fake;
+    struct batcher *b = start(&fake, &usual);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++)
+        requests[i] = request_of(1, NO_DEADLINE);
+    requests[1].waiter.trace = &traces[0];
+    requests[2].waiter.trace = &traces[1];
+    for (size_t i = 0; i < 3; i++)
+        add(b, &requests[i]);
+    memset(traces, 0, sizeof(traces));
+    memset(text, 0, sizeof(text));
+    batcher_flush(b, 0, 0);
+    add(b, &requests[3]);
+    batcher_flush(b, 0, 0);
+    assert_int_equal(fake.count, 2);
+    assert_int_equal(fake.held[0]->trace->trace_id[0], 1);
+    assert_true(slice_eq(fake.held[0]->trace->state, SLICE("a=1")));
+    assert_null(fake.held[1]->trace);
+    deliver(b, &fake, 0, ERR_UNAVAILABLE, 0);
+    batcher_poll(b, 10000);
+    assert_int_equal(fake.held[fake.count - 1]->trace->trace_id[0], 1); /* the retry */
+    drain(b, &fake, 10000);
+    stop(b);
+}
+
 static void test_free_cancels(void **state) {
     (void)state;
     struct fake fake;
@@ -424,6 +456,7 @@ int main(void) {
         cmocka_unit_test(test_deadline_in_backoff),
         cmocka_unit_test(test_no_retry_for_nobody),
         cmocka_unit_test(test_callback_adds),
+        cmocka_unit_test(test_a_message_takes_the_first_trace),
         cmocka_unit_test(test_free_cancels),
         cmocka_unit_test(test_steady_state_does_not_allocate),
         cmocka_unit_test(test_memory_runs_out),

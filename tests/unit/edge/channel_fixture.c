@@ -125,6 +125,7 @@ enum err world_try_call(struct world *w, const char *path, struct slice request,
     assert_true(w->call_count < CALLS_MAX);
     called->world = w;
     called->call.done = on_done;
+    called->call.trace = w->trace;
     err = grpc_channel_call(w->channel, &called->call, slice_str(path), request,
                             loop_now_ms(w->loop) + timeout_ms);
     assert_int_equal(called->done, 0);

@@ -45,6 +45,7 @@ struct raw {
 };
 
 struct world {
+    const struct trace_context *trace; /* of the calls made next; NULL: none */
     struct loop *loop;
     struct resolver *resolver;
     struct grpc_channel *channel;

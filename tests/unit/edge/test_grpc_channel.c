@@ -47,6 +47,45 @@ static void test_unary(void **state) {
     assert_int_equal(server.echo.by_status[GRPC_OK], 1);
 }
 
+/* Our span is the next one's parent; what it doesn't know is passed on as it is. */
+static void test_trace(void **state) {
+    struct trace_context trace = {.trace_id = {1, 2, 3, [15] = 16},
+                                  .parent_id = {9, 9},
+                                  .span_id = {8, 7, 6, [7] = 1},
+                                  .flags = 1,
+                                  .state = SLICE("a=1,b=2")};
+
+    (void)state;
+    open_both(&FIXTURE_CONF);
+    world.trace = &trace;
+    world_await_done(&world, world_call(&world, UNARY, SLICE("x"), 20000));
+    trace.state = SLICE("");
+    world_await_done(&world, world_call(&world, "/echo.Echo/Fail", SLICE("x"), 20000));
+    world_await_done(&world, world_call(&world, "/echo.Echo/None", SLICE("x"), 20000));
+    world.trace = NULL;
+    world_await_done(&world, world_call(&world, UNARY, SLICE("x"), 20000));
+    close_both();
+    assert_int_equal(server.echo.finished, 4);
+    assert_int_equal(server.echo.traced, 3);
+    assert_memory_equal(server.echo.trace.trace_id, trace.trace_id, TRACE_ID_BYTES);
+    assert_memory_equal(server.echo.trace.parent_id, trace.span_id, SPAN_ID_BYTES);
+    assert_memory_not_equal(server.echo.trace.span_id, trace.span_id, SPAN_ID_BYTES);
+    assert_int_equal(server.echo.trace.flags, 1);
+    assert_string_equal(server.echo.trace_state, "");
+}
+
+static void test_trace_state(void **state) {
+    struct trace_context trace = {
+        .trace_id = {1}, .span_id = {8}, .flags = 1, .state = SLICE("a=1, b=2")};
+
+    (void)state;
+    open_both(&FIXTURE_CONF);
+    world.trace = &trace;
+    world_await_done(&world, world_call(&world, UNARY, SLICE("x"), 20000));
+    close_both();
+    assert_string_equal(server.echo.trace_state, "a=1, b=2");
+}
+
 static void test_sizes(void **state) {
     static const size_t sizes[] = {0, 1, 16379, 16384, 65536, 1 << 20, MESSAGE_MAX};
     char *bytes = malloc(MESSAGE_MAX);
@@ -177,6 +216,8 @@ static void test_closed_with_calls(void **state) {
 static int group(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unary),
+        cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_trace_state),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_an_error),
         cmocka_unit_test(test_a_deadline),

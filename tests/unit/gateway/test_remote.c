@@ -177,6 +177,19 @@ static void test_nothing_is_usable_before_hello(void **state) {
     assert_false(delivery.not_applied);
 }
 
+static void test_a_trace_goes_along(void **state) {
+    static const struct trace_context trace = {.trace_id = {1}, .span_id = {2}};
+    struct delivery delivery = delivery_of(1);
+
+    (void)state;
+    start("a:1");
+    become_usable(0);
+    delivery.trace = &trace;
+    assert_int_equal(send_it(&delivery), ERR_OK);
+    assert_ptr_equal(fake.calls[0].call->trace, &trace);
+    stop();
+}
+
 static void test_the_promise_is_the_counters(void **state) {
     (void)state;
     struct gateway_promise promise;
@@ -537,6 +550,7 @@ static void test_memory_runs_out_for_a_channel(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_usable_before_hello),
+        cmocka_unit_test(test_a_trace_goes_along),
         cmocka_unit_test(test_the_promise_is_the_counters),
         cmocka_unit_test(test_a_message_and_its_answers),
         cmocka_unit_test(test_what_an_end_means),
