@@ -205,6 +205,10 @@ void front_set_serving(struct front *front, bool serving) {
     grpc_health_set(front->health, SLICE(""), serving);
     grpc_health_set(front->health, served, serving);
     front_apply_set_serving(front->apply, serving);
+    /* A gateway says Hello again, here or elsewhere, and hears that it can't be served: it learns
+     * without any traffic, and without asking again and again. */
+    if (!serving)
+        grpc_server_send_away(front->server);
 }
 
 /* ---- drain ---- */

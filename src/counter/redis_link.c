@@ -7,7 +7,7 @@
 #include "edge/redis_command.h"
 
 #define BACKOFF_MIN_MS 25
-#define BACKOFF_MAX_MS 500 /* what is back is found within a second */
+#define BACKOFF_MAX_MS 400 /* what is back is found within a second, by gateways too */
 #define TIDY_EVERY_MS  1000
 
 static const struct redis_script *const scripts[] = {&redis_script_apply, &redis_script_open,

@@ -75,17 +75,21 @@ void conn_set_check_drained(struct conn_set *set) {
         timer_start(set->loop, &set->drained_timer, 0);
 }
 
+void conn_set_send_away(struct conn_set *set) {
+    for (struct list *node = set->conns.next; node != &set->conns; node = node->next) {
+        struct conn *conn = CONTAINER_OF(node, struct conn, node);
+
+        conn->protocol->drain(conn);
+    }
+}
+
 void conn_set_drain(struct conn_set *set, void (*done)(void *ctx), void *ctx) {
     set->draining = true;
     set->drained.done = done;
     set->drained.ctx = ctx;
     listener_close(set->listener);
     set->listener = NULL;
-    for (struct list *node = set->conns.next; node != &set->conns; node = node->next) {
-        struct conn *conn = CONTAINER_OF(node, struct conn, node);
-
-        conn->protocol->drain(conn);
-    }
+    conn_set_send_away(set);
     conn_set_check_drained(set);
 }
 

@@ -51,6 +51,8 @@ void conn_set_release(struct conn_set *set);
 /* Serves what 'fd' (listening, taken over) accepts. */
 MUST_CHECK enum err conn_set_listen(struct conn_set *set, int fd);
 
+/* Each connection is drained; clients may come back at once. */
+void conn_set_send_away(struct conn_set *set);
 /* Stops accepting, drains each connection; then, with none left and nothing owed, calls 'done'
  * once, on a later turn. */
 void conn_set_drain(struct conn_set *set, void (*done)(void *ctx), void *ctx);

@@ -94,6 +94,10 @@ enum err grpc_server_listen(struct grpc_server *server, int fd) {
     return conn_set_listen(&server->conns, fd);
 }
 
+void grpc_server_send_away(struct grpc_server *server) {
+    conn_set_send_away(&server->conns);
+}
+
 void grpc_server_drain(struct grpc_server *server, void (*done)(void *ctx), void *ctx) {
     conn_set_drain(&server->conns, done, ctx);
 }

@@ -85,6 +85,10 @@ void grpc_server_free(struct grpc_server *server);
 /* Serves what 'fd' (listening, taken over) accepts. */
 MUST_CHECK enum err grpc_server_listen(struct grpc_server *server, int fd);
 
+/* The two-step GOAWAY of a drain to every client there is now; what is under way is finished, and
+ * they may connect again at once. */
+void grpc_server_send_away(struct grpc_server *server);
+
 /* Two-step drain: GOAWAY(2^31-1), a round trip, GOAWAY(last); finishes what is under way, then
  * calls 'done' once, on a later turn (RELIABILITY row 23). */
 void grpc_server_drain(struct grpc_server *server, void (*done)(void *ctx), void *ctx);

@@ -53,7 +53,7 @@ struct gateway_pool {
 
 struct gateway_problem {
     struct slice address;
-    char text[160]; /* why it can't be used; "": it can, or nobody has tried yet */
+    char text[320]; /* why it can't be used; "": it can, or nobody has tried yet */
 };
 
 /* The counter core behind the upstreams. Its functions: any thread. */

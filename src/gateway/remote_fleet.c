@@ -83,12 +83,14 @@ void remote_fleet_usable(struct remote_fleet *fleet, size_t index, bool usable) 
     bool news = !address->known || address->problem[0];
     address->known = true;
     address->problem[0] = '\0';
+    address->answers = false;
     (void)pthread_mutex_unlock(&fleet->lock);
     if (news)
         log_line(LOG_INFO, "a counter can be used", LOG_SLICE("counter", address->text));
 }
 
-void remote_fleet_problem(struct remote_fleet *fleet, size_t index, const char *problem) {
+void remote_fleet_problem(struct remote_fleet *fleet, size_t index, const char *problem,
+                          bool answers) {
     struct remote_address *address = &fleet->address[index];
     char text[REMOTE_PROBLEM_BYTES];
 
@@ -96,6 +98,7 @@ void remote_fleet_problem(struct remote_fleet *fleet, size_t index, const char *
     (void)pthread_mutex_lock(&fleet->lock);
     bool news = strcmp(address->problem, text) != 0;
     memcpy(address->problem, text, sizeof(text));
+    address->answers = answers;
     (void)pthread_mutex_unlock(&fleet->lock);
     if (news)
         log_line(LOG_WARN, "a counter can't be used", LOG_SLICE("counter", address->text),
@@ -146,8 +149,20 @@ static bool problem(void *ctx, size_t index, struct gateway_problem *out) {
 }
 
 static void down(void *ctx, char *out, size_t size) {
-    (void)ctx;
+    struct remote_fleet *fleet = ctx;
+
     (void)snprintf(out, size, "no counter service can be reached");
+    (void)pthread_mutex_lock(&fleet->lock);
+    for (size_t i = 0; i < fleet->count; i++) {
+        const struct remote_address *address = &fleet->address[i];
+
+        if (!address->answers)
+            continue;
+        (void)snprintf(out, size, "no counter service can be used: %.*s: %s",
+                       SLICE_ARGS(address->text), address->problem);
+        break;
+    }
+    (void)pthread_mutex_unlock(&fleet->lock);
 }
 
 struct gateway_backend remote_fleet_backend(struct remote_fleet *fleet) {

@@ -20,7 +20,7 @@
 #include "gateway/remote.h"
 #include "loop/timer.h"
 
-#define REMOTE_PROBLEM_BYTES 160
+#define REMOTE_PROBLEM_BYTES 320
 
 enum remote_method { REMOTE_APPLY, REMOTE_HELLO, REMOTE_METHODS };
 
@@ -40,6 +40,7 @@ struct remote_address {
     _Atomic unsigned usable;
     bool known;                         /* has been usable; under the fleet's lock, like */
     char problem[REMOTE_PROBLEM_BYTES]; /* why it can't be used; "": it can */
+    bool answers;                       /* it is there, and says so itself */
 };
 
 struct remote_fleet {
@@ -66,7 +67,8 @@ bool remote_fleet_same_store(struct remote_fleet *fleet, uint64_t store_id);
 void remote_fleet_learn(struct remote_fleet *fleet, const struct lanes_hello *hello);
 void remote_fleet_usable(struct remote_fleet *fleet, size_t address, bool usable);
 /* Why an address can't be used; logged when it is news. */
-void remote_fleet_problem(struct remote_fleet *fleet, size_t address, const char *problem);
+void remote_fleet_problem(struct remote_fleet *fleet, size_t address, const char *problem,
+                          bool answers);
 
 /* What a connection is good for.
  *
@@ -90,6 +92,7 @@ struct remote_line {
     int64_t hello_sent_ms;
     int64_t hello_sent_ns;
     struct timer rest;
+    int64_t rest_ms; /* the next one */
 };
 
 /* One message on its way. */

@@ -18,8 +18,10 @@
 /* Answers are smaller than requests, and those are bounded by BATCH_BYTES_MAX: 65,536 answers of
  * at most some 50 bytes. */
 #define RESPONSE_BYTES_MAX (8u << 20)
-/* Before Hello is tried again on a connection that gave no good answer. */
-#define REST_MS 1000
+/* Before Hello is tried again on a connection that gave no good answer: a counter whose store is
+ * away is back soon, and shall be found soon; doubling, and up to half more at random. */
+#define REST_MIN_MS 50
+#define REST_MAX_MS 300
 
 static void on_state(void *ctx, enum grpc_channel_state state);
 static void greet(struct remote_line *line);
@@ -63,16 +65,20 @@ static void enter(struct remote_line *line, enum line_state state) {
     count(line, line->state, -1);
     line->state = state;
     count(line, state, 1);
-    if (state == LINE_USABLE)
+    if (state == LINE_USABLE) {
+        line->rest_ms = REST_MIN_MS;
         say_up(line, true);
+    }
     if (state == LINE_REFUSED || state == LINE_RESTING)
         say_up(line, false);
 }
 
-static void rest(struct remote_line *line, const char *why) {
+static void rest(struct remote_line *line, const char *why, bool answers) {
     enter(line, LINE_RESTING);
-    remote_fleet_problem(line->remote->fleet, line->index, why);
-    timer_start(line->remote->loop, &line->rest, REST_MS);
+    remote_fleet_problem(line->remote->fleet, line->index, why, answers);
+    timer_start(line->remote->loop, &line->rest,
+                line->rest_ms + (int64_t)(random_u64() % (uint64_t)(line->rest_ms / 2)));
+    line->rest_ms = line->rest_ms * 2 < REST_MAX_MS ? line->rest_ms * 2 : REST_MAX_MS;
 }
 
 /* ---- Hello ---- */
@@ -81,7 +87,8 @@ static void rest(struct remote_line *line, const char *why) {
 static void refuse(struct remote_line *line) {
     enter(line, LINE_REFUSED);
     remote_fleet_problem(line->remote->fleet, line->index,
-                         "refused: it has another store than the counter this gateway saw first");
+                         "refused: it has another store than the counter this gateway saw first",
+                         false);
 }
 
 static void hear_hello(struct remote_line *line, struct slice response) {
@@ -90,7 +97,7 @@ static void hear_hello(struct remote_line *line, struct slice response) {
     struct lanes_hello hello;
 
     if (lanes_read_hello(response, &hello, &problem) != ERR_OK) {
-        rest(line, problem.text);
+        rest(line, problem.text, false);
         return;
     }
     if (!remote_fleet_same_store(remote->fleet, hello.store_id)) {
@@ -103,15 +110,20 @@ static void hear_hello(struct remote_line *line, struct slice response) {
 }
 
 static void hello_failed(struct remote_line *line, const struct grpc_result *result) {
+    /* Its own word (edge/lanes_codec.h): it is there, and can't serve. */
+    bool answers = result->status == GRPC_UNAVAILABLE && result->error.len > 0;
     char why[REMOTE_PROBLEM_BYTES];
 
-    if (result->status == GRPC_UNIMPLEMENTED)
+    if (answers)
+        (void)snprintf(why, sizeof(why), "its store can't be used: %.*s",
+                       SLICE_ARGS(result->message));
+    else if (result->status == GRPC_UNIMPLEMENTED)
         (void)snprintf(why, sizeof(why), "this gRPC server is no counter of ours");
     else
         (void)snprintf(why, sizeof(why), "no answer to Hello: %s%s%.*s",
                        remote_status_name(result->status), result->message.len ? ": " : "",
                        SLICE_ARGS(result->message));
-    rest(line, why);
+    rest(line, why, answers);
 }
 
 static void hello_done(struct grpc_out_call *call, const struct grpc_result *result) {
@@ -146,7 +158,7 @@ static void greet(struct remote_line *line) {
                           line->hello_sent_ms + remote->fleet->config->timeouts_request_ms);
     line->hello_out = err == ERR_OK;
     if (err != ERR_OK)
-        rest(line, err_text(err));
+        rest(line, err_text(err), false);
 }
 
 /* ---- the channel ---- */
@@ -170,7 +182,7 @@ void remote_line_connect(struct remote_line *line) {
 
     line->channel = grpc_channel_new(line->remote->loop, &conf);
     if (!line->channel)
-        rest(line, err_text(ERR_NO_MEMORY));
+        rest(line, err_text(ERR_NO_MEMORY), false);
 }
 
 static void on_rest(struct timer *timer) {
@@ -196,7 +208,8 @@ static void on_state(void *ctx, enum grpc_channel_state state) {
         return;
     const char *problem = grpc_channel_problem(line->channel);
     say_up(line, false);
-    remote_fleet_problem(line->remote->fleet, line->index, problem ? problem : "not connected");
+    remote_fleet_problem(line->remote->fleet, line->index, problem ? problem : "not connected",
+                         false);
 }
 
 void remote_line_init(struct remote_line *line, struct remote *remote, size_t index) {
@@ -204,6 +217,7 @@ void remote_line_init(struct remote_line *line, struct remote *remote, size_t in
     line->index = index;
     line->state = LINE_DOWN;
     line->rest.fire = on_rest;
+    line->rest_ms = REST_MIN_MS;
 }
 
 void remote_line_close(struct remote_line *line, void (*closed)(void *ctx), void *ctx) {

@@ -313,6 +313,37 @@ def test_away_at_the_start_and_later():
     print(f'     counted again {max(times) * 1000:.0f} ms after it accepted, at most', flush=True)
 
 
+def test_away_behind_a_counter():
+    """A gateway hears of it without any traffic."""
+    with redis() as server, Split(gateways=2, counters=2, counter_flags=on(server.url)) as split:
+        eq(increment(split, 'away').value(), 1, 'counted')
+        times = []
+        for n in range(3):
+            server.process.kill()
+            for gateway in split.gateways:
+                ready(gateway, 503)
+            end = time.monotonic() + lib.WAIT_S
+            while "its store can't be used" not in (said := call(split.admin, 'GET',
+                                                                 '/readyz').json()['status']):
+                check(time.monotonic() < end, said)
+            check('Redis' in said, said)
+            for answer in (increment(split, 'away'),
+                           call(split.http, 'GET', lib.counter_path('away'))):
+                eq(answer.status, 503, f'{answer!r}')
+                check(b'current_value' not in answer.body, f'{answer!r}')
+            for counter in split.counters:
+                eq(call(counter.admin, 'GET', '/readyz').status, 503, 'the counter\'s /readyz')
+            began = accepting(server)
+            times.append(seconds_until_counted(split, began))
+            server.wait()
+            for gateway in split.gateways:
+                ready(gateway)
+            eq(get(split, 'away'), n + 2, 'the counter')
+        check(max(times) < BACK_S, f'seconds until it counted again: {times}')
+        eq(split.stop(), 0, 'exit code')
+    print(f'     counted again {max(times) * 1000:.0f} ms after it accepted, at most', flush=True)
+
+
 def test_no_herd():
     """Many processes that wait for one Redis don't all come at once, nor all the time."""
     port = dev_servers.free_port()

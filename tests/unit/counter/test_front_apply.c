@@ -485,6 +485,38 @@ static void test_hello(void **state) {
     assert_refused(call, ERR_INVALID, true);
 }
 
+static struct grpc_call *say_hello(struct fixture *f) {
+    struct grpc_call *call = fake_call_new(4096);
+
+    fake_call_message(&f->methods[1], call, SLICE(""));
+    return call;
+}
+
+/* A gateway must not take its clock from a counter that has none, nor count where nobody counts. */
+static void test_hello_without_a_store(void **state) {
+    struct fixture *f = *state;
+
+    front_apply_set_serving(f->apply, false);
+    assert_refused(say_hello(f), ERR_UNAVAILABLE, true);
+    front_apply_set_serving(f->apply, true);
+    struct grpc_call *call = say_hello(f);
+    assert_int_equal(fake_status(call), GRPC_OK);
+    fake_call_free(call);
+    f->backend.clock_unknown = ERR_UNAVAILABLE; /* as the next one finds it */
+    struct front_apply_conf conf = {.loop = f->loop,
+                                    .upstream = counter_port_upstream(f->port),
+                                    .backend = &f->backend,
+                                    .version = "1.2.3"};
+    front_apply_free(f->apply);
+    f->apply = front_apply_new(&conf);
+    front_apply_methods(f->apply, f->methods);
+    assert_refused(say_hello(f), ERR_UNAVAILABLE, true);
+    front_apply_set_clock(f->apply, 5);
+    call = say_hello(f);
+    assert_int_equal(fake_status(call), GRPC_OK);
+    fake_call_free(call);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, up, down)
 
 int main(void) {
@@ -504,6 +536,7 @@ int main(void) {
         TEST(test_deadline_passed),
         TEST(test_store_failed),
         TEST(test_hello),
+        TEST(test_hello_without_a_store),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
