@@ -1,6 +1,8 @@
 /* redis_apply.c - what the Redis store's script costs per increment, without network or HTTP.
  *
- *     build/bench_redis_apply SOCKET KEYS OPERATIONS MESSAGES LANES [keyed]
+ *     build/bench_redis_apply SOCKET KEYS OPERATIONS MESSAGES LANES [keyed|cluster]
+ *
+ * "cluster": in a Cluster's layout, a call for each lane.
  *
  * Fills an EMPTY redis-server on a unix socket: one producer sends MESSAGES messages of OPERATIONS
  * increments over KEYS counters, uniformly at random from a fixed seed, four messages under way.
@@ -26,6 +28,8 @@ struct load {
     redisContext *client;
     uint64_t keys, operations, messages;
     bool keyed;
+    bool cluster;
+    struct redis_tag *tags;
     struct redis_layout layout;
     struct redis_plan plans[DEPTH];
     struct message sent[DEPTH];
@@ -94,6 +98,38 @@ static void open_store(struct load *load, uint32_t lanes) {
         .lanes = lanes, .epochs = epochs, .seed = {1, 2}, .key_ttl_ms = 86400000, .coalesce = true};
 }
 
+static void lay_out_lane(struct load *load, uint32_t lane) {
+    struct buf key = {0};
+    redisReply *reply;
+
+    redis_lane_key(&key, &load->layout, lane, "m");
+    reply = must(redisCommand(load->client, "EVAL %b 1 %b 0123456789abcdef %u 86400000 1",
+                              redis_script_cluster_lane.text.ptr,
+                              redis_script_cluster_lane.text.len, key.ptr, key.len, lane));
+    load->clock_ms = strtoll(reply->element[1]->str, NULL, 10);
+    freeReplyObject(reply);
+    buf_release(&key);
+}
+
+static void open_cluster(struct load *load, uint32_t lanes) {
+    open_store(load, 1);
+    load->tags = calloc(lanes, sizeof(*load->tags));
+    uint64_t *epochs = calloc(lanes, sizeof(*epochs));
+
+    if (!load->tags || !epochs || !redis_tags_make(lanes, load->tags))
+        die("memory", NULL);
+    load->layout.lanes = lanes;
+    load->layout.epochs = epochs;
+    load->layout.tags = load->tags;
+    freeReplyObject(
+        must(redisCommand(load->client, "SCRIPT LOAD %b", redis_script_apply_cluster.text.ptr,
+                          redis_script_apply_cluster.text.len)));
+    for (uint32_t i = 0; i < lanes; i++) {
+        epochs[i] = 1;
+        lay_out_lane(load, i);
+    }
+}
+
 static void send_message(struct load *load, uint64_t number) {
     size_t at = number % DEPTH;
 
@@ -115,30 +151,63 @@ static void send_message(struct load *load, uint64_t number) {
     if (redis_plan_make(&load->plans[at], &load->layout, &load->sent[at]) != ERR_OK)
         die("plan", NULL);
     buf_clear(&load->command);
-    redis_plan_command(&load->plans[at], &load->layout, &load->sent[at], &load->command);
+    if (!load->cluster)
+        redis_plan_command(&load->plans[at], &load->layout, &load->sent[at], &load->command);
+    for (uint32_t i = 0; load->cluster && i < load->plans[at].parts_count; i++)
+        redis_plan_part_command(&load->plans[at], &load->layout, &load->sent[at], i,
+                                &load->command);
     redisAppendFormattedCommand(load->client, load->command.ptr, load->command.len);
 }
 
-static void take_reply(struct load *load, uint64_t number) {
-    struct slice strings[STRINGS_MAX];
-    struct redis_applied applied;
-    size_t at = number % DEPTH;
+/* '*out_strings' borrow from the reply. */
+static redisReply *next_reply(struct load *load, struct slice *out_strings) {
     void *got;
 
     if (redisGetReply(load->client, &got) != REDIS_OK)
         die("reply", load->client->errstr);
     redisReply *reply = must(got);
     for (size_t i = 0; i < reply->elements && i < STRINGS_MAX; i++)
-        strings[i] = slice_of(reply->element[i]->str, (size_t)reply->element[i]->len);
-    if (redis_plan_answers(&load->plans[at], &load->layout, &load->sent[at], strings,
-                           reply->elements, load->answers, &applied) != ERR_OK)
-        die("answers", NULL);
+        out_strings[i] = slice_of(reply->element[i]->str, (size_t)reply->element[i]->len);
+    return reply;
+}
+
+static enum err hear_parts(struct load *load, size_t at, struct redis_applied *out) {
+    struct redis_plan *plan = &load->plans[at];
+    struct slice strings[STRINGS_MAX];
+
+    for (uint32_t i = 0; i < plan->parts_count; i++) {
+        redisReply *reply = next_reply(load, strings);
+        enum err err = redis_plan_hear(plan, i, strings, reply->elements);
+
+        freeReplyObject(reply);
+        if (err != ERR_OK)
+            return err;
+    }
+    return redis_plan_finish(plan, &load->layout, &load->sent[at], load->answers, out);
+}
+
+static void take_reply(struct load *load, uint64_t number) {
+    struct slice strings[STRINGS_MAX];
+    struct redis_applied applied;
+    size_t at = number % DEPTH;
+    enum err err;
+
+    if (load->cluster) {
+        err = hear_parts(load, at, &applied);
+    } else {
+        redisReply *reply = next_reply(load, strings);
+
+        err = redis_plan_answers(&load->plans[at], &load->layout, &load->sent[at], strings,
+                                 reply->elements, load->answers, &applied);
+        freeReplyObject(reply);
+    }
+    if (err != ERR_OK)
+        die("answers", err_name(err));
     load->clock_ms = applied.clock_ms;
     for (size_t i = 0; i < load->operations; i++) {
         if (load->answers[i].err != ERR_OK)
             die("answer", err_name(load->answers[i].err));
     }
-    freeReplyObject(reply);
 }
 
 static void run(struct load *load) {
@@ -166,20 +235,25 @@ int main(int argc, char **argv) {
     struct load load = {.random = 1};
 
     if (argc < 6)
-        die("usage", "SOCKET KEYS OPERATIONS MESSAGES LANES [keyed]");
+        die("usage", "SOCKET KEYS OPERATIONS MESSAGES LANES [keyed|cluster]");
     load.client = redisConnectUnix(argv[1]);
     if (!load.client || load.client->err)
         die("connect", argv[1]);
     load.keys = strtoull(argv[2], NULL, 10);
     load.operations = strtoull(argv[3], NULL, 10);
     load.messages = strtoull(argv[4], NULL, 10);
-    load.keyed = argc > 6;
+    load.keyed = argc > 6 && strcmp(argv[6], "keyed") == 0;
+    load.cluster = argc > 6 && strcmp(argv[6], "cluster") == 0;
     load.answers = calloc(load.operations, sizeof(*load.answers));
     for (size_t i = 0; i < DEPTH; i++) {
         load.ops[i] = calloc(load.operations, sizeof(*load.ops[i]));
         load.ids[i] = calloc(load.operations, ID_BYTES);
     }
-    open_store(&load, (uint32_t)strtoul(argv[5], NULL, 10));
+    uint32_t lanes = (uint32_t)strtoul(argv[5], NULL, 10);
+    if (load.cluster)
+        open_cluster(&load, lanes);
+    else
+        open_store(&load, lanes);
     run(&load);
     redisFree(load.client);
     return 0;

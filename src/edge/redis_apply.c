@@ -1,4 +1,4 @@
-/* redis_apply.c - split, pack, and fan the answers out. */
+/* redis_apply.c - split and pack. */
 #include "edge/redis_apply.h"
 
 #include <inttypes.h>
@@ -10,7 +10,6 @@
 #include "core/hash.h"
 #include "edge/redis_command.h"
 #include "edge/redis_script.h"
-#include "edge/redis_text.h"
 
 #define OPS_MAX     (1u << 20)
 #define KIND_MANY   4 /* lua/apply.lua's; the others are enum op_kind */
@@ -26,11 +25,13 @@ void redis_plan_release(struct redis_plan *plan) {
     free(plan->ops);
     free(plan->items);
     free(plan->parts);
+    free(plan->said);
     free(plan->latest);
     free(plan->part_of_lane);
     bytes_table_release(&plan->counters);
     buf_release(&plan->scratch);
     buf_release(&plan->packed);
+    buf_release(&plan->heard);
 }
 
 static bool make_lanes(struct redis_plan *plan, uint32_t lanes) {
@@ -54,10 +55,13 @@ static bool make_room(struct redis_plan *plan, size_t count) {
     struct redis_plan_part *parts = realloc(plan->parts, count * sizeof(*parts));
     if (parts)
         plan->parts = parts;
+    struct redis_said *said = realloc(plan->said, count * sizeof(*said));
+    if (said)
+        plan->said = said;
     uint32_t *latest = realloc(plan->latest, count * sizeof(*latest));
     if (latest)
         plan->latest = latest;
-    if (!ops || !items || !parts || !latest)
+    if (!ops || !items || !parts || !said || !latest)
         return false;
     plan->ops_cap = count;
     return true;
@@ -65,6 +69,10 @@ static bool make_room(struct redis_plan *plan, size_t count) {
 
 void redis_counter_key(struct buf *out, struct slice resource_id, struct slice counter_type) {
     buf_add_str(out, "counter:");
+    redis_counter_id(out, resource_id, counter_type);
+}
+
+void redis_counter_id(struct buf *out, struct slice resource_id, struct slice counter_type) {
     buf_add_slice(out, resource_id);
     buf_add_char(out, ':');
     for (size_t i = 0; i < counter_type.len; i++) {
@@ -89,7 +97,10 @@ static uint32_t lane_of(struct redis_plan *plan, const struct op *op, uint32_t l
 static uint32_t counter_of(struct redis_plan *plan, const struct redis_layout *layout,
                            const struct op *op) {
     buf_clear(&plan->scratch);
-    redis_counter_key(&plan->scratch, op->resource_id, op->counter_type);
+    if (layout->tags)
+        redis_counter_id(&plan->scratch, op->resource_id, op->counter_type);
+    else
+        redis_counter_key(&plan->scratch, op->resource_id, op->counter_type);
     if (buf_failed(&plan->scratch))
         return BYTES_TABLE_NONE;
     struct slice key = buf_slice(&plan->scratch);
@@ -172,8 +183,8 @@ static enum err add_op(struct redis_plan *plan, const struct redis_layout *layou
     return ERR_OK;
 }
 
-static enum err split(struct redis_plan *plan, const struct redis_layout *layout,
-                      const struct message *message, bool coalesce) {
+enum err redis_plan_split(struct redis_plan *plan, const struct redis_layout *layout,
+                          const struct message *message, bool coalesce) {
     enum err err = ERR_OK;
 
     plan->coalesce = coalesce;
@@ -191,7 +202,8 @@ enum err redis_plan_make(struct redis_plan *plan, const struct redis_layout *lay
         return ERR_INVALID;
     if (!make_room(plan, message->count) || !make_lanes(plan, layout->lanes))
         return ERR_NO_MEMORY;
-    return split(plan, layout, message, layout->coalesce);
+    buf_clear(&plan->heard);
+    return redis_plan_split(plan, layout, message, layout->coalesce);
 }
 
 /* ---- pack: MessagePack, no more of it than is needed ---- */
@@ -293,12 +305,17 @@ static void pack_item(struct redis_plan *plan, const struct redis_layout *layout
         pack_key(plan, layout, item, op, out);
     else
         pack_text(out, SLICE(""));
+    if (layout->tags)
+        pack_text(out, bytes_table_key(&plan->counters, item->counter));
 }
 
 static void pack_part(struct redis_plan *plan, const struct redis_layout *layout,
                       const struct message *message, const struct redis_plan_part *part,
                       struct buf *out) {
-    pack_number(out, part->lane);
+    if (layout->tags)
+        pack_text(out, slice_str(layout->tags[part->lane].text));
+    else
+        pack_i64(out, part->lane);
     pack_i64(out, (int64_t)layout->epochs[part->lane]);
     pack_number(out, part->items);
     pack_number(out, part->writes);
@@ -315,7 +332,14 @@ static void add_number_arg(struct buf *out, int64_t number) {
     redis_command_arg(out, slice_of(text, (size_t)len));
 }
 
-static void add_keys(const struct redis_plan *plan, struct buf *out) {
+static void add_script(struct buf *out, const struct redis_script *script, size_t keys) {
+    redis_command_begin(out, 3 + keys + 6);
+    redis_command_arg(out, SLICE("EVALSHA"));
+    redis_command_arg(out, slice_str(script->sha1));
+    add_number_arg(out, (int64_t)keys);
+}
+
+static void add_counter_keys(const struct redis_plan *plan, struct buf *out) {
     for (uint32_t i = 0; i < plan->parts_count; i++) {
         uint32_t at = plan->parts[i].first;
 
@@ -324,235 +348,87 @@ static void add_keys(const struct redis_plan *plan, struct buf *out) {
     }
 }
 
-static void add_packed(struct redis_plan *plan, const struct redis_layout *layout,
-                       const struct message *message, struct buf *out) {
-    struct buf *packed = &plan->packed;
-
-    buf_clear(packed);
-    pack_array(packed, 4 * (plan->parts_count + plan->items_count));
-    for (uint32_t i = 0; i < plan->parts_count; i++)
-        pack_part(plan, layout, message, &plan->parts[i], packed);
-    if (buf_failed(packed))
-        out->failed = true;
+void redis_lane_key(struct buf *out, const struct redis_layout *layout, uint32_t lane,
+                    const char *what) {
+    buf_add_str(out, "hgp:{");
+    if (layout->tags)
+        buf_add_str(out, layout->tags[lane].text);
     else
-        redis_command_arg(out, buf_slice(packed));
+        buf_add_u64(out, lane);
+    buf_add_str(out, "}:");
+    buf_add_str(out, what);
 }
 
-void redis_plan_command(struct redis_plan *plan, const struct redis_layout *layout,
-                        const struct message *message, struct buf *out) {
+/* Hashes of up to 100 fields, which Redis keeps packed, for 400 million counters in all. */
+#define BUCKETS 4194304u
+
+void redis_counter_home(struct buf *out, const struct redis_layout *layout, uint32_t lane,
+                        struct slice id) {
+    char what[16];
+    uint64_t bucket = siphash(layout->seed, id) % (BUCKETS / layout->lanes);
+
+    (void)snprintf(what, sizeof(what), "c:%" PRIx64, bucket);
+    redis_lane_key(out, layout, lane, what);
+}
+
+static void add_lane_key(struct redis_plan *plan, const struct redis_layout *layout, uint32_t lane,
+                         const char *what, struct buf *out) {
+    buf_clear(&plan->scratch);
+    redis_lane_key(&plan->scratch, layout, lane, what);
+    redis_command_arg(out, buf_slice(&plan->scratch));
+}
+
+static void add_homes(struct redis_plan *plan, const struct redis_layout *layout,
+                      const struct redis_plan_part *part, struct buf *out) {
+    for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next) {
+        struct slice id = bytes_table_key(&plan->counters, plan->items[at].counter);
+
+        buf_clear(&plan->scratch);
+        redis_counter_home(&plan->scratch, layout, part->lane, id);
+        redis_command_arg(out, buf_slice(&plan->scratch));
+    }
+}
+
+/* The arguments: identity, then parts 'from' up to 'end'. */
+static void add_args(struct redis_plan *plan, const struct redis_layout *layout,
+                     const struct message *message, uint32_t from, uint32_t end, struct buf *out) {
     char producer[33];
+    struct buf *packed = &plan->packed;
+    uint32_t item_fields = layout->tags ? 5 : 4;
+    uint32_t items = 0;
 
     (void)snprintf(producer, sizeof(producer), "%016" PRIx64 "%016" PRIx64, message->producer.hi,
                    message->producer.lo);
-    redis_command_begin(out, 3 + plan->items_count + 6);
-    redis_command_arg(out, SLICE("EVALSHA"));
-    redis_command_arg(out, slice_str(redis_script_apply.sha1));
-    add_number_arg(out, plan->items_count);
-    add_keys(plan, out);
     redis_command_arg(out, slice_str(producer));
     add_number_arg(out, (int64_t)message->number);
     add_number_arg(out, message->issued_ms);
     add_number_arg(out, layout->key_ttl_ms);
     redis_command_arg(out, layout->coalesce ? SLICE("c") : SLICE("s"));
-    add_packed(plan, layout, message, out);
+    buf_clear(packed);
+    for (uint32_t i = from; i < end; i++)
+        items += plan->parts[i].items;
+    pack_array(packed, 4 * (end - from) + item_fields * items);
+    for (uint32_t i = from; i < end; i++)
+        pack_part(plan, layout, message, &plan->parts[i], packed);
+    redis_command_arg(out, buf_slice(packed));
+    out->failed |= buf_failed(packed) || buf_failed(&plan->scratch);
 }
 
-/* ---- the reply ---- */
-
-struct reading {
-    struct redis_plan *plan;
-    const struct message *message;
-    struct answer *answers;
-    int64_t clock_ms;
-    int64_t et_ms;
-    bool replayed;
-};
-
-/* One operation's, in the words of lua/apply.lua. */
-static bool take_answer(const struct reading *in, struct slice *text, struct answer *out) {
-    struct answer answer = {.time_ms = in->et_ms};
-
-    if (redis_take_char(text, 'x')) {
-        *out = (struct answer){.err = ERR_MISMATCH};
-        return true;
-    }
-    if (redis_take_char(text, '?')) {
-        *out = (struct answer){.err = ERR_CORRUPT};
-        return true;
-    }
-    answer.replayed = redis_take_char(text, '=');
-    if (!answer.replayed && redis_take_char(text, '!'))
-        answer.err = ERR_RANGE;
-    if (!redis_take_i64(text, &answer.value) ||
-        (answer.replayed &&
-         (!redis_take_char(text, '@') || !redis_take_i64(text, &answer.time_ms))))
-        return false;
-    *out = answer;
-    return true;
+void redis_plan_command(struct redis_plan *plan, const struct redis_layout *layout,
+                        const struct message *message, struct buf *out) {
+    add_script(out, &redis_script_apply, plan->items_count);
+    add_counter_keys(plan, out);
+    add_args(plan, layout, message, 0, plan->parts_count, out);
 }
 
-/* An add of several: the value behind the last says those between. */
-static bool take_many(const struct reading *in, struct slice *text,
-                      const struct redis_plan_item *item) {
-    bool one_by_one = redis_take_char(text, '~');
-    struct answer last = {0};
+void redis_plan_part_command(struct redis_plan *plan, const struct redis_layout *layout,
+                             const struct message *message, uint32_t i, struct buf *out) {
+    const struct redis_plan_part *part = &plan->parts[i];
 
-    if (!one_by_one && !take_answer(in, text, &last))
-        return false;
-    uint64_t value = (uint64_t)last.value - (uint64_t)item->total;
-    for (uint32_t i = item->first; i != REDIS_PLAN_END; i = in->plan->ops[i].next) {
-        in->answers[i] = last;
-        value += (uint64_t)in->message->ops[i].arg;
-        if (last.err == ERR_OK)
-            in->answers[i].value = (int64_t)value;
-        if (one_by_one && ((i != item->first && !redis_take_char(text, ';')) ||
-                           !take_answer(in, text, &in->answers[i])))
-            return false;
-    }
-    return true;
-}
-
-/* Phase 1's keys don't say when they were written: a read tells when it was made. */
-static bool take_read(const struct reading *in, struct slice *text, struct answer *out) {
-    *out = (struct answer){0};
-    if (redis_take_char(text, '_'))
-        return true;
-    if (!take_answer(in, text, out))
-        return false;
-    out->time_ms = out->err == ERR_OK ? in->clock_ms : 0;
-    return true;
-}
-
-static void refuse_part(const struct reading *in, const struct redis_plan_part *part, enum err err,
-                        bool reads) {
-    const struct redis_plan *plan = in->plan;
-
-    for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next) {
-        uint32_t i = plan->items[at].first;
-
-        for (; i != REDIS_PLAN_END; i = plan->ops[i].next) {
-            if (reads || in->message->ops[i].kind != OP_GET)
-                in->answers[i] = (struct answer){.err = err};
-        }
-    }
-}
-
-static bool take_reads(const struct reading *in, const struct redis_plan_part *part,
-                       struct slice text) {
-    const struct redis_plan *plan = in->plan;
-
-    for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next) {
-        uint32_t i = plan->items[at].first;
-
-        if (in->message->ops[i].kind == OP_GET &&
-            (!redis_take_char(&text, ' ') || !take_read(in, &text, &in->answers[i])))
-            return false;
-    }
-    return text.len == 0;
-}
-
-static bool take_items(const struct reading *in, const struct redis_plan_part *part,
-                       struct slice text) {
-    const struct redis_plan *plan = in->plan;
-
-    for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next) {
-        const struct redis_plan_item *item = &plan->items[at];
-
-        if (in->message->ops[item->first].kind == OP_GET)
-            continue;
-        if (!redis_take_char(&text, ' '))
-            return false;
-        if (item->count > 1 ? !take_many(in, &text, item)
-                            : !take_answer(in, &text, &in->answers[item->first]))
-            return false;
-    }
-    return text.len == 0;
-}
-
-/* Behind "N" or "R". A replay of other operations than the first time is a producer's bug. */
-static enum err take_record(struct reading *in, const struct redis_plan_part *part,
-                            struct slice text) {
-    int64_t format;
-    int64_t writes;
-    bool single;
-
-    if (!redis_take_i64(&text, &format))
-        return ERR_CORRUPT;
-    if (format != 1)
-        return ERR_NEWER;
-    single = redis_take_char(&text, 's');
-    if ((!single && !redis_take_char(&text, 'c')) || !redis_take_char(&text, ' ') ||
-        !redis_take_i64(&text, &writes) || !redis_take_char(&text, ' ') ||
-        !redis_take_i64(&text, &in->et_ms))
-        return ERR_CORRUPT;
-    if (writes != part->writes) {
-        refuse_part(in, part, ERR_INVALID, true);
-        return ERR_OK;
-    }
-    return take_items(in, part, text) ? ERR_OK : ERR_CORRUPT;
-}
-
-static enum err take_part(struct reading *in, const struct redis_plan_part *part,
-                          struct slice writes, struct slice reads) {
-    if (slice_eq(writes, SLICE("O"))) {
-        refuse_part(in, part, ERR_TOO_OLD, true);
-        return ERR_OK;
-    }
-    if (!take_reads(in, part, reads))
-        return ERR_CORRUPT;
-    if (writes.len == 0)
-        return part->writes ? ERR_CORRUPT : ERR_OK;
-    if (!redis_take_char(&writes, 'N')) {
-        if (!redis_take_char(&writes, 'R'))
-            return ERR_CORRUPT;
-        in->replayed = true;
-    }
-    return take_record(in, part, writes);
-}
-
-/* Which plan the part was applied by: an earlier time may have been under another setting. */
-static bool part_coalesced(struct slice writes, bool now) {
-    return writes.len > 2 && writes.ptr[0] == 'R' ? writes.ptr[2] == 'c' : now;
-}
-
-/* Reads the parts that belong to the plan and counts the others. */
-static enum err take_parts(struct reading *in, const struct slice *strings, bool now,
-                           uint32_t *out_others) {
-    enum err err = ERR_OK;
-
-    *out_others = 0;
-    for (uint32_t i = 0; i < in->plan->parts_count && err == ERR_OK; i++) {
-        struct slice writes = strings[1 + 2 * i];
-
-        if (part_coalesced(writes, now) == in->plan->coalesce)
-            err = take_part(in, &in->plan->parts[i], writes, strings[2 + 2 * i]);
-        else
-            ++*out_others;
-    }
-    return err;
-}
-
-enum err redis_plan_answers(struct redis_plan *plan, const struct redis_layout *layout,
-                            const struct message *message, const struct slice *strings,
-                            size_t count, struct answer *out_answers, struct redis_applied *out) {
-    struct reading in = {.plan = plan, .message = message, .answers = out_answers};
-    struct slice clock = count ? strings[0] : SLICE("");
-    uint32_t others;
-
-    if (count != 1 + 2 * (size_t)plan->parts_count || !redis_take_i64(&clock, &in.clock_ms))
-        return ERR_CORRUPT;
-    for (size_t i = 0; i < message->count; i++) {
-        if (!plan->ops[i].valid)
-            out_answers[i] = (struct answer){.err = ERR_INVALID};
-    }
-    enum err err = take_parts(&in, strings, layout->coalesce, &others);
-    if (err == ERR_OK && others) {
-        /* The lanes' order is the same in both plans. */
-        err = split(plan, layout, message, !layout->coalesce);
-        if (err == ERR_OK)
-            err = take_parts(&in, strings, layout->coalesce, &others);
-    }
-    if (err == ERR_OK)
-        *out = (struct redis_applied){.clock_ms = in.clock_ms, .replayed = in.replayed};
-    return err;
+    add_script(out, &redis_script_apply_cluster, 3 + part->items);
+    add_lane_key(plan, layout, part->lane, "m", out);
+    add_lane_key(plan, layout, part->lane, "w", out);
+    add_lane_key(plan, layout, part->lane, "o", out);
+    add_homes(plan, layout, part, out);
+    add_args(plan, layout, message, i, i + 1, out);
 }

@@ -1,6 +1,8 @@
-/* redis_apply.h - a message as one call of lua/apply.lua, and its reply as answers.
+/* redis_apply.h - a message as a call of lua/apply.lua, or one for each lane, and the replies as
+ * answers.
  *
- *     message ─► plan: parts (lanes) of items ─► EVALSHA … ─► strings ─► an answer per operation
+ *     message ─► plan: parts (lanes) of items ─► EVALSHA … ─► said ─► an answer per operation
+ *                                                one a part on a Cluster
  *
  * Increments of one counter, of one sign and without a key are one item, as long as nothing else
  * touches the counter between: Redis adds their sum once, and the values between are computed
@@ -21,6 +23,7 @@
 #include "base/buf.h"
 #include "core/bytes_table.h"
 #include "core/message.h"
+#include "edge/redis_slot.h"
 
 /* Beyond, a number isn't exact in Lua. */
 #define REDIS_NUMBER_MAX (1ull << 53)
@@ -28,8 +31,10 @@
 /* What a store was made with and how it is used. */
 struct redis_layout {
     uint32_t lanes;
-    const uint64_t *epochs; /* by lane */
-    uint64_t seed[2];       /* the store's own: where a client's key is kept can't be guessed */
+    const uint64_t *epochs;       /* by lane */
+    const struct redis_tag *tags; /* by lane; NULL: a standalone Redis, where lanes are numbers and
+                                     counters Phase 1's keys */
+    uint64_t seed[2]; /* the store's own: where a client's key is kept can't be guessed */
     int64_t key_ttl_ms;
     bool coalesce;
 };
@@ -59,13 +64,23 @@ struct redis_plan_part {
     uint32_t writes; /* operations, not items */
 };
 
+/* What came of a part. */
+struct redis_said {
+    enum err err; /* not OK: what all its operations are answered */
+    int64_t clock_ms;
+    struct slice writes;
+    struct slice reads;
+    size_t heard_at; /* where in 'heard' both are, one behind the other */
+};
+
 struct redis_plan {
     bool coalesce;
-    size_t ops_cap; /* of the three below, and of 'latest' */
+    size_t ops_cap; /* of the four below, and of 'latest' */
     struct redis_plan_op *ops;
     struct redis_plan_item *items;
     struct redis_plan_part *parts;
-    uint32_t *latest; /* by counter: its latest item */
+    struct redis_said *said; /* by part */
+    uint32_t *latest;        /* by counter: its latest item */
     uint32_t items_count;
     uint32_t parts_count;
     struct bytes_table counters; /* their keys in Redis */
@@ -73,6 +88,7 @@ struct redis_plan {
     uint32_t *part_of_lane; /* a guess: right when that part is this lane's */
     struct buf scratch;
     struct buf packed;
+    struct buf heard;
 };
 
 /* A zeroed plan is valid and empty. */
@@ -82,24 +98,51 @@ void redis_plan_release(struct redis_plan *plan);
 MUST_CHECK enum err redis_plan_make(struct redis_plan *plan, const struct redis_layout *layout,
                                     const struct message *message);
 
-/* Appends the call; nothing to call when plan->parts_count is 0. Check buf_failed(). */
+/* Again, with room already made, as if 'coalesce' were the setting. */
+MUST_CHECK enum err redis_plan_split(struct redis_plan *plan, const struct redis_layout *layout,
+                                     const struct message *message, bool coalesce);
+
+/* Appends the call for all lanes (standalone), or for the one of part 'i' (Cluster); nothing to
+ * call when plan->parts_count is 0. Check buf_failed(). */
 void redis_plan_command(struct redis_plan *plan, const struct redis_layout *layout,
                         const struct message *message, struct buf *out);
+void redis_plan_part_command(struct redis_plan *plan, const struct redis_layout *layout,
+                             const struct message *message, uint32_t i, struct buf *out);
 
 struct redis_applied {
-    int64_t clock_ms; /* the store's */
+    int64_t clock_ms; /* the store's; on a Cluster the latest of the lanes' */
     bool replayed;    /* some part was applied before */
 };
 
-/* Reads the script's reply: the strings of its array. ERR_CORRUPT: it isn't one;
+/* Reads the reply for all lanes: the strings of its array. ERR_CORRUPT: it isn't one; ERR_NEWER;
  * ERR_NO_MEMORY. */
 MUST_CHECK enum err redis_plan_answers(struct redis_plan *plan, const struct redis_layout *layout,
                                        const struct message *message, const struct slice *strings,
                                        size_t count, struct answer *out_answers,
                                        struct redis_applied *out);
 
-/* Phase 1's key of a counter: counter:<resource_id>:<counter_type>, '%' and ':' of the type
- * escaped (CONTRACT A). Appends. */
+/* On a Cluster: the reply for part 'i', which is copied; or an error that its operations get. Then
+ * redis_plan_finish() when all parts have been heard. Errors as above; redis_plan_finish() has
+ * ERR_NO_MEMORY also when a copy failed. */
+MUST_CHECK enum err redis_plan_hear(struct redis_plan *plan, uint32_t i,
+                                    const struct slice *strings, size_t count);
+void redis_plan_refuse(struct redis_plan *plan, uint32_t i, enum err err);
+MUST_CHECK enum err redis_plan_finish(struct redis_plan *plan, const struct redis_layout *layout,
+                                      const struct message *message, struct answer *out_answers,
+                                      struct redis_applied *out);
+
+/* <resource_id>:<counter_type>, '%' and ':' of the type escaped. Appends. */
+void redis_counter_id(struct buf *out, struct slice resource_id, struct slice counter_type);
+
+/* Phase 1's key of a counter: counter:<resource_id>:<counter_type> (CONTRACT A). Appends. */
 void redis_counter_key(struct buf *out, struct slice resource_id, struct slice counter_type);
+
+/* A lane's key for 'what': hgp:{<tag>}:<what>. Appends. */
+void redis_lane_key(struct buf *out, const struct redis_layout *layout, uint32_t lane,
+                    const char *what);
+
+/* On a Cluster: the hash that a counter of the lane is in; the field is its id. Appends. */
+void redis_counter_home(struct buf *out, const struct redis_layout *layout, uint32_t lane,
+                        struct slice id);
 
 #endif

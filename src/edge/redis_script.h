@@ -12,7 +12,10 @@ struct redis_script {
     struct slice text;
 };
 
-extern const struct redis_script redis_script_apply;
+extern const struct redis_script redis_script_apply;         /* with lua/keys_standalone.lua */
+extern const struct redis_script redis_script_apply_cluster; /* with lua/keys_cluster.lua */
+extern const struct redis_script redis_script_cluster_lane;
+extern const struct redis_script redis_script_cluster_meta;
 extern const struct redis_script redis_script_open;
 extern const struct redis_script redis_script_tidy;
 

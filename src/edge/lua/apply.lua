@@ -11,25 +11,32 @@
 -- Lua's numbers are doubles: values and deltas are strings, added by INCRBY and never here. Only
 -- times, sequence and message numbers are numbers: they stay far below 2^53.
 --
--- KEYS  the counter of each item, in their order.
+-- What differs between a standalone Redis and a Cluster is in keys_standalone.lua and
+-- keys_cluster.lua; tools/embed_lua puts one of them in the place of @keys.
+--
+-- KEYS  see there.
 -- ARGV  1 producer, 32 hex digits   2 number   3 issued_ms   4 key ttl in ms
 --       5 "c": one event per counter where the rules allow; "s": one per operation
---       6 MessagePack: for each part lane, epoch, items, writes, then for each item four of
+--       6 MessagePack: for each part the lane's tag, epoch, items, writes, then for each item
 --           kind 0 add, 1 set, 2 reset, 3 get, 4 add of several operations of one sign;
 --                8 more: another item has the same counter
 --           argument   the delta or the sum of deltas, the new value
 --           indexes    of its operations in the message: "3"; kind 4: "3,9,12"
 --           extra      kind 4: the deltas "1,1,1"; with a key: bucket and field of its record
+--           counter    on a Cluster only
 --
 -- Reply: the store's clock, then two strings for each part:
---   writes  "" the part has none; "O" too old; "N" or "R" (applied now or earlier) and the record:
+--   writes  "" the part has none; "A" likewise, but the message is aged: its reads count if another
+--           lane knows it (on a Cluster only); "O" too old; "N" or "R" (applied now or earlier) and
+--           the record:
 --           format, "c" or "s", how many operations, et, an answer for each item:
 --             42       the value           !42      past int64, the value stays
 --             x        another payload     =42@17   the key's first answer and its time
 --             ?        not an integer      ~a;b     kind 4, one by one
 --   reads   for each get " 42", " _" (never written) or " ?"
--- Error replies: HGPEPOCH the lane isn't (any more) as the caller thinks; HGPDAMAGED: neither has
--- changed anything; HGPHALTED: increments stand without their events, the lane takes no more.
+-- Error replies: HGPEPOCH the lane isn't (any more) as the caller thinks; HGPDAMAGED; HGPMOVING the
+-- slot is being moved, with records this call needs: none of them has changed anything; HGPHALTED:
+-- increments stand without their events, the lane takes no more.
 
 local call, pcall_ = redis.call, redis.pcall
 local sub, find, format, match = string.sub, string.find, string.format, string.match
@@ -44,6 +51,8 @@ local producer, number_text, ttl, coalesce = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local number, issued = tonumber(number_text), tonumber(ARGV[3])
 local packed = cmsgpack.unpack(ARGV[6])
 
+-- @keys
+
 local function damaged(what)
     return redis.error_reply('HGPDAMAGED ' .. what)
 end
@@ -54,7 +63,7 @@ local time = redis.call('TIME')
 local wall = time[1] * 1000 + math.floor(time[2] / 1000)
 -- It never goes back, or a corrected wall clock would make producers' windows forgotten early and
 -- new messages older than what is forgotten.
-local clock = tonumber(call('HGET', 'hgp:meta', 'clock') or -1)
+local clock = tonumber(call('HGET', CLOCK, 'clock') or -1)
 if wall > clock then
     clock = wall
 end
@@ -152,6 +161,10 @@ local function load_key(part, key)
     for generation = part.generation, part.generation - 1, -1 do
         local record = pcall_('HGET', bucket(part, generation, key), field)
         if record and record.err then
+            -- Declared keys are all here, so what isn't may have moved, and what it holds.
+            if find(record.err, 'non local key', 1, true) then
+                return redis.error_reply('HGPMOVING ' .. bucket(part, generation, key))
+            end
             return damaged(bucket(part, generation, key))
         end
         if record then
@@ -204,7 +217,7 @@ local LETTER = {[ADD] = 'a', [SET] = 's', [RESET] = 'r'}
 
 -- "a1 42 5,7 post:like\0": kind, delta (or old value), new value, indexes, id. No id has a zero byte.
 local function encode(kind, arg, value, index, key)
-    return LETTER[kind] .. arg .. ' ' .. value .. ' ' .. index .. ' ' .. sub(key, 9) .. '\0'
+    return LETTER[kind] .. arg .. ' ' .. value .. ' ' .. index .. ' ' .. counter_id(key) .. '\0'
 end
 
 -- An increment without a key joins the counter's latest event if that is one too, of its sign.
@@ -285,15 +298,15 @@ end
 
 -- The value behind it as a string, or nil and the answer.
 local function add(key, delta)
-    local value = pcall_('INCRBY', key, delta)
+    local value = increased(key, delta)
     if type(value) == 'number' then
         if value > -EXACT and value < EXACT then
             return format('%d', value)
         end
-        return call('GET', key)
+        return stored(key)
     end
     if find(value.err, 'overflow', 1, true) then
-        return nil, '!' .. call('GET', key)
+        return nil, '!' .. stored(key)
     end
     return nil, '?'
 end
@@ -313,7 +326,7 @@ end
 
 -- What is stored; '' never written, nil what isn't a counter.
 local function read(key)
-    local text = pcall_('GET', key)
+    local text = stored(key)
     if not text then
         return ''
     end
@@ -333,7 +346,7 @@ local function write(part, kind, key, shared, arg, index, record_key)
             return '?'
         end
         event_arg = event_arg == '' and '0' or event_arg
-        call('SET', key, arg, 'KEEPTTL')
+        replace(key, arg)
     end
     if not value then
         return answer
@@ -401,7 +414,7 @@ local function run(part)
     local at, fresh = part.from, part.fate == 'N'
     part.now = fresh and math.max(part.et, wall) or 0
     for i = 1, part.items do
-        local kind, key = packed[at], KEYS[part.key + i]
+        local kind, key = packed[at], counter_key(part.key + i, at)
         local shared = kind >= SHARED
         if shared then
             kind = kind - SHARED
@@ -421,7 +434,7 @@ local function run(part)
             end
             answers[#answers + 1] = answer
         end
-        at = at + 4
+        at = at + ITEM
     end
     if not fresh then
         return part.fate, concat(reads)
@@ -441,7 +454,7 @@ local parts, at, key = {}, 1, 0
 local writes = 0
 while packed[at] do
     -- All fields at once: a table that grows is made again and again.
-    local part = {name = 'hgp:{' .. format('%d', packed[at]) .. '}:', epoch = packed[at + 1],
+    local part = {name = 'hgp:{' .. packed[at] .. '}:', epoch = packed[at + 1],
         items = packed[at + 2], writes = packed[at + 3], from = at + 4, key = key, fate = '',
         seq = 0, chain = '', et = 0, forgotten = 0, generation = 0, began = 0, began_ttl = 0,
         bytes = 0, highest = 0, active = -1, now = 0, turned = false, one_by_one = false,
@@ -452,12 +465,12 @@ while packed[at] do
     end
     writes = writes + part.writes
     parts[#parts + 1] = part
-    at, key = at + 4 + 4 * part.items, key + part.items
+    at, key = at + 4 + ITEM * part.items, key + part.items
 end
 
 local reply = {format('%d', clock)}
 -- Too old and in no window: refused as a whole, its reads too. A replay is safe, however late.
-if aged and not any_known then
+if aged and not any_known and (writes > 0 or not ONE_OF_SEVERAL) then
     for i = 1, #parts do
         reply[2 * i], reply[2 * i + 1] = 'O', ''
     end
@@ -465,7 +478,7 @@ if aged and not any_known then
 end
 
 for _, part in ipairs(parts) do
-    for i = part.from, part.from + 4 * part.items - 4, 4 do
+    for i = part.from, part.from + ITEM * (part.items - 1), ITEM do
         if part.fate == 'N' and packed[i] % SHARED ~= ADD_MANY and packed[i + 3] ~= '' then
             local err = load_key(part, packed[i + 3])
             if err then
@@ -478,7 +491,7 @@ end
 if writes > 0 then
     -- The first write. Whatever refuses all writes (OOM, READONLY, MISCONF) does it here, before
     -- anything counts; and a duplicate writes too, so that a WAIT behind it covers the original.
-    local clocked = pcall_('HSET', 'hgp:meta', 'clock', format('%d', clock))
+    local clocked = pcall_('HSET', CLOCK, 'clock', format('%d', clock))
     if type(clocked) == 'table' then
         return clocked
     end
@@ -491,6 +504,9 @@ for i, part in ipairs(parts) do
         local answers, reads = run(part)
         if type(answers) == 'table' then
             return answers
+        end
+        if aged and part.writes == 0 and ONE_OF_SEVERAL then
+            answers = 'A'
         end
         reply[2 * i], reply[2 * i + 1] = answers, reads
     end

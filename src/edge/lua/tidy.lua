@@ -1,7 +1,8 @@
 -- tidy.lua - one lane's housekeeping: forgets silent producers (RELIABILITY 3.2), trims the outbox
 -- by age and bytes where no consumer is registered (3.6).
 --
--- ARGV  1 lane   2 epoch   3 the most bytes of this lane's outbox   4 the most age in ms
+-- KEYS  on a Cluster: the lane's meta, windows and outbox; its clock is in the first
+-- ARGV  1 the lane's tag   2 epoch   3 the most bytes of this lane's outbox   4 the most age in ms
 -- Reply: events trimmed, bytes left, producers left, 1 if more entries may be due: a call takes
 -- ENTRIES at most.
 -- Error replies: HGPEPOCH, HGPDAMAGED.
@@ -12,7 +13,7 @@ local ENTRIES = 256
 local name = 'hgp:{' .. ARGV[1] .. '}:'
 local time = redis.call('TIME')
 local wall = time[1] * 1000 + math.floor(time[2] / 1000)
-local clock = math.max(wall, tonumber(redis.call('HGET', 'hgp:meta', 'clock') or -1))
+local clock = math.max(wall, tonumber(redis.call('HGET', KEYS[1] or 'hgp:meta', 'clock') or -1))
 local fields = redis.call('HGETALL', name .. 'm')
 local m = {}
 for i = 1, #fields, 2 do

@@ -1,0 +1,23 @@
+-- keys_cluster.lua - where apply.lua finds things on a Redis Cluster: a call is one lane, whose keys
+-- are all in its slot; counters are fields of the lane's hashes, and the lane has its own clock.
+--
+-- All keys are declared, but for clients' key records: so a call in a slot that is being moved is
+-- refused (TRYAGAIN, ASK) unless this node has all of them.
+--
+-- KEYS  the lane's meta, windows and outbox, then the hash of each item's counter, in their order.
+
+local ITEM = 5 -- strings in ARGV[6] for each item: the fifth is its field in that hash
+local CLOCK = KEYS[1]
+local ONE_OF_SEVERAL = true -- other calls may carry the message's other lanes
+local homes = {}
+
+local function counter_key(n, at)
+    local field = packed[at + 4]
+    homes[field] = KEYS[3 + n]
+    return field
+end
+
+local function counter_id(key) return key end
+local function stored(key) return redis.pcall('HGET', homes[key], key) end
+local function increased(key, delta) return redis.pcall('HINCRBY', homes[key], key, delta) end
+local function replace(key, value) redis.call('HSET', homes[key], key, value) end

@@ -1,0 +1,14 @@
+-- keys_standalone.lua - where apply.lua finds things on a standalone Redis: Phase 1's strings, one
+-- clock for the whole store, all lanes of a message in one call.
+--
+-- KEYS  the counter of each item, in their order.
+
+local ITEM = 4 -- strings in ARGV[6] for each item
+local CLOCK = 'hgp:meta'
+local ONE_OF_SEVERAL = false -- this call is the whole message
+
+local function counter_key(n, at) return KEYS[n] end
+local function counter_id(key) return string.sub(key, 9) end -- behind "counter:"
+local function stored(key) return redis.pcall('GET', key) end
+local function increased(key, delta) return redis.pcall('INCRBY', key, delta) end
+local function replace(key, value) redis.call('SET', key, value, 'KEEPTTL') end
