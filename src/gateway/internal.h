@@ -60,6 +60,7 @@ void handle_not_configured(struct request *request);
 void handle_live(struct request *request);
 void handle_ready(struct request *request);
 void handle_metrics(struct request *request);
+void handle_openapi(struct request *request);
 
 /* ---- replies ---- */
 

@@ -43,6 +43,7 @@ static const struct route routes[] = {
     {HTTP_GET, BOTH, {"/healthz", 8}, {"Not ready", 9}, handle_ready},
     {HTTP_GET, BOTH, {"/livez", 6}, {"Not alive", 9}, handle_live},
     {HTTP_GET, BOTH, {"/readyz", 7}, {"Not ready", 9}, handle_ready},
+    {HTTP_GET, BOTH, {"/openapi.json", 13}, {"No description", 14}, handle_openapi},
     {HTTP_GET, ROUTE_ADMIN, {"/metrics", 8}, {"No metrics", 10}, handle_metrics},
 };
 /* clang-format on */

@@ -10,25 +10,7 @@ root=$1
 here=$root/tests/proto
 cache=$root/.cache/buf
 
-skip() {
-    echo "SKIP: $*"
-    exit 77
-}
-
-command -v npm >/dev/null 2>&1 || skip 'npm is not installed, so there is no buf to lint with'
-wanted=$(cat "$here/package.json" "$here/package-lock.json" | sha256sum)
-if [ "$(cat "$cache/complete" 2>/dev/null || true)" != "$wanted" ]; then
-    mkdir -p "$cache"
-    cp "$here/package.json" "$here/package-lock.json" "$here/.npmrc" "$cache/"
-    # Not 'npm ci': it wants the binaries of every platform in the lock file.
-    if ! (cd "$cache" && npm install --ignore-scripts >npm.log 2>&1); then
-        grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONN|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH' "$cache/npm.log" &&
-            skip 'npm can not reach its registry'
-        cat "$cache/npm.log"
-        exit 1
-    fi
-    echo "$wanted" >"$cache/complete"
-fi
+"$root/tests/lib/npm_install.sh" "$here" "$cache"
 buf=$cache/node_modules/.bin/buf
 
 cd "$root"
