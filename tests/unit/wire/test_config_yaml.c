@@ -53,7 +53,7 @@ static const struct {
     {"null path",          "data: ~\n", "f:1: data is \"\", but must be a path of 1 to 1023 bytes\n"},
     {"YAML 1.1 yes",       "events.coalesce: yes\n", "f:1: events.coalesce is \"yes\", but must be true or false\n"},
     {"octal",              "threads: 010\n", "f:1: threads is \"010\", but must be a whole number from 0 to 256\n"},
-    {"password",           "store: redis://u:pw@h\n", "f:1: store is \"redis://u:***@h\", but must be rocksdb:\n"},
+    {"password",           "store: mysql://u:pw@h\n", "f:1: store is \"mysql://u:***@h\", but must be rocksdb:, redis://... or redis+unix://...\n"},
     {"NUL",                "data: \"a\\0b\"\n", "f:1: a value has a NUL in it\n"},
     {"NUL in a key",       "\"thr\\0\": 1\n", "f:1: a key is empty, too long or has a NUL in it\n"},
     {"empty key",          "'': 1\n", "f:1: a key is empty, too long or has a NUL in it\n"},
