@@ -49,6 +49,7 @@ static int start_counter(struct store *store, const struct store_conf *own) {
     const struct config *config = store->config;
     struct counter_conf conf = {
         .kv = rocks_kv_view(store->rocks),
+        .scanner = rocks_kv_scanner(store->rocks),
         .applier = {.lanes = config->lanes,
                     .key_ttl_ms = config->idempotency_ttl_ms,
                     .outbox_max_bytes = config->outbox_max_bytes,

@@ -94,6 +94,7 @@ static enum err make_lanes(struct applier *a) {
         return ERR_NO_MEMORY;
     a->trim.kv = a->kv;
     a->trim.lanes = &a->lanes;
+    a->trim.consumers = &a->consumers;
     a->trim.max_bytes = a->conf.outbox_max_bytes;
     a->trim.max_age_ms = a->conf.outbox_max_age_ms;
     return ERR_OK;
@@ -109,6 +110,8 @@ static enum err create(struct applier *a) {
     a->layout.store_id = siphash(a->conf.hash_seed, slice_of((const char *)words, sizeof(words)));
     a->layout.created_ms = a->clock_ms;
     err = make_lanes(a);
+    if (err == ERR_OK)
+        err = consumers_open(&a->consumers, a->kv, a->layout.lanes);
     if (err != ERR_OK)
         return explain(err, "", 0, 0, 0);
     layout_encode(&a->layout, &a->entry);
@@ -156,17 +159,23 @@ static enum err read_keys(struct applier *a) {
                          : explain(err, "the record of key generations", 0, version, a->entry.len);
 }
 
+static enum err explain_one_of(enum err err, const char *what) {
+    if (err != ERR_NEWER && err != ERR_CORRUPT)
+        return err == ERR_OK ? ERR_OK : explain(err, "", 0, 0, 0);
+    snprintf(detail, sizeof(detail), "a record %s is %s", what,
+             err == ERR_NEWER ? "of a newer format" : "damaged");
+    return err;
+}
+
 static enum err read_windows_and_outbox(struct applier *a) {
     uint32_t lane = 0;
-    enum err err = windows_open(&a->windows, a->kv);
+    enum err err = explain_one_of(windows_open(&a->windows, a->kv), "in the dedup windows");
 
-    if (err == ERR_NEWER || err == ERR_CORRUPT) {
-        snprintf(detail, sizeof(detail), "a record in the dedup windows is %s",
-                 err == ERR_NEWER ? "of a newer format" : "damaged");
-        return err;
-    }
+    if (err == ERR_OK)
+        err = explain_one_of(consumers_open(&a->consumers, a->kv, a->layout.lanes),
+                             "of the outbox's consumers");
     if (err != ERR_OK)
-        return explain(err, "", 0, 0, 0);
+        return err;
     err = outbox_trim_open(&a->trim, &lane);
     if (err == ERR_NEWER || err == ERR_CORRUPT) {
         snprintf(detail, sizeof(detail),
@@ -246,6 +255,7 @@ void applier_close(struct applier *applier) {
     counter_cache_release(&applier->cache);
     key_records_release(&applier->keys);
     windows_release(&applier->windows);
+    consumers_release(&applier->consumers);
     outbox_trim_release(&applier->trim);
     free(applier->lanes.at);
     free(applier->parts);
@@ -268,6 +278,7 @@ static void stage_meta(struct applier *a) {
     a->lanes.dirty = NULL;
     if (a->keys.dirty)
         stage_keys(a);
+    consumers_stage(&a->consumers, a->kv);
 }
 
 /* One atomic write (RELIABILITY 3.3). Without RULE_ONE_WRITE the counters come in a second one,
@@ -327,6 +338,59 @@ enum err applier_tidy(struct applier *applier, struct applier_time now) {
     return ERR_OK;
 }
 
+bool applier_has_chores(const struct applier *applier) {
+    return applier->trim.more;
+}
+
+/* ---- consumers ---- */
+
+enum err applier_consumer_add(struct applier *applier, struct slice name,
+                              const struct event_position **out_at) {
+    struct applier *a = applier;
+    struct consumer *consumer = consumers_find(&a->consumers, name);
+
+    if (a->broken != ERR_OK)
+        return a->broken;
+    if (!consumer) {
+        enum err err = consumers_add(&a->consumers, name, &a->lanes, &consumer);
+
+        if (err != ERR_OK)
+            return err;
+        a->staged = true;
+    }
+    *out_at = consumer->at;
+    return ERR_OK;
+}
+
+void applier_consumer_remove(struct applier *applier, struct slice name) {
+    struct consumer *consumer = consumers_find(&applier->consumers, name);
+
+    if (!consumer || applier->broken != ERR_OK)
+        return;
+    consumers_remove(&applier->consumers, applier->kv, consumer);
+    applier->staged = true;
+}
+
+enum err applier_consumer_report(struct applier *applier, struct slice name, uint32_t lane,
+                                 struct event_position at) {
+    struct applier *a = applier;
+    struct consumer *consumer = consumers_find(&a->consumers, name);
+
+    if (a->broken != ERR_OK)
+        return a->broken;
+    if (!consumer)
+        return ERR_NOT_FOUND;
+    if (lane >= a->lanes.count || event_position_less(applier_lane_end(a, lane), at))
+        return ERR_INVALID;
+    consumers_report(&a->consumers, consumer, lane, at);
+    a->staged = true;
+    return ERR_OK;
+}
+
+struct event_position applier_lane_end(const struct applier *applier, uint32_t lane) {
+    return (struct event_position){applier->lanes.at[lane].epoch, applier->lanes.at[lane].seq};
+}
+
 int64_t applier_clock_ms(const struct applier *applier) {
     return applier->clock_ms;
 }
@@ -344,6 +408,8 @@ void applier_stats(const struct applier *applier, struct applier_stats *out) {
         .replayed_messages_total = applier->replayed_messages_total,
         .replayed_keys_total = applier->replayed_keys_total,
         .trimmed_events_total = applier->trim.trimmed_events_total,
+        .refused_full_total = applier->refused_full_total,
+        .consumers = applier->consumers.count,
         .outbox_bytes = applier->trim.bytes,
         .cached_counters = counter_cache_count(&applier->cache),
         .cache_misses_total = applier->cache.misses_total,

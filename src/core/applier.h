@@ -32,6 +32,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "core/event.h"
 #include "core/kv.h"
 #include "core/message.h"
 
@@ -41,10 +42,12 @@ struct applier;
 #define APPLIER_MAX_LANES     4096
 
 struct applier_conf {
-    uint32_t lanes;            /* 0: what the store has, APPLIER_DEFAULT_LANES in a new one */
-    int64_t key_ttl_ms;        /* an idempotency record lives this long, at most twice as long */
-    uint64_t outbox_max_bytes; /* over all lanes; trimmed beyond, oldest first */
-    int64_t outbox_max_age_ms; /* trimmed beyond */
+    uint32_t lanes;     /* 0: what the store has, APPLIER_DEFAULT_LANES in a new one */
+    int64_t key_ttl_ms; /* an idempotency record lives this long, at most twice as long */
+    /* Over all lanes. Without consumers trimmed beyond, oldest first; with consumers nothing is
+     * written beyond (one message may exceed it). */
+    uint64_t outbox_max_bytes;
+    int64_t outbox_max_age_ms; /* without consumers trimmed beyond */
     size_t cache_counters;     /* how many counters' values are kept in memory */
     bool coalesce;             /* one event per counter and message where the rules allow */
     uint64_t hash_seed[2];     /* random; for tables that clients can fill */
@@ -63,8 +66,10 @@ struct applier_stats {
     uint64_t replayed_messages_total;
     uint64_t replayed_keys_total;
     uint64_t trimmed_events_total;
-    uint64_t outbox_bytes;  /* now */
-    size_t cached_counters; /* now */
+    uint64_t refused_full_total; /* operations, as consumers were behind */
+    uint32_t consumers;          /* registered */
+    uint64_t outbox_bytes;       /* now */
+    size_t cached_counters;      /* now */
     uint64_t cache_misses_total;
     size_t producers; /* live, over all lanes */
 };
@@ -83,7 +88,8 @@ void applier_close(struct applier *applier);
 /* Applies one message into the open group: one answer per operation, in order,
  * valid after the commit. A message that was applied before is answered from the window, however
  * late (reads in it are read again). Per-operation refusals are in the answers; a message refused
- * for its age has ERR_TOO_OLD in all of them, one refused for its number in those of the lanes
+ * for its age has ERR_TOO_OLD in all of them (ERR_OUTBOX_FULL in those of its writes when
+ * consumers are behind by outbox_max_bytes), one refused for its number in those of the lanes
  * concerned, except that a lane's part without writes is read. ERR_NO_MEMORY: nothing of this
  * message was staged, the group is as before. ERR_IO, ERR_CORRUPT or ERR_NEWER: the store failed;
  * drop the group and stop using the applier. */
@@ -97,6 +103,28 @@ MUST_CHECK enum err applier_commit(struct applier *applier, bool durable);
 /* Housekeeping when due (trim, forget silent producers and old keys): stages into the group a
  * bounded piece of work; cheap when nothing is due. Call before a commit. */
 MUST_CHECK enum err applier_tidy(struct applier *applier, struct applier_time now);
+
+/* It has more to do than one call did: call again soon, also without messages. */
+bool applier_has_chores(const struct applier *applier);
+
+/* ---- consumers of the outbox; staged, stored by the next commit ---- */
+
+/* Registers the consumer, if it isn't yet: then it begins at the oldest event that is there.
+ * '*out_at' are its positions by lane, valid until the next call of these three.
+ * ERR_INVALID, ERR_BUSY (consumers_add()), ERR_NO_MEMORY. */
+MUST_CHECK enum err applier_consumer_add(struct applier *applier, struct slice name,
+                                         const struct event_position **out_at);
+
+/* What only it needed may go. Without effect when it isn't registered. */
+void applier_consumer_remove(struct applier *applier, struct slice name);
+
+/* It is done with everything up to there; lower than before is ignored. ERR_NOT_FOUND: not
+ * registered; ERR_INVALID: beyond the lane's end. */
+MUST_CHECK enum err applier_consumer_report(struct applier *applier, struct slice name,
+                                            uint32_t lane, struct event_position at);
+
+/* The lane's last event, the open group's included. */
+struct event_position applier_lane_end(const struct applier *applier, uint32_t lane);
 
 /* The store's clock, as of the last call with a time. */
 int64_t applier_clock_ms(const struct applier *applier);

@@ -6,6 +6,7 @@
 #define CORE_APPLIER_INTERNAL_H
 
 #include "core/applier.h"
+#include "core/consumers.h"
 #include "core/counter_cache.h"
 #include "core/key_record.h"
 #include "core/lane.h"
@@ -64,6 +65,7 @@ struct applier {
     struct windows windows;
     struct counter_cache cache;
     struct key_records keys;
+    struct consumers consumers;
     struct outbox_trim trim;
     int64_t ahead_ms; /* the store's clock minus the monotonic one */
     int64_t clock_ms; /* the store's clock now; never goes back */
@@ -74,6 +76,7 @@ struct applier {
     uint64_t operations_total;
     uint64_t replayed_messages_total;
     uint64_t replayed_keys_total;
+    uint64_t refused_full_total;
 
     /* one message; sized to the largest seen */
     uint64_t message_serial;

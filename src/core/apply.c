@@ -97,6 +97,12 @@ static void refuse_part(struct part *part, enum err err) {
     part->err = err;
 }
 
+/* Before anything is changed (RELIABILITY 3.3). The number stays unused. */
+static void refuse_full(struct applier *a, struct part *part) {
+    refuse_part(part, ERR_OUTBOX_FULL);
+    a->refused_full_total += part->writes;
+}
+
 /* A replay with other operations than the first time is a producer's bug; no answer fits. */
 static void judge_known(struct part *part, uint64_t number) {
     struct window_record record;
@@ -125,6 +131,8 @@ static void judge_part(struct applier *a, struct part *part, const struct messag
         /* Right whatever the clock says, also after restarts; see lane.forgotten_ms. */
         if (aged || (RULE(RULE_AGE) && message->issued_ms <= a->lanes.at[part->lane].forgotten_ms))
             refuse_part(part, ERR_TOO_OLD);
+        else if (outbox_trim_full(&a->trim))
+            refuse_full(a, part);
         break;
     }
 }

@@ -31,6 +31,15 @@ struct kv {
     const struct kv_ops *ops;
 };
 
+/* A view for threads beside the owner's: committed state only. Any thread, also several at once.
+ * RocksDB has one; what it reads may be newer than what is durable. */
+struct kv_scanner {
+    /* Every record at or behind 'from', in order, until 'take' says no more; what it is given
+     * lives until it returns. ERR_OK also at the end. */
+    enum err (*scan)(const struct kv_scanner *scanner, enum kv_space space, struct slice from,
+                     bool (*take)(void *ctx, struct slice key, struct slice value), void *ctx);
+};
+
 struct kv_ops {
     /* Committed state only: staged writes are not seen. ERR_NOT_FOUND: '*out' untouched. */
     enum err (*get)(struct kv *kv, enum kv_space space, struct slice key, struct buf *out);

@@ -120,8 +120,54 @@ static enum err drop_head(struct outbox_trim *trim, struct lane *lane) {
     return lane->outbox_bytes ? find_head(trim, number) : ERR_OK;
 }
 
+bool outbox_trim_full(const struct outbox_trim *trim) {
+    return trim->consumers->count > 0 && trim->bytes >= trim->max_bytes;
+}
+
+/* What the lane has up to 'floor'. '*budget' entries at most. */
+static enum err trim_lane(struct outbox_trim *trim, uint32_t number, struct event_position floor,
+                          unsigned *budget) {
+    struct lane *lane = &trim->lanes->at[number];
+
+    while (lane->outbox_bytes > 0 && *budget > 0) {
+        enum err err = lane->head.known ? ERR_OK : find_head(trim, number);
+
+        if (err == ERR_OK && lane->head.known &&
+            !event_position_less(floor,
+                                 (struct event_position){lane->head.epoch, lane->head.last_seq}))
+            err = drop_head(trim, lane);
+        else
+            return err; /* or a consumer still needs it, or it comes with this group */
+        if (err != ERR_OK)
+            return err;
+        --*budget;
+    }
+    return ERR_OK;
+}
+
+static enum err run_consumed(struct outbox_trim *trim) {
+    unsigned budget = ENTRIES_PER_RUN;
+
+    trim->next_ms = 0; /* look when the last of them is gone */
+    if (!trim->consumers->moved)
+        return ERR_OK;
+    for (uint32_t i = 0; i < trim->lanes->count && budget > 0; i++) {
+        enum err err = trim_lane(trim, i, consumers_floor(trim->consumers, i), &budget);
+
+        if (err != ERR_OK)
+            return err;
+    }
+    trim->more = budget == 0;
+    trim->consumers->moved = trim->more;
+    return ERR_OK;
+}
+
 enum err outbox_trim_run(struct outbox_trim *trim, int64_t now_ms) {
     struct lane *oldest;
+
+    trim->more = false;
+    if (trim->consumers->count > 0)
+        return run_consumed(trim);
 
     if (trim->bytes <= trim->max_bytes && now_ms < trim->next_ms)
         return ERR_OK;

@@ -26,6 +26,14 @@ struct counter_port {
     struct ticket *free; /* the loop's */
 };
 
+/* A lane's last durable event: published by the store's thread, read by feeds. */
+struct lane_end {
+    uint64_t epoch; /* fixed while the store is open */
+    _Atomic uint64_t seq;
+};
+
+struct counter_feed;
+
 struct counter_service {
     struct counter_conf conf;
     struct applier *applier;
@@ -33,11 +41,16 @@ struct counter_service {
     uint64_t store_id; /* fixed before the thread starts */
     pthread_t thread;
     atomic_bool up;
+    struct lane_end *ends; /* by lane */
+    uint32_t lanes;
     struct { /* the store thread only */
         struct ticket *first;
         struct ticket **last;
         size_t messages;
         bool stopping;
+        bool chores; /* consumers came, went or reported, or trimming isn't done */
+        bool chores_durable;
+        struct counter_feed *feeds;
         bool dirty; /* committed but not synced */
         int64_t dirty_since_ms;
         struct applier_stats reported;
@@ -53,6 +66,8 @@ struct counter_service {
         metric_series group;
         metric_series events;
         metric_series trimmed;
+        metric_series refused_full;
+        metric_series consumers;
         metric_series outbox_bytes;
         metric_series cached;
         metric_series misses;
@@ -63,6 +78,10 @@ struct counter_service {
 void counter_group_add(struct mail *mail);
 /* port.c: sends a ticket's answer home. */
 void counter_ticket_return(struct ticket *ticket);
+
+/* feed.c: the ends of the lanes. Publish when all that was committed is durable. */
+MUST_CHECK bool counter_ends_make(struct counter_service *service, uint32_t lanes);
+void counter_ends_publish(struct counter_service *service);
 
 /* observe.c */
 void counter_series_make(struct counter_service *service);

@@ -14,6 +14,8 @@ void counter_series_make(struct counter_service *service) {
     service->series.group = metrics_series(m, METRIC_STORE_GROUP, "");
     service->series.events = metrics_series(m, METRIC_OUTBOX_EVENTS, "");
     service->series.trimmed = metrics_series(m, METRIC_OUTBOX_TRIMMED, "");
+    service->series.refused_full = metrics_series(m, METRIC_OUTBOX_REFUSED, "");
+    service->series.consumers = metrics_series(m, METRIC_OUTBOX_CONSUMERS, "");
     service->series.outbox_bytes = metrics_series(m, METRIC_OUTBOX_BYTES, "");
     service->series.cached = metrics_series(m, METRIC_CACHE_COUNTERS, "");
     service->series.misses = metrics_series(m, METRIC_CACHE_MISSES, "");
@@ -35,6 +37,9 @@ void counter_observe(struct counter_service *service) {
     metrics_add(m, shard, service->series.trimmed,
                 now.trimmed_events_total - was->trimmed_events_total);
     metrics_add(m, shard, service->series.misses, now.cache_misses_total - was->cache_misses_total);
+    metrics_add(m, shard, service->series.refused_full,
+                now.refused_full_total - was->refused_full_total);
+    metrics_set(m, shard, service->series.consumers, now.consumers);
     metrics_set(m, shard, service->series.outbox_bytes, now.outbox_bytes);
     metrics_set(m, shard, service->series.cached, now.cached_counters);
     service->own.reported = now;

@@ -89,7 +89,38 @@ static void run_group(struct counter_service *service) {
         counter_observe(service);
     else
         fail(service, err);
+    /* Before the answers: who has one finds its event in the feeds. */
+    if (err == ERR_OK && service->conf.durability == DURABILITY_LOCAL)
+        counter_ends_publish(service);
     answer_group(service, err == ERR_OK ? ERR_OK : ERR_UNKNOWN, false);
+}
+
+/* ---- between groups: what consumers report, and trimming ---- */
+
+/* A group without messages. Reports needn't be durable: events come again when one is lost. */
+static void run_chores(struct counter_service *service) {
+    if (!atomic_load_explicit(&service->up, memory_order_relaxed))
+        return;
+    enum err err = applier_tidy(service->applier, read_clocks());
+    if (err == ERR_OK)
+        err = applier_commit(service->applier, service->own.chores_durable);
+    if (err == ERR_OK)
+        counter_observe(service);
+    else
+        fail(service, err);
+}
+
+static void run_what_came(struct counter_service *service) {
+    bool chores = service->own.chores;
+
+    service->own.chores = false;
+    if (service->own.first)
+        run_group(service);
+    else if (chores)
+        run_chores(service);
+    service->own.chores_durable = false;
+    if (applier_has_chores(service->applier) && counter_up(service))
+        service->own.chores = true;
 }
 
 /* ---- mode fast: the fsync that follows ---- */
@@ -108,20 +139,25 @@ static void sync_now(struct counter_service *service) {
     service->own.dirty = false;
     metrics_observe(service->conf.metrics, service->conf.shard, service->series.sync,
                     (uint64_t)(clock_mono_ns() - started_ns) / 1000);
-    if (err != ERR_OK && atomic_load(&service->up))
+    if (err == ERR_OK)
+        counter_ends_publish(service);
+    else if (atomic_load(&service->up))
         fail(service, err);
 }
 
 /* ---- the thread ---- */
 
+static int next_turn_ms(const struct counter_service *service) {
+    return service->own.chores ? 0 : sync_due_ms(service);
+}
+
 static void *run(void *arg) {
     struct counter_service *service = arg;
 
     while (!service->own.stopping) {
-        mailbox_wait(service->mailbox, sync_due_ms(service));
+        mailbox_wait(service->mailbox, next_turn_ms(service));
         (void)mailbox_drain(service->mailbox);
-        if (service->own.first)
-            run_group(service);
+        run_what_came(service);
         if (sync_due_ms(service) == 0)
             sync_now(service);
     }
@@ -139,11 +175,32 @@ static void stop_run(struct mail *mail) {
     CONTAINER_OF(mail, struct stop_mail, mail)->service->own.stopping = true;
 }
 
-static uint64_t store_id_of(const struct applier *applier) {
+/* What is found may be an earlier process's and not on disk: it is, before anybody reads it. */
+static enum err open_applier(struct counter_service *service, const char **out_detail) {
     struct applier_stats stats;
+    enum err err = applier_open(service->conf.kv, &service->conf.applier, read_clocks(),
+                                &service->applier, out_detail);
 
-    applier_stats(applier, &stats);
-    return stats.store_id;
+    if (err != ERR_OK)
+        return err;
+    *out_detail = "the store could not be made durable before its first use";
+    err = kv_sync(service->conf.kv);
+    if (err != ERR_OK)
+        return err;
+    applier_stats(service->applier, &stats);
+    service->store_id = stats.store_id;
+    *out_detail = err_text(ERR_NO_MEMORY);
+    if (!counter_ends_make(service, stats.lanes))
+        return ERR_NO_MEMORY;
+    counter_ends_publish(service);
+    return ERR_OK;
+}
+
+static void release(struct counter_service *service) {
+    mailbox_free(service->mailbox);
+    applier_close(service->applier);
+    free(service->ends);
+    free(service);
 }
 
 enum err counter_start(const struct counter_conf *conf, struct counter_service **out,
@@ -160,16 +217,11 @@ enum err counter_start(const struct counter_conf *conf, struct counter_service *
     counter_series_make(service);
     service->mailbox = mailbox_new(MAILBOX_SLOTS);
     if (service->mailbox)
-        err = applier_open(conf->kv, &conf->applier, read_clocks(), &service->applier, out_detail);
-    if (err == ERR_OK)
-        service->store_id = store_id_of(service->applier);
-    if (err == ERR_OK && pthread_create(&service->thread, NULL, run, service) != 0) {
-        applier_close(service->applier);
+        err = open_applier(service, out_detail);
+    if (err == ERR_OK && pthread_create(&service->thread, NULL, run, service) != 0)
         err = ERR_NO_MEMORY;
-    }
     if (err != ERR_OK) {
-        mailbox_free(service->mailbox);
-        free(service);
+        release(service);
         return err;
     }
     (void)pthread_setname_np(service->thread, "hgp-store");
@@ -184,9 +236,7 @@ void counter_stop(struct counter_service *service) {
     if (mailbox_send(service->mailbox, &stop.mail) != ERR_OK)
         abort();
     (void)pthread_join(service->thread, NULL);
-    mailbox_free(service->mailbox);
-    applier_close(service->applier);
-    free(service);
+    release(service);
 }
 
 bool counter_up(const struct counter_service *service) {

@@ -37,7 +37,8 @@ const char *counter_durability_name(enum durability durability);
 const char *counter_guarantee(enum durability durability);
 
 struct counter_conf {
-    struct kv *kv; /* used by the store thread only from start to stop */
+    struct kv *kv;                    /* used by the store thread only from start to stop */
+    const struct kv_scanner *scanner; /* what feeds read by; NULL: there will be none */
     struct applier_conf applier;
     enum durability durability;
     struct metrics *metrics;

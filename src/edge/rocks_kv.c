@@ -23,6 +23,7 @@
 
 struct rocks_kv {
     struct kv kv;
+    struct kv_scanner scanner;
     rocksdb_t *db;
     rocksdb_column_family_handle_t *spaces[KV_SPACES];
     rocksdb_writebatch_t *batch;
@@ -49,9 +50,13 @@ static struct rocks_kv *of(struct kv *kv) {
     return CONTAINER_OF(kv, struct rocks_kv, kv);
 }
 
+static enum err error_of(const char *message) {
+    return strncmp(message, "Corruption", 10) == 0 ? ERR_CORRUPT : ERR_IO;
+}
+
 /* Takes RocksDB's message over. */
 static enum err fail(struct rocks_kv *rocks, char *message) {
-    enum err err = strncmp(message, "Corruption", 10) == 0 ? ERR_CORRUPT : ERR_IO;
+    enum err err = error_of(message);
 
     snprintf(rocks->error, sizeof(rocks->error), "%s", message);
     rocksdb_free(message);
@@ -211,6 +216,45 @@ static enum err rocks_commit(struct kv *kv, bool durable) {
     return write_batch(rocks, durable);
 }
 
+/* ---- beside the owner ---- */
+
+static enum err scan_end(rocksdb_iterator_t *it) {
+    char *message = NULL;
+
+    rocksdb_iter_get_error(it, &message);
+    if (!message)
+        return ERR_OK;
+    enum err err = error_of(message);
+    rocksdb_free(message);
+    return err;
+}
+
+/* An iterator of its own: the owner's aren't to be shared, and it holds no old files for longer
+ * than this takes. */
+static enum err rocks_scan(const struct kv_scanner *scanner, enum kv_space space, struct slice from,
+                           bool (*take)(void *ctx, struct slice key, struct slice value),
+                           void *ctx) {
+    const struct rocks_kv *rocks = CONTAINER_OF(scanner, struct rocks_kv, scanner);
+    rocksdb_iterator_t *it =
+        rocksdb_create_iterator_cf(rocks->db, rocks->read, rocks->spaces[space]);
+    bool more = true;
+
+    rocksdb_iter_seek(it, from.ptr, from.len);
+    while (more && rocksdb_iter_valid(it)) {
+        size_t key_len;
+        size_t value_len;
+        const char *key = rocksdb_iter_key(it, &key_len);
+        const char *value = rocksdb_iter_value(it, &value_len);
+
+        more = take(ctx, slice_of(key, key_len), slice_of(value, value_len));
+        if (more)
+            rocksdb_iter_next(it);
+    }
+    enum err err = scan_end(it);
+    rocksdb_iter_destroy(it);
+    return err;
+}
+
 static const struct kv_ops ops = {
     .get = rocks_get,
     .seek = rocks_seek,
@@ -264,6 +308,7 @@ static enum err open_db(struct rocks_kv *rocks, const struct rocks_kv_conf *conf
 
 static void init_writer(struct rocks_kv *rocks) {
     rocks->kv.ops = &ops;
+    rocks->scanner.scan = rocks_scan;
     rocks->batch = rocksdb_writebatch_create();
     rocks->read = rocksdb_readoptions_create();
     /* The order of keys over a hashed memtable too. */
@@ -326,6 +371,10 @@ void rocks_kv_close(struct rocks_kv *rocks) {
 
 struct kv *rocks_kv_view(struct rocks_kv *rocks) {
     return &rocks->kv;
+}
+
+const struct kv_scanner *rocks_kv_scanner(const struct rocks_kv *rocks) {
+    return &rocks->scanner;
 }
 
 const char *rocks_kv_error(const struct rocks_kv *rocks) {

@@ -7,7 +7,7 @@
  * Damage to the very last record of the log can't be told from a torn write
  * and counts as one.
  *
- * Threads    One owner thread, after rocks_kv_open().
+ * Threads    One owner thread, after rocks_kv_open(); the scanner on any.
  * Limits     Memory running out inside RocksDB ends the process.
  */
 #ifndef EDGE_ROCKS_KV_H
@@ -43,6 +43,9 @@ void rocks_kv_close(struct rocks_kv *rocks);
 
 /* The core's view; lives as long as 'rocks'. */
 struct kv *rocks_kv_view(struct rocks_kv *rocks);
+
+/* Reads beside the owner; lives as long as 'rocks', no scan may be under way when that closes. */
+const struct kv_scanner *rocks_kv_scanner(const struct rocks_kv *rocks);
 
 /* What the last failed call said, for the log; static until the next call. */
 const char *rocks_kv_error(const struct rocks_kv *rocks);

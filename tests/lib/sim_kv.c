@@ -39,6 +39,7 @@ struct write {
 
 struct sim_kv {
     struct kv kv;
+    struct kv_scanner scanner;
     struct state durable;
     struct state now;
     struct buf staged;
@@ -301,6 +302,18 @@ static enum err sim_commit(struct kv *kv, bool durable) {
     return durable ? sim_sync(kv) : ERR_OK;
 }
 
+static enum err sim_scan(const struct kv_scanner *scanner, enum kv_space space, struct slice from,
+                         bool (*take)(void *ctx, struct slice key, struct slice value), void *ctx) {
+    const struct sim_kv *sim = CONTAINER_OF(scanner, struct sim_kv, scanner);
+    const struct table *table = &sim->now.spaces[space];
+    size_t at = lower_bound(table, from);
+
+    while (at < table->count &&
+           take(ctx, record_key(&table->records[at]), record_value(&table->records[at])))
+        at++;
+    return ERR_OK;
+}
+
 static const struct kv_ops sim_ops = {
     .get = sim_get,
     .seek = sim_seek,
@@ -316,6 +329,7 @@ struct sim_kv *sim_kv_new(void) {
 
     CHECK(sim);
     sim->kv.ops = &sim_ops;
+    sim->scanner.scan = sim_scan;
     return sim;
 }
 
@@ -328,6 +342,10 @@ void sim_kv_free(struct sim_kv *sim) {
     state_clear(&sim->durable);
     state_clear(&sim->now);
     free(sim);
+}
+
+const struct kv_scanner *sim_kv_scanner(const struct sim_kv *sim) {
+    return &sim->scanner;
 }
 
 struct kv *sim_kv_base(struct sim_kv *sim) {

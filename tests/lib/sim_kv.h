@@ -23,6 +23,8 @@ struct sim_kv;
 struct sim_kv *sim_kv_new(void);
 void sim_kv_free(struct sim_kv *sim);
 struct kv *sim_kv_base(struct sim_kv *sim);
+/* On the owner's thread only. */
+const struct kv_scanner *sim_kv_scanner(const struct sim_kv *sim);
 
 /* The process dies: what was staged is gone, every commit stays as it is, durable or not. */
 void sim_kv_kill(struct sim_kv *sim);

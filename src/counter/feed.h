@@ -1,0 +1,35 @@
+/* feed.h - the embedded store's events for one consumer in the same process (core/feed.h).
+ *
+ *     consumer's loop ── open, report, close ──► mailbox ─► store thread: positions, trimming
+ *          ▲    └─ read: straight from the store, up to what is durable
+ *          └──────────── more, stored ────────── mailbox ◄─┘
+ *
+ * Reports are gathered while one is under way and written with the next group, or by themselves
+ * without an fsync.
+ *
+ * Threads    The consumer's loop; new and free where no other call is under way.
+ * Order      The service stops after every feed is closed and freed.
+ */
+#ifndef COUNTER_FEED_H
+#define COUNTER_FEED_H
+
+#include "base/attr.h"
+#include "core/feed.h"
+#include "counter/service.h"
+
+struct counter_feed;
+
+/* 'consumer' is its name in the store (core/consumers.h). 'home' is the loop's. NULL when memory
+ * runs out. */
+struct counter_feed *counter_feed_new(struct counter_service *service, const char *consumer,
+                                      struct mailbox *home);
+struct feed *counter_feed_base(struct counter_feed *feed);
+
+/* Never opened, or closed. NULL is fine. */
+void counter_feed_free(struct counter_feed *feed);
+
+/* Nobody will read under this name any more: what only it needed may go. At most once for each
+ * name while the service runs; any thread. ERR_NO_MEMORY, ERR_BUSY. */
+MUST_CHECK enum err counter_forget_consumer(struct counter_service *service, const char *consumer);
+
+#endif
