@@ -128,7 +128,7 @@ class Redis:
         self.process = Process(folder, [
             'redis-server', '--port', self.port, '--bind', HOST, '--unixsocket', self.socket,
             '--dir', folder, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
-            '--maxmemory-policy', 'noeviction', *options])
+            '--maxmemory-policy', 'noeviction', '--repl-diskless-sync-delay', '0', *options])
         try:
             self.wait()
         except BaseException:

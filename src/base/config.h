@@ -33,7 +33,11 @@ typedef char config_text[CONFIG_TEXT_BYTES];
 /* In the order of the choices in config.def. */
 enum config_loop { CONFIG_LOOP_AUTO, CONFIG_LOOP_IO_URING, CONFIG_LOOP_EPOLL };
 enum config_upstream { CONFIG_UPSTREAM_GRPC, CONFIG_UPSTREAM_DIRECT };
-enum config_durability { CONFIG_DURABILITY_FAST, CONFIG_DURABILITY_LOCAL };
+enum config_durability {
+    CONFIG_DURABILITY_FAST,
+    CONFIG_DURABILITY_LOCAL,
+    CONFIG_DURABILITY_REPLICATED
+};
 enum config_log_format { CONFIG_LOG_AUTO, CONFIG_LOG_JSON, CONFIG_LOG_CONSOLE };
 
 enum config_kind {

@@ -204,7 +204,7 @@ static void load_layers(const struct invocation *invocation, const struct option
      * by themselves. */
     if (problems->count == 0)
         config_validate(cfg, problems);
-    if (problems->count == 0)
+    if (problems->count == 0 && role_parts(options->role, cfg).core)
         store_url_check(cfg, problems);
 }
 

@@ -26,7 +26,13 @@ static int exit_code(enum err err) {
 }
 
 enum durability store_durability(const struct config *config) {
-    return config->durability_mode == CONFIG_DURABILITY_FAST ? DURABILITY_FAST : DURABILITY_LOCAL;
+    static const enum durability modes[] = {
+        [CONFIG_DURABILITY_FAST] = DURABILITY_FAST,
+        [CONFIG_DURABILITY_LOCAL] = DURABILITY_LOCAL,
+        [CONFIG_DURABILITY_REPLICATED] = DURABILITY_REPLICATED,
+    };
+
+    return modes[config->durability_mode];
 }
 
 static int open_folder(struct store *store, const char *locked_hint) {

@@ -50,6 +50,7 @@ int store_redis_open(struct store *store, const struct store_conf *own) {
         .outbox_max_age_ms = config->outbox_max_age_ms,
         .durability = store_durability(config),
         .strict = config->durability_strict,
+        .replicas = config->durability_replicas,
         .loops = own->loops,
         .connections = config->redis_connections,
         .connect_ms = attempt_ms < CONNECT_MS_MAX ? attempt_ms : CONNECT_MS_MAX,

@@ -32,15 +32,26 @@ static const char *problem_of(const struct config *config) {
     return NULL;
 }
 
-void store_url_check(const struct config *config, struct config_problems *problems) {
-    const char *problem = store_url_is_redis(config) ? problem_of(config) : NULL;
+static void add_problem(const struct config *config, enum config_key key, const char *problem,
+                        struct config_problems *problems) {
     struct buf source = {0};
 
     if (!problem)
         return;
-    config_print_source(config_row(CONFIG_KEY_store), config->source[CONFIG_KEY_store], &source);
-    config_problem(problems, "store (%.*s): %s", SLICE_ARGS(buf_slice(&source)), problem);
+    config_print_source(config_row(key), config->source[key], &source);
+    config_problem(problems, "%s (%.*s): %s", config_row(key)->key, SLICE_ARGS(buf_slice(&source)),
+                   problem);
     buf_release(&source);
+}
+
+void store_url_check(const struct config *config, struct config_problems *problems) {
+    if (store_url_is_redis(config))
+        add_problem(config, CONFIG_KEY_store, problem_of(config), problems);
+    else if (config->durability_mode == CONFIG_DURABILITY_REPLICATED)
+        add_problem(
+            config, CONFIG_KEY_durability_mode,
+            "a store in the data folder has no replicas; replicated takes a Redis with some",
+            problems);
 }
 
 const char *store_url_read(const struct config *config, struct redis_url *out) {

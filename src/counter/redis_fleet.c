@@ -221,45 +221,45 @@ enum err redis_fleet_adopt(struct redis_fleet *fleet, const struct redis_reply *
 
 /* ---- up and down ---- */
 
-static void tell_up(const struct redis_fleet *fleet, const struct redis_given *given) {
+static void tell_up(const struct redis_fleet *fleet, const struct redis_given *given,
+                    const char *guarantee) {
     char id[24];
 
     (void)snprintf(id, sizeof(id), "%016" PRIx64, fleet->id);
     log_line(LOG_INFO, "counting in Redis", LOG_STR("store", fleet->name), LOG_STR("store_id", id),
              LOG_INT("lanes", fleet->layout.lanes), LOG_STR("redis_version", given->version),
-             LOG_STR("guarantee", redis_guarantee_of(given)));
-    if (fleet->conf.durability == DURABILITY_LOCAL && !redis_gives_local(given))
+             LOG_STR("guarantee", guarantee));
+    if (redis_mode(fleet, given) != fleet->conf.durability)
         log_line(LOG_WARN,
                  "Redis doesn't give the durability that is configured; it takes appendonly yes "
                  "and appendfsync always",
-                 LOG_STR("store", fleet->name), LOG_STR("configured", "local"));
+                 LOG_STR("store", fleet->name),
+                 LOG_STR("configured", counter_durability_name(fleet->conf.durability)));
     if (given->eviction[0])
         log_line(LOG_WARN, "Redis may delete counters when its memory is full",
                  LOG_STR("store", fleet->name), LOG_STR("maxmemory_policy", given->eviction));
 }
 
 /* True: it isn't what it was. */
-static bool set_promise(struct redis_fleet *fleet, const struct redis_given *given) {
-    char guarantee[REDIS_DETAIL_BYTES];
-
-    (void)snprintf(guarantee, sizeof(guarantee), "%s%s%s%s", redis_guarantee_of(given),
-                   given->eviction[0] ? "; its maxmemory-policy " : "", given->eviction,
-                   given->eviction[0] ? " may delete counters" : "");
+static bool set_promise(struct redis_fleet *fleet, const struct redis_given *given,
+                        const char *guarantee) {
     (void)pthread_mutex_lock(&fleet->lock);
     bool news = strcmp(guarantee, fleet->guarantee) != 0;
-    fleet->mode = redis_mode_of(fleet, given);
-    memcpy(fleet->guarantee, guarantee, sizeof(guarantee));
+    fleet->mode = counter_durability_name(redis_mode(fleet, given));
+    (void)snprintf(fleet->guarantee, sizeof(fleet->guarantee), "%s", guarantee);
     (void)pthread_mutex_unlock(&fleet->lock);
     return news;
 }
 
 void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *given) {
-    bool news = set_promise(fleet, given);
+    char guarantee[REDIS_DETAIL_BYTES];
 
+    redis_guarantee(fleet, given, guarantee, sizeof(guarantee));
+    bool news = set_promise(fleet, given, guarantee);
     atomic_store(&fleet->changed_s, clock_wall_ms() / 1000);
     atomic_fetch_add(&fleet->usable, 1);
     if (atomic_exchange(&fleet->announced_down, false) || news)
-        tell_up(fleet, given);
+        tell_up(fleet, given, guarantee);
 }
 
 void redis_fleet_link_down(struct redis_fleet *fleet, enum err err, const char *why) {

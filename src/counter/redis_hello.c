@@ -1,6 +1,6 @@
 /* redis_hello.c - reads the server's settings on a new connection, then opens the store.
  *
- *     INFO, CONFIG GET appendfsync ─► will it do? ─► EVALSHA open ─► is it ours?
+ *     INFO, CONFIG GET appendfsync, WAIT ─► will it do? ─► EVALSHA open ─► is it ours?
  *
  * In this order, so that nothing is laid out where it isn't wanted. INFO and CONFIG may be denied
  * to our user (ACL): then less is known, and said so.
@@ -83,12 +83,29 @@ static void keep(char *out, size_t size, struct slice text) {
     (void)snprintf(out, size, "%.*s", SLICE_ARGS(text));
 }
 
+/* Of lines as "slave0:ip=127.0.0.1,port=7001,state=online,offset=42,lag=0". */
+static int replicas_online(struct slice info) {
+    char name[24];
+    int online = 0;
+
+    if (info_value(info, "connected_slaves").len == 0)
+        return -1;
+    for (int i = 0;; i++) {
+        (void)snprintf(name, sizeof(name), "slave%d", i);
+        struct slice value = info_value(info, name);
+        if (value.len == 0)
+            return online;
+        online += memmem(value.ptr, value.len, ",state=online,", 14) != NULL;
+    }
+}
+
 static void read_info(struct redis_given *given, struct slice info) {
     struct slice policy = info_value(info, "maxmemory_policy");
     struct slice limit = info_value(info, "maxmemory");
 
     keep(given->version, sizeof(given->version), info_value(info, "redis_version"));
     given->replica = slice_eq(info_value(info, "role"), SLICE("slave"));
+    given->replicas = replicas_online(info);
     given->cluster = slice_eq(info_value(info, "cluster_enabled"), SLICE("1"));
     given->appendonly = slice_eq(info_value(info, "aof_enabled"), SLICE("1"));
     given->policy_known = policy.len > 0;
@@ -149,7 +166,19 @@ static void on_hello(struct redis_request *request, const struct redis_outcome *
     case HELLO_CONFIG:
         if (outcome->err == ERR_OK)
             read_config(&link->given, outcome->reply);
-        judge(link);
+        if (!redis_waits(link->store))
+            judge(link);
+        break;
+    case HELLO_WAIT:
+        if (outcome->err == ERR_OK) {
+            judge(link);
+            break;
+        }
+        link->opened = ERR_INVALID;
+        (void)snprintf(link->refusal, sizeof(link->refusal),
+                       "mode replicated takes the command WAIT: %.*s",
+                       SLICE_ARGS(redis_reply_text(outcome->reply)));
+        redis_link_opened(link);
         break;
     default:
         read_open(link, outcome);
@@ -161,7 +190,7 @@ static void on_hello(struct redis_request *request, const struct redis_outcome *
 void redis_hello_ask(struct redis_link *link) {
     struct buf *command = &link->store->command;
 
-    link->given = (struct redis_given){0};
+    link->given = (struct redis_given){.replicas = -1};
     buf_clear(command);
     redis_command_begin(command, 1);
     redis_command_arg(command, SLICE("INFO"));
@@ -172,4 +201,12 @@ void redis_hello_ask(struct redis_link *link) {
     redis_command_arg(command, SLICE("GET"));
     redis_command_arg(command, SLICE("appendfsync"));
     ask(link, HELLO_CONFIG);
+    if (!redis_waits(link->store))
+        return;
+    buf_clear(command); /* may we? */
+    redis_command_begin(command, 3);
+    redis_command_arg(command, SLICE("WAIT"));
+    redis_command_arg(command, SLICE("0"));
+    redis_command_arg(command, SLICE("1"));
+    ask(link, HELLO_WAIT);
 }

@@ -6,6 +6,7 @@
  * redis_hello.c  is the server behind a new connection ours, and what does it promise
  * redis_link.c   a connection's life: connect, hello, usable, housekeeping
  * redis_store.c  messages out, answers in
+ * redis_wait.c   answers held until replicas have what they speak of
  */
 #ifndef COUNTER_REDIS_INTERNAL_H
 #define COUNTER_REDIS_INTERNAL_H
@@ -27,6 +28,7 @@
 struct redis_given {
     char version[24]; /* "": it didn't say; then nothing else of INFO is known either */
     bool replica;
+    int replicas; /* of it, online; -1: it didn't say */
     bool cluster;
     bool appendonly;
     enum { FSYNC_UNKNOWN, FSYNC_ALWAYS, FSYNC_EVERYSEC, FSYNC_NO } fsync;
@@ -48,7 +50,7 @@ struct redis_fleet {
     struct redis_layout layout;
     uint64_t id;
     pthread_mutex_t lock; /* guards what follows, and the setting of the above */
-    const char *mode;     /* in force */
+    const char *mode;     /* in force; "unknown" */
     char guarantee[REDIS_DETAIL_BYTES];
     char problem[REDIS_DETAIL_BYTES]; /* why the last connection isn't usable, */
     enum err down;                    /* in a word */
@@ -67,7 +69,7 @@ struct redis_fleet {
 
 struct redis_link;
 
-enum { HELLO_INFO, HELLO_CONFIG, HELLO_OPEN, HELLOS };
+enum { HELLO_INFO, HELLO_CONFIG, HELLO_WAIT, HELLO_OPEN, HELLOS };
 
 struct redis_hello {
     struct redis_request request;
@@ -79,7 +81,6 @@ struct redis_link {
     struct redis_store *store;
     struct redis_conn *conn;
     bool usable;
-    size_t calls; /* messages under way */
     struct redis_hello hello[HELLOS];
     struct redis_given given;
     enum err opened; /* the verdict */
@@ -87,6 +88,17 @@ struct redis_link {
     int64_t clock_ms;
     struct redis_request reload; /* after NOSCRIPT */
     bool reloading;
+    bool unwaited;      /* calls have been sent in this tick, */
+    bool unwaited_read; /* some of which write nothing */
+    struct list held;   /* calls that Redis has answered, and no WAIT behind them yet */
+};
+
+/* One WAIT under way. */
+struct redis_wait {
+    struct list node; /* while free */
+    struct redis_request request;
+    struct redis_request touch;
+    struct redis_link *link;
 };
 
 /* A message under way. */
@@ -98,6 +110,7 @@ struct redis_call {
     struct redis_link *link;
     struct delivery *delivery;
     struct redis_plan plan;
+    bool replayed;
     int64_t sent_ns;
 };
 
@@ -113,6 +126,9 @@ struct redis_store {
     bool told;           /* the user knows */
     bool told_up;        /* that */
     struct redis_link *current;
+    unsigned turn;
+    struct loop_hook wait; /* asks WAIT behind a tick's calls */
+    struct list free_waits;
     int64_t ahead_ms; /* what the user was told */
     bool clock_known;
     struct list free;   /* calls */
@@ -157,10 +173,24 @@ void redis_fleet_link_down(struct redis_fleet *fleet, enum err err, const char *
 enum err redis_fleet_judge(const struct redis_fleet *fleet, const struct redis_given *given,
                            char *out_detail, size_t size);
 bool redis_gives_local(const struct redis_given *given);
-const char *redis_guarantee_of(const struct redis_given *given);
-const char *redis_mode_of(const struct redis_fleet *fleet, const struct redis_given *given);
+void redis_guarantee(const struct redis_fleet *fleet, const struct redis_given *given, char *out,
+                     size_t size);
+/* The one in force. */
+enum durability redis_mode(const struct redis_fleet *fleet, const struct redis_given *given);
+
+/* redis_wait.c */
+static inline bool redis_waits(const struct redis_store *store) {
+    return store->fleet->conf.durability == DURABILITY_REPLICATED;
+}
+void redis_wait_init(struct redis_store *store);
+void redis_wait_release(struct redis_store *store);
+struct redis_link *redis_wait_pick(struct redis_store *store);
+void redis_wait_sent(struct redis_call *call);
+void redis_wait_hold(struct redis_call *call);
 
 /* redis_store.c */
+/* The delivery's answers are there and good: hands them over, or an error in their place. */
+void redis_call_finish(struct redis_call *call, enum err err);
 void redis_store_learn_clock(struct redis_store *store, int64_t clock_ms);
 
 #endif

@@ -8,7 +8,7 @@ bool redis_gives_local(const struct redis_given *given) {
     return given->appendonly && given->fsync == FSYNC_ALWAYS;
 }
 
-const char *redis_guarantee_of(const struct redis_given *given) {
+static const char *alone(const struct redis_given *given) {
     if (!given->version[0])
         return "acknowledged increments survive a crash of our processes; whether they survive one "
                "of redis-server is unknown, as our user may not ask for its settings (INFO)";
@@ -33,10 +33,27 @@ const char *redis_guarantee_of(const struct redis_given *given) {
            "they survive a power loss is unknown, as our user may not read appendfsync";
 }
 
-const char *redis_mode_of(const struct redis_fleet *fleet, const struct redis_given *given) {
-    bool local = fleet->conf.durability == DURABILITY_LOCAL && redis_gives_local(given);
+static void say_replicas(const struct redis_fleet *fleet, char *out, size_t size) {
+    out[0] = '\0';
+    if (fleet->conf.durability == DURABILITY_REPLICATED)
+        (void)snprintf(out, size,
+                       "; each is acknowledged by %u replica%s first, and survives a failover to "
+                       "any of them (whether they fsync before is not looked at)",
+                       fleet->conf.replicas, fleet->conf.replicas == 1 ? "" : "s");
+}
 
-    return counter_durability_name(local ? DURABILITY_LOCAL : DURABILITY_FAST);
+void redis_guarantee(const struct redis_fleet *fleet, const struct redis_given *given, char *out,
+                     size_t size) {
+    char replicas[192];
+
+    say_replicas(fleet, replicas, sizeof(replicas));
+    (void)snprintf(out, size, "%s%s%s%s%s", alone(given), replicas,
+                   given->eviction[0] ? "; its maxmemory-policy " : "", given->eviction,
+                   given->eviction[0] ? " may delete counters" : "");
+}
+
+enum durability redis_mode(const struct redis_fleet *fleet, const struct redis_given *given) {
+    return redis_gives_local(given) ? fleet->conf.durability : DURABILITY_FAST;
 }
 
 /* KEEPTTL is of 6.0, MINID of 6.2. */
@@ -72,13 +89,25 @@ static enum err judge_kind(const struct redis_given *given, char *out_detail, si
     return ERR_OK;
 }
 
+/* Nothing is applied that can't be acknowledged. */
+static enum err judge_replicas(const struct redis_fleet *fleet, const struct redis_given *given,
+                               char *out_detail, size_t size) {
+    if (fleet->conf.durability != DURABILITY_REPLICATED || given->replicas < 0 ||
+        given->replicas >= (int)fleet->conf.replicas)
+        return ERR_OK;
+    (void)snprintf(out_detail, size,
+                   "this server has %d replicas online of the %u that durability.replicas asks for",
+                   given->replicas, fleet->conf.replicas);
+    return ERR_UNAVAILABLE;
+}
+
 static enum err judge_strictly(const struct redis_fleet *fleet, const struct redis_given *given,
                                char *out_detail, size_t size) {
-    if (fleet->conf.durability == DURABILITY_LOCAL && !redis_gives_local(given)) {
+    if (redis_mode(fleet, given) != fleet->conf.durability) {
         (void)snprintf(out_detail, size,
-                       "the configuration asks for durability \"local\", strictly, which takes "
+                       "the configuration asks for durability \"%s\", strictly, which takes "
                        "appendonly yes and appendfsync always; with this server %s",
-                       redis_guarantee_of(given));
+                       counter_durability_name(fleet->conf.durability), alone(given));
         return ERR_INVALID;
     }
     if (given->eviction[0] || !given->policy_known) {
@@ -97,5 +126,5 @@ enum err redis_fleet_judge(const struct redis_fleet *fleet, const struct redis_g
 
     if (err == ERR_OK && fleet->conf.strict)
         err = judge_strictly(fleet, given, out_detail, size);
-    return err;
+    return err == ERR_OK ? judge_replicas(fleet, given, out_detail, size) : err;
 }

@@ -103,8 +103,14 @@ static enum err read_reply(struct redis_call *call, const struct redis_reply *re
         return err == ERR_NO_MEMORY ? ERR_UNKNOWN : err;
     call->delivery->store_now_ms = applied.clock_ms;
     redis_store_learn_clock(store, applied.clock_ms);
-    observe(call, applied.replayed);
+    call->replayed = applied.replayed;
     return ERR_OK;
+}
+
+void redis_call_finish(struct redis_call *call, enum err err) {
+    if (err == ERR_OK)
+        observe(call, call->replayed);
+    deliver(call, err, false);
 }
 
 /* What isn't known to be refused may have been done: it is repeated under the same number. */
@@ -133,7 +139,6 @@ static void on_done(struct redis_request *request, const struct redis_outcome *o
     struct redis_call *call = CONTAINER_OF(request, struct redis_call, request);
     struct redis_link *link = call->link;
 
-    link->calls--;
     if (outcome->err != ERR_OK) {
         deliver(call, error_of(call, outcome), outcome->refused);
         /* The lanes aren't those of the hello: look again, or stay away. */
@@ -141,7 +146,11 @@ static void on_done(struct redis_request *request, const struct redis_outcome *o
             redis_conn_give_up(link->conn, "the lanes in Redis have changed or are damaged");
         return;
     }
-    deliver(call, read_reply(call, outcome->reply), false);
+    enum err err = read_reply(call, outcome->reply);
+    if (err == ERR_OK && redis_waits(call->store))
+        redis_wait_hold(call);
+    else
+        redis_call_finish(call, err);
     redis_link_tidy(link);
 }
 
@@ -149,6 +158,8 @@ static void on_done(struct redis_request *request, const struct redis_outcome *o
 
 /* One and the same while it lasts: messages on two connections would overtake each other. */
 static struct redis_link *pick(struct redis_store *store) {
+    if (redis_waits(store))
+        return redis_wait_pick(store);
     if (store->current && store->current->usable)
         return store->current;
     store->current = NULL;
@@ -188,7 +199,8 @@ static enum err send_call(struct redis_call *call, struct redis_link *link) {
     call->link = link;
     call->sent_ns = clock_mono_ns();
     err = redis_conn_ask(link->conn, &call->request, buf_slice(&store->command));
-    link->calls += err == ERR_OK;
+    if (err == ERR_OK && redis_waits(store))
+        redis_wait_sent(call);
     return err;
 }
 
@@ -222,6 +234,7 @@ static void release(struct redis_store *store) {
         redis_plan_release(&call->plan);
         free(call);
     }
+    redis_wait_release(store);
     timer_stop(store->loop, &store->later);
     buf_release(&store->command);
     free(store->strings);
@@ -258,11 +271,13 @@ struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop
     store->later.fire = on_later;
     list_init(&store->free);
     list_init(&store->local);
+    list_init(&store->free_waits);
     atomic_fetch_add(&fleet->loops, 1);
     return store;
 }
 
 bool redis_store_connect(struct redis_store *store) {
+    redis_wait_init(store);
     for (unsigned i = 0; i < store->fleet->conf.connections; i++) {
         if (!redis_link_start(&store->links[i], store, random_u64()))
             return false;

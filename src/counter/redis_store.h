@@ -3,16 +3,17 @@
  * A message is one script call for all lanes it touches (lua/apply.lua). A few pipelined
  * connections per loop; each is used once the server behind it has shown to be the store this
  * process knows: same id, same lanes, a durability that will do. A loop's messages take one of
- * them for as long as it lasts, so that they are applied in the order of sending. Any number of
+ * them for as long as it lasts, so that they are applied in the order of sending. In mode
+ * replicated (redis_wait.c) they take turns, as one that WAITs does nothing else. Any number of
  * processes may count on the same Redis at the same time.
  *
  *     redis_fleet_new ─► redis_fleet_probe ─► loops: redis_store_new, _connect … _close ─► _free
  *
  * Threads    A store belongs to its loop; the fleet is made and freed by the main thread and its
  *            functions may be called by any.
- * Failures   A connection lost with a message under way: ERR_UNKNOWN, to be repeated under the same
- *            number. Never sent, or refused before the first write: not_applied. Redis away: send()
- *            answers ERR_UNAVAILABLE, and connections come back by themselves.
+ * Failures   A connection lost with a message under way, or too few replicas in time: ERR_UNKNOWN,
+ *            to be repeated under the same number. Never sent, or refused before the first write:
+ * not_applied. Redis away: send() answers ERR_UNAVAILABLE, and connections come back by themselves.
  */
 #ifndef COUNTER_REDIS_STORE_H
 #define COUNTER_REDIS_STORE_H
@@ -43,6 +44,7 @@ struct redis_fleet_conf {
     int64_t outbox_max_age_ms; /* trimmed beyond */
     enum durability durability;
     bool strict;          /* a server that doesn't give it isn't used */
+    uint32_t replicas;    /* DURABILITY_REPLICATED: how many must have what is acknowledged */
     unsigned loops;       /* how many stores there will be: they share the housekeeping */
     unsigned connections; /* of each loop */
     int64_t connect_ms;

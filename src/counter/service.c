@@ -258,7 +258,11 @@ enum durability counter_durability(const struct counter_service *service) {
 /* ---- durability in words ---- */
 
 const char *counter_durability_name(enum durability durability) {
-    return durability == DURABILITY_FAST ? "fast" : "local";
+    static const char *const names[] = {[DURABILITY_FAST] = "fast",
+                                        [DURABILITY_LOCAL] = "local",
+                                        [DURABILITY_REPLICATED] = "replicated"};
+
+    return names[durability];
 }
 
 const char *counter_guarantee(enum durability durability) {

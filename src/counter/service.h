@@ -28,11 +28,13 @@
 struct counter_service;
 struct mailbox;
 
-enum durability { DURABILITY_FAST, DURABILITY_LOCAL };
+/* Replicated: in a Redis only. */
+enum durability { DURABILITY_FAST, DURABILITY_LOCAL, DURABILITY_REPLICATED };
 
 #define FAST_SYNC_MS 1000
 
-/* "fast", "local"; and a sentence for people: what that means on this store. */
+/* "fast", "local", "replicated"; and a sentence for people: what the first two mean on this store.
+ */
 const char *counter_durability_name(enum durability durability);
 const char *counter_guarantee(enum durability durability);
 

@@ -35,6 +35,7 @@ struct gateway_gauges { /* written by the gateway's loop, relaxed */
     struct mailbox *mailbox;              /* the loop's door */
 };
 
+#define GATEWAY_MODES      3 /* fast, local, replicated */
 #define GATEWAY_MAX_LOOPS  256
 #define GATEWAY_DOWN_BYTES 640 /* of the sentence why the back end isn't up */
 
@@ -86,6 +87,7 @@ struct gateway_fleet {
         metric_series connections;
         metric_series refused;
         metric_series store_up;
+        metric_series durability[GATEWAY_MODES];
         metric_series batch_retries;
         metric_series batch_refused;
         metric_series *requests; /* [route][status] */

@@ -115,6 +115,9 @@ struct json_counter call_counter(const struct call *call, const struct answer *a
 /* The done() of every single change: an increment's reply, or the failure. */
 void call_reply_change(struct waiter *waiter, const struct answer *answer);
 
+/* The modes of durability, as metrics label them. */
+extern const char *const gateway_modes[GATEWAY_MODES];
+
 #define IDEMPOTENCY_KEY_MAX 255
 #define REPLAYED_HEADER     SLICE("Idempotent-Replayed: true\r\n")
 

@@ -13,6 +13,8 @@
 static const int statuses[] = {200, 400, 404, 405, 408, 409, 411, 413, 414,
                                415, 417, 422, 431, 500, 501, 503, 504, 505};
 
+const char *const gateway_modes[GATEWAY_MODES] = {"fast", "local", "replicated"};
+
 static unsigned status_index(int status) {
     for (unsigned i = 0; i < ARRAY_LEN(statuses); i++)
         if (statuses[i] == status)
@@ -45,6 +47,10 @@ bool gateway_fleet_init(struct gateway_fleet *fleet) {
     fleet->series.connections = metrics_series(metrics, METRIC_HTTP_CONNECTIONS, "");
     fleet->series.refused = metrics_series(metrics, METRIC_HTTP_REFUSED, "");
     fleet->series.store_up = metrics_series(metrics, METRIC_STORE_UP, "");
+    for (unsigned i = 0; i < GATEWAY_MODES; i++) {
+        (void)snprintf(labels, sizeof(labels), "mode=\"%s\"", gateway_modes[i]);
+        fleet->series.durability[i] = metrics_series(metrics, METRIC_STORE_DURABILITY, labels);
+    }
     fleet->series.batch_retries = metrics_series(metrics, METRIC_BATCH_RETRIES, "");
     fleet->series.batch_refused = metrics_series(metrics, METRIC_BATCH_REFUSED, "");
     return true;

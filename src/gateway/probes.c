@@ -58,6 +58,15 @@ void handle_ready(struct request *request) {
     reply_json(request->exchange, up && !draining ? 200 : 503, body, SLICE(""));
 }
 
+static void collect_durability(struct gateway_fleet *fleet) {
+    struct gateway_promise promise;
+
+    fleet->backend.promise(fleet->backend.ctx, &promise);
+    for (unsigned i = 0; i < GATEWAY_MODES; i++)
+        metrics_set(fleet->metrics, fleet->scrape_shard, fleet->series.durability[i],
+                    strcmp(promise.durability, gateway_modes[i]) == 0);
+}
+
 static uint64_t relaxed(const _Atomic uint64_t *figure) {
     return atomic_load_explicit(figure, memory_order_relaxed);
 }
@@ -81,6 +90,7 @@ static void collect(struct gateway *gateway) {
     metrics_set(metrics, fleet->scrape_shard, fleet->series.connections, connections);
     metrics_set(metrics, fleet->scrape_shard, fleet->series.refused, refused);
     metrics_set(metrics, fleet->scrape_shard, fleet->series.store_up, backend_up(fleet) ? 1 : 0);
+    collect_durability(fleet);
 }
 
 void handle_metrics(struct request *request) {

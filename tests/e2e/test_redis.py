@@ -368,6 +368,118 @@ def test_no_herd():
         check(len(bins) >= 14, f'{len(moments)} attempts in {len(bins)} bins of 50 ms')
 
 
+# --- replicas -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def replicated():
+    """A primary and its replica, in step."""
+    with redis() as primary, redis('--replicaof', '127.0.0.1', str(primary.port)) as replica:
+        in_step(replica)
+        yield primary, replica
+
+
+def in_step(replica):
+    dev_servers.wait_until('the replica', lambda: 'master_link_status:up'
+                           in replica.cli('info', 'replication'), replica.process)
+
+
+REPLICATED = {'HGP_DURABILITY': 'replicated', 'HGP_TIMEOUTS_REQUEST_MS': '2000'}
+
+
+def test_replicated_values():
+    """An answered value is on the replica, reads included; many at once, in order."""
+    with replicated() as (primary, replica), Server(flags=on(primary.url), env=REPLICATED) as ours:
+        said = call(ours.admin, 'GET', '/readyz').json()
+        eq(said['durability'], 'replicated', 'the mode in force')
+        check('failover' in said['guarantee'], f'{said}')
+        check('hgp_store_durability{mode="replicated"} 1' in
+              call(ours.admin, 'GET', '/metrics').body.decode(), 'the metric')
+        for n in range(20):
+            eq(increment(ours, 'seen').value(), n + 1, 'counted')
+            eq(replica.cli('get', 'counter:seen:like'), str(n + 1), 'on the replica')
+        data = request_bytes('POST', lib.INCREMENT, item('storm'))
+        left = iter(range(N // 4))
+        values = []
+        swarm = Swarm(ours.http, 100, lambda: None if next(left, None) is None else (0, data),
+                      lambda _, status, body: values.append((status, current_value(body))))
+        swarm.run()
+        eq(sorted(values), [(200, n + 1) for n in range(N // 4)], 'each value once')
+        eq(replica.cli('get', 'counter:storm:like'), str(N // 4), 'on the replica')
+        eq(ours.stop(), 0, 'exit code')
+
+
+def test_replica_that_stands_still():
+    """What no replica has isn't acknowledged, nor is its duplicate; later it counts once."""
+    with replicated() as (primary, replica), Server(flags=on(primary.url), env=REPLICATED) as ours:
+        eq(increment(ours, 'still').value(), 1, 'counted')
+        replica.process.signal(signal.SIGSTOP)
+        for _ in range(3):
+            answer = increment(ours, 'still', key='k')
+            check(answer.status in (503, 504), f'{answer!r}')
+            read = call(ours.http, 'GET', lib.counter_path('still'))
+            check(read.status in (503, 504), f'a value that may be lost is shown: {read!r}')
+        eq(primary.cli('get', 'counter:still:like'), '2', 'applied, once')
+        replica.process.signal(signal.SIGCONT)
+        end = time.monotonic() + lib.WAIT_S
+        while (answer := increment(ours, 'still', key='k')).status != 200:
+            check(time.monotonic() < end, f'{answer!r}')
+        eq(answer.value(), 2, 'the first answer')
+        eq(answer.header('Idempotent-Replayed'), 'true', 'replayed')
+
+
+def test_no_replica():
+    """Nothing is applied that can't be acknowledged."""
+    with redis() as primary, Server(flags=on(primary.url), env=REPLICATED) as ours:
+        eq(increment(ours, 'alone').status, 503, 'without a replica')
+        said = call(ours.admin, 'GET', '/readyz')
+        check('0 replicas online of the 1' in said.json()['status'], f'{said!r}')
+        eq(primary.cli('dbsize'), '0', 'keys')
+        with redis('--replicaof', '127.0.0.1', str(primary.port)) as replica:
+            in_step(replica)
+            ready(ours)
+            eq(increment(ours, 'alone').value(), 1, 'with one')
+            replica.process.kill()
+            answers = [increment(ours, 'alone').status for _ in range(20)]
+            eq(set(answers), {503}, 'without it again')
+            ready(ours, 503)
+            applied = int(primary.cli('get', 'counter:alone:like'))
+            check(applied <= 3, f'{applied} applied, one acknowledged')
+            replica.restart()
+            in_step(replica)
+            ready(ours)
+            eq(increment(ours, 'alone').value(), applied + 1, 'once it is back')
+
+
+def test_faults_under_replication():
+    with replicated() as (primary, replica), \
+            Split(gateways=2, counters=2, counter_flags=on(primary.url), env=REPLICATED) as split:
+        def kill_replica(_):
+            kill(replica)
+            in_step(replica)
+
+        def replica_stands_still(_):
+            stand_still(replica)
+
+        rounds(split, primary, [kill_replica, kill, replica_stands_still],
+               'faults of the primary and its replica')
+        eq(split.stop(), 0, 'exit code')
+
+
+def test_replicated_is_refused():
+    with replicated() as (primary, _):
+        primary.cli('config', 'set', 'appendfsync', 'everysec')
+        code, said = refused(on(primary.url), data='unused',
+                             env={**REPLICATED, 'HGP_DURABILITY_STRICT': 'true'})
+        eq(code, os.EX_CONFIG, said)
+        check('asks for durability' in said and 'replicated' in said, said)
+        primary.cli('acl', 'setuser', 'svc', 'on', '>svc-pw', *ACL.split())
+        url = f'redis://svc:svc-pw@127.0.0.1:{primary.port}'
+        code, said = refused(on(url), data='unused', env=REPLICATED)
+        eq(code, os.EX_CONFIG, said)
+        check('takes the command WAIT' in said, said)
+
+
 # --- who may ----------------------------------------------------------------------------------------
 
 

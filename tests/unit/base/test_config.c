@@ -172,7 +172,7 @@ static const struct {
     {"loop", "epoll", true},            {"loop", "Epoll", false},
     {"loop", "auto|io_uring", false},   {"loop", "", false},
     {"loop", "io_urin", false},         {"loop", "epollx", false},
-    {"durability.mode", "fast", true},  {"durability.mode", "replicated", false},
+    {"durability.mode", "fast", true},  {"durability.mode", "replicate", false},
     {"events.coalesce", "false", true}, {"events.coalesce", "no", false},
     {"events.coalesce", "True", false}, {"events.coalesce", "1", false},
     {"threads", "4", true},             {"threads", "04", false},

@@ -111,8 +111,11 @@ static const struct {
     {{"--store", "redis://u:pw@h:1", "--check-config"}, NULL, EX_OK, "configuration ok\n", ""},
     {{"--store=redis+unix:///s"},     "HGP_REDIS_PASSWORD_FILE=/nowhere/pw", RUNS, "", ""},
     {{"--store=redis://:pw@h:1"},     "HGP_REDIS_PASSWORD_FILE=/nowhere/pw", EX_CONFIG, "", "store (--store): it has a password, and so has redis.password_file\n"},
+    {{"--durability=replicated"},     NULL, EX_CONFIG, "", "durability.mode (--durability): a store in the data folder has no replicas"},
+    {{"--durability=replicated", "--store=redis://h:1", "--check-config"}, NULL, EX_OK, "configuration ok\n", ""},
     {{"counter", "--store=redis+unix://s"}, NULL, EX_CONFIG, "", "store (--store): a socket's path is absolute"},
-    {{"gateway", "--store=redis+unix://s"}, NULL, EX_CONFIG, "", "store (--store): a socket's path is absolute"},
+    {{"gateway", "--store=redis+unix://s"}, NULL, RUNS, "", ""},
+    {{"gateway", "--upstream=direct", "--store=redis+unix://s"}, NULL, EX_CONFIG, "", "store (--store): a socket's path is absolute"},
 
     {{"--config", "/nowhere/x"},      NULL, EX_CONFIG, "", "/nowhere/x: No such file or directory\n"},
     {{"--config", "/"},               NULL, EX_CONFIG, "", "/: Is a directory\n"},

@@ -1,0 +1,180 @@
+/* redis_wait.c - mode replicated: an answer is held until replicas have what it speaks of.
+ *
+ *     a tick's calls ─► EVALSHA … EVALSHA … [HSET] WAIT     on one connection
+ *     replies        ◄─ answers: held     ◄─ how many have it: handed over, or ERR_UNKNOWN
+ *
+ * From Redis 7.2 on WAIT covers what this very connection has written, and nothing else: a
+ * duplicate writes, too (lua/apply.lua's clock), and behind messages that only read comes a write
+ * of our own, so that what they saw can't be lost after it was shown. One WAIT for all calls of a
+ * tick. As it blocks the connection, the next tick's calls take another one that is idle.
+ *
+ * Too few replicas: nobody knows what becomes of the write, so the message is repeated under its
+ * number; and the connection is given up, so that hello looks whether there are replicas at all
+ * before anything more is applied that can't be acknowledged.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "counter/redis_internal.h"
+#include "edge/redis_command.h"
+
+/* Of the time a reply has: it may stand behind another one. */
+#define WAIT_SHARE 3
+
+static void deliver_held(struct redis_link *link, enum err err) {
+    struct list mine;
+    struct list *node;
+
+    /* Apart first: a callback may lead to more. */
+    list_init(&mine);
+    while ((node = list_pop_front(&link->held)))
+        list_push_back(&mine, node);
+    while ((node = list_pop_front(&mine)))
+        redis_call_finish(CONTAINER_OF(node, struct redis_call, node), err);
+}
+
+static void refuse(struct redis_link *link, const struct redis_outcome *outcome, int64_t count) {
+    struct slice text = redis_reply_text(outcome->reply);
+
+    if (outcome->err != ERR_OK)
+        (void)snprintf(link->refusal, sizeof(link->refusal), "WAIT failed: %.*s", SLICE_ARGS(text));
+    else
+        (void)snprintf(link->refusal, sizeof(link->refusal),
+                       "%" PRId64 " of the %u replicas that durability.replicas asks for have "
+                       "acknowledged in time",
+                       count, link->store->fleet->conf.replicas);
+    redis_conn_give_up(link->conn, link->refusal);
+}
+
+/* Replies come in order: what is held was asked before, and is what this WAIT speaks of. */
+static void on_waited(struct redis_request *request, const struct redis_outcome *outcome) {
+    struct redis_wait *wait = CONTAINER_OF(request, struct redis_wait, request);
+    struct redis_link *link = wait->link;
+    int64_t count = 0;
+    bool enough = outcome->err == ERR_OK && redis_reply_i64(outcome->reply, &count) &&
+                  count >= (int64_t)link->store->fleet->conf.replicas;
+
+    list_push_back(&link->store->free_waits, &wait->node);
+    deliver_held(link, enough ? ERR_OK : ERR_UNKNOWN);
+    if (!enough && outcome->reply)
+        refuse(link, outcome, count);
+}
+
+static void on_touched(struct redis_request *request, const struct redis_outcome *outcome) {
+    (void)request; /* WAIT's struct; whatever came of it, WAIT comes to no better end */
+    (void)outcome;
+}
+
+static struct redis_wait *take_wait(struct redis_link *link) {
+    struct list *node = list_pop_front(&link->store->free_waits);
+    struct redis_wait *wait =
+        node ? CONTAINER_OF(node, struct redis_wait, node) : calloc(1, sizeof(*wait));
+
+    if (wait) {
+        list_init(&wait->node);
+        wait->link = link;
+        wait->request.done = on_waited;
+        wait->touch.done = on_touched;
+    }
+    return wait;
+}
+
+static enum err ask(struct redis_link *link, struct redis_request *request,
+                    const struct slice *args, size_t count) {
+    struct buf *command = &link->store->command;
+
+    buf_clear(command);
+    redis_command_begin(command, count);
+    for (size_t i = 0; i < count; i++)
+        redis_command_arg(command, args[i]);
+    return buf_failed(command) ? ERR_NO_MEMORY
+                               : redis_conn_ask(link->conn, request, buf_slice(command));
+}
+
+static enum err ask_wait(struct redis_link *link) {
+    const struct redis_fleet_conf *conf = &link->store->fleet->conf;
+    const struct slice touch[] = {SLICE("HSET"), SLICE("hgp:meta"), SLICE("touched"), SLICE("1")};
+    struct redis_wait *wait = take_wait(link);
+    enum err err = wait ? ERR_OK : ERR_NO_MEMORY;
+    char replicas[16];
+    char patience[24];
+
+    (void)snprintf(replicas, sizeof(replicas), "%u", conf->replicas);
+    (void)snprintf(patience, sizeof(patience), "%" PRId64, conf->response_ms / WAIT_SHARE + 1);
+    const struct slice args[] = {SLICE("WAIT"), slice_str(replicas), slice_str(patience)};
+    if (err == ERR_OK && link->unwaited_read)
+        err = ask(link, &wait->touch, touch, ARRAY_LEN(touch));
+    if (err == ERR_OK)
+        err = ask(link, &wait->request, args, ARRAY_LEN(args));
+    if (err != ERR_OK && wait)
+        list_push_back(&link->store->free_waits, &wait->node);
+    return err;
+}
+
+/* Added behind the senders' hooks and before the connections': what this tick has sent is there,
+ * and leaves together with its WAIT. */
+static void on_tick(struct loop_hook *hook) {
+    struct redis_store *store = CONTAINER_OF(hook, struct redis_store, wait);
+
+    store->current = NULL;
+    for (unsigned i = 0; i < store->links_count; i++) {
+        struct redis_link *link = &store->links[i];
+
+        if (!link->unwaited)
+            continue;
+        if (link->usable && ask_wait(link) != ERR_OK)
+            redis_conn_give_up(link->conn, err_text(ERR_NO_MEMORY));
+        link->unwaited = false;
+        link->unwaited_read = false;
+    }
+}
+
+/* A tick's calls share a connection, and a WAIT; an idle one, or the one with the least to do. */
+struct redis_link *redis_wait_pick(struct redis_store *store) {
+    size_t least = SIZE_MAX;
+
+    if (store->current && store->current->usable)
+        return store->current;
+    store->current = NULL;
+    for (unsigned i = 0; i < store->links_count; i++) {
+        struct redis_link *link = &store->links[(store->turn + i) % store->links_count];
+        size_t requests = redis_conn_requests(link->conn);
+
+        if (!link->usable || requests >= least)
+            continue;
+        store->current = link;
+        least = requests;
+    }
+    store->turn++;
+    return store->current;
+}
+
+void redis_wait_sent(struct redis_call *call) {
+    struct redis_link *link = call->link;
+    uint32_t writes = 0;
+
+    for (uint32_t i = 0; i < call->plan.parts_count; i++)
+        writes += call->plan.parts[i].writes;
+    link->unwaited = true;
+    link->unwaited_read = link->unwaited_read || writes == 0;
+}
+
+void redis_wait_hold(struct redis_call *call) {
+    list_push_back(&call->link->held, &call->node);
+}
+
+void redis_wait_init(struct redis_store *store) {
+    store->wait.run = on_tick;
+    if (redis_waits(store))
+        loop_hook_add(store->loop, &store->wait);
+}
+
+void redis_wait_release(struct redis_store *store) {
+    struct list *node;
+
+    while ((node = list_pop_front(&store->free_waits)))
+        free(CONTAINER_OF(node, struct redis_wait, node));
+    if (redis_waits(store) && store->wait.run)
+        loop_hook_remove(&store->wait);
+}
