@@ -94,6 +94,7 @@ static struct grpc_server *make_server(struct front *front) {
         .streams_max = config->limits_grpc_streams,
         .deadline_max_ms = config->timeouts_request_ms,
         .idle_ms = config->timeouts_idle_ms,
+        .write_ms = config->timeouts_write_ms,
         .keepalive_min_ms = KEEPALIVE_MIN_MS,
         .tls = front->fleet->tls,
         .span_seed = random_u64(),

@@ -6,10 +6,20 @@
 #include "edge/conn_set.h"
 
 #define LINGER_MS 1000
-#define OUT_KEEP  1024u /* bytes of each buffer that an idle connection may keep */
+/* Beyond what "a few" take anyway; by it a client that takes a byte now and then is found out. */
+#define SLOWEST_BYTES_PER_S (256 << 10)
+#define OUT_KEEP            1024u /* bytes of each buffer that an idle connection may keep */
 
 int64_t conn_now_ms(const struct conn *conn) {
     return loop_now_ms(conn->set->loop);
+}
+
+int64_t conn_patience_ms(int64_t write_ms, size_t bytes) {
+    return write_ms + (int64_t)bytes * 1000 / SLOWEST_BYTES_PER_S;
+}
+
+int64_t conn_send_due_ms(const struct conn *conn, int64_t write_ms) {
+    return conn->send_ms + conn_patience_ms(write_ms, conn->sending.len);
 }
 
 void conn_touch(struct conn *conn) {

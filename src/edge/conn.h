@@ -69,6 +69,11 @@ void conn_speak(struct conn *conn, const struct conn_protocol *protocol, void *s
 
 int64_t conn_now_ms(const struct conn *conn);
 
+/* How long a peer may take over 'bytes' that are ready for it, 'write_ms' for a few. */
+int64_t conn_patience_ms(int64_t write_ms, size_t bytes);
+/* When a send that is under way has taken too long. */
+int64_t conn_send_due_ms(const struct conn *conn, int64_t write_ms);
+
 /* It may have something to write: gathered at the tick's end. */
 void conn_touch(struct conn *conn);
 void conn_flush(struct conn *conn);

@@ -59,6 +59,7 @@ struct grpc_server *grpc_server_new(struct loop *loop, const struct grpc_server_
     server->h2 = h2_server_new(&(struct h2_conf){.streams_max = conf->streams_max,
                                                  .header_list_bytes = GRPC_HEADER_LIST_MAX,
                                                  .idle_ms = conf->idle_ms,
+                                                 .write_ms = conf->write_ms,
                                                  .ping_min_ms = conf->keepalive_min_ms},
                                &user, server, &server->stats.floods_total);
     server->gunzip = gunzip_new();

@@ -59,6 +59,7 @@ struct grpc_server_conf {
     int64_t deadline_max_ms; /* for calls without a grpc-timeout, and the longest one taken; not for
                                 client-streaming methods and long-lived streams (health Watch) */
     int64_t idle_ms;         /* a connection without calls is told to go away */
+    int64_t write_ms;        /* for a client that doesn't take its responses: conn_patience_ms() */
     int64_t keepalive_min_ms; /* pings more often than this are strikes (gRFC A8) */
     struct tls *tls;          /* NULL: plain; outlives the server */
     uint64_t span_seed;       /* random; of the span ids of traced calls */

@@ -247,7 +247,7 @@ static void on_settle(struct conn *conn) {
     struct h2 *h2 = of(conn);
 
     if (conn->send_busy) {
-        conn_wake(conn, conn->send_ms + h2->server->conf.idle_ms);
+        conn_wake(conn, conn_send_due_ms(conn, h2->server->conf.write_ms));
         return;
     }
     if (list_empty(&h2->streams))
@@ -259,7 +259,10 @@ static void on_settle(struct conn *conn) {
 /* ---- running out of time ------------------------------------------------- */
 
 static void look(struct h2 *h2, struct h2_stream *stream) {
-    h2->server->user->due(stream, now(h2));
+    if (now(h2) >= stream->out.due_ms)
+        h2_out_overdue(stream);
+    else
+        h2->server->user->due(stream, now(h2));
 }
 
 /* A peer that says nothing while it has streams open may have lost its network: ask, once. */
@@ -293,16 +296,23 @@ static void earlier(int64_t *due_ms, int64_t at_ms) {
         *due_ms = at_ms;
 }
 
+static int64_t send_due(const struct h2 *h2) {
+    return h2->conn->send_busy ? conn_send_due_ms(h2->conn, h2->server->conf.write_ms) : INT64_MAX;
+}
+
 static int64_t next_due(const struct h2 *h2) {
     int64_t idle_ms = h2->server->conf.idle_ms;
     int64_t due_ms = INT64_MAX;
 
     if (h2->conn->state != CONN_OPEN) /* only the last bytes are waited for */
-        return h2->conn->send_busy ? h2->conn->send_ms + idle_ms : INT64_MAX;
-    for (struct list *node = h2->streams.next; node != &h2->streams; node = node->next)
-        earlier(&due_ms, CONTAINER_OF(node, struct h2_stream, node)->deadline_ms);
-    if (h2->conn->send_busy)
-        earlier(&due_ms, h2->conn->send_ms + idle_ms);
+        return send_due(h2);
+    for (struct list *node = h2->streams.next; node != &h2->streams; node = node->next) {
+        const struct h2_stream *stream = CONTAINER_OF(node, struct h2_stream, node);
+
+        earlier(&due_ms, stream->deadline_ms);
+        earlier(&due_ms, stream->out.due_ms);
+    }
+    earlier(&due_ms, send_due(h2));
     if (h2->drain == H2_DRAIN_NOTICED)
         earlier(&due_ms, h2->drain_ms);
     else if (!list_empty(&h2->streams))
@@ -315,7 +325,7 @@ static int64_t next_due(const struct h2 *h2) {
 static int64_t on_due(struct conn *conn, int64_t now_ms) {
     struct h2 *h2 = of(conn);
 
-    if (conn->send_busy && now_ms >= conn->send_ms + h2->server->conf.idle_ms) {
+    if (now_ms >= send_due(h2)) {
         conn_abort(conn);
         return INT64_MAX;
     }

@@ -58,6 +58,7 @@ struct h2 {
     size_t in_bytes;     /* requests held: heads and unfinished bodies */
     size_t out_bytes;    /* responses held */
     size_t read_behind;  /* bytes read while the last send was under way */
+    unsigned untaken;    /* answers given up since one was taken as a whole */
     int64_t idle_since_ms;
     int64_t read_ms;  /* when something came last */
     int64_t drain_ms; /* when the round trip has taken too long */
@@ -85,6 +86,9 @@ void h2_stream_closed(struct h2_stream *stream);    /* by either side */
 void h2_stream_conn_gone(struct h2_stream *stream); /* it's on no list any more */
 
 /* h2_out.c */
+/* Its client hasn't taken what is queued for it: resets it, and ends a connection that does so
+ * again and again. */
+void h2_out_overdue(struct h2_stream *stream);
 void h2_out_drop(struct h2_stream *stream);
 
 /* h2_scan.c */

@@ -12,6 +12,8 @@
 #define OUT_MAX    (6u << 20) /* of a connection */
 #define QUEUE_STEP 65536u
 #define QUEUE_KEEP 1024u
+/* A proxy may have a slow client or two among those it asks for; nobody has only such. */
+#define UNTAKEN_MAX 8u
 
 static size_t queued(const struct h2_stream *stream) {
     return stream->out.queue.len - stream->out.taken;
@@ -24,6 +26,8 @@ static void take(struct h2_stream *stream, uint8_t *to, size_t n) {
     if (queued(stream) == 0) {
         buf_clear(&stream->out.queue);
         stream->out.taken = 0;
+        stream->out.due_ms = INT64_MAX;
+        stream->h2->untaken = 0;
     }
 }
 
@@ -110,6 +114,32 @@ bool h2_queue_fits(const struct h2_stream *stream, size_t bytes) {
     return stream->h2->out_bytes + bytes <= OUT_MAX;
 }
 
+/* The time for all that was queued since the queue was last empty: a byte taken now and then
+ * doesn't prolong it (CVE-2019-9511, "data dribble"). */
+static void owe(struct h2_stream *stream, size_t bytes) {
+    struct h2 *h2 = stream->h2;
+    int64_t write_ms = h2->server->conf.write_ms;
+
+    h2->out_bytes += bytes;
+    if (queued(stream) == 0)
+        return;
+    if (stream->out.due_ms == INT64_MAX)
+        stream->out.due_ms = conn_now_ms(h2->conn) + conn_patience_ms(write_ms, bytes);
+    else
+        stream->out.due_ms += conn_patience_ms(0, bytes);
+    conn_wake(h2->conn, stream->out.due_ms);
+}
+
+void h2_out_overdue(struct h2_stream *stream) {
+    struct h2 *h2 = stream->h2;
+
+    stream->out.due_ms = INT64_MAX;
+    if (++h2->untaken > UNTAKEN_MAX)
+        h2_flood(h2, "answers that are not taken");
+    else
+        h2_reset(stream, NGHTTP2_CANCEL);
+}
+
 void h2_queue(struct h2_stream *stream, struct slice bytes) {
     compact(stream);
     make_room(&stream->out.queue, bytes.len);
@@ -117,7 +147,7 @@ void h2_queue(struct h2_stream *stream, struct slice bytes) {
     if (buf_failed(&stream->out.queue))
         h2_fail(stream->h2);
     else
-        stream->h2->out_bytes += bytes.len;
+        owe(stream, bytes.len);
     resume(stream);
 }
 
@@ -136,6 +166,7 @@ void h2_out_drop(struct h2_stream *stream) {
     if (stream->h2)
         stream->h2->out_bytes -= queued(stream);
     stream->out.taken = 0;
+    stream->out.due_ms = INT64_MAX;
     buf_clear(&stream->out.queue);
     if (stream->out.queue.cap > QUEUE_KEEP)
         buf_release(&stream->out.queue);

@@ -49,7 +49,8 @@ struct h2_stream {
     bool gone;        /* nothing can be sent any more */
     struct {
         struct buf queue;
-        size_t taken; /* of it, by nghttp2 */
+        size_t taken;   /* of it, by nghttp2 */
+        int64_t due_ms; /* its client must have taken the queue; INT64_MAX: it is empty */
         bool begun;
         bool deferred; /* nghttp2 waits for nghttp2_session_resume_data() */
     } out;
@@ -78,7 +79,8 @@ struct h2_user {
 struct h2_conf {
     uint32_t streams_max;       /* at once on one connection */
     uint32_t header_list_bytes; /* announced; its user refuses what is larger */
-    int64_t idle_ms;            /* a connection without streams, a peer that doesn't read */
+    int64_t idle_ms;            /* a connection without streams, a stream that is answered */
+    int64_t write_ms;           /* what is queued for a peer: conn_patience_ms() */
     int64_t ping_min_ms;        /* pings more often than this are strikes */
 };
 
@@ -116,8 +118,8 @@ size_t h2_held(const struct h2 *h2);
 void h2_stream_init(struct h2_stream *stream, struct h2 *h2, int64_t deadline_ms);
 void h2_stream_done(struct h2_stream *stream);
 void h2_set_deadline(struct h2_stream *stream, int64_t at_ms);
-/* In due(): true when its user must end it now. What was answered and isn't taken is given up here,
- * a head without an end ends the connection. */
+/* In due(): true when its user must end it now. What is answered and stays open is reset here, a
+ * head without an end ends the connection. */
 MUST_CHECK bool h2_overdue(struct h2_stream *stream, int64_t now_ms);
 void h2_reset(struct h2_stream *stream, uint32_t code);
 
@@ -128,7 +130,7 @@ void h2_respond(struct h2_stream *stream, const nghttp2_nv *nva, size_t count, b
 /* Whether the client may be owed so much more. */
 MUST_CHECK bool h2_queue_fits(const struct h2_stream *stream, size_t bytes);
 void h2_queue(struct h2_stream *stream, struct slice bytes);
-/* Nothing comes behind what was queued but the trailers. The client has idle_ms to take it. */
+/* Nothing comes behind what was queued but the trailers. */
 void h2_finish(struct h2_stream *stream);
 /* Memory ran out on the way: the connection is aborted at the tick's end. */
 void h2_fail(struct h2 *h2);

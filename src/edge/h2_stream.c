@@ -10,7 +10,7 @@
 void h2_stream_init(struct h2_stream *stream, struct h2 *h2, int64_t deadline_ms) {
     struct buf queue = stream->out.queue;
 
-    *stream = (struct h2_stream){.h2 = h2, .out = {.queue = queue}};
+    *stream = (struct h2_stream){.h2 = h2, .out = {.queue = queue, .due_ms = INT64_MAX}};
     list_init(&stream->node);
     list_push_back(&h2->streams, &stream->node);
     h2->open_streams++;
@@ -74,7 +74,7 @@ bool h2_overdue(struct h2_stream *stream, int64_t now_ms) {
     if (now_ms < stream->deadline_ms)
         return false;
     if (stream->decided) {
-        /* Its answer hasn't been taken: a window that stays shut. */
+        /* It stays open: its client goes on with a request that is answered. */
         stream->deadline_ms = INT64_MAX;
         h2_reset(stream, NGHTTP2_CANCEL);
         return false;

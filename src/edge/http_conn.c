@@ -7,7 +7,9 @@
 
 #include "edge/http_internal.h"
 
-#define OUT_MAX (1u << 20) /* a peer that doesn't read gets no further requests read */
+/* Of one send, beside the last answer in it: small enough to tell a slow peer from one that doesn't
+ * read. That one gets no further requests read. */
+#define OUT_GATHER (256u << 10)
 
 static void settle(struct http_conn *http);
 
@@ -148,7 +150,7 @@ static bool may_parse(const struct http_conn *http) {
     const struct conn *conn = http->conn;
 
     return conn->state == CONN_OPEN && conn->in_work < http->server->conf.pipeline_max &&
-           conn->out.len < OUT_MAX;
+           conn->out.len < OUT_GATHER;
 }
 
 /* Takes what it can; returns what it must leave for later. Between head and body it goes on even
@@ -241,6 +243,8 @@ static bool on_gather(struct conn *conn) {
 
         if (!exchange->answered)
             break;
+        if (conn->out.len >= OUT_GATHER)
+            return true;
         list_remove(&exchange->node);
         size_t had = conn->out.cap;
         buf_add_slice(&conn->out, buf_slice(&exchange->reply));
@@ -256,6 +260,11 @@ static bool on_gather(struct conn *conn) {
     return false;
 }
 
+static int64_t send_due(const struct http_conn *http) {
+    return http->conn->send_busy ? conn_send_due_ms(http->conn, http->server->conf.write_ms)
+                                 : INT64_MAX;
+}
+
 /* What comes next for a connection after something was read, answered or sent. */
 static void settle(struct http_conn *http) {
     struct conn *conn = http->conn;
@@ -265,11 +274,10 @@ static void settle(struct http_conn *http) {
     if (conn->set->draining && conn->state == CONN_OPEN && is_idle(http) &&
         http1_idle(http->parser))
         conn->state = CONN_FINISHING;
+    conn_wake(conn, send_due(http));
     if (http->in_head || http->in_body)
         return; /* the request's own deadline is running */
-    if (conn->send_busy) {
-        set_deadline(http, http->server->conf.idle_ms);
-    } else if (conn->in_work || conn->out.len) {
+    if (conn->send_busy || conn->in_work || conn->out.len) {
         conn->deadline_ms = INT64_MAX;
     } else if (conn->state == CONN_FINISHING) {
         conn_linger(conn);
@@ -308,14 +316,21 @@ static void on_overdue(struct http_conn *http) {
     }
 }
 
+static int64_t earlier(int64_t a_ms, int64_t b_ms) {
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
 static int64_t on_due(struct conn *conn, int64_t now_ms) {
     struct http_conn *http = of(conn);
 
-    if (now_ms < conn->deadline_ms)
-        return conn->deadline_ms;
-    on_overdue(http);
+    if (now_ms >= send_due(http)) {
+        conn_abort(conn);
+        return INT64_MAX;
+    }
+    if (now_ms >= conn->deadline_ms)
+        on_overdue(http);
     /* What came of it has set the next one. */
-    return conn->deadline_ms > now_ms ? conn->deadline_ms : INT64_MAX;
+    return earlier(conn->deadline_ms > now_ms ? conn->deadline_ms : INT64_MAX, send_due(http));
 }
 
 static const struct conn_protocol protocol = {

@@ -16,6 +16,7 @@ static struct h2_server *make_h2(struct http_server *server) {
     return h2_server_new(&(struct h2_conf){.streams_max = conf->streams_max,
                                            .header_list_bytes = (uint32_t)conf->limits.header_bytes,
                                            .idle_ms = conf->idle_ms,
+                                           .write_ms = conf->write_ms,
                                            .ping_min_ms = PING_MIN_MS},
                          &http_stream_user, server, &server->stats.floods_total);
 }

@@ -196,6 +196,7 @@ static struct http_server_conf server_conf(const struct config *config,
         .header_ms = config->timeouts_header_ms,
         .body_ms = config->timeouts_body_ms,
         .idle_ms = config->timeouts_idle_ms,
+        .write_ms = config->timeouts_write_ms,
         .id_seed = random_u64(),
     };
 }

@@ -66,6 +66,7 @@ static void start(void) {
                                     .streams_max = 10,
                                     .deadline_max_ms = 20000,
                                     .idle_ms = 20000,
+                                    .write_ms = 20000,
                                     .keepalive_min_ms = 10000,
                                     .finished = grpc_echo_finished,
                                     .finished_ctx = &self.echo};

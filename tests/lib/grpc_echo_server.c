@@ -56,6 +56,7 @@ int main(int argc, char **argv) {
         .streams_max = 1000,
         .deadline_max_ms = 30000,
         .idle_ms = 30000,
+        .write_ms = 30000,
         .keepalive_min_ms = 1000,
         .finished = grpc_echo_finished,
         .finished_ctx = &echo,

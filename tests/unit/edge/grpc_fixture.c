@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "loop/stream.h"
 #include "wire/grpc_frame.h"
 
@@ -209,10 +210,11 @@ bool raw_write(int fd, const void *bytes, size_t len) {
     return true;
 }
 
-struct client *client_new(const struct server *s, uint32_t window) {
+static struct client *make_client(const struct server *s, uint32_t window, bool stingy) {
     struct client *c = calloc(1, sizeof(*c));
     nghttp2_settings_entry setting = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window};
     nghttp2_session_callbacks *cbs;
+    nghttp2_option *option;
 
     assert_non_null(c);
     for (size_t i = 0; i < ARRAY_LEN(c->replies); i++)
@@ -223,11 +225,22 @@ struct client *client_new(const struct server *s, uint32_t window) {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cbs, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(cbs, on_close);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cbs, on_frame);
-    assert_int_equal(nghttp2_session_client_new(&c->session, cbs, c), 0);
+    assert_int_equal(nghttp2_option_new(&option), 0);
+    nghttp2_option_set_no_auto_window_update(option, stingy);
+    assert_int_equal(nghttp2_session_client_new2(&c->session, cbs, c, option), 0);
+    nghttp2_option_del(option);
     nghttp2_session_callbacks_del(cbs);
     assert_int_equal(nghttp2_submit_settings(c->session, 0, &setting, 1), 0);
     client_flush(c);
     return c;
+}
+
+struct client *client_new(const struct server *s, uint32_t window) {
+    return make_client(s, window, false);
+}
+
+struct client *client_new_stingy(const struct server *s, uint32_t window) {
+    return make_client(s, window, true);
 }
 
 void client_free(struct client *c) {
@@ -299,21 +312,38 @@ void client_flush(struct client *c) {
     assert_int_equal(len, 0);
 }
 
-static void step(struct client *c, const char *what) {
-    uint8_t bytes[65536];
+static bool wait_readable(const struct client *c, int ms) {
     struct pollfd p = {.fd = c->fd, .events = POLLIN};
 
-    if (c->end)
-        fail_msg("the server has closed, while waiting for %s", what);
-    client_flush(c);
-    if (poll(&p, 1, PATIENCE_MS) <= 0)
-        fail_msg("nothing came, while waiting for %s", what);
+    return poll(&p, 1, ms) > 0;
+}
+
+static void take_in(struct client *c) {
+    uint8_t bytes[65536];
     ssize_t n = recv(c->fd, bytes, sizeof(bytes), 0);
     if (n <= 0)
         c->end = true;
     else
         assert_int_equal(nghttp2_session_mem_recv(c->session, bytes, (size_t)n), n);
     client_flush(c);
+}
+
+static void step(struct client *c, const char *what) {
+    if (c->end)
+        fail_msg("the server has closed, while waiting for %s", what);
+    client_flush(c);
+    if (!wait_readable(c, PATIENCE_MS))
+        fail_msg("nothing came, while waiting for %s", what);
+    take_in(c);
+}
+
+void client_wait_ms(struct client *c, int ms) {
+    int64_t end_ms = clock_mono_ns() / 1000000 + ms;
+    int64_t left_ms = ms;
+
+    for (client_flush(c); left_ms > 0 && !c->end; left_ms = end_ms - clock_mono_ns() / 1000000)
+        if (wait_readable(c, (int)left_ms))
+            take_in(c);
 }
 
 void client_wait_closed(struct client *c, unsigned closed) {

@@ -22,7 +22,7 @@
 #define FIXTURE_CONF                                                                               \
     (struct grpc_server_conf) {                                                                    \
         .connections_max = 8, .message_bytes_max = MESSAGE_MAX, .streams_max = STREAMS_MAX,        \
-        .deadline_max_ms = 20000, .idle_ms = 20000, .keepalive_min_ms = 10000                      \
+        .deadline_max_ms = 20000, .idle_ms = 20000, .write_ms = 20000, .keepalive_min_ms = 10000   \
     }
 
 struct server {
@@ -79,6 +79,8 @@ struct client {
 
 /* 'window' is its SETTINGS_INITIAL_WINDOW_SIZE. */
 struct client *client_new(const struct server *s, uint32_t window);
+/* One that opens no window by itself. */
+struct client *client_new_stingy(const struct server *s, uint32_t window);
 void client_free(struct client *c);
 
 struct field {
@@ -101,6 +103,8 @@ void client_wait_closed(struct client *c, unsigned closed);
 void client_wait_bytes(struct client *c, unsigned reply, size_t bytes);
 void client_wait_goaways(struct client *c, unsigned goaways);
 void client_wait_end(struct client *c);
+/* Whatever comes within so long. */
+void client_wait_ms(struct client *c, int ms);
 
 /* A socket without nghttp2, for what a decent client can't be made to send. */
 int raw_connect(const struct server *s);

@@ -25,7 +25,7 @@
                    .header_count = 20,                                                             \
                    .body_bytes = 65536},                                                           \
         .connections_max = 8, .pipeline_max = 8, .streams_max = 100, .header_ms = 20000,           \
-        .body_ms = 20000, .idle_ms = 20000, .id_seed = 7                                           \
+        .body_ms = 20000, .idle_ms = 20000, .write_ms = 20000, .id_seed = 7                        \
     }
 
 struct http_fixture {

@@ -44,29 +44,78 @@ static void test_patience(void **state) {
     assert_int_equal(server.floods, 0);
 }
 
-/* The client's windows stay shut: 1,000 answers of 100 KB don't fit into what may be held; those
- * that do are given up after idle_ms. */
+/* The client's windows stay shut: 1,000 answers of 100 KB don't fit into what may be held, and
+ * those that do aren't held for long: the connection ends. */
 static void test_zero_window(void **state) {
     struct grpc_server_conf conf = FIXTURE_CONF;
     unsigned refused = 0;
-    unsigned reset = 0;
 
     (void)state;
-    conf.idle_ms = 200;
+    conf.write_ms = 100;
     server_start(&server, &conf);
     struct client *c = client_new(&server, 0);
     for (unsigned i = 0; i < STREAMS_MAX; i++)
         client_call(c, "/echo.Echo/Stream", SLICE("1 100000"));
-    client_wait_closed(c, STREAMS_MAX);
+    client_wait_end(c);
     for (unsigned i = 0; i < STREAMS_MAX; i++) {
         assert_int_equal(c->replies[i].bytes, 0);
         refused += c->replies[i].status == GRPC_RESOURCE_EXHAUSTED;
-        reset += c->replies[i].status < 0 && c->replies[i].reset == NGHTTP2_CANCEL;
     }
-    assert_in_range(reset, 50, 62); /* 6 MiB of 100 KB */
-    assert_int_equal(refused + reset, STREAMS_MAX);
+    assert_in_range(STREAMS_MAX - refused, 50, 62); /* 6 MiB of 100 KB */
+    assert_int_equal(c->goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+    assert_string_equal(c->goaway_text, "answers that are not taken");
     client_free(c);
     server_stop(&server);
+    assert_int_equal(server.floods, 1);
+}
+
+/* A few of them are only reset, with the handler told; who takes another one meanwhile isn't
+ * bothered. */
+static void test_a_few_are_not_taken(void **state) {
+    struct grpc_server_conf conf = FIXTURE_CONF;
+
+    (void)state;
+    conf.write_ms = 100;
+    server_start(&server, &conf);
+    struct client *c = client_new(&server, 0);
+    for (unsigned round = 0; round < 3; round++) {
+        unsigned first = client_call(c, "/echo.Echo/Watch", SLICE("1"));
+        for (unsigned i = 1; i < 6; i++)
+            client_call(c, "/echo.Echo/Unary", SLICE("x"));
+        client_wait_closed(c, 7 * round + 6);
+        for (unsigned i = first; i < first + 6; i++)
+            assert_int_equal(c->replies[i].reset, NGHTTP2_CANCEL);
+        unsigned taken = client_call(c, "/echo.Echo/Unary", SLICE("x"));
+        client_flush(c);
+        nghttp2_submit_window_update(c->session, 0, (int32_t)(2 * taken + 1), 100);
+        client_wait_closed(c, 7 * round + 7);
+        assert_int_equal(c->replies[taken].status, GRPC_OK);
+    }
+    client_free(c);
+    server_stop(&server);
+    assert_int_equal(server.floods, 0);
+    assert_int_equal(server.echo.gone, 3); /* the Watches */
+}
+
+/* A byte now and then doesn't prolong it. */
+static void test_a_dribble(void **state) {
+    struct grpc_server_conf conf = FIXTURE_CONF;
+
+    (void)state;
+    conf.write_ms = 200;
+    server_start(&server, &conf);
+    struct client *c = client_new_stingy(&server, 1);
+    for (unsigned i = 0; i < 20; i++)
+        client_call(c, "/echo.Echo/Unary", SLICE("0123456789"));
+    client_flush(c);
+    for (unsigned i = 0; !c->end; i = (i + 1) % 20) {
+        nghttp2_submit_window_update(c->session, 0, (int32_t)(2 * i + 1), 1);
+        client_wait_ms(c, 15);
+    }
+    assert_string_equal(c->goaway_text, "answers that are not taken");
+    client_free(c);
+    server_stop(&server);
+    assert_int_equal(server.floods, 1);
 }
 
 /* 1,000 messages that begin and never end: what came of them is bounded, what was announced costs
@@ -104,7 +153,7 @@ static void test_a_peer_that_does_not_read(void **state) {
     int small = 4096;
 
     (void)state;
-    conf.idle_ms = 300;
+    conf.write_ms = 300;
     server_start(&server, &conf);
     struct client *c = client_new(&server, 1u << 30);
     setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
@@ -122,6 +171,8 @@ static int group(void) {
         cmocka_unit_test(test_attacks),
         cmocka_unit_test(test_patience),
         cmocka_unit_test(test_zero_window),
+        cmocka_unit_test(test_a_few_are_not_taken),
+        cmocka_unit_test(test_a_dribble),
         cmocka_unit_test(test_unfinished_messages),
         cmocka_unit_test(test_a_peer_that_does_not_read),
     };
