@@ -10,7 +10,8 @@ static const char *const names[ROLES] = {
 static const char *const unused[ROLES][16] = {
     [ROLE_ALL] = {"counter", "gateway."},
     [ROLE_GATEWAY] = {"grpc", "data", "store", "lanes", "durability.", "limits.grpc_", "outbox.",
-                      "events.", "idempotency.ttl_ms", "cache.", "rocksdb.", "redis."},
+                      "events.", "idempotency.ttl_ms", "cache.", "rocksdb.", "redis.",
+                      "redis_tls."},
     [ROLE_COUNTER] = {"http", "http_tls.", "counter", "gateway.", "idempotency.required"},
 };
 

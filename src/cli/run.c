@@ -39,7 +39,8 @@ struct run {
 
 static int open_secure(struct run *run) {
     unsigned which = (run->parts.http ? SECURE_HTTP : 0u) | (run->parts.grpc ? SECURE_GRPC : 0u) |
-                     (run->parts.core ? 0u : SECURE_UPSTREAM);
+                     (run->parts.core ? 0u : SECURE_UPSTREAM) |
+                     (run->parts.core && store_url_is_tls(run->config) ? SECURE_REDIS : 0u);
     const char *problem = secure_open(&run->secure, run->config, which);
 
     return problem ? give_up("TLS can't be used", problem, EX_CONFIG) : EX_OK;
@@ -78,6 +79,7 @@ static int open_store(struct run *run) {
         .config = run->config,
         .metrics = run->metrics,
         .resolver = run->resolver,
+        .tls = run->secure.redis,
         .loops = run->count,
         .shard = run->count,
         .locked_hint = run->role == ROLE_GATEWAY

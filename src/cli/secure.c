@@ -82,6 +82,18 @@ static const char *open_upstream(struct secure *secure, const struct config *con
     return open_one("grpc_tls", &conf, &secure->upstream);
 }
 
+static const char *open_redis(struct secure *secure, const struct config *config) {
+    struct tls_conf conf = {
+        .side = TLS_CLIENT,
+        .cert_file = config->redis_tls_cert_file,
+        .key_file = config->redis_tls_key_file,
+        .ca_file = config->redis_tls_ca_file,
+        .handshake_ms = config->timeouts_header_ms,
+    };
+
+    return open_one("redis_tls", &conf, &secure->redis);
+}
+
 const char *secure_open(struct secure *secure, const struct config *config, unsigned which) {
     const char *problem = NULL;
 
@@ -92,6 +104,8 @@ const char *secure_open(struct secure *secure, const struct config *config, unsi
         problem = open_grpc(secure, config);
     if (!problem && which & SECURE_UPSTREAM)
         problem = open_upstream(secure, config);
+    if (!problem && which & SECURE_REDIS)
+        problem = open_redis(secure, config);
     if (problem)
         secure_close(secure);
     return problem;
@@ -101,6 +115,7 @@ void secure_close(struct secure *secure) {
     tls_free(secure->http);
     tls_free(secure->grpc);
     tls_free(secure->upstream);
+    tls_free(secure->redis);
     *secure = (struct secure){0};
 }
 
@@ -119,9 +134,10 @@ static void reload_one(const char *what, struct tls *tls) {
 }
 
 void secure_reload(struct secure *secure) {
-    if (!secure->http && !secure->grpc && !secure->upstream)
+    if (!secure->http && !secure->grpc && !secure->upstream && !secure->redis)
         log_line(LOG_INFO, "there is nothing to read again: TLS is off");
     reload_one("http_tls", secure->http);
     reload_one("grpc_tls", secure->grpc);
     reload_one("grpc_tls of upstreams", secure->upstream);
+    reload_one("redis_tls", secure->redis);
 }

@@ -16,10 +16,11 @@ struct secure {
     struct tls *http;     /* the listener for HTTP clients */
     struct tls *grpc;     /* the listener of the role counter */
     struct tls *upstream; /* a gateway's connections to counters */
+    struct tls *redis;    /* connections to a Redis */
 };
 
 /* Which of them a role has. */
-enum { SECURE_HTTP = 1, SECURE_GRPC = 2, SECURE_UPSTREAM = 4 };
+enum { SECURE_HTTP = 1, SECURE_GRPC = 2, SECURE_UPSTREAM = 4, SECURE_REDIS = 8 };
 
 /* Reads the files and logs what they are. NULL, or a sentence that names what can't be used; it
  * lives until the next call. */

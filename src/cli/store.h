@@ -26,7 +26,8 @@ struct store {
 struct store_conf {
     const struct config *config;
     struct metrics *metrics;
-    struct resolver *resolver;    /* for a Redis */
+    struct resolver *resolver;    /* for a Redis, */
+    struct tls *tls;              /* like this */
     unsigned loops;               /* that will count */
     unsigned shard;               /* the store thread's */
     const char *locked_hint;      /* what else to say when another process has the folder */

@@ -42,6 +42,7 @@ int store_redis_open(struct store *store, const struct store_conf *own) {
     int64_t attempt_ms = config->timeouts_request_ms / 2;
     struct redis_fleet_conf conf = {
         .resolver = own->resolver,
+        .tls = own->tls,
         .metrics = own->metrics,
         .lanes = config->lanes,
         .key_ttl_ms = config->idempotency_ttl_ms,

@@ -9,6 +9,13 @@ bool store_url_is_redis(const struct config *config) {
     return redis_url_is(slice_str(config->store));
 }
 
+bool store_url_is_tls(const struct config *config) {
+    const char *problem;
+    struct redis_url url;
+
+    return redis_url_parse(slice_str(config->store), &url, &problem) == ERR_OK && url.is_tls;
+}
+
 void store_name(const struct config *config, char *out, size_t size) {
     const char *problem;
     struct redis_url url;

@@ -10,6 +10,7 @@
 #include "edge/redis_url.h"
 
 bool store_url_is_redis(const struct config *config);
+bool store_url_is_tls(const struct config *config);
 
 #define STORE_NAME_BYTES 1024
 

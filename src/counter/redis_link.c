@@ -71,6 +71,7 @@ bool redis_link_start(struct redis_link *link, struct redis_store *store, uint64
     const struct redis_fleet_conf *own = &store->fleet->conf;
     struct redis_conn_conf conf = {.resolver = own->resolver,
                                    .url = &own->url,
+                                   .tls = own->tls,
                                    .scripts = scripts,
                                    .connect_ms = own->connect_ms,
                                    .response_ms = own->response_ms,

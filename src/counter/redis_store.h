@@ -32,10 +32,12 @@
 
 struct redis_fleet;
 struct redis_store;
+struct tls;
 
 struct redis_fleet_conf {
     struct redis_url url;
     struct resolver *resolver; /* borrowed */
+    struct tls *tls;           /* borrowed; for a URL that asks for it */
     struct metrics *metrics;   /* borrowed */
     uint32_t lanes;            /* 0: what the store has, APPLIER_DEFAULT_LANES in a new one */
     int64_t key_ttl_ms;

@@ -332,7 +332,14 @@ static void on_sent(void *ctx, enum err err) {
 }
 
 static void on_broken(void *ctx) {
-    lose(ctx, "the connection to Redis broke", SLICE(""));
+    struct redis_conn *conn = ctx;
+    const char *problem = transport_peer_problem(&conn->transport);
+
+    /* Before we have greeted it is the handshake that failed: no matter of time. */
+    if (problem && conn->state == GREETING)
+        conn->refused = true;
+    lose(conn, problem ? "TLS with Redis failed" : "the connection to Redis broke",
+         slice_str(problem ? problem : ""));
 }
 
 static void on_closed(void *ctx) {
@@ -352,6 +359,15 @@ static const struct stream_events events = {
 
 /* ---- connecting ---- */
 
+/* Of "host:port" or "[v6]:port", as certificates name it. */
+static struct slice host_of(const struct redis_conn *conn) {
+    struct slice host = slice_str(conn->conf.url->address);
+    const char *colon = memrchr(host.ptr, ':', host.len);
+
+    host.len = colon ? (size_t)(colon - host.ptr) : host.len;
+    return host.len > 2 && host.ptr[0] == '[' ? slice_of(host.ptr + 1, host.len - 2) : host;
+}
+
 static void on_connected(void *ctx, struct stream *stream, int error) {
     struct redis_conn *conn = ctx;
 
@@ -361,7 +377,14 @@ static void on_connected(void *ctx, struct stream *stream, int error) {
         connect_next(conn);
         return;
     }
-    transport_init(&conn->transport, stream);
+    struct tls *tls = conn->conf.url->is_tls ? conn->conf.tls : NULL;
+    if (!transport_connect_tls(&conn->transport, stream, tls, host_of(conn))) {
+        transport_init(&conn->transport, stream);
+        conn->open = true;
+        transport_start(&conn->transport, &events, conn);
+        lose(conn, "out of memory", SLICE(""));
+        return;
+    }
     conn->open = true;
     transport_start(&conn->transport, &events, conn);
     conn->reader = redisReaderCreate();

@@ -31,10 +31,12 @@
 #include "loop/resolver.h"
 
 struct redis_conn;
+struct tls;
 
 struct redis_conn_conf {
     struct resolver *resolver;                 /* the process's */
     const struct redis_url *url;               /* outlives the connection */
+    struct tls *tls;                           /* a client's, for url->is_tls; outlives it, too */
     const struct redis_script *const *scripts; /* loaded at every greeting; NULL at the end */
     int64_t connect_ms;                        /* from the name's lookup to the end of greeting */
     int64_t response_ms;
@@ -84,8 +86,8 @@ void redis_conn_give_up(struct redis_conn *conn, const char *why);
 /* Why it was down the last time, a sentence for the log; "" before. */
 const char *redis_conn_problem(const struct redis_conn *conn);
 
-/* And that was because the server doesn't take us as we are configured (credentials, database,
- * rights): no matter of time. */
+/* And that was because the server doesn't take us as we are configured (certificate,
+ * credentials, database, rights): no matter of time. */
 bool redis_conn_refused(const struct redis_conn *conn);
 
 #endif

@@ -6,10 +6,12 @@
 #define DB_MAX 65535
 
 static const struct slice tcp_scheme = {"redis://", 8};
+static const struct slice tls_scheme = {"rediss://", 9};
 static const struct slice unix_scheme = {"redis+unix://", 13};
 
 bool redis_url_is(struct slice text) {
-    return slice_starts(text, tcp_scheme) || slice_starts(text, unix_scheme);
+    return slice_starts(text, tcp_scheme) || slice_starts(text, tls_scheme) ||
+           slice_starts(text, unix_scheme);
 }
 
 static int hex(char c) {
@@ -129,8 +131,11 @@ enum err redis_url_parse(struct slice text, struct redis_url *out, const char **
         *out_problem = parse_unix(slice_skip(text, unix_scheme.len), &url);
     else if (slice_starts(text, tcp_scheme))
         *out_problem = parse_tcp(slice_skip(text, tcp_scheme.len), &url);
+    else if (slice_starts(text, tls_scheme))
+        *out_problem = parse_tcp(slice_skip(text, tls_scheme.len), &url);
     else
-        *out_problem = "this is no redis:// or redis+unix:// address";
+        *out_problem = "this is no redis://, rediss:// or redis+unix:// address";
+    url.is_tls = slice_starts(text, tls_scheme);
     if (*out_problem)
         return ERR_INVALID;
     *out = url;
@@ -141,5 +146,5 @@ void redis_url_name(const struct redis_url *url, char *out, size_t size) {
     if (url->is_unix)
         (void)snprintf(out, size, "redis+unix://%s?db=%u", url->address, url->db);
     else
-        (void)snprintf(out, size, "redis://%s/%u", url->address, url->db);
+        (void)snprintf(out, size, "redis%s://%s/%u", url->is_tls ? "s" : "", url->address, url->db);
 }

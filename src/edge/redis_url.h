@@ -1,6 +1,7 @@
 /* redis_url.h - where a standalone Redis is, as an operator writes it.
  *
  *     redis://[user[:password]@]host:port[/db]     redis+unix:///path[?db=N&user=U]
+ *     rediss://… the same by TLS
  *
  * "redis://:password@…" is the default user; a user alone has the password elsewhere. '%41' stands
  * for a byte in user, password and path.
@@ -21,6 +22,7 @@
 
 struct redis_url {
     bool is_unix;
+    bool is_tls;
     char address[REDIS_URL_TEXT_BYTES]; /* "host:port" or the socket's path */
     char user[REDIS_URL_TEXT_BYTES];    /* "": the default one */
     char password[REDIS_URL_TEXT_BYTES];

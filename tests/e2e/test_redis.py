@@ -17,6 +17,7 @@ import time
 import lib
 from lib import (BATCH, Server, Split, Swarm, call, check, current_value, eq, get, increment, item,
                  ready, refused, request_bytes)
+from certs import Pki
 from test_crash import audit, random_of, send_again
 from test_split import SplitLedger, SplitRetriers, after, finish, load, metric, settle
 
@@ -532,6 +533,45 @@ def test_a_user_with_few_rights():
         eq(code, os.EX_CONFIG, said)
         code, said = refused([*on(url)], data='unused', env={'HGP_DURABILITY_STRICT': 'true'})
         eq(code, os.EX_CONFIG, said)
+
+
+def test_tls():
+    """Redis's own TLS: with our CA and certificate, and every way it may not be."""
+    pki = Pki()
+    pki.make('redis', 'DNS:localhost,IP:127.0.0.1')
+    pki.make('us', 'DNS:us')
+    pki.make('stranger', 'DNS:us', ca='other')
+    port = dev_servers.free_port()
+    with redis('--tls-port', str(port), '--tls-cert-file', str(pki.pem('redis')),
+               '--tls-key-file', str(pki.key('redis')), '--tls-ca-cert-file', str(pki.pem('ca')),
+               '--tls-auth-clients', 'yes', '--requirepass', 's3cret-pw') as server:
+        url = f'rediss://:s3cret-pw@localhost:{port}'
+
+        def env(ca, who):
+            return {'HGP_REDIS_TLS_CA_FILE': str(pki.pem(ca)),
+                    **({'HGP_REDIS_TLS_CERT_FILE': str(pki.pem(who)),
+                        'HGP_REDIS_TLS_KEY_FILE': str(pki.key(who))} if who else {})}
+
+        test_golden.both_parts(Server(flags=on(url), env=env('ca', 'us')))
+        with Split(counter_flags=on(url), env=env('ca', 'us')) as split:
+            eq(increment(split, 'tls').value(), 1, 'counted')
+            server.process.kill()
+            ready(split.gateways[0], 503)
+            server.restart()
+            ready(split.gateways[0])
+            eq(increment(split, 'tls').value(), 2, 'over a new connection')
+            split.counter.send_signal(signal.SIGHUP)
+            server.cli('client', 'kill', 'type', 'normal')
+            settle(split)
+            check('certificates were read again' in split.counter.said(), split.counter.said())
+        for address, files, problem in (
+                (url, env('other', 'us'), 'TLS'),  # not who signed Redis's certificate
+                (url, env('ca', None), 'TLS'),  # Redis wants one
+                (url, env('ca', 'stranger'), 'TLS'),
+                (url, {**env('ca', 'us'), 'HGP_REDIS_TLS_KEY_FILE': '/nowhere'}, '/nowhere')):
+            code, said = refused(on(address), data='unused', env=files)
+            eq(code, os.EX_CONFIG, said)
+            check(problem in said and 's3cret-pw' not in said, said)
 
 
 # --- servers that won't do -----------------------------------------------------------------------

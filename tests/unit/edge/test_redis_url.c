@@ -26,6 +26,8 @@ static const struct {
     {"redis+unix:///r%20s?db=3", ERR_OK, true, "/r s", "", "", 3, "redis+unix:///r s?db=3"},
     {"redis://u@h:1", ERR_OK, false, "h:1", "u", "", 0, "redis://h:1/0"},
     {"redis+unix:///s?user=u&db=2", ERR_OK, true, "/s", "u", "", 2, "redis+unix:///s?db=2"},
+    {"rediss://u:p@h:1/3", ERR_OK, false, "h:1", "u", "p", 3, "rediss://h:1/3"},
+    {"rediss://h", ERR_INVALID, 0, 0, 0, 0, 0, 0},
     {"redis://h", ERR_INVALID, 0, 0, 0, 0, 0, 0},
     {"redis://", ERR_INVALID, 0, 0, 0, 0, 0, 0},
     {"redis://h:1/x", ERR_INVALID, 0, 0, 0, 0, 0, 0},
