@@ -134,8 +134,8 @@ static void answer_all(struct batch *batch, enum err err) {
         answer(batch_take_waiter(batch, i), &with);
 }
 
-static void answer_expired(struct batcher *b, struct waiter_queue *expired) {
-    const struct answer with = {.err = ERR_DEADLINE};
+static void answer_expired(struct batcher *b, struct waiter_queue *expired, enum err err) {
+    const struct answer with = {.err = err};
 
     for (struct waiter *waiter = expired->first; waiter;) {
         struct waiter *next = waiter->next;
@@ -274,13 +274,18 @@ static void send_queued(struct batcher *b, int64_t now_ms, int64_t store_now_ms)
 
 /* ---- what time brings ---- */
 
-static void queue_due(struct batcher *b, int64_t now_ms, struct waiter_queue *out_expired) {
+struct expired {
+    struct waiter_queue sent;
+    struct waiter_queue unsent; /* or surely not applied: their operations are out of the message */
+};
+
+static void queue_due(struct batcher *b, int64_t now_ms, struct expired *out) {
     for (struct list *node = b->queue.next, *next; node != &b->queue; node = next) {
         struct batch *batch = batch_of(node);
 
         next = node->next;
         if (batch->earliest_ms <= now_ms)
-            b->queued -= batch_expire(batch, now_ms, out_expired);
+            b->queued -= batch_expire(batch, now_ms, &out->unsent);
         wake_at(b, batch->earliest_ms);
         if (batch->message.count == 0) {
             list_remove(&batch->node);
@@ -289,10 +294,9 @@ static void queue_due(struct batcher *b, int64_t now_ms, struct waiter_queue *ou
     }
 }
 
-static void sent_due(struct batcher *b, struct batch *batch, int64_t now_ms,
-                     struct waiter_queue *out_expired) {
+static void sent_due(struct batcher *b, struct batch *batch, int64_t now_ms, struct expired *out) {
     if (batch->earliest_ms <= now_ms)
-        batch_expire(batch, now_ms, out_expired);
+        batch_expire(batch, now_ms, batch->unsure ? &out->sent : &out->unsent);
     wake_at(b, batch->earliest_ms);
     if (!batch->current && batch->waiting == 0)
         give_up(b, batch, ERR_DEADLINE);
@@ -307,18 +311,20 @@ static void sent_due(struct batcher *b, struct batch *batch, int64_t now_ms,
 /* Walks every open message, but only when something may be due: next_ms bounds all
  * of their deadlines, so in between this costs one comparison. */
 static void run_due(struct batcher *b, int64_t now_ms) {
-    struct waiter_queue expired;
+    struct expired expired;
 
     if (now_ms < b->next_ms)
         return;
-    waiter_queue_init(&expired);
+    waiter_queue_init(&expired.sent);
+    waiter_queue_init(&expired.unsent);
     b->next_ms = INT64_MAX;
     queue_due(b, now_ms, &expired);
     for (struct list *node = b->sent.next, *next; node != &b->sent; node = next) {
         next = node->next;
         sent_due(b, batch_of(node), now_ms, &expired);
     }
-    answer_expired(b, &expired);
+    answer_expired(b, &expired.sent, ERR_DEADLINE);
+    answer_expired(b, &expired.unsent, ERR_EXPIRED);
 }
 
 /* ---- the interface ---- */

@@ -14,10 +14,10 @@
  * Callbacks  waiter->done runs exactly once per accepted operation, never
  *            inside batcher_add(); it may call batcher_add().
  * Time       Every call that needs it takes now_ms (monotonic).
- * Outcome    ERR_DEADLINE: the waiter's own; sent or not, it gets no other answer. Never sent after
- *            it. ERR_UNAVAILABLE: attempts used up and none can have been applied;
- *            ERR_UNREACHABLE: and the last found nobody to send to. ERR_UNKNOWN: used up, and one
- *            may have been applied. A final error: the upstream's, unless an
+ * Outcome    ERR_EXPIRED: the waiter's deadline came before its operation was sent, and it isn't
+ * sent any more. ERR_DEADLINE: it came later; there is no other answer. ERR_UNAVAILABLE: attempts
+ * used up and none can have been applied; ERR_UNREACHABLE: and the last found nobody to send to.
+ * ERR_UNKNOWN: used up, and one may have been applied. A final error: the upstream's, unless an
  *            earlier attempt may have been applied. A message that nobody waits for any
  *            more isn't sent again.
  */
@@ -45,8 +45,8 @@ struct delivery {
     bool not_applied;       /* with an error: this attempt has surely changed nothing */
     int64_t store_now_ms;   /* the store's clock at the answer; 0: unknown */
     unsigned attempt;       /* 1 on the first try */
-    int64_t
-        deadline_ms; /* the latest of the waiters' (monotonic): an answer after it is for nobody */
+    int64_t deadline_ms;    /* the latest of the waiters' (monotonic): an answer after it is for
+                               nobody, and the upstream needn't apply it any more; 0: none */
     const struct trace_context *trace; /* of the first operation in it whose request has one, as
                                   requests and messages are many to one; NULL: none has */
     void *upstream_data;               /* the upstream's, e.g. its stream */

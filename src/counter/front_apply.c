@@ -157,7 +157,7 @@ static void on_apply(void *ctx, struct grpc_call *call, struct slice bytes) {
     struct proto_problem problem = {""};
 
     if (grpc_deadline_ms(call) <= loop_now_ms(apply->conf.loop)) {
-        refuse(call, ERR_DEADLINE, "the deadline had passed when the message came");
+        refuse(call, ERR_EXPIRED, "the deadline had passed when the message came");
         return;
     }
     struct parcel *parcel = take(apply);
@@ -167,6 +167,7 @@ static void on_apply(void *ctx, struct grpc_call *call, struct slice bytes) {
     }
     parcel->call = call;
     enum err err = parcel_fill(parcel, bytes, &problem);
+    parcel->delivery.deadline_ms = grpc_deadline_ms(call);
     if (err == ERR_OK)
         err = send(apply, parcel);
     if (err == ERR_OK)

@@ -58,6 +58,7 @@ struct counter_service {
     struct {
         metric_series batches;
         metric_series batch_operations;
+        metric_series expired;
         metric_series operations;
         metric_series message_replays;
         metric_series key_replays;

@@ -6,6 +6,7 @@ void counter_series_make(struct counter_service *service) {
 
     service->series.batches = metrics_series(m, METRIC_BATCHES, "");
     service->series.batch_operations = metrics_series(m, METRIC_BATCH_OPERATIONS, "");
+    service->series.expired = metrics_series(m, METRIC_BATCH_EXPIRED, "");
     service->series.operations = metrics_series(m, METRIC_OPERATIONS, "");
     service->series.message_replays = metrics_series(m, METRIC_REPLAYS, "kind=\"message\"");
     service->series.key_replays = metrics_series(m, METRIC_REPLAYS, "kind=\"key\"");

@@ -26,9 +26,24 @@ static struct applier_time read_clocks(void) {
     return (struct applier_time){.mono_ms = clock_mono_ms(), .wall_ms = clock_wall_ms()};
 }
 
+/* It has waited here for so long that nobody waits for it any more: work for nobody is what keeps
+ * an overloaded store overloaded. */
+static bool has_expired(struct delivery *delivery, struct applier_time now) {
+    if (delivery->deadline_ms == 0 || delivery->deadline_ms > now.mono_ms)
+        return false;
+    delivery->err = ERR_EXPIRED;
+    delivery->not_applied = true;
+    return true;
+}
+
 static enum err apply_group(struct counter_service *service, struct applier_time now) {
     for (struct ticket *ticket = service->own.first; ticket; ticket = ticket->next) {
         struct delivery *delivery = ticket->delivery;
+
+        if (has_expired(delivery, now)) {
+            metrics_add(service->conf.metrics, service->conf.shard, service->series.expired, 1);
+            continue;
+        }
         enum err err = applier_apply(service->applier, delivery->message, now, delivery->answers);
 
         if (err != ERR_OK)

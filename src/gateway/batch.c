@@ -44,21 +44,23 @@ void batch_start(struct request *request, const struct json_item *items, size_t 
     struct op *ops = arena_alloc(arena, (count + 1) * sizeof(*ops));
     struct json_counter *results = arena_alloc(arena, (count + 1) * sizeof(*results));
     enum err err = ERR_NO_MEMORY;
+    int64_t deadline_ms;
 
+    if (!request_deadline(request, &deadline_ms))
+        return;
     if (batch && ops && results) {
         *batch = (struct batch){
             .exchange = request->exchange, .results = results, .count = count, .reply = reply};
         err = prepare(request, items, batch, ops, make);
     }
     if (err == ERR_OK)
-        err = op_batch_start(
-            request->gateway->batcher, arena,
-            &(struct op_batch_request){.ops = ops,
-                                       .count = count,
-                                       .deadline_ms = request_deadline(request->gateway),
-                                       .trace = http_trace(request->exchange),
-                                       .finish = finish,
-                                       .ctx = batch});
+        err = op_batch_start(request->gateway->batcher, arena,
+                             &(struct op_batch_request){.ops = ops,
+                                                        .count = count,
+                                                        .deadline_ms = deadline_ms,
+                                                        .trace = http_trace(request->exchange),
+                                                        .finish = finish,
+                                                        .ctx = batch});
     if (err != ERR_OK)
         reply_failure(request->exchange, err, (struct slice){NULL, 0});
 }

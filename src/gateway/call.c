@@ -1,21 +1,43 @@
 /* call.c - what every handler of the counter API does with its request first. */
 #include "gateway/internal.h"
+#include "wire/request_timeout.h"
 
-int64_t request_deadline(const struct gateway *gateway) {
-    return loop_now_ms(gateway->loop) + gateway->fleet->config->timeouts_request_ms;
-}
-
-bool request_key(struct request *request) {
-    const struct http1_request *http = request->http;
-    const char *detail = NULL;
+/* How many there are, and the last one. */
+static unsigned find_header(const struct http1_request *http, struct slice name,
+                            struct slice *out_value) {
     unsigned found = 0;
 
     for (size_t i = 0; i < http->header_count; i++) {
-        if (!slice_eq_nocase(http->headers[i].name, SLICE("Idempotency-Key")))
+        if (!slice_eq_nocase(http->headers[i].name, name))
             continue;
-        request->key = http->headers[i].value;
+        *out_value = http->headers[i].value;
         found++;
     }
+    return found;
+}
+
+bool request_deadline(struct request *request, int64_t *out_deadline_ms) {
+    const struct gateway *gateway = request->gateway;
+    int64_t most_ms = gateway->fleet->config->timeouts_request_ms;
+    int64_t ms = most_ms;
+    struct slice text;
+    unsigned found = find_header(request->http, SLICE(REQUEST_TIMEOUT), &text);
+
+    if (UNLIKELY(found > 1 || (found && request_timeout_parse(text, &ms) != ERR_OK))) {
+        reply_bad_request(request->exchange,
+                          found > 1 ? SLICE(REQUEST_TIMEOUT ": must be given only once")
+                                    : SLICE(REQUEST_TIMEOUT ": must be whole seconds as in 2, or "
+                                                            "milliseconds as in 250ms"));
+        return false;
+    }
+    *out_deadline_ms = loop_now_ms(gateway->loop) + (ms < most_ms ? ms : most_ms);
+    return true;
+}
+
+bool request_key(struct request *request) {
+    const char *detail = NULL;
+    unsigned found = find_header(request->http, SLICE("Idempotency-Key"), &request->key);
+
     if (found > 1)
         detail = "Idempotency-Key: must be given only once";
     else if (found && (request->key.len == 0 || request->key.len > IDEMPOTENCY_KEY_MAX))
@@ -49,11 +71,14 @@ void call_start(struct request *request, const struct op *op, call_done done) {
     struct gateway *gateway = request->gateway;
     struct call *call = arena_alloc(http_arena(request->exchange), sizeof(*call));
     enum err err = ERR_NO_MEMORY;
+    int64_t deadline_ms;
 
+    if (!request_deadline(request, &deadline_ms))
+        return;
     if (LIKELY(call)) {
         *call = (struct call){
             .waiter = {.done = done,
-                       .deadline_ms = request_deadline(gateway),
+                       .deadline_ms = deadline_ms,
                        .trace = http_trace(request->exchange)},
             .exchange = request->exchange,
             .resource_id = arena_copy(http_arena(request->exchange), op->resource_id),

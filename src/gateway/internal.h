@@ -85,8 +85,9 @@ unsigned reply_route_of(const struct http_exchange *exchange);
 
 /* ---- operations ---- */
 
-/* The deadline of an operation that starts now (monotonic ms). */
-int64_t request_deadline(const struct gateway *gateway);
+/* The deadline of an operation that starts now (monotonic ms): timeouts.request_ms, or the sooner
+ * one that the client's X-Request-Timeout asks for. false: refused and replied. */
+bool request_deadline(struct request *request, int64_t *out_deadline_ms);
 
 /* Reads the Idempotency-Key header into request->key. false: refused and replied. */
 bool request_key(struct request *request);

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "counter/front_apply.h"
 #include "counter/service.h"
 #include "edge/lanes_codec.h"
@@ -30,6 +31,7 @@ struct fixture {
     struct front_apply *apply;
     struct grpc_method methods[FRONT_APPLY_METHODS];
     atomic_uint failed;
+    int64_t deadline_ms; /* of the calls to come; 0: none */
 };
 
 static void on_failed(void *ctx) {
@@ -133,6 +135,8 @@ static struct message message_of(const struct fixture *f, struct producer_id pro
 static struct grpc_call *send_bytes(struct fixture *f, struct slice bytes) {
     struct grpc_call *call = fake_call_new(4096);
 
+    if (f->deadline_ms)
+        fake_call_deadline(call, f->deadline_ms);
     fake_call_message(&f->methods[0], call, bytes);
     return call;
 }
@@ -310,6 +314,30 @@ static void test_cancelled_under_way(void **state) {
     assert_true(answers[1].value == 7 && value_of(f, "a") == 7);
 }
 
+/* It waits for the store until its deadline is over: it is left out, and says so. */
+static void test_deadline_passes_in_the_queue(void **state) {
+    struct fixture *f = *state;
+    struct op op = add("a", 1);
+    struct message first = message_of(f, producer_a, 1, &op, 1);
+    struct message second = message_of(f, producer_a, 2, &op, 1);
+
+    gate_kv_shut(&f->gate);
+    struct grpc_call *applied = send(f, &first);
+    gate_kv_wait(&f->gate);
+    f->deadline_ms = loop_now_ms(f->loop) + 1;
+    struct grpc_call *late = send(f, &second);
+    f->deadline_ms = 0;
+    while (clock_mono_ms() <= loop_now_ms(f->loop) + 1)
+        ;
+    gate_kv_open(&f->gate);
+    wait_for(f, applied);
+    fake_call_free(applied);
+    wait_for(f, late);
+    assert_refused(late, ERR_EXPIRED, true);
+    assert_true(value_of(f, "a") == 1);
+    assert_true(one(f, producer_a, 2, op).value == 2); /* the number is free */
+}
+
 /* ---- bounds ---- */
 
 static void test_too_many_under_way(void **state) {
@@ -443,7 +471,7 @@ static void test_deadline_passed(void **state) {
     fake_call_deadline(call, loop_now_ms(f->loop));
     fake_call_message(&f->methods[0], call, buf_slice(&bytes));
     buf_release(&bytes);
-    assert_refused(call, ERR_DEADLINE, true);
+    assert_refused(call, ERR_EXPIRED, true);
     assert_true(value_of(f, "a") == 0);
 }
 
@@ -521,21 +549,14 @@ static void test_hello_without_a_store(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_applied_once),
-        TEST(test_two_at_once),
-        TEST(test_out_of_order),
-        TEST(test_out_of_the_window),
-        TEST(test_issued_too_long_ago),
-        TEST(test_over_a_restart),
-        TEST(test_cancelled_under_way),
-        TEST(test_too_many_under_way),
-        TEST(test_too_many_bytes_under_way),
-        TEST(test_mailbox_full),
-        TEST(test_malformed),
-        TEST(test_too_many_operations),
-        TEST(test_deadline_passed),
-        TEST(test_store_failed),
-        TEST(test_hello),
+        TEST(test_applied_once),          TEST(test_two_at_once),
+        TEST(test_out_of_order),          TEST(test_out_of_the_window),
+        TEST(test_issued_too_long_ago),   TEST(test_over_a_restart),
+        TEST(test_cancelled_under_way),   TEST(test_deadline_passes_in_the_queue),
+        TEST(test_too_many_under_way),    TEST(test_too_many_bytes_under_way),
+        TEST(test_mailbox_full),          TEST(test_malformed),
+        TEST(test_too_many_operations),   TEST(test_deadline_passed),
+        TEST(test_store_failed),          TEST(test_hello),
         TEST(test_hello_without_a_store),
     };
 
