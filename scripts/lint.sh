@@ -4,7 +4,7 @@
 # Prints one line per gate and 'N passed, N failed' at the end. clang-tidy
 # skips a file whose sources and rules are what they were when it last passed.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 build=${1:-build}
 passed=0
@@ -58,6 +58,7 @@ tidy_one() { # FILE STAMP-OF-ALL-HEADERS
 check_tidy() {
     local headers files
     tidy_database || return 1
+    # shellcheck disable=SC2046 # lists of words
     headers=$(cat .clang-tidy $(sources '*.h') $(sources '*.def') | sha256sum)
     files=$(sources '*.c' | grep '^src/' | while read -r file; do
         grep -q "\"[^\"]*$file\"" "$build/compile_commands.json" && echo "$file"
@@ -74,6 +75,7 @@ gate symbols tools/check_symbols "$build"
 gate headers tools/check_headers
 gate readme tools/check_readme
 gate text tools/check_text
+gate shell tools/check_shell
 gate format check_format
 gate tidy check_tidy
 

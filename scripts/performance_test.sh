@@ -1,67 +1,119 @@
 #!/bin/bash
-# performance_test.sh - how fast is this service, and is its count exact? Against a running one:
+# performance_test.sh - how fast is this service, and is its count exact? Against running gateways:
 #
-#     scripts/performance_test.sh [http://127.0.0.1:8080]
+#     scripts/performance_test.sh [--svg FILE] [http://127.0.0.1:8080 ...]
+#     scripts/performance_test.sh --baseline [http://127.0.0.1:8080 ...]
 #
-# SECONDS_EACH (5) and LEVELS ("1 10 100 1000" connections) may be set. Ends with a counted
-# load: the counter must hold exactly what was acknowledged.
+# health, read and write at each of LEVELS ("1000@10 5000@50 10000@100 50000@500 100000@1000":
+# requests@connections), as a table and a picture (performance.svg). --baseline: increments
+# beside the figures of Phase 1, and whether the migration plan's limits hold; the medians of
+# ROUNDS (5). Exit 0: no error, every counter exact, and the limits hold.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
+# shellcheck source=scripts/load_lib.sh
+. scripts/load_lib.sh
 
-base=${1:-http://127.0.0.1:8080}
-base=${base%/}
-seconds=${SECONDS_EACH:-5}
-levels=${LEVELS:-1 10 100 1000}
-run=perf-$$-$(date +%s)
-export BENCH=$PWD/bench
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-bad=0
+svg=performance.svg
+baseline=
+ROUNDS=${ROUNDS:-5}
+while [ $# -gt 0 ]; do
+    case $1 in
+    --baseline) baseline=yes ;;
+    --svg)
+        [ $# -gt 1 ] || give_up 64 '--svg needs a file'
+        svg=$2
+        shift
+        ;;
+    -*) give_up 64 "there is no option $1: --baseline, --svg FILE" ;;
+    *) break ;;
+    esac
+    shift
+done
 
-command -v wrk >/dev/null || { echo 'wrk is not installed: scripts/setup.sh bench' && exit 69; }
-curl -fsS --max-time 10 "$base/api/v1/health" >/dev/null || { echo "no service at $base" && exit 69; }
-
-cat >"$work/write.lua" <<LUA
-dofile(os.getenv("BENCH") .. "/report.lua")
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-wrk.body = '{"resource_id":"$run","counter_type":"like"}'
-LUA
-
-measure() { # NAME SCRIPT PATH: one row per level
-    local name=$1 script=$2 path=$3 connections threads
-    for connections in $levels; do
-        threads=$((connections > 1 ? 2 : 1))
-        wrk -t$threads -c"$connections" -d"${seconds}s" --timeout 10s -s "$script" "$base$path" |
-            sed -n 's/^REPORT //p' >"$work/report"
-        python3 - "$name" "$connections" "$work/report" <<'PY' || bad=1
-import json, sys
-name, connections, file = sys.argv[1:]
-r = json.load(open(file))
-errors = r['status_errors'] + r['socket_errors'] + r['timeouts']
-print(f"| {name} | {connections} | {r['requests'] / r['duration_us'] * 1e6:,.0f} "
-      f"| {r['p50_us'] / 1000:.2f} | {r['p99_us'] / 1000:.2f} | {errors} |")
-sys.exit(errors > 0)
-PY
-    done
+measure() { # CALL LEVEL: one row
+    local name="$1 $2" requests=${2%@*} connections=${2#*@}
+    case $1 in
+    health) load "$name" "$requests" "$connections" /api/v1/health ;;
+    read) load "$name" "$requests" "$connections" "/api/v1/counter/$run-0/like" ;;
+    write) load_write "$name" "$requests" "$connections" ;;
+    esac
+    [ "$errors" -eq 0 ] || bad=1
+    printf '%s\t' "$1" "$requests" "$connections" "$qps" "$p50_us" "$p99_us" >>"$work/figures"
+    echo "$errors" >>"$work/figures"
+    echo "| $1 | $(thousands "$requests") | $connections | $(thousands "$qps") | $(ms "$p50_us")" \
+        "| $(ms "$p99_us") | $errors |"
 }
 
-echo '| call | connections | req/s | p50 ms | p99 ms | errors |'
-echo '|---|---|---|---|---|---|'
-measure health bench/get.lua /api/v1/health
-measure read bench/get.lua "/api/v1/counter/$run/like"
-measure write "$work/write.lua" /api/v1/counter/increment
+whole_table() {
+    local call level
+    echo '| call | requests | connections | req/s | p50 ms | p99 ms | errors |'
+    echo '|---|---|---|---|---|---|---|'
+    for call in health read write; do
+        for level in $LEVELS; do
+            measure "$call" "$level"
+        done
+    done
+    scripts/performance_chart.py "$work/figures" "$svg" || bad=1
+    echo
+    echo "picture: $svg"
+}
 
-# wrk leaves with requests under way, so its counter can't be checked exactly. This load can.
-count=20000
-curl -sS --no-progress-meter --parallel --parallel-max 200 --max-time 300 -o /dev/null -w '%{http_code}\n' \
-    -d "{\"resource_id\":\"$run-exact\",\"counter_type\":\"like\"}" \
-    "$base/api/v1/counter/increment?n=[1-$count]" >"$work/statuses"
-acknowledged=$(grep -c '^200$' "$work/statuses")
-value=$(curl -fsS "$base/api/v1/counter/$run-exact/like" |
-    sed -n 's/.*"current_value":\(-\{0,1\}[0-9]*\).*/\1/p')
-echo
-echo "consistency: $count sent, $acknowledged acknowledged, the counter holds $value"
-[ "$acknowledged" = $count ] && [ "$value" = $count ] || bad=1
-[ $bad -eq 0 ] && echo 'all exact, no errors' || echo 'FAILED: errors, or a counter that is not exact'
+median() { # FILE
+    sort -n "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+
+rounds() { # LEVEL: medians, and the sum of errors
+    local sum=0 i
+    : >"$work/qps"
+    : >"$work/p99"
+    for ((i = 1; i <= ROUNDS; i++)); do
+        load_write "$1, round $i" "${1%@*}" "${1#*@}"
+        echo "$qps" >>"$work/qps"
+        echo "$p99_us" >>"$work/p99"
+        sum=$((sum + errors))
+    done
+    qps=$(median "$work/qps")
+    p99_us=$(median "$work/p99")
+    errors=$sum
+}
+
+# The plan's words: throughput may fall by 10 %, p99 may rise by 40 %, and there are no errors.
+against() { # NAME PHASE-1 NOW LIMIT least|most UNIT
+    awk -v name="$1" -v was="$2" -v now="$3" -v limit="$4" -v sense="$5" -v unit="$6" 'BEGIN {
+        good = (sense == "least") ? (now >= limit) : (now <= limit)
+        change = was ? sprintf("%+.1f %%", (now / was - 1) * 100) : "-"
+        format = unit == " ms" ? "%.1f" : "%d"
+        printf "| %s | " format "%s | " format "%s | %s | %s " format "%s | %s |\n", name, was, unit,
+            now, unit, change, sense == "least" ? "at least" : "at most", limit, unit,
+            good ? "holds" : "BROKEN"
+        exit !good
+    }' || bad=1
+}
+
+# Phase 1's increments: 10 connections and 100, measured on the plan's machine, not on this one.
+plan_table() {
+    local low_errors
+    echo "| increments, median of $ROUNDS | Phase 1 | now | difference | the plan's limit | |"
+    echo '|---|---|---|---|---|---|'
+    rounds "${LOW:-1000@10}"
+    low_errors=$errors
+    against 'low load (10 connections), req/s' 18433 "$qps" 16589.7 least ''
+    rounds "${HIGH:-10000@100}"
+    against 'high load (100 connections), req/s' 23738 "$qps" 21364.2 least ''
+    against 'p99 at high load' 21.6 "$(ms "$p99_us")" 30.24 most ' ms'
+    against 'errors' 0 $((low_errors + errors)) 0 most ''
+    echo
+    echo "Phase 1's figures are of the plan's machine, not of this one."
+}
+
+load_begin "$@"
+bad=0
+if [ -n "$baseline" ]; then
+    plan_table
+else
+    whole_table
+fi
+load_exact || bad=1
+[ $bad -eq 0 ] && echo 'all exact, no errors' ||
+    echo 'FAILED: errors, a limit broken, or a counter that is not exact'
 exit $bad

@@ -14,8 +14,8 @@ run_packages='gcc libc6-dev make meson ninja-build pkg-config
 # the sanitizers' stack traces.
 test_packages='libcmocka-dev libjansson-dev clang clang-format clang-tidy libclang-rt-14-dev
     llvm binutils redis-server python3 python3-grpcio python3-h2 python3-jsonschema python3-protobuf nghttp2-client procps
-    util-linux golang-go ca-certificates openssl'
-bench_packages='wrk nginx-light python3'
+    util-linux golang-go ca-certificates openssl shellcheck'
+bench_packages='wrk nginx-light nghttp2-client python3'
 server_packages='redis-server default-jre-headless maven kcat python3'
 
 say() {
@@ -39,7 +39,7 @@ done
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
     say 'this is not Debian (no dpkg-query): install by hand what these packages hold, and go on:'
-    say $wanted
+    say "$wanted"
     exit 0
 fi
 
@@ -61,6 +61,7 @@ for package in $wanted; do
     printf '%s\n' "$have" | grep -qx "$package" || elsewhere "$package" ||
         missing="$missing $package"
 done
+# shellcheck disable=SC2086 # a list of words
 missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ')
 [ -n "${missing% }" ] || exit 0
 

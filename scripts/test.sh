@@ -5,7 +5,7 @@
 # build/logs and shown when it is red. The last line is 'N passed, N failed'.
 # More than CI does:  ROUNDS=30 FUZZ_SECONDS=600 FUZZ_SEED=0 scripts/test.sh
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 ROUNDS=${ROUNDS:-3}
 FUZZ_SECONDS=${FUZZ_SECONDS:-5}
