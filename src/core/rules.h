@@ -27,6 +27,14 @@ enum rule {
     RULE_PEER_SAID_SO,  /* an attempt was not applied only if the peer or HTTP/2 says so (2, row 3)
                          */
     RULE_SAME_STORE,    /* messages go to counters of one store only (DESIGN 5) */
+
+    /* of a store with replicas, whose engine isn't ours */
+    RULE_WAIT,        /* answers are held behind a WAIT (3.4) */
+    RULE_WAIT_ALL,    /* for every replica that may be promoted, not for one of them (2, row 11) */
+    RULE_WAIT_COUNT,  /* WAIT's reply is looked at: fewer than asked for is no success (3.4) */
+    RULE_STORE_SYNCS, /* the store's nodes sync before they answer or acknowledge (2, row 8) */
+    RULE_TOUCH,       /* a duplicate writes as well, so that a WAIT covers its original (1) */
+    RULE_TOUCH_READ,  /* behind what only read comes a write, for the same reason */
     RULES
 };
 

@@ -194,7 +194,8 @@ static void arrive(void *self, uint64_t arg) {
         trouble_counter(world);
     if (world->profile.clock_steps && rng_chance(rng, 1))
         step_clock(world);
-    struct sim_op *op = history_new_op(&world->history, rng, rng_chance(rng, KEYED_PERCENT));
+    struct sim_op *op = history_new_op(&world->history, rng, world->profile.read_percent,
+                                       rng_chance(rng, KEYED_PERCENT));
 
     if (op)
         submit_at(world, op, world_now(world));

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "owner.h"
+#include "store.h"
 #include "world.h"
 
 bool counter_accepts(const struct counter *counter) {
@@ -27,6 +28,7 @@ static void end(struct counter *counter, bool silent) {
     TRACE(&counter->world->trace, "counter %u dies", counter->index);
     counter->running = false;
     counter->incarnation++;
+    store_user_died(counter->world, counter->index);
     while (!list_empty(&counter->conns))
         conn_break(CONTAINER_OF(counter->conns.next, struct conn, counter_node), silent);
 }

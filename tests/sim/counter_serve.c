@@ -4,7 +4,7 @@
 #include "base/arena.h"
 #include "counter.h"
 #include "edge/lanes_codec.h"
-#include "owner.h"
+#include "store.h"
 #include "world.h"
 
 #define CHUNK_BYTES   2048
@@ -79,6 +79,13 @@ static void on_fail(struct job *job) {
         send_error(apply->conn, apply->stream, ERR_UNAVAILABLE, false);
 }
 
+static void on_refuse(struct job *job) {
+    struct apply *apply = apply_of(job);
+
+    if (still_there(apply))
+        send_error(apply->conn, apply->stream, ERR_UNAVAILABLE, true);
+}
+
 static void on_release(struct job *job) {
     struct apply *apply = apply_of(job);
 
@@ -88,7 +95,7 @@ static void on_release(struct job *job) {
     free(apply);
 }
 
-static const struct job_ways ways = {on_reply, on_fail, on_release};
+static const struct job_ways ways = {on_reply, on_fail, on_refuse, on_release};
 
 static struct apply *apply_new(struct conn *conn, const struct frame *frame) {
     struct apply *apply = calloc(1, sizeof(*apply));
@@ -143,12 +150,12 @@ static void receive_apply(struct conn *conn, const struct frame *frame) {
     if (conn->counter->foreign) {
         count_elsewhere(conn, apply);
         on_release(&apply->job);
-    } else if (!owner_running(world->owner)) {
+    } else if (!store_reachable(world, conn->counter->index)) {
         /* Never went out to the store. */
         send_error(conn, frame->stream, ERR_UNAVAILABLE, true);
         on_release(&apply->job);
     } else {
-        owner_receive(world->owner, &apply->job);
+        store_receive(world, conn->counter->index, &apply->job);
     }
 }
 
@@ -157,13 +164,13 @@ static void receive_hello(struct conn *conn, const struct frame *frame) {
     bool foreign = conn->counter->foreign;
     const struct lanes_hello hello = {
         .store_id = foreign ? ~SIM_STORE_ID : SIM_STORE_ID,
-        .store_now_ms = world_now(world) + owner_clock_ahead_ms(world->owner),
+        .store_now_ms = world_now(world) + store_clock_ahead_ms(world),
         .durability = slice_str(world->profile.local ? "local" : "fast"),
         .guarantee = SLICE("simulated"),
         .version = SLICE("0"),
     };
 
-    if (!foreign && !owner_running(world->owner)) {
+    if (!foreign && !store_reachable(world, conn->counter->index)) {
         send_error(conn, frame->stream, ERR_UNAVAILABLE, true);
         return;
     }

@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 #include "network.h"
-#include "owner.h"
+#include "store.h"
 #include "world.h"
 
 #define QUEUE_MAX 64
@@ -57,7 +57,7 @@ static void boot(struct gateway *gateway) {
     if (world->profile.split)
         lines_open(gateway);
     else
-        gateway->store_ahead_ms = owner_clock_ahead_ms(world->owner) + rng_in(rng, -2000, 2000);
+        gateway->store_ahead_ms = store_clock_ahead_ms(world) + rng_in(rng, -2000, 2000);
 }
 
 struct gateway *gateway_new(struct world *world, unsigned index) {

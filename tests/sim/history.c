@@ -109,13 +109,14 @@ static struct sim_op *new_write(struct history *history, struct rng *rng,
     }
 }
 
-struct sim_op *history_new_op(struct history *history, struct rng *rng, bool keyed) {
+struct sim_op *history_new_op(struct history *history, struct rng *rng, unsigned read_percent,
+                              bool keyed) {
     /* Half of the traffic on a quarter of the counters, so that messages coalesce. */
     size_t among =
         rng_chance(rng, 50) ? (history->counters_count + 3) / 4 : history->counters_count;
     struct sim_counter *counter = &history->counters[rng_next(rng) % among];
 
-    if (rng_chance(rng, 15))
+    if (rng_chance(rng, read_percent))
         return new_get(history, counter);
     struct sim_op *op = new_write(history, rng, counter);
 
@@ -310,9 +311,10 @@ void history_lost(struct history *history, uint64_t from, uint64_t to) {
     for (size_t i = 0; i < history->ops_count; i++) {
         struct sim_op *op = history->ops[i];
 
-        bool acked = op->belief == BELIEF_ACKED && op->commit > from;
+        bool acked = op->belief == BELIEF_ACKED && op->commit > from && op->commit <= to;
 
-        if (acked || (op->belief == BELIEF_NOT && op->refusal_commit > from)) {
+        if (acked ||
+            (op->belief == BELIEF_NOT && op->refusal_commit > from && op->refusal_commit <= to)) {
             op->belief = BELIEF_MAYBE;
             op->was_lost = true;
         }

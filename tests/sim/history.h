@@ -101,7 +101,8 @@ void history_init(struct history *history, struct trace *trace, unsigned groups)
 void history_release(struct history *history);
 
 /* A new operation of a random kind on a random counter; NULL when that counter is used up. */
-struct sim_op *history_new_op(struct history *history, struct rng *rng, bool keyed);
+struct sim_op *history_new_op(struct history *history, struct rng *rng, unsigned read_percent,
+                              bool keyed);
 
 /* The key of 'original' with another payload. NULL as above. */
 struct sim_op *history_new_misuse(struct history *history, struct sim_op *original);

@@ -1,4 +1,4 @@
-/* job.h - a message in the owner's hands, whichever way it came there. */
+/* job.h - a message in the store's hands, whichever way it came there. */
 #ifndef TESTS_SIM_JOB_H
 #define TESTS_SIM_JOB_H
 
@@ -10,9 +10,11 @@ struct job;
 struct job_ways {
     /* Applied and committed. Copies the answers. */
     void (*reply)(struct job *job, const struct answer *answers, const struct facts *facts);
-    /* The owner is gone, or goes: nobody knows. */
+    /* The store is gone, or goes: nobody knows. */
     void (*fail)(struct job *job);
-    /* The owner's last word. */
+    /* Surely not applied. */
+    void (*refuse)(struct job *job);
+    /* The store's last word. */
     void (*release)(struct job *job);
 };
 

@@ -6,12 +6,13 @@
 #include <string.h>
 
 #include "gateway.h"
-#include "owner.h"
+#include "store.h"
 #include "world.h"
 
 struct reply {
     struct call *call;
     enum err err;
+    bool not_applied;
     struct facts facts;
     struct answer answers[];
 };
@@ -92,6 +93,7 @@ static void reply_arrives(void *self, uint64_t arg) {
           call->message.number, call->delivery->attempt, err_name(reply->err));
     network_forget(call);
     call->delivery->err = reply->err;
+    call->delivery->not_applied = reply->not_applied;
     if (reply->err == ERR_OK)
         memcpy(call->delivery->answers, reply->answers,
                call->message.count * sizeof(struct answer));
@@ -100,8 +102,8 @@ static void reply_arrives(void *self, uint64_t arg) {
     reply_free(reply);
 }
 
-static void reply_at(struct call *call, int64_t at_ms, enum err err, const struct answer *answers,
-                     const struct facts *facts) {
+static struct reply *reply_at(struct call *call, int64_t at_ms, enum err err,
+                              const struct answer *answers, const struct facts *facts) {
     size_t count = answers ? call->message.count : 0;
     struct reply *reply = calloc(1, sizeof(*reply) + count * sizeof(struct answer));
 
@@ -115,6 +117,7 @@ static void reply_at(struct call *call, int64_t at_ms, enum err err, const struc
         memcpy(reply->answers, answers, count * sizeof(struct answer));
     call->refs++;
     agenda_at(&call->world->agenda, at_ms, reply_arrives, reply, 0);
+    return reply;
 }
 
 static int64_t travel_ms(struct world *world) {
@@ -136,20 +139,30 @@ static void on_reply(struct job *job, const struct answer *answers, const struct
               call->message.number);
         return;
     }
-    reply_at(call, world_now(world) + travel_ms(world), ERR_OK, answers, facts);
+    (void)reply_at(call, world_now(world) + travel_ms(world), ERR_OK, answers, facts);
 }
 
 static void on_fail(struct job *job) {
     struct call *call = call_of(job);
 
-    reply_at(call, world_now(call->world) + travel_ms(call->world), ERR_UNAVAILABLE, NULL, NULL);
+    (void)reply_at(call, world_now(call->world) + travel_ms(call->world), ERR_UNAVAILABLE, NULL,
+                   NULL);
+}
+
+static void on_refuse(struct job *job) {
+    struct call *call = call_of(job);
+    struct world *world = call->world;
+
+    /* That this packet wasn't is no word about its double. */
+    reply_at(call, world_now(world) + travel_ms(world), ERR_UNAVAILABLE, NULL, NULL)->not_applied =
+        world->profile.double_percent == 0;
 }
 
 static void on_release(struct job *job) {
     drop(call_of(job));
 }
 
-static const struct job_ways ways = {on_reply, on_fail, on_release};
+static const struct job_ways ways = {on_reply, on_fail, on_refuse, on_release};
 
 static void request_arrives(void *self, uint64_t arg) {
     struct call *call = self;
@@ -163,7 +176,7 @@ static void request_arrives(void *self, uint64_t arg) {
                   call, 0);
         return;
     }
-    owner_receive(world->owner, &call->job); /* with our reference */
+    store_receive(world, call->gateway_index, &call->job); /* with our reference */
 }
 
 enum err network_send(struct gateway *gateway, struct delivery *delivery) {
@@ -191,7 +204,7 @@ enum err network_send(struct gateway *gateway, struct delivery *delivery) {
                   call, 0);
     }
     /* The connection is given up some time, whatever arrives later. */
-    reply_at(call, now_ms + rng_in(rng, 200, rng_chance(rng, 90) ? 3000 : 100000), ERR_UNAVAILABLE,
-             NULL, NULL);
+    (void)reply_at(call, now_ms + rng_in(rng, 200, rng_chance(rng, 90) ? 3000 : 100000),
+                   ERR_UNAVAILABLE, NULL, NULL);
     return ERR_OK;
 }

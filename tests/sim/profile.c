@@ -27,7 +27,7 @@ static void make_split(struct profile *profile, struct rng *rng) {
     profile->counter_trouble_permille = ONE_OF(rng, 0, 5, 20, 60);
 }
 
-struct profile profile_make(struct rng *rng) {
+static struct profile make_embedded(struct rng *rng) {
     struct profile profile = {
         .local = rng_chance(rng, 60),
         .gateways = ONE_OF(rng, 1, 2, 3),
@@ -37,6 +37,7 @@ struct profile profile_make(struct rng *rng) {
         .coalesce = rng_chance(rng, 75),
         .ops = (unsigned)rng_in(rng, 50, 400),
         .ops_max = ONE_OF(rng, 1, 2, 8, 32),
+        .read_percent = 15,
         .in_flight_max = ONE_OF(rng, 1, 2, 8, 32),
         .attempt_ms = ONE_OF(rng, 0, 150, 400, 400, 1000),
         .refuse_percent = ONE_OF(rng, 0, 0, 5, 30),
@@ -67,7 +68,37 @@ struct profile profile_make(struct rng *rng) {
     return profile;
 }
 
+/* Gateways with the store's clients inside, or gateways and counters. */
+static void make_redis(struct profile *profile, struct rng *rng) {
+    static const int64_t pauses_ms[] = {0, 400, 1500, 1500, 5000};
+
+    profile->redis = true;
+    profile->ack = (enum sim_ack)ONE_OF(rng, SIM_FAST, SIM_LOCAL, SIM_REPLICATED, SIM_REPLICATED,
+                                        SIM_REPLICATED);
+    profile->redis_syncs = profile->ack != SIM_FAST || rng_chance(rng, 30);
+    profile->redis_lines = ONE_OF(rng, 1, 2, 2, 3);
+    profile->redis_response_ms = ONE_OF(rng, 300, 1000, 1000, 2500);
+    profile->redis_trouble_ms = pauses_ms[rng_next(rng) % ARRAY_LEN(pauses_ms)];
+    profile->redis_lag_percent = ONE_OF(rng, 0, 5, 30);
+    profile->crash_permille = ONE_OF(rng, 0, 0, 5, 20);
+    profile->read_percent = ONE_OF(rng, 15, 15, 60);
+    if (!profile->split)
+        return;
+    profile->shared = true;
+    profile->counters = 2u + profile->foreign;
+}
+
+struct profile profile_make(struct rng *rng, enum sim_suite suite) {
+    struct profile profile = make_embedded(rng);
+
+    if (suite == SUITE_REDIS)
+        make_redis(&profile, rng);
+    return profile;
+}
+
 void profile_trace(const struct profile *p, struct trace *trace) {
+    static const char *const acks[] = {"fast", "local", "replicated"};
+
     TRACE(trace,
           "%s, %u gateways, %u lanes, %u operations, %u per message, %u in flight, attempts of "
           "%" PRId64 " ms, coalesce %d, cache %u",
@@ -77,6 +108,12 @@ void profile_trace(const struct profile *p, struct trace *trace) {
         TRACE(trace, "split: %u counters%s%s; break %u/1000, counters %u/1000", p->counters,
               p->shared ? ", the store outside" : "", p->foreign ? ", the last one foreign" : "",
               p->break_permille, p->counter_trouble_permille);
+    if (p->redis)
+        TRACE(trace,
+              "redis: %s, appendfsync %s, %u connections, answers within %" PRId64
+              " ms, a trouble every %" PRId64 " ms, lag %u%%",
+              acks[p->ack], p->redis_syncs ? "always" : "everysec", p->redis_lines,
+              p->redis_response_ms, p->redis_trouble_ms, p->redis_lag_percent);
     TRACE(trace,
           "troubles: refuse %u%%, lose %u%%, slow %u%%, double %u%% within %" PRId64
           " ms, crash %u/1000, power %u%%, failing commits %u/1000, failing reads %u/1000, "

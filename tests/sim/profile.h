@@ -12,6 +12,12 @@
 
 #define GATEWAYS_MAX 3
 
+/* What is simulated. */
+enum sim_suite { SUITE_EMBEDDED, SUITE_REDIS };
+
+/* What an answer of a Redis promises (RELIABILITY 1). */
+enum sim_ack { SIM_FAST, SIM_LOCAL, SIM_REPLICATED };
+
 struct profile {
     bool local; /* durability: local; else fast */
     unsigned gateways;
@@ -21,6 +27,7 @@ struct profile {
     bool coalesce;
     unsigned ops;
     unsigned ops_max; /* per message */
+    unsigned read_percent;
     unsigned in_flight_max;
     int64_t attempt_ms;
 
@@ -45,9 +52,17 @@ struct profile {
     unsigned counter_trouble_permille; /* of client steps: kill or drain of a counter */
 
     unsigned lose_percent; /* without the split: of requests, and of replies */
+
+    bool redis; /* the store outside is one, with replicas */
+    enum sim_ack ack;
+    bool redis_syncs;           /* appendfsync always; else everysec */
+    unsigned redis_lines;       /* connections of a process */
+    int64_t redis_response_ms;  /* an answer that takes longer never comes */
+    int64_t redis_trouble_ms;   /* between two troubles of a node; 0: none */
+    unsigned redis_lag_percent; /* of replication's steps: up to seconds */
 };
 
-struct profile profile_make(struct rng *rng);
+struct profile profile_make(struct rng *rng, enum sim_suite suite);
 void profile_trace(const struct profile *profile, struct trace *trace);
 
 #endif

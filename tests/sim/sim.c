@@ -5,6 +5,8 @@
  *     sim --seconds 10                as many as fit, from 1 or with --seeds 5000.. from there
  *     sim --rule-off DEDUP            the protocol without one of its rules
  *     sim --each-rule                 each rule off in turn: has to go wrong soon
+ *     sim --each-rule --seeds 1..5000 how many of these go wrong
+ *     sim --redis ...                 the store is a Redis with replicas
  *     sim --timeline 200              so many lines of a failing seed
  */
 #include <getopt.h>
@@ -17,7 +19,7 @@
 #include "world.h"
 
 #define FAILING_SHOWN  3
-#define RULE_SEEDS_MAX 500
+#define RULE_SEEDS_MAX 2000
 #define ACKED_SHARE    4
 #define SEEDS_TO_JUDGE 50
 
@@ -39,8 +41,21 @@ static const char *const rule_names[RULES] = {
     [RULE_WINDOW_SPAN]   = "WINDOW_SPAN",
     [RULE_PEER_SAID_SO]  = "PEER_SAID_SO",
     [RULE_SAME_STORE]    = "SAME_STORE",
+    [RULE_WAIT]          = "WAIT",
+    [RULE_WAIT_ALL]      = "WAIT_ALL",
+    [RULE_WAIT_COUNT]    = "WAIT_COUNT",
+    [RULE_STORE_SYNCS]   = "STORE_SYNCS",
+    [RULE_TOUCH]         = "TOUCH",
+    [RULE_TOUCH_READ]    = "TOUCH_READ",
 };
 /* clang-format on */
+
+/* Where it has to be missed. */
+static bool is_of(enum sim_suite suite, unsigned rule) {
+    if (suite == SUITE_EMBEDDED)
+        return rule < RULE_WAIT;
+    return rule >= RULE_WAIT || rule == RULE_DEDUP || rule == RULE_SAME_NUMBER;
+}
 
 struct options {
     uint64_t first;
@@ -48,6 +63,7 @@ struct options {
     int64_t seconds; /* 0: no limit */
     size_t timeline;
     bool each_rule;
+    enum sim_suite suite;
 };
 
 struct totals {
@@ -59,17 +75,18 @@ struct totals {
     uint64_t crashes;
 };
 
-static void show_seed(uint64_t seed, size_t timeline) {
-    (void)world_run(seed, timeline);
-    printf("to see it again: sim --seeds %" PRIu64 " --timeline 1000", seed);
+static void show_seed(uint64_t seed, const struct options *options) {
+    (void)world_run(seed, options->suite, options->timeline);
+    printf("to see it again: sim%s --seeds %" PRIu64 " --timeline 1000",
+           options->suite == SUITE_REDIS ? " --redis" : "", seed);
     for (unsigned rule = 0; rule < RULES; rule++)
         if (!RULE(rule))
             printf(" --rule-off %s", rule_names[rule]);
     printf("\n\n");
 }
 
-static void run_seed(uint64_t seed, size_t timeline, struct totals *totals) {
-    struct world_result result = world_run(seed, 0);
+static void run_seed(uint64_t seed, const struct options *options, struct totals *totals) {
+    struct world_result result = world_run(seed, options->suite, 0);
 
     totals->seeds++;
     totals->operations += result.operations;
@@ -79,7 +96,7 @@ static void run_seed(uint64_t seed, size_t timeline, struct totals *totals) {
     if (result.violations == 0)
         return;
     if (totals->failing++ < FAILING_SHOWN)
-        show_seed(seed, timeline);
+        show_seed(seed, options);
     else
         printf("seed %" PRIu64 ": %zu violation(s)\n", seed, result.violations);
 }
@@ -90,7 +107,7 @@ static bool run_seeds(const struct options *options) {
     int64_t took_ms = 0;
 
     for (uint64_t seed = options->first; seed <= options->last; seed++) {
-        run_seed(seed, options->timeline, &totals);
+        run_seed(seed, options, &totals);
         took_ms = clock_mono_ms() - began_ms;
         if (options->seconds && took_ms >= options->seconds * 1000)
             break;
@@ -110,19 +127,37 @@ static bool run_seeds(const struct options *options) {
 }
 
 /* The self-test: the checker has to see each rule missing. */
-static bool run_each_rule(uint64_t first) {
+static bool goes_wrong(unsigned rule, const struct options *options) {
+    uint64_t tried = 0;
+    struct world_result result = {0};
+
+    while (tried < RULE_SEEDS_MAX && result.violations == 0)
+        result = world_run(options->first + tried++, options->suite, 0);
+    printf("without %-14s %s after %" PRIu64 " seed(s): %s\n", rule_names[rule],
+           result.violations ? "red" : "STILL GREEN", tried, result.first);
+    return result.violations > 0;
+}
+
+static bool count_wrong(unsigned rule, const struct options *options) {
+    uint64_t wrong = 0;
+
+    for (uint64_t seed = options->first; seed <= options->last; seed++)
+        wrong += world_run(seed, options->suite, 0).violations > 0;
+    printf("without %-14s %" PRIu64 " of %" PRIu64 " seeds are red\n", rule_names[rule], wrong,
+           options->last - options->first + 1);
+    return wrong > 0;
+}
+
+static bool run_each_rule(const struct options *options) {
     bool all = true;
 
     for (unsigned rule = 0; rule < RULES; rule++) {
-        uint64_t tried = 0;
-        struct world_result result = {0};
-
+        if (!is_of(options->suite, rule))
+            continue;
         rules_off = 1ul << rule;
-        while (tried < RULE_SEEDS_MAX && result.violations == 0)
-            result = world_run(first + tried++, 0);
-        printf("without %-14s %s after %" PRIu64 " seed(s): %s\n", rule_names[rule],
-               result.violations ? "red" : "STILL GREEN", tried, result.first);
-        all &= result.violations > 0;
+        all &= options->last == options->first || options->last == UINT64_MAX
+                   ? goes_wrong(rule, options)
+                   : count_wrong(rule, options);
     }
     rules_off = 0;
     return all;
@@ -151,9 +186,13 @@ static bool parse_seeds(const char *text, struct options *options) {
 
 static bool parse(int argc, char **argv, struct options *options) {
     static const struct option known[] = {
-        {"seeds", required_argument, NULL, 's'},    {"seconds", required_argument, NULL, 't'},
-        {"rule-off", required_argument, NULL, 'r'}, {"each-rule", no_argument, NULL, 'e'},
-        {"timeline", required_argument, NULL, 'l'}, {0},
+        {"seeds", required_argument, NULL, 's'},
+        {"seconds", required_argument, NULL, 't'},
+        {"rule-off", required_argument, NULL, 'r'},
+        {"each-rule", no_argument, NULL, 'e'},
+        {"timeline", required_argument, NULL, 'l'},
+        {"redis", no_argument, NULL, 'd'},
+        {0},
     };
     bool good = true;
     int option;
@@ -169,6 +208,8 @@ static bool parse(int argc, char **argv, struct options *options) {
             options->timeline = (size_t)strtoull(optarg, NULL, 10);
         else if (option == 'e')
             options->each_rule = true;
+        else if (option == 'd')
+            options->suite = SUITE_REDIS;
         else
             good = false;
     }
@@ -180,11 +221,12 @@ int main(int argc, char **argv) {
 
     if (!parse(argc, argv, &options) ||
         (!options.each_rule && options.last == UINT64_MAX && !options.seconds)) {
-        fprintf(stderr,
-                "usage: sim --seeds A..B | --seconds N [--rule-off NAME] [--timeline LINES]\n"
-                "       sim --each-rule [--seeds A]\n");
+        fprintf(
+            stderr,
+            "usage: sim [--redis] --seeds A..B | --seconds N [--rule-off NAME] [--timeline LINES]\n"
+            "       sim [--redis] --each-rule [--seeds A | --seeds A..B]\n");
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    return (options.each_rule ? run_each_rule(options.first) : run_seeds(&options)) ? 0 : 1;
+    return (options.each_rule ? run_each_rule(&options) : run_seeds(&options)) ? 0 : 1;
 }

@@ -9,21 +9,21 @@
 #include "clients.h"
 #include "counter.h"
 #include "gateway.h"
-#include "owner.h"
+#include "store.h"
 
 /* 2025-01-01, as the store's clock has to be far from 0. */
 #define WALL_START_MS INT64_C(1735689600000)
 #define CALM_AFTER_MS INT64_C(3600000)
 
-static void start(struct world *world, uint64_t seed, bool keep) {
+static void start(struct world *world, uint64_t seed, enum sim_suite suite, bool keep) {
     *world = (struct world){.seed = seed, .rng = {seed * 0x9e3779b97f4a7c15u + 1}};
     world->wall_ahead_ms = WALL_START_MS;
     trace_init(&world->trace, keep, &world->agenda.now_ms);
-    world->profile = profile_make(&world->rng);
+    world->profile = profile_make(&world->rng, suite);
     TRACE(&world->trace, "seed %" PRIu64, seed);
     profile_trace(&world->profile, &world->trace);
     history_init(&world->history, &world->trace, world->profile.groups);
-    world->owner = owner_new(world);
+    store_new(world);
     for (unsigned i = 0; i < world->profile.counters; i++)
         world->counters[i] =
             counter_new(world, i, world->profile.foreign && i + 1 == world->profile.counters);
@@ -66,7 +66,7 @@ static void stop(struct world *world) {
         gateway_free(world->gateways[i]);
     for (unsigned i = 0; i < world->profile.counters; i++)
         counter_free(world->counters[i]);
-    owner_free(world->owner);
+    store_free(world);
     clients_free(world->clients);
     history_release(&world->history);
     agenda_release(&world->agenda);
@@ -77,16 +77,16 @@ static void first_line(const struct buf *lines, char *out, size_t bytes) {
     (void)snprintf(out, bytes, "%.*s", (int)strcspn(lines->ptr, "\n"), lines->ptr);
 }
 
-struct world_result world_run(uint64_t seed, size_t timeline) {
+struct world_result world_run(uint64_t seed, enum sim_suite suite, size_t timeline) {
     struct world world;
     struct world_result result = {0};
 
-    start(&world, seed, timeline > 0);
+    start(&world, seed, suite, timeline > 0);
     run(&world);
-    result.events = check_store(&world.history, owner_last_restart(world.owner));
+    result.events = check_store(&world.history, store_last_look(&world));
     result.violations = world.trace.violations;
     result.operations = world.history.ops_count;
-    result.crashes = owner_crashes(world.owner);
+    result.crashes = store_crashes(&world);
     for (size_t i = 0; i < world.history.ops_count; i++)
         result.acked += world.history.ops[i]->belief == BELIEF_ACKED;
     if (result.violations)

@@ -25,6 +25,9 @@
 #include "rng.h"
 #include "trace.h"
 
+/* That use a store outside. */
+#define PROCESSES_MAX 3
+
 struct world {
     uint64_t seed;
     struct rng rng;
@@ -35,7 +38,9 @@ struct world {
     int64_t wall_ahead_ms; /* the store's wall clock minus virtual time; steps */
     bool calm;             /* the end: nothing goes wrong any more */
     bool over;             /* housekeeping stops too */
-    struct owner *owner;
+    struct owner *owner;   /* the embedded store; or NULL and: */
+    struct redis *redis;
+    struct redis_client *redis_clients[PROCESSES_MAX];
     struct counter *counters[COUNTERS_MAX];
     struct gateway *gateways[GATEWAYS_MAX];
     struct clients *clients;
@@ -51,7 +56,7 @@ struct world_result {
 };
 
 /* One run. With 'timeline' lines > 0 it is traced and, if something was wrong, printed. */
-struct world_result world_run(uint64_t seed, size_t timeline);
+struct world_result world_run(uint64_t seed, enum sim_suite suite, size_t timeline);
 
 static inline int64_t world_now(const struct world *world) {
     return world->agenda.now_ms;
