@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "core/ack.h"
 #include "counter/redis_store.h"
 #include "edge/redis_apply.h"
 #include "edge/redis_conn.h"
@@ -88,9 +89,7 @@ struct redis_link {
     int64_t clock_ms;
     struct redis_request reload; /* after NOSCRIPT */
     bool reloading;
-    bool unwaited;      /* calls have been sent in this tick, */
-    bool unwaited_read; /* some of which write nothing */
-    struct list held;   /* calls that Redis has answered, and no WAIT behind them yet */
+    struct ack ack; /* what is held until replicas have it */
 };
 
 /* One WAIT under way. */
@@ -186,7 +185,6 @@ void redis_wait_init(struct redis_store *store);
 void redis_wait_release(struct redis_store *store);
 struct redis_link *redis_wait_pick(struct redis_store *store);
 void redis_wait_sent(struct redis_call *call);
-void redis_wait_hold(struct redis_call *call);
 
 /* redis_store.c */
 /* The delivery's answers are there and good: hands them over, or an error in their place. */

@@ -83,7 +83,7 @@ bool redis_link_start(struct redis_link *link, struct redis_store *store, uint64
                                    .seed = seed};
 
     *link = (struct redis_link){.store = store};
-    list_init(&link->held);
+    ack_init(&link->ack, redis_waits(store) ? own->replicas : 0);
     link->conn = redis_conn_new(store->loop, &conf);
     return link->conn != NULL;
 }

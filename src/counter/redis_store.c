@@ -147,9 +147,7 @@ static void on_done(struct redis_request *request, const struct redis_outcome *o
         return;
     }
     enum err err = read_reply(call, outcome->reply);
-    if (err == ERR_OK && redis_waits(call->store))
-        redis_wait_hold(call);
-    else
+    if (err != ERR_OK || !ack_hold(&link->ack, &call->node))
         redis_call_finish(call, err);
     redis_link_tidy(link);
 }

@@ -3,10 +3,8 @@
  *     a tick's calls ─► EVALSHA … EVALSHA … [HSET] WAIT     on one connection
  *     replies        ◄─ answers: held     ◄─ how many have it: handed over, or ERR_UNKNOWN
  *
- * From Redis 7.2 on WAIT covers what this very connection has written, and nothing else: a
- * duplicate writes, too (lua/apply.lua's clock), and behind messages that only read comes a write
- * of our own, so that what they saw can't be lost after it was shown. One WAIT for all calls of a
- * tick. As it blocks the connection, the next tick's calls take another one that is idle.
+ * The rules are core/ack.h's; here they meet a connection. As a WAIT blocks it, the next tick's
+ * calls take another one that is idle.
  *
  * Too few replicas: nobody knows what becomes of the write, so the message is repeated under its
  * number; and the connection is given up, so that hello looks whether there are replicas at all
@@ -26,10 +24,7 @@ static void deliver_held(struct redis_link *link, enum err err) {
     struct list mine;
     struct list *node;
 
-    /* Apart first: a callback may lead to more. */
-    list_init(&mine);
-    while ((node = list_pop_front(&link->held)))
-        list_push_back(&mine, node);
+    ack_take(&link->ack, &mine); /* apart first: a callback may lead to more */
     while ((node = list_pop_front(&mine)))
         redis_call_finish(CONTAINER_OF(node, struct redis_call, node), err);
 }
@@ -47,13 +42,12 @@ static void refuse(struct redis_link *link, const struct redis_outcome *outcome,
     redis_conn_give_up(link->conn, link->refusal);
 }
 
-/* Replies come in order: what is held was asked before, and is what this WAIT speaks of. */
 static void on_waited(struct redis_request *request, const struct redis_outcome *outcome) {
     struct redis_wait *wait = CONTAINER_OF(request, struct redis_wait, request);
     struct redis_link *link = wait->link;
     int64_t count = 0;
     bool enough = outcome->err == ERR_OK && redis_reply_i64(outcome->reply, &count) &&
-                  count >= (int64_t)link->store->fleet->conf.replicas;
+                  ack_enough(&link->ack, count);
 
     list_push_back(&link->store->free_waits, &wait->node);
     deliver_held(link, enough ? ERR_OK : ERR_UNKNOWN);
@@ -92,7 +86,7 @@ static enum err ask(struct redis_link *link, struct redis_request *request,
                                : redis_conn_ask(link->conn, request, buf_slice(command));
 }
 
-static enum err ask_wait(struct redis_link *link) {
+static enum err ask_wait(struct redis_link *link, bool touching) {
     const struct redis_fleet_conf *conf = &link->store->fleet->conf;
     const struct slice touch[] = {SLICE("HSET"), SLICE("hgp:meta"), SLICE("touched"), SLICE("1")};
     struct redis_wait *wait = take_wait(link);
@@ -103,7 +97,7 @@ static enum err ask_wait(struct redis_link *link) {
     (void)snprintf(replicas, sizeof(replicas), "%u", conf->replicas);
     (void)snprintf(patience, sizeof(patience), "%" PRId64, conf->response_ms / WAIT_SHARE + 1);
     const struct slice args[] = {SLICE("WAIT"), slice_str(replicas), slice_str(patience)};
-    if (err == ERR_OK && link->unwaited_read)
+    if (err == ERR_OK && touching)
         err = ask(link, &wait->touch, touch, ARRAY_LEN(touch));
     if (err == ERR_OK)
         err = ask(link, &wait->request, args, ARRAY_LEN(args));
@@ -121,12 +115,11 @@ static void on_tick(struct loop_hook *hook) {
     for (unsigned i = 0; i < store->links_count; i++) {
         struct redis_link *link = &store->links[i];
 
-        if (!link->unwaited)
+        enum ack_step step = ack_due(&link->ack);
+        if (step == ACK_NOTHING || !link->usable)
             continue;
-        if (link->usable && ask_wait(link) != ERR_OK)
+        if (ask_wait(link, step == ACK_TOUCH_AND_WAIT) != ERR_OK)
             redis_conn_give_up(link->conn, err_text(ERR_NO_MEMORY));
-        link->unwaited = false;
-        link->unwaited_read = false;
     }
 }
 
@@ -156,12 +149,7 @@ void redis_wait_sent(struct redis_call *call) {
 
     for (uint32_t i = 0; i < call->plan.parts_count; i++)
         writes += call->plan.parts[i].writes;
-    link->unwaited = true;
-    link->unwaited_read = link->unwaited_read || writes == 0;
-}
-
-void redis_wait_hold(struct redis_call *call) {
-    list_push_back(&call->link->held, &call->node);
+    ack_sent(&link->ack, writes > 0);
 }
 
 void redis_wait_init(struct redis_store *store) {
