@@ -10,6 +10,9 @@
  * until it is resolved, then on no list until the upstream gave every delivery
  * back. IN FLIGHT is current != NULL, BACKOFF is current == NULL.
  *
+ * While the upstream waits for somebody to come back ('parked') messages stay where they are, in
+ * the queue or in BACKOFF.
+ *
  * Callbacks run when no list is being walked, as they may call batcher_add().
  */
 #include "core/batcher.h"
@@ -43,6 +46,7 @@ struct batcher {
     size_t queued;   /* operations in 'queue' */
     size_t open;     /* batches in 'sent' */
     size_t out;      /* deliveries the upstream holds */
+    bool parked;     /* something would have been sent, but for the upstream's wait */
     struct batcher_stats stat;
 };
 
@@ -248,6 +252,17 @@ static void send_attempt(struct batcher *b, struct batch *batch, int64_t now_ms)
     wake_at(b, batch->due_ms);
 }
 
+static bool must_wait(struct batcher *b, int64_t now_ms) {
+    struct upstream *upstream = b->upstream;
+    int64_t until_ms = upstream->wait_until_ms ? upstream->wait_until_ms(upstream) : INT64_MIN;
+
+    if (until_ms <= now_ms)
+        return false;
+    b->parked = true;
+    wake_at(b, until_ms);
+    return true;
+}
+
 /* Lanes remember MESSAGE_WINDOW numbers: going further would make them forget a
  * message that may still have to be retried (RELIABILITY 3.2). */
 static bool window_open(const struct batcher *b) {
@@ -257,6 +272,8 @@ static bool window_open(const struct batcher *b) {
 }
 
 static void send_queued(struct batcher *b, int64_t now_ms, int64_t store_now_ms) {
+    if (list_empty(&b->queue) || must_wait(b, now_ms))
+        return;
     while (b->open < b->conf.in_flight_max && !list_empty(&b->queue) && window_open(b)) {
         struct batch *batch = batch_of(list_pop_front(&b->queue));
 
@@ -304,7 +321,7 @@ static void sent_due(struct batcher *b, struct batch *batch, int64_t now_ms, str
         wake_at(b, batch->due_ms);
     else if (batch->current)
         attempt_failed(b, batch, ERR_UNAVAILABLE, now_ms); /* lost; its answer may still come */
-    else
+    else if (!must_wait(b, now_ms))
         send_attempt(b, batch, now_ms);
 }
 
@@ -318,6 +335,7 @@ static void run_due(struct batcher *b, int64_t now_ms) {
     waiter_queue_init(&expired.sent);
     waiter_queue_init(&expired.unsent);
     b->next_ms = INT64_MAX;
+    b->parked = false;
     queue_due(b, now_ms, &expired);
     for (struct list *node = b->sent.next, *next; node != &b->sent; node = next) {
         next = node->next;
@@ -362,7 +380,9 @@ enum err batcher_add(struct batcher *b, const struct op *op, struct waiter *wait
 }
 
 void batcher_flush(struct batcher *b, int64_t now_ms, int64_t store_now_ms) {
-    run_due(b, now_ms); /* an operation past its deadline must not be sent */
+    if (b->parked)
+        b->next_ms = INT64_MIN; /* is the wait over? */
+    run_due(b, now_ms);         /* an operation past its deadline must not be sent */
     send_queued(b, now_ms, store_now_ms);
     finish_over(b);
 }

@@ -14,6 +14,8 @@
  * Callbacks  waiter->done runs exactly once per accepted operation, never
  *            inside batcher_add(); it may call batcher_add().
  * Time       Every call that needs it takes now_ms (monotonic).
+ * Waiting    While the upstream says so nothing is sent, neither first nor again; deadlines and the
+ *            queue's bound hold.
  * Outcome    ERR_EXPIRED: the waiter's deadline came before its operation was sent, and it isn't
  * sent any more. ERR_DEADLINE: it came later; there is no other answer. ERR_UNAVAILABLE: attempts
  * used up and none can have been applied; ERR_UNREACHABLE: and the last found nobody to send to.
@@ -57,6 +59,10 @@ struct upstream {
     /* Takes the delivery on its way. ERR_OK: batcher_delivered() will be called for it, exactly
      * once, later, on the batcher's thread. Any other: it wasn't sent and won't be. */
     enum err (*send)(struct upstream *upstream, struct delivery *delivery);
+    /* Nobody can take a message, but somebody is expected back: until when to wait (monotonic),
+     * instead of using up attempts on nobody. A time that has passed: don't wait. When somebody is
+     * back before, the upstream sees to it that the batcher is flushed. NULL: never wait. */
+    int64_t (*wait_until_ms)(struct upstream *upstream);
 };
 
 struct waiter {

@@ -120,6 +120,22 @@ static enum err on_send(struct upstream *upstream, struct delivery *delivery) {
     return err;
 }
 
+/* A counter that restarts is back within a moment: what comes waits for it. Not quite so long as a
+ * request may take, counted from the loss, so that who waited in vain is told so (503) before it is
+ * too late (504). Then, and where there has never been one, requests fail at once. */
+static int64_t wait_until_ms(struct upstream *upstream) {
+    const struct remote *remote = CONTAINER_OF(upstream, struct remote, upstream);
+
+    if (remote->usable || remote->lost_ms == INT64_MIN || remote->close.closed)
+        return INT64_MIN;
+    return remote->lost_ms + REMOTE_WAIT_MS(remote->fleet->config->timeouts_request_ms);
+}
+
+/* The batcher is flushed at this turn's end. */
+static void on_turn(struct timer *timer) {
+    (void)timer;
+}
+
 /* ---- life ---- */
 
 struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigned shard,
@@ -134,6 +150,9 @@ struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigne
         return NULL;
     }
     remote->upstream.send = on_send;
+    remote->upstream.wait_until_ms = wait_until_ms;
+    remote->lost_ms = INT64_MIN;
+    remote->turn.fire = on_turn;
     remote->fleet = fleet;
     remote->loop = loop;
     remote->shard = shard;
@@ -178,6 +197,7 @@ static void one_closed(void *ctx) {
 void remote_close(struct remote *remote, void (*closed)(void *ctx), void *ctx) {
     struct remote_fleet *fleet = remote->fleet;
 
+    timer_stop(remote->loop, &remote->turn);
     remote->close.closed = closed;
     remote->close.ctx = ctx;
     remote->close.waiting = fleet->count + 1; /* nothing ends before all were told */

@@ -54,7 +54,8 @@ struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigne
  */
 void remote_connect(struct remote *remote);
 
-/* For the loop's batcher. send() answers ERR_UNREACHABLE while no counter is usable. */
+/* For the loop's batcher. send() answers ERR_UNREACHABLE while no counter is usable; for
+ * most of timeouts.request_ms from the moment the last one went, its batcher waits instead. */
 struct upstream *remote_upstream(struct remote *remote);
 
 /* Closes the channels, then calls closed() once, on a later turn (or before it returns, when there

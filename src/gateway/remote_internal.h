@@ -22,6 +22,9 @@
 
 #define REMOTE_PROBLEM_BYTES 320
 
+/* Of a request's time, for a counter that may come back. */
+#define REMOTE_WAIT_MS(request_ms) ((request_ms)*7 / 8)
+
 enum remote_method { REMOTE_APPLY, REMOTE_HELLO, REMOTE_METHODS };
 
 struct remote_series {
@@ -118,7 +121,9 @@ struct remote {
     struct buf out; /* requests are written here */
     int64_t clock_ahead_ms;
     bool clock_known;
-    unsigned usable; /* of the lines */
+    unsigned usable;   /* of the lines */
+    int64_t lost_ms;   /* when the last usable one went; INT64_MIN: there has been none yet */
+    struct timer turn; /* one more turn of the loop, for what waited */
     unsigned up;
     unsigned refused;
     struct log_budget log;

@@ -9,9 +9,10 @@
 /* From the first packet to the server's SETTINGS; then another address of the name, or a pause. */
 #define CONNECT_MS 2000
 /* gRPC's own begin with 1 s and end with 120 s (connection-backoff.md): here the peer is our own
- * service, a loop without it fails what comes to it, and a SYN a second costs nobody anything. */
-#define BACKOFF_MIN_MS 100
-#define BACKOFF_MAX_MS 1000
+ * service, what comes to a loop without it waits or fails, and a few SYNs a second cost nobody
+ * anything. */
+#define BACKOFF_MIN_MS 50
+#define BACKOFF_MAX_MS 250
 /* RELIABILITY 3.9: at least 10 s. A frozen peer is noticed by attempts long before. */
 #define KEEPALIVE_MS         20000
 #define KEEPALIVE_TIMEOUT_MS 10000
@@ -38,6 +39,10 @@ static void count(struct remote_line *line, enum line_state state, int by) {
 
     if (state == LINE_USABLE) {
         remote->usable += (unsigned)by;
+        if (remote->usable == 0)
+            remote->lost_ms = loop_now_ms(remote->loop);
+        else if (by > 0 && remote->usable == 1)
+            timer_start(remote->loop, &remote->turn, 0);
         remote_fleet_usable(fleet, line->index, by > 0);
         peers_set_usable(&remote->peers, line->index, by > 0);
         metrics_set(fleet->metrics, remote->shard, fleet->series.connections, remote->usable);

@@ -3,12 +3,14 @@
 Ledgers and retriers are test_crash's: every operation has a counter of its own, so that a loss and
 a doubling can't hide each other; clients that retry with their key must get exactly 1 ... N.
 """
+import collections
 import os
 import pathlib
 import re
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 
 import lib
@@ -152,7 +154,8 @@ def test_admin_sets_through_the_gateway():
 
 def test_no_counter_at_the_start():
     port = lib.free_port()
-    with Server(role='gateway', flags=['--counter', f'127.0.0.1:{port}']) as gateway:
+    with Server(role='gateway', flags=['--counter', f'127.0.0.1:{port}'],
+                env={'HGP_TIMEOUTS_REQUEST_MS': '1000'}) as gateway:
         for answer in (increment(gateway, 'absent'),
                        call(gateway.http, 'GET', '/api/v1/counter/absent/like'),
                        call(gateway.http, 'POST', lib.BATCH, {'items': [item('absent')]})):
@@ -220,6 +223,46 @@ def test_kills_of_the_counter():
           f'acknowledged', flush=True)
 
 
+class Untroubled(SplitLedger):
+    """Wants to hear nothing of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.failed = collections.Counter()
+
+    def answered(self, n, status, body):
+        super().answered(n, status, body)
+        if status != 200:
+            self.failed[status] += 1
+
+
+def test_a_restart_costs_no_request():
+    """The only counter is killed and comes back within timeouts.request_ms: what comes meanwhile
+    waits for it."""
+    ledger = Untroubled()
+    away = []
+    with Split() as split:
+        for n in range(5):
+            kill_at, end_at = after(0.2), after(0.6)
+            killed = []
+
+            def tick():
+                if not killed and kill_at():
+                    killed.append(True)
+                    split.counter.kill()
+                    away.append(threading.Thread(target=split.counter.restart))
+                    away[-1].start()
+
+            eq(load(split.http, ledger, end_at, tick), [], 'the gateway answers everything')
+            away[-1].join()
+            eq(dict(ledger.failed), {}, f'restart {n + 1}: failed requests')
+        retries = metric(split.gateways[0], 'hgp_batch_retries_total')
+        check(retries > 0, 'no kill met an operation under way')
+        audit(split, ledger, 'restarts')
+        eq(len(ledger.acked), len(ledger.kinds), 'all were acknowledged')
+    print(f'     {len(away)} restarts, {len(ledger.kinds)} requests, none failed', flush=True)
+
+
 def test_retrying_through_kills():
     seed, rng = random_of('split')
     clients = SplitRetriers()
@@ -237,7 +280,8 @@ def test_retrying_through_kills():
             clients.again.extend(load([g.http for g in split.gateways], clients, end_at, tick))
             settle(split)
         finish(split, clients, f'CRASH_SEED={seed}')
-        check(clients.repeats > 0, f'CRASH_SEED={seed}: no kill met an operation under way')
+        check(sum(metric(g, 'hgp_batch_retries_total') for g in split.gateways) > 0,
+              f'CRASH_SEED={seed}: no kill met an operation under way')
 
 
 def test_a_counter_drains_under_load():

@@ -32,6 +32,12 @@ static enum err on_send(struct upstream *upstream, struct delivery *delivery) {
     return network_send(gateway, delivery);
 }
 
+static int64_t wait_until_ms(struct upstream *upstream) {
+    const struct gateway *gateway = CONTAINER_OF(upstream, struct gateway, upstream);
+
+    return gateway->world->profile.split ? lines_wait_until_ms(gateway) : INT64_MIN;
+}
+
 static void boot(struct gateway *gateway) {
     struct world *world = gateway->world;
     struct rng *rng = &world->rng;
@@ -52,6 +58,7 @@ static void boot(struct gateway *gateway) {
     if (!gateway->batcher)
         abort();
     gateway->incarnation++;
+    gateway->lost_ms = INT64_MIN / 2;
     gateway->wake_ms = INT64_MAX;
     gateway->clock_known = !world->profile.split;
     if (world->profile.split)
@@ -68,6 +75,7 @@ struct gateway *gateway_new(struct world *world, unsigned index) {
     gateway->world = world;
     gateway->index = index;
     gateway->upstream.send = on_send;
+    gateway->upstream.wait_until_ms = wait_until_ms;
     list_init(&gateway->calls);
     list_init(&gateway->conns);
     boot(gateway);
@@ -103,7 +111,7 @@ static void turn(void *self, uint64_t incarnation) {
         set_turn(gateway, next_ms > now_ms ? next_ms : now_ms + 1);
 }
 
-static void turn_soon(struct gateway *gateway) {
+void gateway_turn_soon(struct gateway *gateway) {
     int64_t now_ms = world_now(gateway->world);
 
     set_turn(gateway, now_ms + rng_in(&gateway->world->rng, 0, 1));
@@ -116,7 +124,7 @@ enum err gateway_add(struct gateway *gateway, const struct op *op, struct waiter
         return ERR_UNREACHABLE;
     enum err err = batcher_add(gateway->batcher, op, waiter);
 
-    turn_soon(gateway);
+    gateway_turn_soon(gateway);
     return err;
 }
 
@@ -139,7 +147,7 @@ void gateway_delivered(struct gateway *gateway, struct delivery *delivery, int64
     gateway->facts = facts;
     batcher_delivered(gateway->batcher, delivery, world_now(gateway->world));
     gateway->facts = NULL;
-    turn_soon(gateway);
+    gateway_turn_soon(gateway);
 }
 
 void gateway_pause(struct gateway *gateway, int64_t until_ms) {

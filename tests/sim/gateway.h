@@ -29,6 +29,7 @@ struct gateway {
     struct list calls;               /* profile without split: network.h */
     struct peers peers;              /* with it: the counters, */
     struct line lines[COUNTERS_MAX]; /* the way to each, */
+    int64_t lost_ms;                 /* when the last usable one went */
     struct list conns;               /* all connections, those that drain included */
     const struct facts *facts;       /* of the reply being handed over */
     bool dying; /* clients see their connection break, whatever the batcher says */
@@ -42,6 +43,9 @@ enum err gateway_add(struct gateway *gateway, const struct op *op, struct waiter
 
 void gateway_delivered(struct gateway *gateway, struct delivery *delivery, int64_t sent_ms,
                        const struct facts *facts);
+
+/* A turn now or a moment later. */
+void gateway_turn_soon(struct gateway *gateway);
 
 /* The store read its clock somewhere between our sending and hearing. */
 void gateway_learn_clock(struct gateway *gateway, int64_t store_now_ms, int64_t sent_ms);

@@ -13,11 +13,30 @@
 #define RECONNECT_MIN_MS 20
 #define RECONNECT_MAX_MS 500
 #define GREET_AGAIN_MS   1000
+#define WAIT_MS          2000 /* for a counter to come back; timeouts.request_ms in the product */
 
 static void connect_in(struct line *line, int64_t ms);
 
+static bool any_usable(const struct gateway *gateway) {
+    for (size_t i = 0; i < gateway->peers.count; i++)
+        if (gateway->peers.peer[i].usable)
+            return true;
+    return false;
+}
+
 static void set_usable(struct line *line, bool usable) {
-    peers_set_usable(&line->gateway->peers, line->counter, usable);
+    struct gateway *gateway = line->gateway;
+    bool were = any_usable(gateway);
+
+    peers_set_usable(&gateway->peers, line->counter, usable);
+    if (were && !any_usable(gateway))
+        gateway->lost_ms = world_now(gateway->world);
+    else if (!were && usable)
+        gateway_turn_soon(gateway);
+}
+
+int64_t lines_wait_until_ms(const struct gateway *gateway) {
+    return any_usable(gateway) ? INT64_MIN : gateway->lost_ms + WAIT_MS;
 }
 
 static void detach(struct line *line, int64_t again_in_ms) {

@@ -33,6 +33,9 @@ void lines_pause(struct gateway *gateway, int64_t until_ms);
 
 enum err lines_send(struct gateway *gateway, struct delivery *delivery);
 
+/* As struct upstream has it. */
+int64_t lines_wait_until_ms(const struct gateway *gateway);
+
 /* A frame arrives at the gateway. */
 void line_hear(struct conn *conn, struct frame *frame);
 

@@ -60,8 +60,12 @@ static enum err fake_send(struct upstream *upstream, struct delivery *delivery) 
     return ERR_OK;
 }
 
+static int64_t fake_wait(struct upstream *upstream) {
+    return CONTAINER_OF(upstream, struct fake, upstream)->wait_until_ms;
+}
+
 struct batcher *start(struct fake *fake, const struct batcher_conf *conf) {
-    *fake = (struct fake){.upstream = {fake_send}};
+    *fake = (struct fake){.upstream = {fake_send, fake_wait}, .wait_until_ms = INT64_MIN};
     struct batcher *b = batcher_new(conf, &fake->upstream);
 
     assert_non_null(b);

@@ -18,7 +18,8 @@ struct fake {
     enum err refuse; /* what send() returns; ERR_OK: takes it */
     struct delivery *held[HELD_MAX];
     size_t count;
-    unsigned sends; /* calls of send(), refused ones included */
+    int64_t wait_until_ms; /* as struct upstream */
+    unsigned sends;        /* calls of send(), refused ones included */
     uint64_t last_number;
     int64_t last_issued_ms;
 };

@@ -280,6 +280,90 @@ static void test_numbers_are_unique(void **state) {
     stop(b);
 }
 
+/* ---- somebody is expected back ---- */
+
+/* Neither what was sent before nor what comes meanwhile uses up attempts on nobody. */
+static void test_waits_for_somebody_to_come_back(void **state) {
+    (void)state;
+    struct fake fake;
+    struct batcher *b = start(&fake, &usual);
+    struct request before = request_of(1, 9000);
+    struct request meanwhile = request_of(2, 9000);
+
+    add(b, &before);
+    batcher_flush(b, 0, 0);
+    fake.refuse = ERR_UNREACHABLE;
+    fake.wait_until_ms = 2000;
+    deliver(b, &fake, 0, ERR_UNAVAILABLE, 10); /* the connection is gone */
+    add(b, &meanwhile);
+    for (int64_t now_ms = 10; now_ms < 1500; now_ms += 7)
+        batcher_flush(b, now_ms, 0);
+    assert_int_equal(batcher_poll(b, 1500), 2000); /* no timer but for the wait's end */
+    assert_int_equal(fake.sends, 1);
+    fake.refuse = ERR_OK;
+    fake.wait_until_ms = INT64_MIN;
+    batcher_flush(b, 1500, 0);
+    assert_int_equal(fake.sends, 3);
+    assert_int_equal(fake.held[fake.count - 2]->message->number +
+                         fake.held[fake.count - 1]->message->number,
+                     3); /* 1 again, and 2 */
+    drain(b, &fake, 1501);
+    expect(&before, ERR_OK);
+    expect(&meanwhile, ERR_OK);
+    stop(b);
+}
+
+static void test_waits_for_nobody(void **state) {
+    (void)state;
+    struct fake fake;
+    struct batcher *b = start(&fake, &usual);
+    struct request before = request_of(1, 9000);
+    struct request meanwhile = request_of(2, 9000);
+
+    add(b, &before);
+    batcher_flush(b, 0, 0);
+    fake.refuse = ERR_UNREACHABLE;
+    fake.wait_until_ms = 2000;
+    deliver(b, &fake, 0, ERR_UNAVAILABLE, 10);
+    add(b, &meanwhile);
+    batcher_flush(b, 10, 0);
+    assert_int_equal(batcher_poll(b, 1999), 2000);
+    assert_int_equal(before.calls + meanwhile.calls, 0);
+    for (int64_t now_ms = 2000; !batcher_idle(b) && now_ms < 2200; now_ms++)
+        batcher_flush(b, now_ms, 0);
+    expect(&before, ERR_UNKNOWN);
+    expect(&meanwhile, ERR_UNREACHABLE);
+    stop(b);
+}
+
+/* Deadlines and the queue's bound hold meanwhile, and nobody's message isn't kept for later. */
+static void test_limits_hold_while_it_waits(void **state) {
+    (void)state;
+    struct fake fake;
+    struct batcher *b = start(&fake, &usual);
+    struct request before = request_of(1, 100);
+    struct request queued[10];
+    struct request one_more = request_of(1, 9000);
+
+    add(b, &before);
+    batcher_flush(b, 0, 0);
+    fake.wait_until_ms = 2000;
+    deliver(b, &fake, 0, ERR_UNAVAILABLE, 10);
+    for (size_t i = 0; i < ARRAY_LEN(queued); i++) {
+        queued[i] = request_of(1, 200);
+        add(b, &queued[i]);
+    }
+    assert_int_equal(try_add(b, &one_more), ERR_BUSY);
+    assert_in_range(batcher_poll(b, 50), 50, 100);
+    batcher_poll(b, 100);
+    expect(&before, ERR_DEADLINE);
+    batcher_poll(b, 200);
+    for (size_t i = 0; i < ARRAY_LEN(queued); i++)
+        expect(&queued[i], ERR_EXPIRED);
+    assert_int_equal(fake.sends, 1);
+    stop(b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fates),
@@ -288,6 +372,9 @@ int main(void) {
         cmocka_unit_test(test_never_lost_in_process),
         cmocka_unit_test(test_jitter),
         cmocka_unit_test(test_numbers_are_unique),
+        cmocka_unit_test(test_waits_for_somebody_to_come_back),
+        cmocka_unit_test(test_waits_for_nobody),
+        cmocka_unit_test(test_limits_hold_while_it_waits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

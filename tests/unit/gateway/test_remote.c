@@ -190,6 +190,31 @@ static void test_a_trace_goes_along(void **state) {
     stop();
 }
 
+/* A counter that was there is waited for, so long as a request may take; one that never was, isn't.
+ */
+static void test_waits_for_the_last_one(void **state) {
+    (void)state;
+
+    start("a:1,b:1");
+    struct upstream *upstream = remote_upstream(t.remote);
+
+    assert_true(upstream->wait_until_ms(upstream) <= loop_now_ms(t.loop));
+    become_usable(0);
+    become_usable(1);
+    assert_true(upstream->wait_until_ms(upstream) <= loop_now_ms(t.loop));
+    fake_state(0, GRPC_CHANNEL_CONNECTING);
+    assert_true(upstream->wait_until_ms(upstream) <= loop_now_ms(t.loop));
+    fake_state(1, GRPC_CHANNEL_CONNECTING);
+    assert_int_equal(upstream->wait_until_ms(upstream),
+                     loop_now_ms(t.loop) + REMOTE_WAIT_MS(t.config.timeouts_request_ms));
+    fake_state(1, GRPC_CHANNEL_WAITING); /* no news */
+    assert_int_equal(upstream->wait_until_ms(upstream),
+                     loop_now_ms(t.loop) + REMOTE_WAIT_MS(t.config.timeouts_request_ms));
+    become_usable(0);
+    assert_true(upstream->wait_until_ms(upstream) <= loop_now_ms(t.loop));
+    stop();
+}
+
 static void test_the_promise_is_the_counters(void **state) {
     (void)state;
     struct gateway_promise promise;
@@ -552,6 +577,7 @@ int main(void) {
         cmocka_unit_test(test_nothing_is_usable_before_hello),
         cmocka_unit_test(test_a_trace_goes_along),
         cmocka_unit_test(test_the_promise_is_the_counters),
+        cmocka_unit_test(test_waits_for_the_last_one),
         cmocka_unit_test(test_a_message_and_its_answers),
         cmocka_unit_test(test_what_an_end_means),
         cmocka_unit_test(test_every_loop_needs_a_connection),
