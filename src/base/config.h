@@ -161,6 +161,9 @@ void config_env_name(const struct config_row *row, char out[CONFIG_NAME_BYTES]);
  * all. */
 struct slice config_next_upstream(struct slice *list);
 
+/* "HOST:PORT,HOST:PORT": is every one of them an upstream, and are they not too many? */
+bool config_are_upstreams(struct slice list);
+
 /* The effective value as a file would say it, without quotes or passwords. */
 void config_print_value(const struct config *cfg, enum config_key key, struct buf *out);
 

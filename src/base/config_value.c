@@ -127,11 +127,10 @@ struct slice config_next_upstream(struct slice *list) {
 }
 
 /* An empty one anywhere, also behind the last comma, is a mistake. */
-static bool are_upstreams(const char *text) {
-    struct slice list = slice_str(text);
+bool config_are_upstreams(struct slice list) {
     size_t count = 0;
 
-    if (!list.len || text[list.len - 1] == ',')
+    if (!list.len || list.ptr[list.len - 1] == ',')
         return false;
     while (list.len)
         if (!is_upstream(config_next_upstream(&list)) || ++count > CONFIG_UPSTREAMS_MAX)
@@ -153,7 +152,7 @@ static bool parse_text(const struct config_row *row, const char *text, void *fie
         return false;
     if (row->kind == CONFIG_ADDRESS && !is_address(text))
         return false;
-    if (row->kind == CONFIG_UPSTREAMS && !are_upstreams(text))
+    if (row->kind == CONFIG_UPSTREAMS && !config_are_upstreams(slice_str(text)))
         return false;
     if (row->kind == CONFIG_URL && !is_url(row->choices, text))
         return false;

@@ -7,6 +7,7 @@
 
 #include "base/similar.h"
 #include "cli/build_info.h"
+#include "cli/events.h"
 #include "cli/help.h"
 #include "cli/print_config.h"
 #include "cli/store_url.h"
@@ -206,6 +207,8 @@ static void load_layers(const struct invocation *invocation, const struct option
         config_validate(cfg, problems);
     if (problems->count == 0 && role_parts(options->role, cfg).core)
         store_url_check(cfg, problems);
+    if (problems->count == 0)
+        events_check(cfg, problems);
 }
 
 bool options_begin(const struct invocation *invocation, struct config *cfg, struct options *out,

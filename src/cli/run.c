@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
+#include "cli/events.h"
 #include "cli/exit.h"
 #include "cli/listen.h"
 #include "cli/secure.h"
@@ -22,8 +24,10 @@ struct run {
     enum role role;
     struct role_parts parts;
     const struct config *config;
-    struct metrics *metrics; /* a shard for each worker, the store thread, the scrape */
+    struct metrics *metrics; /* a shard for each worker, the store thread, the scrape, the relay */
     struct store store;
+    struct shipper *shipper; /* NULL: events stay in the store */
+    int64_t drain_until_ms;
     struct secure secure;
     struct resolver *resolver;
     struct ways ways;
@@ -49,7 +53,7 @@ static int open_secure(struct run *run) {
 static int make_metrics(struct run *run, const char *version) {
     char labels[METRICS_LABELS_BYTES];
 
-    run->metrics = metrics_new(run->count + 2);
+    run->metrics = metrics_new(run->count + 3);
     if (!run->metrics)
         return give_up("out of memory", "while making the metrics", EX_OSERR);
     (void)snprintf(labels, sizeof(labels), "version=\"%s\"", version);
@@ -100,6 +104,20 @@ static int open_store(struct run *run) {
     return EX_OK;
 }
 
+static int start_events(struct run *run) {
+    int code;
+
+    if (!run->store.counter)
+        return EX_OK;
+    code =
+        events_start(run->config, run->store.counter, run->metrics, run->count + 2, &run->shipper);
+    if (run->shipper) {
+        run->fleet.backend.events = events_status;
+        run->fleet.backend.events_ctx = run->shipper;
+    }
+    return code;
+}
+
 static int find_counters(struct run *run) {
     run->ways.remotes =
         remote_fleet_new(run->config, run->metrics, run->resolver, run->secure.upstream);
@@ -143,6 +161,7 @@ static int make_workers(struct run *run) {
 
 /* Ends the first 'started' workers in good order. */
 static void end_workers(struct run *run, unsigned started) {
+    run->drain_until_ms = clock_mono_ms() + run->config->timeouts_drain_ms;
     atomic_store(&run->fleet.draining, true);
     serve_drain(&run->serve, run->workers, started, run->config->timeouts_drain_ms);
     for (unsigned i = 0; i < started; i++)
@@ -217,7 +236,10 @@ static int open_and_serve(struct run *run) {
 }
 
 static void release(struct run *run) {
+    int64_t left_ms = run->drain_until_ms - clock_mono_ms();
+
     free(run->workers);
+    shipper_stop(run->shipper, left_ms > 0 ? left_ms : 0);
     store_close(&run->store);
     remote_fleet_free(run->ways.remotes);
     resolver_free(run->resolver);
@@ -242,6 +264,8 @@ int run_role(enum role role, const struct config *config, const char *version) {
         code = make_fleets(&run, version);
     if (code == EX_OK)
         code = find_store(&run);
+    if (code == EX_OK)
+        code = start_events(&run);
     if (code == EX_OK)
         code = make_workers(&run);
     if (code == EX_OK)

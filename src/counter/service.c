@@ -208,6 +208,7 @@ static enum err open_applier(struct counter_service *service, const char **out_d
     if (!counter_ends_make(service, stats.lanes))
         return ERR_NO_MEMORY;
     counter_ends_publish(service);
+    counter_observe(service); /* what is there, before the first group */
     return ERR_OK;
 }
 

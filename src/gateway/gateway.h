@@ -57,6 +57,18 @@ struct gateway_problem {
     char text[320]; /* why it can't be used; "": it can, or nobody has tried yet */
 };
 
+/* Events on their way to Kafka. */
+struct gateway_events {
+    bool connected;
+    uint64_t sent;      /* confirmed */
+    uint64_t in_flight; /* sent and not confirmed */
+    uint64_t queued;    /* not confirmed, those in flight too */
+    int64_t lag_ms;     /* how long the oldest of them has waited */
+    uint64_t errors;
+    int64_t last_sent_s; /* wall clock; 0: never */
+    char problem[256];   /* why not connected */
+};
+
 /* The counter core behind the upstreams. Its functions: any thread. */
 struct gateway_backend {
     void *ctx;
@@ -66,6 +78,9 @@ struct gateway_backend {
     /* The address number 'index'; false: there are no more. NULL: it has no addresses. */
     bool (*problem)(void *ctx, size_t index, struct gateway_problem *out);
     void (*down)(void *ctx, char *out, size_t size); /* why it isn't up, a sentence */
+    /* NULL: events go nowhere from here. */
+    void (*events)(void *ctx, struct gateway_events *out);
+    void *events_ctx;
     int64_t clock_ahead_ms; /* the store's clock minus CLOCK_MONOTONIC; set before loops start */
     enum err clock_unknown; /* not ERR_OK: gateway_set_clock() tells, requests are refused with this
                                until then */

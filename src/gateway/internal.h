@@ -56,7 +56,7 @@ void handle_pools_test(struct request *request);
 void handle_object_pools(struct request *request);
 void handle_grpc_pools(struct request *request);
 void handle_services_health(struct request *request);
-void handle_not_configured(struct request *request);
+void handle_kafka(struct request *request);
 void handle_live(struct request *request);
 void handle_ready(struct request *request);
 void handle_metrics(struct request *request);

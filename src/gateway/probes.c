@@ -33,6 +33,20 @@ void handle_live(struct request *request) {
     reply_json(request->exchange, 200, body, SLICE(""));
 }
 
+/* Events that wait don't make a service unready: nothing is lost, and the outbox has room. */
+static void add_events(struct buf *body, const struct gateway_backend *backend) {
+    struct gateway_events events;
+
+    if (!backend->events)
+        return;
+    backend->events(backend->events_ctx, &events);
+    buf_add_slice(body, SLICE(",\"events\":{\"status\":"));
+    json_add_string(body, events.connected ? SLICE("shipping") : slice_str(events.problem));
+    buf_add_slice(body, SLICE(",\"lag_events\":"));
+    buf_add_u64(body, events.queued);
+    buf_printf(body, ",\"lag_seconds\":%.3f}", (double)events.lag_ms / 1000);
+}
+
 /* May traffic come here: the store answers and no drain is under way. Says what an
  * acknowledgement means on this store (RELIABILITY 1). */
 void handle_ready(struct request *request) {
@@ -54,6 +68,7 @@ void handle_ready(struct request *request) {
     json_add_string(body, slice_str(promise.durability));
     buf_add_slice(body, SLICE(",\"guarantee\":"));
     json_add_string(body, slice_str(promise.guarantee));
+    add_events(body, &fleet->backend);
     buf_add_char(body, '}');
     reply_json(request->exchange, up && !draining ? 200 : 503, body, SLICE(""));
 }

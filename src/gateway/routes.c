@@ -35,7 +35,7 @@ static const struct route routes[] = {
     {HTTP_GET, ROUTE_PUBLIC | ROUTE_FROZEN, {"/api/v1/system/object-pools", 27},
      {"Failed to read pools", 20}, handle_object_pools},
     {HTTP_GET, ROUTE_PUBLIC | ROUTE_FROZEN, {"/api/v1/system/kafka", 20},
-     {"Not configured", 14}, handle_not_configured},
+     {"Not configured", 14}, handle_kafka},
     {HTTP_GET, ROUTE_PUBLIC | ROUTE_FROZEN, {"/api/v1/system/grpc-pools", 25},
      {"Failed to read pools", 20}, handle_grpc_pools},
     {HTTP_GET, ROUTE_PUBLIC | ROUTE_FROZEN, {"/api/v1/system/services/health", 30},

@@ -181,13 +181,34 @@ void handle_pools_test(struct request *request) {
     task_over(test);
 }
 
-/* ---- parts that this deployment doesn't have ---- */
+/* ---- events ---- */
 
-void handle_not_configured(struct request *request) {
+static void reply_no_events(struct request *request) {
     struct buf *body = http_body(request->exchange);
     static const struct slice detail = {"this process runs without that part", 35};
 
     http_set_failure(request->exchange, ERR_NOT_IMPL, detail);
     json_write_error(body, detail, SLICE("Not configured"), true);
     reply_json(request->exchange, 501, body, SLICE(""));
+}
+
+/* Each event is a message of its own. */
+void handle_kafka(struct request *request) {
+    const struct gateway_backend *backend = &request->gateway->fleet->backend;
+    struct buf *body = http_body(request->exchange);
+    struct gateway_events events;
+
+    if (!backend->events) {
+        reply_no_events(request);
+        return;
+    }
+    backend->events(backend->events_ctx, &events);
+    buf_printf(body,
+               "{\"data\":{\"messages_sent\":%llu,\"events_sent\":%llu,\"messages_queued\":%llu,"
+               "\"events_queued\":%llu,\"errors_count\":%llu,\"last_message_time\":%lld},"
+               "\"status\":\"success\"}",
+               (unsigned long long)events.sent, (unsigned long long)events.sent,
+               (unsigned long long)events.in_flight, (unsigned long long)events.queued,
+               (unsigned long long)events.errors, (long long)events.last_sent_s);
+    reply_json(request->exchange, 200, body, SLICE(""));
 }

@@ -1,0 +1,82 @@
+/* events.c - none, or a Kafka topic. */
+#include "cli/events.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/exit.h"
+#include "cli/store_url.h"
+#include "counter/feed.h"
+#include "edge/kafka_url.h"
+
+static bool wanted(const struct config *config) {
+    return strcmp(config->events_url, "none") != 0;
+}
+
+static const char *problem_of(const struct config *config) {
+    static struct kafka_url url;
+    const char *problem = NULL;
+
+    if (kafka_url_parse(slice_str(config->events_url), &url, &problem) != ERR_OK)
+        return problem;
+    if (store_url_is_redis(config))
+        return "events of a store in Redis can't go to Kafka yet; use none";
+    return NULL;
+}
+
+void events_check(const struct config *config, struct config_problems *problems) {
+    const char *problem = wanted(config) ? problem_of(config) : NULL;
+    struct buf source = {0};
+
+    if (!problem)
+        return;
+    config_print_source(config_row(CONFIG_KEY_events_url), config->source[CONFIG_KEY_events_url],
+                        &source);
+    config_problem(problems, "events.url (%.*s): %s", SLICE_ARGS(buf_slice(&source)), problem);
+    buf_release(&source);
+}
+
+/* What a registered consumer hasn't taken is kept for it: one that won't come back must go. */
+static int forget(struct counter_service *service) {
+    enum err err = counter_forget_consumer(service, SHIPPER_CONSUMER);
+
+    return err == ERR_OK
+               ? EX_OK
+               : give_up("the events' positions can't be changed", err_text(err), EX_OSERR);
+}
+
+int events_start(const struct config *config, struct counter_service *service,
+                 struct metrics *metrics, unsigned shard, struct shipper **out) {
+    struct shipper_conf conf = {
+        .partitions = config->events_partitions,
+        .in_flight = config->events_in_flight,
+        .service = service,
+        .metrics = metrics,
+        .shard = shard,
+    };
+    const char *detail = "";
+
+    if (!wanted(config))
+        return forget(service);
+    if (kafka_url_parse(slice_str(config->events_url), &conf.url, &detail) == ERR_OK &&
+        shipper_start(&conf, out, &detail) == ERR_OK)
+        return EX_OK;
+    return give_up("events can't go to Kafka", detail, EX_CONFIG);
+}
+
+void events_status(void *ctx, struct gateway_events *out) {
+    struct shipper_status status;
+
+    shipper_status(ctx, &status);
+    *out = (struct gateway_events){
+        .connected = status.connected && status.lanes_stopped == 0,
+        .sent = status.shipped_total,
+        .in_flight = status.in_flight,
+        .queued = status.lag_events,
+        .lag_ms = status.lag_ms,
+        .errors = status.errors_total,
+        .last_sent_s = status.last_shipped_ms / 1000,
+    };
+    if (!out->connected)
+        (void)snprintf(out->problem, sizeof(out->problem), "%s", status.problem);
+}

@@ -1,0 +1,26 @@
+/* events.h - where the events of this process's store go, by the configuration.
+ *
+ * Threads    Started and stopped by the main thread.
+ * Errors     Logged, and returned as the process's exit code.
+ */
+#ifndef CLI_EVENTS_H
+#define CLI_EVENTS_H
+
+#include "base/attr.h"
+#include "base/config.h"
+#include "base/metrics.h"
+#include "counter/shipper.h"
+#include "gateway/gateway.h"
+
+/* What is wrong with the keys by themselves, without a look at servers. */
+void events_check(const struct config *config, struct config_problems *problems);
+
+/* '*out' stays NULL where none are to go anywhere; then nobody holds the outbox for Kafka any
+ * more. */
+MUST_CHECK int events_start(const struct config *config, struct counter_service *service,
+                            struct metrics *metrics, unsigned shard, struct shipper **out);
+
+/* For struct gateway_backend; 'ctx' is the shipper. */
+void events_status(void *ctx, struct gateway_events *out);
+
+#endif
