@@ -1,9 +1,11 @@
 """The counter service as @grpc/grpc-js sees it, with the protos as they stand in api/proto."""
 import json
+import os
 import signal
 import subprocess
 
-from lib import check, eq
+from certs import Pki
+from lib import Server, check, eq
 from test_grpc_client_foreign import CACHE, ROOT, beside_grpc_js
 
 ROLE = 'counter'
@@ -15,10 +17,11 @@ DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, OUT_OF_RANGE, UNIMPLEMENTED, UNAVAILABLE 
 
 
 class Client:
-    def __init__(self, server):
+    def __init__(self, server, host=None, env=None):
         self.process = subprocess.Popen(
-            ['node', beside_grpc_js('counter_client.js'), '%s:%d' % server.grpc, ROOT / 'api/proto', GRPC_PROTOS],
-            cwd=CACHE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            ['node', beside_grpc_js('counter_client.js'), f'{host or server.grpc[0]}:{server.grpc[1]}',
+             ROOT / 'api/proto', GRPC_PROTOS],
+            cwd=CACHE, env={**os.environ, **(env or {})}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, **what):
         self.process.stdin.write(json.dumps(what) + '\n')
@@ -87,3 +90,25 @@ def test_watching_a_drain(server):
         eq(server.stop(), 0, 'exit code')
         eq(client.hear(), {'serving': 'NOT_SERVING'}, 'at the drain')
         eq(client.hear(), {'ended': UNAVAILABLE}, 'the stream')
+
+
+def test_mutual_tls():
+    with Pki() as pki:
+        pki.make('counter', 'DNS:localhost')
+        pki.make('js', 'DNS:js')
+        env = {'HGP_GRPC_TLS_CERT_FILE': str(pki.pem('counter')),
+               'HGP_GRPC_TLS_KEY_FILE': str(pki.key('counter')),
+               'HGP_GRPC_TLS_CA_FILE': str(pki.pem('ca'))}
+        ours = {'GRPC_CA': str(pki.pem('ca')), 'GRPC_CERT': str(pki.pem('js')),
+                'GRPC_KEY': str(pki.key('js'))}
+        name = {'resource_id': 'tls', 'counter_type': 'like'}
+        with Server(role='counter', env=env) as server:
+            with Client(server, 'localhost', ours) as client:
+                got = client.call('IncrementCounter', **name)
+                eq((got['code'], got['response']['current_value']), (0, 1), 'by mTLS')
+                eq(client.ask(flood=100)['sent'], 100, 'under way')
+                eq(sorted(client.hear()['values']), list(range(1, 101)), 'many at once')
+            del ours['GRPC_CERT'], ours['GRPC_KEY']
+            with Client(server, 'localhost', ours) as client:
+                got = client.ask(method='IncrementCounter', request=name, deadline_ms=3000)
+                check(got['code'] in (DEADLINE_EXCEEDED, UNAVAILABLE), f'no certificate: {got}')
