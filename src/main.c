@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "cli/build_info.h"
+#include "cli/healthcheck.h"
 #include "cli/options.h"
 #include "cli/run.h"
 
@@ -24,6 +25,8 @@ int main(int argc, char **argv) {
 
     if (!options_begin(&invocation, &config, &options, &exit_code))
         return exit_code;
+    if (options.action == ACTION_HEALTHCHECK)
+        return healthcheck(&config, stderr);
     log_setup(config.log_level, log_format_of(&config));
     return run_role(options.role, &config, build_version());
 }

@@ -10,6 +10,7 @@
 
 static const char head[] =
     "Usage: " BUILD_NAME " [ROLE] [flags]\n"
+    "       " BUILD_NAME " healthcheck [ROLE] [flags]\n"
     "\n"
     "A counting service: an acknowledged increment is never lost and never\n"
     "counted twice.\n"
@@ -18,6 +19,9 @@ static const char head[] =
     "  all                 the whole service in one process (the default)\n"
     "  gateway             the HTTP API in front of counter processes (--counter)\n"
     "  counter             the counter core with its store, over gRPC (--grpc)\n"
+    "\n"
+    "healthcheck asks the admin listener that these flags, variables and file name\n"
+    "whether the service is ready: exit code 0, or 1 and the reason.\n"
     "\n"
     "Flags of every role:\n"
     "  --config FILE       read this YAML file\n"

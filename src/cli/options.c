@@ -136,7 +136,12 @@ void options_parse(int argc, char *const argv[], struct config *cfg, struct opti
     *out = (struct options){.role = ROLE_ALL, .action = ACTION_RUN};
     if (argc < 2)
         return;
-    if (args.next[0][0] != '-') {
+    if (strcmp(args.next[0], "healthcheck") == 0) {
+        out->action = ACTION_HEALTHCHECK;
+        args.count--;
+        args.next++;
+    }
+    if (args.count > 0 && args.next[0][0] != '-') {
         parse_role(args.next[0], out, problems);
         args.count--;
         args.next++;
@@ -233,7 +238,7 @@ bool options_begin(const struct invocation *invocation, struct config *cfg, stru
         *out_exit = EX_CONFIG;
         return false;
     }
-    if (out->action == ACTION_RUN)
+    if (out->action == ACTION_RUN || out->action == ACTION_HEALTHCHECK)
         return true;
     *out_exit = answer(out->action, cfg, invocation->out);
     return false;

@@ -1,6 +1,6 @@
 /* options.h - the command line: ROLE, flags, and what to do instead of running.
  *
- *     highgopress [ROLE] [--flag VALUE | --flag=VALUE]...
+ *     highgopress [healthcheck] [ROLE] [--flag VALUE | --flag=VALUE]...
  *
  * Threads    Before there are any.
  * Ownership  What is given is borrowed for as long as the configuration lives.
@@ -14,7 +14,14 @@
 #include "base/config.h"
 #include "cli/role.h"
 
-enum action { ACTION_RUN, ACTION_CHECK, ACTION_PRINT, ACTION_HELP, ACTION_VERSION };
+enum action {
+    ACTION_RUN,
+    ACTION_HEALTHCHECK,
+    ACTION_CHECK,
+    ACTION_PRINT,
+    ACTION_HELP,
+    ACTION_VERSION
+};
 
 struct options {
     enum role role;
@@ -37,9 +44,9 @@ void options_parse(int argc, char *const argv[], struct config *cfg, struct opti
                    struct config_problems *problems);
 
 /* Defaults, flags, file, environment and the check of the whole. True: run
- * out->role with 'cfg'. False: what was asked for is printed, or what is wrong
- * is said; exit with *out_exit: EX_OK, EX_USAGE (flags and role), EX_CONFIG
- * (file, environment, the whole) or EX_IOERR (the output). */
+ * out->role with 'cfg', or ask whether it is ready (out->action). False: what was asked for is
+ * printed, or what is wrong is said; exit with *out_exit: EX_OK, EX_USAGE (flags and role),
+ * EX_CONFIG (file, environment, the whole) or EX_IOERR (the output). */
 bool options_begin(const struct invocation *invocation, struct config *cfg, struct options *out,
                    int *out_exit);
 

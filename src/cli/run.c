@@ -201,7 +201,7 @@ static int serve(struct run *run) {
         .https = run->secure.http,
         .grpcs = run->secure.grpc,
     });
-    serve_wait(&run->serve, reload, run);
+    serve_wait(&run->serve, run->workers, run->count, reload, run);
     end_workers(run, run->count);
     return atomic_load(&run->serve.broken) ? EX_IOERR : EX_OK;
 }

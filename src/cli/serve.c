@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cli/notify.h"
 
 #define FORCE_AFTER_ABORT_MS 3000
 
@@ -23,6 +24,7 @@ void serve_init(struct serve *serve) {
     sigset_t set;
 
     serve->main_thread = pthread_self();
+    serve->pulse_at_ms = INT64_MAX;
     end_signals(&set);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* inherited by every thread */
     (void)signal(SIGPIPE, SIG_IGN);
@@ -47,8 +49,30 @@ void serve_drained(void *ctx) {
         wake_main(serve);
 }
 
+/* ---- the watchdog ---- */
+
+static void begin_pulse(struct serve *serve, struct worker *workers, unsigned count) {
+    serve->workers = workers;
+    serve->count = count;
+    serve->pulse_every_ms = notify_watchdog_ms();
+    serve->pulse_at_ms = serve->pulse_every_ms ? clock_mono_ms() : INT64_MAX;
+}
+
+/* One loop that stands still, and the watchdog isn't fed. */
+static void pulse(struct serve *serve) {
+    bool turned = true;
+
+    for (unsigned i = 0; i < serve->count; i++)
+        turned &= worker_turned(&serve->workers[i]);
+    if (turned)
+        notify("WATCHDOG=1");
+    serve->pulse_at_ms = clock_mono_ms() + serve->pulse_every_ms;
+}
+
+/* ---- signals ---- */
+
 /* The next of our signals, 0 when 'until_ms' (monotonic) has come. */
-static int next_signal(int64_t until_ms) {
+static int wait_signal(int64_t until_ms) {
     sigset_t set;
 
     end_signals(&set);
@@ -68,21 +92,43 @@ static int next_signal(int64_t until_ms) {
     }
 }
 
-void serve_wait(struct serve *serve, void (*reload)(void *ctx), void *ctx) {
+/* The same, and the watchdog fed meanwhile. */
+static int next_signal(struct serve *serve, int64_t until_ms) {
+    for (;;) {
+        bool pulse_first = serve->pulse_at_ms < until_ms;
+        int got = wait_signal(pulse_first ? serve->pulse_at_ms : until_ms);
+
+        if (got || !pulse_first)
+            return got;
+        pulse(serve);
+    }
+}
+
+static void reload_and_tell(void (*reload)(void *ctx), void *ctx) {
+    notify_reloading();
+    reload(ctx);
+    notify("READY=1");
+}
+
+void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
+                void (*reload)(void *ctx), void *ctx) {
     int got;
 
+    begin_pulse(serve, workers, count);
+    notify("READY=1");
     do {
-        got = next_signal(INT64_MAX);
+        got = next_signal(serve, INT64_MAX);
         if (got == SIGHUP)
-            reload(ctx);
+            reload_and_tell(reload, ctx);
     } while (got == SIGHUP || (got == SIGUSR1 && !atomic_load(&serve->broken)));
+    notify("STOPPING=1");
     if (got != SIGUSR1)
         log_line(LOG_INFO, "draining", LOG_STR("signal", got == SIGINT ? "SIGINT" : "SIGTERM"));
 }
 
 static bool wait_drained(struct serve *serve, int64_t until_ms) {
     while (atomic_load(&serve->draining) > 0) {
-        int got = next_signal(until_ms);
+        int got = next_signal(serve, until_ms);
 
         if (got == SIGINT || got == SIGTERM) {
             log_line(LOG_WARN, "a second signal: ending at once");

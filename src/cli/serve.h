@@ -2,6 +2,9 @@
  *
  *     serve_init ─► workers start ─► serve_wait ─► serve_drain ─► workers stop
  *
+ * A service manager hears when it is ready, reloads and stops. A watchdog hears of us as long as
+ * every worker's loop turns: mail goes through each of them before the next word.
+ *
  * Threads    The main thread, except serve_broken() and serve_drained(), which others call.
  */
 #ifndef CLI_SERVE_H
@@ -18,6 +21,10 @@ struct serve {
     pthread_t main_thread;
     atomic_uint draining; /* workers that still drain */
     atomic_bool broken;   /* the store or a loop failed */
+    struct worker *workers;
+    unsigned count;
+    int64_t pulse_every_ms; /* 0: there is no watchdog */
+    int64_t pulse_at_ms;    /* monotonic */
 };
 
 /* Before any thread starts: blocks the signals that end us, in every thread to come. */
@@ -28,8 +35,10 @@ void serve_broken(void *ctx);
 /* A worker has drained. 'ctx' is the struct serve. */
 void serve_drained(void *ctx);
 
-/* Until SIGINT, SIGTERM or serve_broken(); SIGHUP calls reload(). */
-void serve_wait(struct serve *serve, void (*reload)(void *ctx), void *ctx);
+/* The workers serve: says so to the service manager. Returns on SIGINT, SIGTERM or serve_broken();
+ * SIGHUP calls reload(). */
+void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
+                void (*reload)(void *ctx), void *ctx);
 
 /* Lets the workers finish what is under way, for 'drain_ms'; then cuts clients off. A second signal
  * ends the process at once: what was acknowledged is in the store, the rest was never promised. */

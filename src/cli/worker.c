@@ -179,6 +179,10 @@ static void run_stop(struct mail *mail) {
     loop_stop(CONTAINER_OF(mail, struct worker_mail, mail)->worker->loop);
 }
 
+static void run_pulse(struct mail *mail) {
+    atomic_store(&CONTAINER_OF(mail, struct worker_mail, mail)->worker->pulse_under_way, false);
+}
+
 static void drop(struct mail *mail) {
     (void)mail; /* part of the worker */
 }
@@ -189,6 +193,7 @@ const char *worker_start(struct worker *worker) {
     worker->drain = (struct worker_mail){{.run = run_drain, .drop = drop}, worker};
     worker->abort = (struct worker_mail){{.run = run_abort, .drop = drop}, worker};
     worker->stop = (struct worker_mail){{.run = run_stop, .drop = drop}, worker};
+    worker->pulse = (struct worker_mail){{.run = run_pulse, .drop = drop}, worker};
     sem_init(&worker->started, 0, 0);
     if (pthread_create(&worker->thread, NULL, run, worker) != 0)
         return "a thread could not be made";
@@ -202,7 +207,7 @@ const char *worker_start(struct worker *worker) {
 }
 
 static void post(struct worker *worker, struct worker_mail *mail) {
-    /* Three mails at most ever come this way. */
+    /* Three mails and one pulse at most are ever under way. */
     if (mailbox_send(loop_mailbox(worker->loop), &mail->mail) != ERR_OK)
         abort();
 }
@@ -213,6 +218,13 @@ void worker_drain(struct worker *worker) {
 
 void worker_abort(struct worker *worker) {
     post(worker, &worker->abort);
+}
+
+bool worker_turned(struct worker *worker) {
+    if (atomic_exchange(&worker->pulse_under_way, true))
+        return false;
+    post(worker, &worker->pulse);
+    return true;
 }
 
 void worker_stop_and_join(struct worker *worker) {

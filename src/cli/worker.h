@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 
 #include "base/attr.h"
 #include "cli/way.h"
@@ -49,6 +50,8 @@ struct worker {
     bool announced;                        /* that it has started */
     unsigned draining;                     /* of the two, those that still drain, and one more */
     struct worker_mail drain, abort, stop; /* each is sent at most once */
+    struct worker_mail pulse;              /* sent when the one before has run */
+    atomic_bool pulse_under_way;
 };
 
 /* Starts the thread and waits until it serves, with a store or without one. NULL, or a sentence why
@@ -57,6 +60,9 @@ MUST_CHECK const char *worker_start(struct worker *worker);
 
 void worker_drain(struct worker *worker);
 void worker_abort(struct worker *worker);
+/* Has the loop turned since the call before? The first one is told so. Asks it to turn again. */
+bool worker_turned(struct worker *worker);
+
 /* It has drained. */
 void worker_stop_and_join(struct worker *worker);
 

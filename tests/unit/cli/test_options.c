@@ -74,6 +74,8 @@ static const struct {
     {{"all", "--http", ":1"},         NULL, RUNS, "", ""},
     {{"gateway", "--counter", "a:1"}, NULL, RUNS, "", ""},
     {{"gateway", "--upstream=direct"},NULL, RUNS, "", ""},
+    {{"healthcheck"},                 NULL, RUNS, "", ""},
+    {{"healthcheck", "counter", "--admin=:1"}, NULL, RUNS, "", ""},
     {{"counter", "--check-config"},   NULL, EX_OK, "configuration ok\n", ""},
     {{"--check-config"},              NULL, EX_OK, "configuration ok\n", ""},
     {{"all", "--check-config"},       NULL, EX_OK, "configuration ok\n", ""},
@@ -87,6 +89,8 @@ static const struct {
 
     {{"gatway"},                      NULL, EX_USAGE, "", "there is no role \"gatway\"; it is one of all, gateway or counter\nTry"},
     {{""},                            NULL, EX_USAGE, "", "there is no role \"\""},
+    {{"healthcheck", "healthcheck"},  NULL, EX_USAGE, "", "there is no role \"healthcheck\""},
+    {{"all", "healthcheck"},          NULL, EX_USAGE, "", "healthcheck: unexpected argument\n"},
     {{"all", "all"},                  NULL, EX_USAGE, "", "all: unexpected argument\n"},
     {{"--http", ":1", "all"},         NULL, EX_USAGE, "", "all: unexpected argument\n"},
     {{"-x"},                          NULL, EX_USAGE, "", "-x: unexpected argument\n"},
@@ -161,6 +165,22 @@ static void test_layers(void **state) {
     assert_string_equal(role_name(options.role), "all");
 }
 
+/* The health check asks where its role listens. */
+static void test_healthcheck(void **state) {
+    const char *all[] = {"healthcheck", NULL};
+    const char *counter[] = {"healthcheck", "counter", NULL};
+
+    (void)state;
+    assert_int_equal(run(all, NULL), RUNS);
+    assert_int_equal(options.action, ACTION_HEALTHCHECK);
+    assert_string_equal(cfg.admin, "127.0.0.1:2112");
+    assert_int_equal(run(counter, NULL), RUNS);
+    assert_int_equal(options.action, ACTION_HEALTHCHECK);
+    assert_string_equal(cfg.admin, "127.0.0.1:2113");
+    assert_int_equal(run(counter, "HGP_ADMIN=:7"), RUNS);
+    assert_string_equal(cfg.admin, ":7");
+}
+
 static void test_full_disk(void **state) {
     char *argv[] = {(char *)"highgopress", (char *)"--print-config", NULL};
     char *environment[] = {NULL};
@@ -203,9 +223,8 @@ static void test_help(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_layers),
-        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_rows),        cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_healthcheck), cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_help),
     };
 
