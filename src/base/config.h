@@ -45,6 +45,7 @@ enum config_kind {
     CONFIG_UPSTREAMS, /* HOST:PORT,... to connect to, config_text */
     CONFIG_PATH,      /* config_text */
     CONFIG_NAMES,     /* separated by commas, config_text */
+    CONFIG_NETWORKS,  /* addresses and networks, separated by commas, config_text */
     CONFIG_URL,       /* one of the choices, or what begins as one that ends in "...";
                          config_text; printed without passwords */
     CONFIG_ENUM,      /* one of the choices */

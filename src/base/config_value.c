@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/network.h"
+
 #define PORT_MAX     65535
 #define DNS_NAME_MAX 253
 
@@ -138,6 +140,18 @@ bool config_are_upstreams(struct slice list) {
     return true;
 }
 
+static bool are_networks(const char *text) {
+    struct slice list = slice_str(text);
+    struct network network;
+
+    if (list.len && text[list.len - 1] == ',')
+        return false;
+    while (list.len)
+        if (!network_parse(network_next(&list), &network))
+            return false;
+    return true;
+}
+
 static bool is_printable(const char *text) {
     for (; *text; text++)
         if ((unsigned char)*text < 0x20 || *text == 0x7f)
@@ -153,6 +167,8 @@ static bool parse_text(const struct config_row *row, const char *text, void *fie
     if (row->kind == CONFIG_ADDRESS && !is_address(text))
         return false;
     if (row->kind == CONFIG_UPSTREAMS && !config_are_upstreams(slice_str(text)))
+        return false;
+    if (row->kind == CONFIG_NETWORKS && !are_networks(text))
         return false;
     if (row->kind == CONFIG_URL && !is_url(row->choices, text))
         return false;
@@ -203,6 +219,7 @@ bool config_value_parse(const struct config_row *row, const char *text, void *fi
     case CONFIG_UPSTREAMS:
     case CONFIG_PATH:
     case CONFIG_NAMES:
+    case CONFIG_NETWORKS:
     case CONFIG_URL:
         return parse_text(row, text, field);
     case CONFIG_ENUM:
@@ -263,6 +280,7 @@ void config_value_print(const struct config_row *row, const void *field, struct 
     case CONFIG_UPSTREAMS:
     case CONFIG_PATH:
     case CONFIG_NAMES:
+    case CONFIG_NETWORKS:
     case CONFIG_URL:
         config_value_redact(row, field, out);
         return;
@@ -313,6 +331,13 @@ void config_print_allowed(const struct config_row *row, struct buf *out) {
         return;
     case CONFIG_NAMES:
         buf_printf(out, "names separated by commas, up to %" PRId64 " bytes", row->max);
+        return;
+    case CONFIG_NETWORKS:
+        buf_printf(
+            out,
+            "addresses and networks separated by commas, as 127.0.0.1,10.0.0.0/8,fd00::/8, up "
+            "to %" PRId64 " bytes",
+            row->max);
         return;
     case CONFIG_URL:
     case CONFIG_ENUM:

@@ -12,7 +12,8 @@ static const char *const unused[ROLES][16] = {
     [ROLE_GATEWAY] = {"grpc", "data", "store", "lanes", "durability.", "limits.grpc_", "outbox.",
                       "events.", "idempotency.ttl_ms", "cache.", "rocksdb.", "redis.",
                       "redis_tls."},
-    [ROLE_COUNTER] = {"http", "http_tls.", "counter", "gateway.", "idempotency.required"},
+    [ROLE_COUNTER] = {"http", "http_tls.", "counter", "gateway.", "idempotency.required",
+                      "rate_limit."},
 };
 
 const char *role_name(enum role role) {

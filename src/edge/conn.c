@@ -22,6 +22,13 @@ int64_t conn_send_due_ms(const struct conn *conn, int64_t write_ms) {
     return conn->send_ms + conn_patience_ms(write_ms, conn->sending.len);
 }
 
+bool conn_peer(struct conn *conn, struct in6_addr *out) {
+    if (!conn->peer_known)
+        conn->peer_known = stream_peer(conn->transport.stream, &conn->peer);
+    *out = conn->peer;
+    return conn->peer_known;
+}
+
 void conn_touch(struct conn *conn) {
     if (conn->state != CONN_CLOSING && list_empty(&conn->dirty))
         list_push_back(&conn->set->dirty, &conn->dirty);

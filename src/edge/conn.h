@@ -62,12 +62,17 @@ struct conn {
     bool send_busy; /* 'sending' isn't the kernel's yet */
     bool paused;
     bool peer_closed; /* the peer's FIN came */
+    bool peer_known;  /* as in conn_peer() */
+    struct in6_addr peer;
 };
 
 /* From here on it speaks 'protocol'; before that nothing is read. */
 void conn_speak(struct conn *conn, const struct conn_protocol *protocol, void *self);
 
 int64_t conn_now_ms(const struct conn *conn);
+
+/* Who is connected, as stream_peer() has it; the kernel is asked once. */
+MUST_CHECK bool conn_peer(struct conn *conn, struct in6_addr *out);
 
 /* How long a peer may take over 'bytes' that are ready for it, 'write_ms' for a few. */
 int64_t conn_patience_ms(int64_t write_ms, size_t bytes);

@@ -76,6 +76,7 @@ struct http_exchange *http_exchange_take(struct http_server *server,
     exchange->started_us = clock_mono_ns() / 1000;
     exchange->failure = ERR_OK;
     exchange->failure_detail = (struct slice){NULL, 0};
+    exchange->fields = (struct slice){NULL, 0};
     exchange->tag = 0;
     exchange->answered = false;
     exchange->head_only = request && request->method == HTTP_HEAD;
@@ -127,6 +128,17 @@ struct slice http_request_id(const struct http_exchange *exchange) {
 
 const struct trace_context *http_trace(const struct http_exchange *exchange) {
     return exchange->trace;
+}
+
+bool http_peer(const struct http_exchange *exchange, struct in6_addr *out) {
+    struct conn *conn =
+        exchange->stream ? h2_conn_of(exchange->stream->h2.h2) : exchange->conn->conn;
+
+    return conn_peer(conn, out);
+}
+
+void http_set_fields(struct http_exchange *exchange, struct slice fields) {
+    exchange->fields = arena_copy(&exchange->arena, fields);
 }
 
 void http_set_tag(struct http_exchange *exchange, unsigned tag) {
@@ -212,6 +224,7 @@ static void add_head(struct http_exchange *exchange, const struct http_reply *re
     buf_add_slice(out, SLICE("\r\nX-Request-Id: "));
     buf_add(out, exchange->id, exchange->id_len);
     buf_add_slice(out, SLICE("\r\n"));
+    buf_add_slice(out, exchange->fields);
     buf_add_slice(out, reply->headers);
     if (exchange->close)
         buf_add_slice(out, SLICE("Connection: close\r\n"));

@@ -86,6 +86,7 @@ struct http_exchange {
     struct buf reply;
     int64_t started_us;
     struct slice failure_detail;
+    struct slice fields; /* http_set_fields() */
     const struct trace_context *trace;
     enum err failure;
     unsigned tag;

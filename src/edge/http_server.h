@@ -21,6 +21,7 @@
 #ifndef EDGE_HTTP_SERVER_H
 #define EDGE_HTTP_SERVER_H
 
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -122,6 +123,12 @@ struct slice http_request_id(const struct http_exchange *exchange);
 
 /* The trace that the request's traceparent names, in its workspace; NULL: none, or no valid one. */
 const struct trace_context *http_trace(const struct http_exchange *exchange);
+
+/* Who is connected, an IPv4 address mapped into IPv6; only while request() runs. */
+MUST_CHECK bool http_peer(const struct http_exchange *exchange, struct in6_addr *out);
+
+/* Complete lines, each with CRLF, that its answer gets whatever that will be; copied. */
+void http_set_fields(struct http_exchange *exchange, struct slice fields);
 
 /* A number of the application's choice, for replied(): its route. */
 void http_set_tag(struct http_exchange *exchange, unsigned tag);

@@ -68,6 +68,7 @@ static void add_head(struct fields *fields, const struct http_exchange *exchange
     if (reply->status != 204) /* which must not carry a length (RFC 9110 8.6) */
         add(fields, SLICE("content-length"), digits(fields->length, reply->body.len));
     add(fields, SLICE("x-request-id"), http_request_id(exchange));
+    add_lines(fields, exchange->fields);
     add_lines(fields, reply->headers);
 }
 

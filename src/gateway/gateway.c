@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/random.h"
+#include "gateway/client_limit.h"
 #include "gateway/internal.h"
 #include "gateway/observe.h"
 #include "wire/uri.h"
@@ -105,6 +106,16 @@ static void reply_no_route(struct request *request, const struct route_match *ma
     reply_problem(request->exchange, ERR_METHOD, (struct slice){NULL, 0}, slice_str(allow));
 }
 
+/* Before anything is read out of the request: refusing must cost next to nothing. */
+static bool admitted(const struct request *request, unsigned side) {
+    struct gateway *gateway = request->gateway;
+    struct client_limit *limit = gateway->fleet->limit;
+
+    return LIKELY(!limit) || side != ROUTE_PUBLIC || (request->route->flags & ROUTE_PROBE) ||
+           client_limit_admit(limit, request->exchange, request->http, gateway->shard,
+                              loop_now_ms(gateway->loop));
+}
+
 static void serve(struct gateway *gateway, unsigned side, struct http_exchange *exchange,
                   const struct http1_request *http, enum err refusal, const char *detail) {
     struct request request = {.gateway = gateway, .exchange = exchange, .http = http};
@@ -114,7 +125,9 @@ static void serve(struct gateway *gateway, unsigned side, struct http_exchange *
         match = route_find(side, http->method, http->path);
     request.route = route_at(match.route);
     reply_route(exchange, http, match.route);
-    if (UNLIKELY(!http || (refusal != ERR_OK && refusal != ERR_METHOD)))
+    if (UNLIKELY(http && !admitted(&request, side)))
+        reply_problem(exchange, ERR_LIMITED, (struct slice){NULL, 0}, SLICE(""));
+    else if (UNLIKELY(!http || (refusal != ERR_OK && refusal != ERR_METHOD)))
         reply_problem(exchange, refusal, slice_str(detail), SLICE(""));
     else if (UNLIKELY(refusal == ERR_METHOD || match.route == ROUTE_NONE))
         reply_no_route(&request, &match);

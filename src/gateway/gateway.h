@@ -23,6 +23,7 @@
 #include "core/batcher.h"
 #include "loop/loop.h"
 
+struct client_limit;
 struct gateway;
 struct http_server_stats;
 struct tls;
@@ -92,6 +93,7 @@ struct gateway_fleet {
     struct metrics *metrics;
     struct tls *tls; /* of the public listener; NULL: plain */
     struct gateway_backend backend;
+    struct client_limit *limit; /* NULL: none */
     const char *version;
     unsigned scrape_shard; /* of metrics: written while /metrics is rendered, on the admin loop */
     unsigned loops;

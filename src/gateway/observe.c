@@ -7,11 +7,12 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "gateway/client_limit.h"
 #include "gateway/internal.h"
 #include "gateway/observe.h"
 
-static const int statuses[] = {200, 400, 404, 405, 408, 409, 411, 413, 414,
-                               415, 417, 422, 431, 500, 501, 503, 504, 505};
+static const int statuses[] = {200, 400, 404, 405, 408, 409, 411, 413, 414, 415,
+                               417, 422, 429, 431, 500, 501, 503, 504, 505};
 
 const char *const gateway_modes[GATEWAY_MODES] = {"fast", "local", "replicated"};
 
@@ -53,10 +54,13 @@ bool gateway_fleet_init(struct gateway_fleet *fleet) {
     }
     fleet->series.batch_retries = metrics_series(metrics, METRIC_BATCH_RETRIES, "");
     fleet->series.batch_refused = metrics_series(metrics, METRIC_BATCH_REFUSED, "");
-    return true;
+    if (fleet->config->rate_limit_per_second)
+        fleet->limit = client_limit_new(fleet->config, metrics);
+    return fleet->limit || !fleet->config->rate_limit_per_second;
 }
 
 void gateway_fleet_release(struct gateway_fleet *fleet) {
+    client_limit_free(fleet->limit);
     free(fleet->series.requests);
     free(fleet->series.duration);
 }

@@ -17,7 +17,8 @@ enum route_flags {
     ROUTE_ADMIN = 2,  /* on the admin listener */
     ROUTE_FROZEN = 4, /* errors in the shape of the contract's part A */
     ROUTE_BODY = 8,   /* needs a body: 411 without a length */
-    ROUTE_BATCH = 16  /* the larger body limit */
+    ROUTE_BATCH = 16, /* the larger body limit */
+    ROUTE_PROBE = 32  /* asked by machines that must get an answer: no limit for each client */
 };
 
 struct route {

@@ -192,3 +192,20 @@ void stream_send_failed(struct stream *s) {
     s->events->on_sent(s->ctx, ERR_CLOSED);
     stream_broke(s);
 }
+
+bool stream_peer(const struct stream *s, struct in6_addr *out) {
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof(sa);
+    struct in6_addr address = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+
+    if (getpeername(s->ep.fd, (struct sockaddr *)&sa, &len) != 0)
+        return false;
+    if (sa.ss_family == AF_INET6)
+        address = ((const struct sockaddr_in6 *)&sa)->sin6_addr;
+    else if (sa.ss_family == AF_INET)
+        memcpy(&address.s6_addr[12], &((const struct sockaddr_in *)&sa)->sin_addr, 4);
+    else
+        return false;
+    *out = address;
+    return true;
+}

@@ -11,6 +11,7 @@
 #ifndef LOOP_STREAM_H
 #define LOOP_STREAM_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,6 +60,9 @@ void stream_shutdown(struct stream *stream);
 
 /* Cancels what is under way; on_closed() follows on a later turn. Once. */
 void stream_close(struct stream *stream);
+
+/* The peer's address, an IPv4 one mapped into IPv6; false: it has none (a Unix socket, or gone). */
+MUST_CHECK bool stream_peer(const struct stream *stream, struct in6_addr *out);
 
 struct loop *stream_loop(const struct stream *stream);
 
