@@ -11,9 +11,11 @@ command -v npm >/dev/null 2>&1 || {
     echo 'SKIP: npm is not installed'
     exit 77
 }
+mkdir -p "$cache"
+exec 9>"$cache/lock" # tests that run side by side
+flock 9
 wanted=$(cat "$here/package.json" "$here/package-lock.json" | sha256sum)
 [ "$(cat "$cache/complete" 2>/dev/null || true)" != "$wanted" ] || exit 0
-mkdir -p "$cache"
 cp "$here/package.json" "$here/package-lock.json" "$here/.npmrc" "$cache/"
 # Not 'npm ci': it wants the binaries of every platform in the lock file.
 if ! (cd "$cache" && npm install --ignore-scripts >npm.log 2>&1); then
