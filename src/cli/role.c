@@ -10,10 +10,10 @@ static const char *const names[ROLES] = {
 static const char *const unused[ROLES][16] = {
     [ROLE_ALL] = {"counter", "gateway."},
     [ROLE_GATEWAY] = {"grpc", "data", "store", "lanes", "durability.", "limits.grpc_", "outbox.",
-                      "events.", "idempotency.ttl_ms", "cache.", "rocksdb.", "redis.",
-                      "redis_tls."},
+                      "events.", "idempotency.ttl_ms", "cache.", "rocksdb.", "redis.", "redis_tls.",
+                      "analytics."},
     [ROLE_COUNTER] = {"http", "http_tls.", "counter", "gateway.", "idempotency.required",
-                      "rate_limit."},
+                      "rate_limit.", "analytics."},
 };
 
 const char *role_name(enum role role) {

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "base/clock.h"
+#include "cli/analytics.h"
 #include "cli/events.h"
 #include "cli/exit.h"
 #include "cli/listen.h"
@@ -24,9 +25,11 @@ struct run {
     enum role role;
     struct role_parts parts;
     const struct config *config;
-    struct metrics *metrics; /* a shard for each worker, the store thread, the scrape, the relay */
+    /* A shard for each worker, the store thread, the scrape, the relay, analytics. */
+    struct metrics *metrics;
     struct store store;
     struct shipper *shipper; /* NULL: events stay in the store */
+    struct analytics_part analytics;
     int64_t drain_until_ms;
     struct secure secure;
     struct resolver *resolver;
@@ -53,7 +56,7 @@ static int open_secure(struct run *run) {
 static int make_metrics(struct run *run, const char *version) {
     char labels[METRICS_LABELS_BYTES];
 
-    run->metrics = metrics_new(run->count + 3);
+    run->metrics = metrics_new(run->count + 4);
     if (!run->metrics)
         return give_up("out of memory", "while making the metrics", EX_OSERR);
     (void)snprintf(labels, sizeof(labels), "version=\"%s\"", version);
@@ -136,6 +139,13 @@ static int find_store(struct run *run) {
     return run->parts.core ? open_store(run) : find_counters(run);
 }
 
+static int start_analytics(struct run *run) {
+    if (!run->parts.core)
+        return EX_OK;
+    return analytics_part_open(&run->analytics, run->config, &run->store, run->metrics,
+                               run->count + 3, run->parts.http);
+}
+
 static int make_workers(struct run *run) {
     run->workers = calloc(run->count, sizeof(*run->workers));
     if (!run->workers)
@@ -145,6 +155,7 @@ static int make_workers(struct run *run) {
             .fleet = &run->fleet,
             .front_fleet = &run->front,
             .ways = &run->ways,
+            .analytics = run->analytics.service,
             .index = i,
             .http_fd = -1,
             .admin_fd = -1,
@@ -240,6 +251,7 @@ static void release(struct run *run) {
 
     free(run->workers);
     shipper_stop(run->shipper, left_ms > 0 ? left_ms : 0);
+    analytics_part_close(&run->analytics);
     store_close(&run->store);
     remote_fleet_free(run->ways.remotes);
     resolver_free(run->resolver);
@@ -266,6 +278,8 @@ int run_role(enum role role, const struct config *config, const char *version) {
         code = find_store(&run);
     if (code == EX_OK)
         code = start_events(&run);
+    if (code == EX_OK)
+        code = start_analytics(&run);
     if (code == EX_OK)
         code = make_workers(&run);
     if (code == EX_OK)

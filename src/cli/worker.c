@@ -80,6 +80,16 @@ static bool make_gateway(struct worker *worker) {
     return worker->gateway || !has_gateway(worker);
 }
 
+static bool make_questions(struct worker *worker) {
+    if (!worker->analytics || !worker->gateway)
+        return true;
+    worker->questions = analytics_port_new(worker->analytics, loop_mailbox(worker->loop));
+    if (!worker->questions)
+        return false;
+    gateway_set_analytics(worker->gateway, analytics_port_upstream(worker->questions));
+    return true;
+}
+
 static bool make_front(struct worker *worker) {
     struct front_upstreams upstreams = {.calls = way_upstream(&worker->way, WAY_CALLS),
                                         .messages = way_upstream(&worker->way, WAY_MESSAGES)};
@@ -97,8 +107,8 @@ static const char *set_up(struct worker *worker) {
         return "this kernel or its policy refuses io_uring; use --loop epoll or --loop auto";
     if (err != ERR_OK)
         return "the event loop could not be made: memory or file descriptors ran out";
-    if (!open_way(worker) || !make_gateway(worker) || !make_front(worker) ||
-        !way_connect(&worker->way))
+    if (!open_way(worker) || !make_gateway(worker) || !make_questions(worker) ||
+        !make_front(worker) || !way_connect(&worker->way))
         return "the listeners could not be served: out of memory or descriptors";
     /* Nothing is known of it yet; on_changed() tells. */
     if (worker->front && way_tells(&worker->way))
@@ -113,6 +123,7 @@ static void stop_loop(void *ctx) {
 static void tear_down(struct worker *worker) {
     front_free(worker->front);
     gateway_free(worker->gateway);
+    analytics_port_free(worker->questions);
     if (way_must_close(&worker->way)) { /* not drained: the worker couldn't be set up */
         way_close(&worker->way, stop_loop, worker);
         if (way_must_close(&worker->way) && loop_run(worker->loop) != ERR_OK)

@@ -15,6 +15,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
+#include "analytics/service.h"
 #include "base/attr.h"
 #include "cli/way.h"
 #include "counter/front.h"
@@ -32,6 +33,7 @@ struct worker {
     struct gateway_fleet *fleet;
     struct front_fleet *front_fleet;
     const struct ways *ways;
+    struct analytics_service *analytics; /* NULL: none */
     unsigned index;
     int http_fd;                /* -1: not served by this worker */
     int admin_fd;               /* likewise */
@@ -46,6 +48,7 @@ struct worker {
     struct loop *loop;
     struct way way;
     struct gateway *gateway;               /* HTTP, for clients or for operators; NULL: neither */
+    struct analytics_port *questions;      /* the gateway's; NULL: none */
     struct front *front;                   /* gRPC; NULL: none */
     bool announced;                        /* that it has started */
     unsigned draining;                     /* of the two, those that still drain, and one more */

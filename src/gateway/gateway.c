@@ -184,6 +184,10 @@ static void check_drained(struct gateway *gateway) {
     }
 }
 
+void gateway_set_analytics(struct gateway *gateway, struct analytics_upstream *analytics) {
+    gateway->analytics = analytics;
+}
+
 void gateway_set_clock(struct gateway *gateway, int64_t clock_ahead_ms) {
     loop_batcher_set_clock(gateway->batcher, clock_ahead_ms);
 }

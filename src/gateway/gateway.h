@@ -25,6 +25,7 @@
 
 struct client_limit;
 struct gateway;
+struct analytics_upstream;
 struct http_server_stats;
 struct tls;
 
@@ -123,6 +124,9 @@ void gateway_fleet_release(struct gateway_fleet *fleet);
 struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsigned shard,
                             struct upstream *upstream, int http_fd, int admin_fd);
 void gateway_free(struct gateway *gateway);
+
+/* Where analytics is asked; borrowed. Without this call there is none. */
+void gateway_set_analytics(struct gateway *gateway, struct analytics_upstream *analytics);
 
 /* What the upstream has learned of the store's clock. */
 void gateway_set_clock(struct gateway *gateway, int64_t clock_ahead_ms);

@@ -5,6 +5,7 @@
  * reply.c            success and the shapes of errors
  * call.c             one operation of one request, from add to reply
  * increment.c get.c set.c batch_get.c batch_increment.c   the counter API
+ * analytics.c analytics_query.c  rankings and series
  * system.c services.c probes.c  everything else
  */
 #ifndef GATEWAY_INTERNAL_H
@@ -22,9 +23,10 @@ struct gateway {
     struct loop *loop;
     unsigned shard;
     struct loop_batcher *batcher;
-    struct batcher_stats reported; /* what the metrics have of batcher_stats() */
-    struct http_server *http;      /* NULL in a role without a public HTTP listener */
-    struct http_server *admin;     /* NULL on most loops */
+    struct analytics_upstream *analytics; /* NULL: none */
+    struct batcher_stats reported;        /* what the metrics have of batcher_stats() */
+    struct http_server *http;             /* NULL in a role without a public HTTP listener */
+    struct http_server *admin;            /* NULL on most loops */
     struct {
         void (*done)(void *ctx);
         void *ctx;
@@ -61,6 +63,8 @@ void handle_live(struct request *request);
 void handle_ready(struct request *request);
 void handle_metrics(struct request *request);
 void handle_openapi(struct request *request);
+void handle_analytics_top(struct request *request);
+void handle_analytics_stats(struct request *request);
 
 /* ---- replies ---- */
 

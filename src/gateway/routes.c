@@ -9,6 +9,7 @@
 
 #define BOTH    (ROUTE_PUBLIC | ROUTE_ADMIN)
 #define COUNTER "/api/v1/counter/"
+#define STATS   "/api/v1/analytics/stats/"
 
 /* clang-format off */
 /* The busiest first: a path is compared from the top. */
@@ -27,6 +28,10 @@ static const struct route routes[] = {
      {"Failed to set counter", 21}, handle_set},
     {HTTP_DELETE, ROUTE_ADMIN, {COUNTER "{resource_id}/{counter_type}", 44},
      {"Failed to reset counter", 23}, handle_delete},
+    {HTTP_GET, ROUTE_PUBLIC, {"/api/v1/analytics/top", 21}, {"Failed to rank", 14},
+     handle_analytics_top},
+    {HTTP_GET, ROUTE_PUBLIC, {STATS "{resource_id}/{counter_type}", 52},
+     {"Failed to read stats", 20}, handle_analytics_stats},
     {HTTP_GET, BOTH | ROUTE_PROBE | ROUTE_FROZEN, {"/api/v1/health", 14}, {"Unhealthy", 9}, handle_health},
     {HTTP_GET, ROUTE_PUBLIC | ROUTE_FROZEN, {"/api/v1/system/pools", 20},
      {"Failed to read pools", 20}, handle_pools},
@@ -56,12 +61,14 @@ const struct route *route_at(unsigned index) {
     return &routes[index];
 }
 
-/* The two parameters behind COUNTER. A third part, or an empty last one (a
+#define PARTS "{resource_id}/{counter_type}"
+
+/* The two parameters behind 'prefix'. A third part, or an empty last one (a
  * trailing slash), is another path: the old router's rule, kept. */
-static bool counter_parts(struct slice path, struct slice out[2]) {
-    if (!slice_starts(path, SLICE(COUNTER)))
+static bool split_parts(struct slice path, struct slice prefix, struct slice out[2]) {
+    if (!slice_starts(path, prefix))
         return false;
-    path = slice_skip(path, sizeof(COUNTER) - 1);
+    path = slice_skip(path, prefix.len);
     const char *slash = memchr(path.ptr, '/', path.len);
     if (!slash)
         return false;
@@ -70,26 +77,22 @@ static bool counter_parts(struct slice path, struct slice out[2]) {
     return out[1].len > 0 && !memchr(out[1].ptr, '/', out[1].len);
 }
 
-static bool matches(const struct route *route, struct slice path, bool counter) {
+static bool matches(const struct route *route, struct slice path, struct slice parts[2]) {
+    struct slice prefix = {route->path.ptr, route->path.len - sizeof(PARTS) + 1};
+
     if (route->path.ptr[route->path.len - 1] == '}')
-        return counter;
+        return split_parts(path, prefix, parts);
     return slice_eq(route->path, path);
 }
 
 struct route_match route_find(unsigned side, enum http_method method, struct slice path) {
     struct route_match match = {.route = ROUTE_NONE};
     enum http_method served = method == HTTP_HEAD ? HTTP_GET : method;
-    bool counter = false;
-    bool split = false;
 
     for (unsigned i = 1; i < ARRAY_LEN(routes); i++) {
         const struct route *route = &routes[i];
 
-        if (route->path.ptr[route->path.len - 1] == '}' && !split) {
-            counter = counter_parts(path, match.parts);
-            split = true;
-        }
-        if (!(route->flags & side) || !matches(route, path, counter))
+        if (!(route->flags & side) || !matches(route, path, match.parts))
             continue;
         match.path_known = true;
         match.methods |= 1u << route->method;

@@ -1,4 +1,4 @@
-/* uri.c - percent-decoding, one path part at a time. */
+/* uri.c - percent-decoding, one path part or one pair of a query at a time. */
 #include "wire/uri.h"
 
 #include <string.h>
@@ -23,13 +23,14 @@ static enum err invalid(const char **out_detail, const char *detail) {
     return ERR_INVALID;
 }
 
-/* Into 'out', which is as long as 'part'; the length, or -1 at a broken escape. */
-static ptrdiff_t unescape(struct slice part, char *out) {
+/* Into 'out', which is as long as 'part'; the length, or -1 at a broken escape. 'plus' is what a
+ * '+' becomes. */
+static ptrdiff_t unescape(struct slice part, char plus, char *out) {
     char *to = out;
 
     for (size_t i = 0; i < part.len; i++) {
         if (part.ptr[i] != '%') {
-            *to++ = part.ptr[i];
+            *to++ = part.ptr[i] == '+' ? plus : part.ptr[i];
             continue;
         }
         int high = part.len - i > 2 ? http1_hex(part.ptr[i + 1]) : -1;
@@ -43,26 +44,72 @@ static ptrdiff_t unescape(struct slice part, char *out) {
     return to - out;
 }
 
-enum err uri_decode_part(struct slice part, struct arena *arena, struct slice *out,
-                         const char **out_detail) {
+/* What the sentences of one place are. */
+struct place {
+    const char *malformed;
+    const char *nul;
+    const char *not_utf8;
+    char plus;
+};
+
+static enum err decode(struct slice part, const struct place *place, struct arena *arena,
+                       struct slice *out, const char **out_detail) {
     struct slice text = part;
 
-    if (part.len && memchr(part.ptr, '%', part.len)) {
+    if (part.len && (memchr(part.ptr, '%', part.len) || memchr(part.ptr, '+', part.len))) {
         char *copy = arena_alloc(arena, part.len);
 
         if (!copy) {
             *out_detail = "the request needs too much memory";
             return ERR_NO_MEMORY;
         }
-        ptrdiff_t len = unescape(part, copy);
+        ptrdiff_t len = unescape(part, place->plus, copy);
         if (len < 0)
-            return invalid(out_detail, "a percent escape in the path is malformed");
+            return invalid(out_detail, place->malformed);
         text = slice_of(copy, (size_t)len);
     }
     if (text.len && memchr(text.ptr, '\0', text.len))
-        return invalid(out_detail, "the path has a NUL character");
+        return invalid(out_detail, place->nul);
     if (!utf8_valid(text))
-        return invalid(out_detail, "the path isn't valid UTF-8");
+        return invalid(out_detail, place->not_utf8);
     *out = text;
     return ERR_OK;
+}
+
+enum err uri_decode_part(struct slice part, struct arena *arena, struct slice *out,
+                         const char **out_detail) {
+    static const struct place path = {
+        .malformed = "a percent escape in the path is malformed",
+        .nul = "the path has a NUL character",
+        .not_utf8 = "the path isn't valid UTF-8",
+        .plus = '+',
+    };
+
+    return decode(part, &path, arena, out, out_detail);
+}
+
+bool uri_next_pair(struct slice *query, struct slice *out_name, struct slice *out_value) {
+    while (query->len && query->ptr[0] == '&')
+        *query = slice_skip(*query, 1);
+    if (!query->len)
+        return false;
+    const char *end = memchr(query->ptr, '&', query->len);
+    struct slice pair = slice_of(query->ptr, end ? (size_t)(end - query->ptr) : query->len);
+    const char *equals = memchr(pair.ptr, '=', pair.len);
+    *query = slice_skip(*query, pair.len);
+    *out_name = slice_of(pair.ptr, equals ? (size_t)(equals - pair.ptr) : pair.len);
+    *out_value = equals ? slice_skip(pair, out_name->len + 1) : (struct slice){NULL, 0};
+    return true;
+}
+
+enum err uri_decode_query(struct slice text, struct arena *arena, struct slice *out,
+                          const char **out_detail) {
+    static const struct place query = {
+        .malformed = "a percent escape in the query is malformed",
+        .nul = "the query has a NUL character",
+        .not_utf8 = "the query isn't valid UTF-8",
+        .plus = ' ',
+    };
+
+    return decode(text, &query, arena, out, out_detail);
 }

@@ -23,6 +23,14 @@ struct slice uri_next_part(struct slice *path);
 MUST_CHECK enum err uri_decode_part(struct slice part, struct arena *arena, struct slice *out,
                                     const char **out_detail);
 
+/* Takes "name=value" up to the next '&' off the front of '*query'; both still escaped, and a value
+ * that isn't there is {NULL, 0}. False: there is none left. */
+bool uri_next_pair(struct slice *query, struct slice *out_name, struct slice *out_value);
+
+/* As uri_decode_part(), of a name or a value in a query: '+' is a space, as forms send it. */
+MUST_CHECK enum err uri_decode_query(struct slice text, struct arena *arena, struct slice *out,
+                                     const char **out_detail);
+
 /* Valid UTF-8 as RFC 3629 has it: no surrogates, nothing overlong, at most U+10FFFF. */
 bool utf8_valid(struct slice s);
 

@@ -239,7 +239,8 @@ def nowhere():
 
 def test_a_full_outbox_refuses_writes_and_none_gives_it_up():
     with tempfile.TemporaryDirectory(prefix='hgp-e2e-') as data:
-        small = {'HGP_OUTBOX_MAX_BYTES': '65536', 'HGP_EVENTS_COALESCE': 'false'}
+        small = {'HGP_OUTBOX_MAX_BYTES': '65536', 'HGP_EVENTS_COALESCE': 'false',
+                 'HGP_ANALYTICS_ENABLED': 'false'}  # which reads, too
         batch = {'items': [item('full') for _ in range(500)]}
         with Server(data=data, env=small, flags=['--events', nowhere()]) as server:
             for _ in range(20):

@@ -3,7 +3,7 @@ counter core. README.md has the format."""
 import pathlib
 import sys
 
-from lib import Server, Split, check, eq
+from lib import Server, Split, call, check, eq
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from rows import rows  # noqa: E402
@@ -32,6 +32,10 @@ def test_part_b(server):
     run_all('part_b.txt', 20, server)
 
 
+def test_analytics(server):
+    run_all('part_b_analytics.txt', 20, server)
+
+
 def both_parts(server):
     with server:
         run_all('part_a.txt', 60, server)
@@ -41,6 +45,13 @@ def both_parts(server):
 
 def test_a_gateway_and_a_counter():
     both_parts(Split())
+
+
+def test_a_gateway_without_analytics_says_so():
+    with Split() as server:
+        for path in ('top?counter_type=a', 'stats/a/b'):
+            got = call(server.http, 'GET', f'/api/v1/analytics/{path}')
+            eq((got.status, got.header('Content-Type')), (501, 'application/problem+json'), path)
 
 
 def test_a_gateway_with_upstream_direct():

@@ -11,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from rows import rows  # noqa: E402
 
 PYTHON = '/usr/bin/python3'  # Debian's, which has python3-jsonschema
-FILES = ['part_a.txt', 'part_b.txt']
+FILES = ['part_a.txt', 'part_b.txt', 'part_b_analytics.txt']
 
 
 def description(server, listener='http'):
@@ -38,7 +38,7 @@ def operation_of(api, method, target):
         pattern = re.sub(r'\\{\w+\\}', '[^/]+', re.escape(template))
         # An empty first part is the contract's 400, not another path.
         nameless = template.endswith('{counter_type}') and re.fullmatch(
-            '/api/v1/counter//[^/]+', path)
+            pattern.replace('[^/]+', '', 1), path)
         if name in item and (nameless or re.fullmatch(pattern, path)):
             return item[name]
     return None

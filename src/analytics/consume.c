@@ -1,0 +1,167 @@
+/* consume.c - every lane is read on its own; what was counted is stored together. */
+#include <stdlib.h>
+
+#include "analytics/internal.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+/* Short, as questions wait for it. */
+#define READ_BYTES ((size_t)64 << 10)
+
+/* What isn't stored comes again after a crash; what is stored costs an fsync. */
+#define COMMIT_MS 500
+
+void analytics_break(struct analytics_service *service, const char *what, enum err err) {
+    if (service->own.broken)
+        return;
+    service->own.broken = true;
+    log_line(LOG_ERROR, "analytics has stopped; counting goes on", LOG_STR("what", what),
+             LOG_STR("error", err_name(err)));
+}
+
+static void halt(struct analytics_service *service, struct lane_read *lane, enum err err) {
+    struct event_position at = analytics_position(service->own.analytics, lane->read.lane);
+
+    lane->halted = true;
+    analytics_halt(service->own.analytics, lane->read.lane);
+    analytics_observe(service);
+    log_line(LOG_ERROR,
+             "analytics: a lane's next event can't be had; its counters stand still and answers "
+             "aren't exact any more",
+             LOG_INT("lane", lane->read.lane), LOG_INT("epoch", at.epoch), LOG_INT("seq", at.seq),
+             LOG_STR("error", err_name(err)));
+}
+
+/* ---- storing ---- */
+
+void analytics_settle(struct analytics_service *service) {
+    int64_t started_ns = clock_mono_ns();
+
+    if (service->own.broken)
+        return;
+    enum err err = analytics_commit(service->own.analytics);
+    metrics_observe(service->conf.metrics, service->conf.shard, service->series.commit,
+                    (uint64_t)(clock_mono_ns() - started_ns) / 1000);
+    if (err != ERR_OK) {
+        analytics_break(service, "its store could not write", err);
+        return;
+    }
+    for (uint32_t i = 0; i < service->own.lanes; i++)
+        feed_report(service->own.feed, i, analytics_position(service->own.analytics, i));
+    analytics_observe(service);
+}
+
+static void commit_due(struct timer *timer) {
+    analytics_settle(CONTAINER_OF(timer, struct analytics_service, own.commit));
+}
+
+static void settle_soon(struct analytics_service *service) {
+    service->own.commit.fire = commit_due;
+    if (!timer_armed(&service->own.commit))
+        timer_start(service->loop, &service->own.commit, COMMIT_MS);
+}
+
+/* ---- reading ---- */
+
+static void read_on(struct lane_read *lane) {
+    struct analytics_service *service = lane->service;
+
+    if (lane->under_way || lane->halted || service->own.broken || service->own.stopping)
+        return;
+    lane->read.after = analytics_position(service->own.analytics, lane->read.lane);
+    lane->under_way = true;
+    feed_read(service->own.feed, &lane->read);
+}
+
+/* ERR_OK, or why the lane or everything ends. */
+static enum err count(struct analytics_service *service, const struct event *events, size_t n) {
+    struct analytics *analytics = service->own.analytics;
+    enum err err = analytics_move(analytics, loop_wall_ms(service->loop));
+
+    if (err == ERR_OK)
+        err = analytics_apply(analytics, events, n);
+    while (err == ERR_BUSY) {
+        analytics_settle(service);
+        err = service->own.broken ? ERR_IO : analytics_apply(analytics, events, n);
+    }
+    return err;
+}
+
+static void on_events(struct feed_read *read, enum err err, const struct event *events,
+                      size_t count_of) {
+    struct lane_read *lane = CONTAINER_OF(read, struct lane_read, read);
+    struct analytics_service *service = lane->service;
+
+    lane->under_way = false;
+    if (err == ERR_UNAVAILABLE || (err == ERR_OK && count_of == 0) || service->own.broken ||
+        service->own.stopping)
+        return; /* more() tells */
+    if (err == ERR_OK)
+        err = count(service, events, count_of);
+    else if (err != ERR_NO_MEMORY)
+        err = ERR_TRIMMED;
+    if (err == ERR_TRIMMED)
+        halt(service, lane, err);
+    else if (err != ERR_OK)
+        analytics_break(service, "events could not be counted", err);
+    settle_soon(service);
+    read_on(lane);
+}
+
+static void on_more(void *ctx) {
+    struct analytics_service *service = ctx;
+
+    for (uint32_t i = 0; i < service->own.lanes; i++)
+        read_on(&service->own.reads[i]);
+}
+
+uint64_t analytics_lag(const struct analytics_service *service) {
+    uint64_t lag = 0;
+
+    for (uint32_t i = 0; i < service->own.lanes; i++) {
+        struct event_position at = analytics_position(service->own.analytics, i);
+        struct event_position end = feed_end(service->own.feed, i);
+
+        if (end.epoch == at.epoch && end.seq > at.seq)
+            lag += end.seq - at.seq;
+        else if (end.epoch > at.epoch)
+            lag += end.seq;
+    }
+    return lag;
+}
+
+/* ---- open ---- */
+
+static bool make_reads(struct analytics_service *service, uint32_t lanes) {
+    service->own.reads = calloc(lanes, sizeof(*service->own.reads));
+    if (!service->own.reads)
+        return false;
+    service->own.lanes = lanes;
+    for (uint32_t i = 0; i < lanes; i++)
+        service->own.reads[i] = (struct lane_read){
+            .read = {.lane = i, .max_bytes = READ_BYTES, .done = on_events}, .service = service};
+    return true;
+}
+
+static void on_opened(void *ctx, enum err err, const struct feed_info *info) {
+    struct analytics_service *service = ctx;
+
+    if (err == ERR_OK)
+        err = analytics_source(service->own.analytics, info->store_id, info->lanes, info->reported);
+    if (err == ERR_OK && !make_reads(service, info->lanes))
+        err = ERR_NO_MEMORY;
+    if (err == ERR_LAYOUT)
+        analytics_break(service,
+                        "the folder analytics in --data was made for another store; removed, it "
+                        "is made anew from the events that the outbox still has",
+                        err);
+    else if (err != ERR_OK)
+        analytics_break(service, "the events can't be had", err);
+    else
+        on_more(service);
+    analytics_announce(service);
+}
+
+struct feed_user analytics_consumer(struct analytics_service *service) {
+    return (struct feed_user){.ctx = service, .opened = on_opened, .more = on_more};
+}

@@ -1,0 +1,73 @@
+/* internal.h - what the service's files share.
+ *
+ * service.c  the thread, from start to stop
+ * consume.c  events in, commits, reports
+ * port.c     questions and answers
+ * observe.c  figures
+ */
+#ifndef ANALYTICS_INTERNAL_H
+#define ANALYTICS_INTERNAL_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdbool.h>
+
+#include "analytics/service.h"
+#include "base/attr.h"
+#include "loop/mailbox.h"
+#include "loop/timer.h"
+
+struct lane_read {
+    struct feed_read read;
+    struct analytics_service *service;
+    bool under_way;
+    bool halted;
+};
+
+struct analytics_service {
+    struct analytics_service_conf conf;
+    pthread_t thread;
+    sem_t started;
+    enum err start_err;
+    struct loop *loop; /* set before 'started' */
+
+    struct { /* the service's thread; before it runs, the starter's */
+        struct analytics *analytics;
+        struct feed *feed;
+        uint32_t lanes;
+        struct lane_read *reads;
+        struct timer commit;
+        bool broken; /* answers nothing any more */
+        bool stopping;
+        bool announced; /* that it has started */
+        struct analytics_stats reported;
+    } own;
+
+    struct mail stop;
+    struct {
+        metric_series events, duplicates, late, refused, counters, halted, lag, commit, questions;
+    } series;
+};
+
+/* service.c: the starter may go on. */
+void analytics_announce(struct analytics_service *service);
+
+/* ---- consume.c ---- */
+
+struct feed_user analytics_consumer(struct analytics_service *service);
+
+/* Commits and reports. */
+void analytics_settle(struct analytics_service *service);
+
+/* Events that are in the store and not counted yet, as far as is known. */
+uint64_t analytics_lag(const struct analytics_service *service);
+
+/* Its state can't be trusted or kept any more. */
+void analytics_break(struct analytics_service *service, const char *what, enum err err);
+
+/* ---- observe.c ---- */
+
+void analytics_series_make(struct analytics_service *service);
+void analytics_observe(struct analytics_service *service);
+
+#endif

@@ -1,0 +1,55 @@
+/* service.h - analytics at work: one thread that reads a store's events and answers questions.
+ *
+ *     feed ─► events ─► core/analytics ─► commit, at most COMMIT_MS later ─► report to the feed
+ *     loop ─ port ─► mailbox ─► question, answered between two reads ─► mailbox ─► loop
+ *
+ * When its own store fails, or the feed is another store's, counting goes on: questions are refused
+ * and the log says why. Without events and questions the thread sleeps.
+ *
+ * Threads    analytics_start/stop by the process, while nobody asks; a port by its loop.
+ */
+#ifndef ANALYTICS_SERVICE_H
+#define ANALYTICS_SERVICE_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/metrics.h"
+#include "core/analytics.h"
+#include "core/analytics_ask.h"
+#include "core/feed.h"
+#include "loop/loop.h"
+
+struct analytics_service;
+
+struct analytics_feed_maker { /* both on the service's thread */
+    void *ctx;
+    struct feed *(*make)(void *ctx, struct mailbox *home); /* NULL: out of memory */
+    void (*release)(void *ctx);
+};
+
+struct analytics_service_conf {
+    struct tally_store *store; /* the service thread's from start to stop */
+    struct analytics_conf analytics;
+    struct analytics_feed_maker feed;
+    enum loop_backend loop;
+    struct metrics *metrics;
+    unsigned shard; /* the service thread's */
+};
+
+/* Reads what is stored, starts the thread, and waits until the feed is open or refused.
+ * ERR_CORRUPT, ERR_NEWER, ERR_NO_MEMORY, ERR_IO. */
+MUST_CHECK enum err analytics_start(const struct analytics_service_conf *conf,
+                                    struct analytics_service **out);
+
+/* Stores and reports what was counted. */
+void analytics_stop(struct analytics_service *service);
+
+/* A loop's way to ask; 'home' is where the answers come. NULL when memory runs out. */
+struct analytics_port;
+struct analytics_port *analytics_port_new(struct analytics_service *service, struct mailbox *home);
+struct analytics_upstream *analytics_port_upstream(struct analytics_port *port);
+
+/* Nothing may be under way. NULL is fine. */
+void analytics_port_free(struct analytics_port *port);
+
+#endif

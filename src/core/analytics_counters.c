@@ -1,0 +1,241 @@
+/* analytics_counters.c - counters and their types, and where each stands. */
+#include <stdlib.h>
+
+#include "base/siphash.h"
+#include "core/analytics_internal.h"
+
+#define FIRST_CAP 64
+
+/* ---- types ---- */
+
+static bool id_before(const struct ranking_order *order, uint32_t a, uint32_t b) {
+    const struct counter_type *type = CONTAINER_OF(order, struct counter_type, order);
+    struct slice x = bytes_table_key(&type->owner->ids, type->members[a]);
+    struct slice y = bytes_table_key(&type->owner->ids, type->members[b]);
+    /* Both end in the same type, behind a zero byte that is in no id: this is the order of the
+     * resource_ids. */
+    int order_of_bytes = memcmp(x.ptr, y.ptr, x.len < y.len ? x.len : y.len);
+
+    return order_of_bytes ? order_of_bytes < 0 : x.len < y.len;
+}
+
+static uint64_t hash_of(const struct analytics *a, struct slice bytes) {
+    return siphash(a->conf.hash_seed, bytes);
+}
+
+static uint32_t find_type(const struct analytics *a, struct slice name) {
+    return bytes_table_find(&a->type_names, hash_of(a, name), name);
+}
+
+struct counter_type *analytics_type(const struct analytics *a, struct slice name) {
+    uint32_t number = find_type(a, name);
+
+    return number == BYTES_TABLE_NONE ? NULL : a->types[number];
+}
+
+static bool widen_types(struct analytics *a) {
+    if (a->type_names.count < a->types_cap)
+        return true;
+    uint32_t cap = a->types_cap ? a->types_cap * 2 : FIRST_CAP;
+    struct counter_type **types = realloc(a->types, cap * sizeof(*types));
+    if (!types)
+        return false;
+    a->types = types;
+    a->types_cap = cap;
+    return true;
+}
+
+static enum err add_type(struct analytics *a, struct slice name, uint32_t *out) {
+    struct counter_type *type = widen_types(a) ? calloc(1, sizeof(*type)) : NULL;
+    uint32_t number =
+        type ? bytes_table_add(&a->type_names, hash_of(a, name), name) : BYTES_TABLE_NONE;
+
+    if (number == BYTES_TABLE_NONE) {
+        free(type);
+        return ERR_NO_MEMORY;
+    }
+    type->order.before = id_before;
+    type->owner = a;
+    type->rest = NO_COUNTER;
+    a->types[number] = type;
+    *out = number;
+    return ERR_OK;
+}
+
+enum err analytics_make_rest(struct analytics *a) {
+    uint32_t number;
+
+    return add_type(a, SLICE(""), &number);
+}
+
+static void release_type(struct counter_type *type) {
+    for (unsigned i = 0; i < RANGES; i++)
+        ranking_release(&type->rankings[i]);
+    free(type->members);
+    free(type);
+}
+
+/* ---- counters ---- */
+
+static bool widen_counters(struct analytics *a) {
+    if (a->ids.count < a->counters_cap)
+        return true;
+    uint32_t cap = a->counters_cap ? a->counters_cap + a->counters_cap / 2 : FIRST_CAP;
+    struct tracked *counters = realloc(a->counters, cap * sizeof(*counters));
+    if (!counters)
+        return false;
+    a->counters = counters;
+    a->counters_cap = cap;
+    return true;
+}
+
+static bool widen_members(struct counter_type *type) {
+    if (type->rankings[0].count < type->members_cap)
+        return true;
+    uint32_t cap = type->members_cap + type->members_cap / 2 + 2;
+    uint32_t *members = realloc(type->members, cap * sizeof(*members));
+    if (!members)
+        return false;
+    type->members = members;
+    type->members_cap = cap;
+    return true;
+}
+
+/* An entry in each of the type's rankings. */
+static enum err add_entry(struct analytics *a, struct counter_type *type, uint32_t counter) {
+    uint32_t entry = type->rankings[0].count;
+
+    if (!widen_members(type))
+        return ERR_NO_MEMORY;
+    type->members[entry] = counter;
+    for (unsigned i = 0; i < RANGES; i++) {
+        enum err err = ranking_grow(&type->rankings[i], &type->order);
+
+        if (err != ERR_OK) {
+            while (i-- > 0) /* all have as many */
+                type->rankings[i].count--;
+            return err;
+        }
+    }
+    a->counters[counter].entry = entry;
+    return ERR_OK;
+}
+
+/* The id's type, made if it is new. */
+static enum err type_of_id(struct analytics *a, struct slice id, uint32_t *out) {
+    const char *zero = memchr(id.ptr, '\0', id.len);
+
+    if (!zero)
+        return ERR_CORRUPT;
+    struct slice name = slice_skip(id, (size_t)(zero - id.ptr) + 1);
+    *out = find_type(a, name);
+    return *out == BYTES_TABLE_NONE ? add_type(a, name, out) : ERR_OK;
+}
+
+static enum err place(struct analytics *a, uint32_t counter, bool many) {
+    struct counter_type *type = a->types[a->counters[counter].type];
+
+    if (!many) {
+        a->held++;
+        return add_entry(a, type, counter);
+    }
+    a->full = true;
+    type->rest = counter;
+    return ERR_OK;
+}
+
+enum err analytics_add_counter(struct analytics *a, struct slice id, uint32_t *out) {
+    struct tracked counter = {.entry = NO_ENTRY};
+    enum err err = type_of_id(a, id, &counter.type);
+
+    if (err == ERR_OK && !widen_counters(a))
+        err = ERR_NO_MEMORY;
+    if (err != ERR_OK)
+        return err;
+    uint32_t number = bytes_table_add(&a->ids, hash_of(a, id), id);
+    if (number == BYTES_TABLE_NONE)
+        return ERR_NO_MEMORY;
+    a->counters[number] = counter;
+    *out = number;
+    return place(a, number, id.ptr[0] == '\0');
+}
+
+static struct slice make_id(struct buf *out, struct slice resource_id, struct slice counter_type) {
+    buf_clear(out);
+    buf_add_slice(out, resource_id);
+    buf_add_char(out, '\0');
+    buf_add_slice(out, counter_type);
+    return buf_slice(out);
+}
+
+uint32_t analytics_find(struct analytics *a, struct slice resource_id, struct slice counter_type) {
+    struct slice id = make_id(&a->scratch, resource_id, counter_type);
+
+    return buf_failed(&a->scratch) ? NO_COUNTER : bytes_table_find(&a->ids, hash_of(a, id), id);
+}
+
+/* What stands for counters of this type beyond the limit; a type nobody knows yet stays unknown. */
+static enum err find_rest(struct analytics *a, struct slice counter_type, uint32_t *out) {
+    uint32_t type = find_type(a, counter_type);
+
+    if (type == BYTES_TABLE_NONE)
+        type = 0;
+    if (a->types[type]->rest != NO_COUNTER) {
+        *out = a->types[type]->rest;
+        return ERR_OK;
+    }
+    struct slice id = make_id(&a->scratch, SLICE(""), type ? counter_type : SLICE(""));
+    return buf_failed(&a->scratch) ? ERR_NO_MEMORY : analytics_add_counter(a, id, out);
+}
+
+enum err analytics_counter(struct analytics *a, struct slice resource_id, struct slice counter_type,
+                           uint32_t *out) {
+    struct slice id = make_id(&a->scratch, resource_id, counter_type);
+
+    if (buf_failed(&a->scratch))
+        return ERR_NO_MEMORY;
+    *out = bytes_table_find(&a->ids, hash_of(a, id), id);
+    if (*out != BYTES_TABLE_NONE)
+        return ERR_OK;
+    if (!a->full && a->held < a->conf.counters_max)
+        return analytics_add_counter(a, id, out);
+    return find_rest(a, counter_type, out);
+}
+
+/* ---- where it stands ---- */
+
+void analytics_window_add(struct analytics *a, uint32_t counter, enum time_range range,
+                          struct tally more, bool back) {
+    const struct tracked *tracked = &a->counters[counter];
+    struct counter_type *type = a->types[tracked->type];
+    struct tally tally = analytics_is_rest(tracked) ? type->rest_tallies[range]
+                                                    : type->rankings[range].entries[tracked->entry];
+
+    if (back)
+        tally_subtract(&tally, more);
+    else
+        tally_add(&tally, more);
+    if (analytics_is_rest(tracked))
+        type->rest_tallies[range] = tally;
+    else
+        ranking_set(&type->rankings[range], &type->order, tracked->entry, tally);
+}
+
+void analytics_rank_value(struct analytics *a, uint32_t counter) {
+    const struct tracked *tracked = &a->counters[counter];
+    struct counter_type *type = a->types[tracked->type];
+
+    if (!analytics_is_rest(tracked))
+        ranking_set(&type->rankings[RANGE_ALL], &type->order, tracked->entry,
+                    (struct tally){tracked->value, tracked->increments});
+}
+
+void analytics_counters_release(struct analytics *a) {
+    for (uint32_t i = 0; i < a->type_names.count; i++)
+        release_type(a->types[i]);
+    free(a->types);
+    free(a->counters);
+    free(a->changed);
+    bytes_table_release(&a->type_names);
+    bytes_table_release(&a->ids);
+}

@@ -1,0 +1,130 @@
+/* analytics_move.c - windows take whole buckets in and give them back, as they are stored. */
+#include "core/analytics_internal.h"
+
+struct shift {
+    struct analytics *analytics;
+    enum time_range range;
+    bool back;
+    enum err err;
+};
+
+static bool take_bucket(void *ctx, struct slice key, struct slice value) {
+    struct shift *shift = ctx;
+    struct analytics *a = shift->analytics;
+    struct bytes_reader in = bytes_reader(slice_skip(key, 6)); /* behind space, width, bucket */
+    uint32_t counter = bytes_be32(&in);
+    struct tally tally;
+
+    shift->err = tally_decode(value, &tally);
+    if (!bytes_done(&in) || counter >= a->ids.count)
+        shift->err = ERR_CORRUPT;
+    if (shift->err == ERR_OK)
+        analytics_window_add(a, counter, shift->range, tally, shift->back);
+    return shift->err == ERR_OK;
+}
+
+/* Buckets first to last move into the window or, 'back', out of it. */
+static enum err shift(struct analytics *a, enum time_range range, int64_t first, int64_t last,
+                      bool back) {
+    struct shift shift = {.analytics = a, .range = range, .back = back};
+    enum bucket_width width = time_range_width(range);
+
+    if (first < 0)
+        first = 0;
+    if (last < first)
+        return ERR_OK;
+    analytics_cell_key((struct tally_cell){width, first, 0}, &a->scratch);
+    analytics_cell_key((struct tally_cell){width, last + 1, 0}, &a->record);
+    enum err err = a->store->ops->scan(a->store, buf_slice(&a->scratch), buf_slice(&a->record),
+                                       take_bucket, &shift);
+    return err == ERR_OK ? shift.err : err;
+}
+
+static void reset_window(struct analytics *a, enum time_range range) {
+    for (uint32_t i = 0; i < a->type_names.count; i++) {
+        ranking_reset(&a->types[i]->rankings[range], &a->types[i]->order);
+        a->types[i]->rest_tallies[range] = (struct tally){0};
+    }
+}
+
+static int64_t lower(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t higher(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static enum err move_window(struct analytics *a, enum time_range range, struct bucket_span to) {
+    struct bucket_span from = a->spans[range];
+
+    a->spans[range] = to;
+    if (to.first > from.last || to.last < from.first) {
+        reset_window(a, range);
+        return shift(a, range, to.first, to.last, false);
+    }
+    enum err err = shift(a, range, from.first, lower(from.last, to.first - 1), true);
+    if (err == ERR_OK)
+        err = shift(a, range, higher(from.first, to.last + 1), from.last, true);
+    if (err == ERR_OK)
+        err = shift(a, range, to.first, lower(to.last, from.first - 1), false);
+    if (err == ERR_OK)
+        err = shift(a, range, higher(to.first, from.last + 1), to.last, false);
+    return err;
+}
+
+static void forget_old(struct analytics *a) {
+    for (unsigned i = 0; i < BUCKET_WIDTHS; i++) {
+        enum bucket_width width = (enum bucket_width)i;
+        int64_t oldest = time_bucket_oldest(width, a->end_ms);
+
+        if (oldest <= 0)
+            continue;
+        analytics_cell_key((struct tally_cell){width, 0, 0}, &a->scratch);
+        analytics_cell_key((struct tally_cell){width, oldest, 0}, &a->record);
+        a->store->ops->del_range(a->store, buf_slice(&a->scratch), buf_slice(&a->record));
+    }
+}
+
+enum err analytics_build_windows(struct analytics *a, int64_t end_ms) {
+    a->end_ms = end_ms;
+    for (unsigned i = 0; i < RANGE_WINDOWS; i++) {
+        enum time_range range = (enum time_range)i;
+        struct bucket_span span = time_range_span(range, end_ms);
+
+        a->spans[range] = span;
+        enum err err = shift(a, range, span.first, span.last, false);
+        if (err != ERR_OK)
+            return err;
+    }
+    return ERR_OK;
+}
+
+/* The clock is set back: events of a lane then keep the time of its latest one, and a window that
+ * ended before it wouldn't show what is counted now. */
+enum err analytics_move(struct analytics *a, int64_t now_ms) {
+    int64_t end_ms = higher(now_ms, a->latest_ms);
+    bool new_hour = time_bucket_of(BUCKET_HOUR, end_ms) != time_bucket_of(BUCKET_HOUR, a->end_ms);
+    bool new_minute =
+        time_bucket_of(BUCKET_MINUTE, end_ms) != time_bucket_of(BUCKET_MINUTE, a->end_ms);
+
+    a->end_ms = end_ms;
+    if (!new_minute)
+        return ERR_OK;
+    /* What moves is what is stored. */
+    enum err err = analytics_commit(a);
+    for (unsigned i = 0; i < RANGE_WINDOWS && err == ERR_OK; i++) {
+        enum time_range range = (enum time_range)i;
+        struct bucket_span to = time_range_span(range, end_ms);
+
+        if (to.last != a->spans[range].last)
+            err = move_window(a, range, to);
+    }
+    if (err == ERR_OK && new_hour)
+        forget_old(a); /* goes with the next commit */
+    return err;
+}
+
+int64_t analytics_end_ms(const struct analytics *a) {
+    return a->end_ms;
+}

@@ -1,0 +1,183 @@
+/* analytics_query.c - tops and series. */
+#include <stdlib.h>
+
+#include "core/analytics_internal.h"
+
+/* ---- what may be missing ---- */
+
+/* What no counter beyond the limit can exceed in the range; false: there are none. */
+static bool rest_bound(const struct analytics *a, const struct counter_type *type,
+                       enum time_range range, int64_t *out) {
+    if (type->rest == NO_COUNTER)
+        return false;
+    if (range != RANGE_ALL && tally_empty(type->rest_tallies[range]))
+        return false;
+    int64_t bound =
+        range == RANGE_ALL ? a->counters[type->rest].value : type->rest_tallies[range].sum;
+    *out = bound > 0 ? bound : 0;
+    return true;
+}
+
+static struct certainty certainty_of(const struct analytics *a, const struct counter_type *type,
+                                     enum time_range range) {
+    int64_t bound;
+
+    if (a->stats.halted)
+        return (struct certainty){.max_error = -1};
+    if (rest_bound(a, type, range, &bound))
+        return (struct certainty){.max_error = bound};
+    return (struct certainty){.exact = true};
+}
+
+/* A type that isn't known may be among those beyond the limit. */
+static const struct counter_type *type_or_rest(const struct analytics *a, struct slice name) {
+    const struct counter_type *type = analytics_type(a, name);
+
+    return type ? type : a->types[0];
+}
+
+/* ---- top ---- */
+
+static struct slice resource_of(const struct analytics *a, uint32_t counter) {
+    struct slice id = bytes_table_key(&a->ids, counter);
+
+    return slice_of(id.ptr, strnlen(id.ptr, id.len));
+}
+
+static enum err put_items(const struct analytics *a, const struct counter_type *type,
+                          enum time_range range, const uint32_t *entries, size_t count,
+                          struct top_answer *out) {
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += resource_of(a, type->members[entries[i]]).len;
+    if (!buf_reserve(&out->names, bytes) ||
+        !buf_reserve(&out->items, count * sizeof(struct top_item)))
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        struct slice name = resource_of(a, type->members[entries[i]]);
+        struct top_item item = {.resource_id = slice_of(out->names.ptr + out->names.len, name.len),
+                                .tally = type->rankings[range].entries[entries[i]]};
+
+        buf_add_slice(&out->names, name);
+        buf_add(&out->items, &item, sizeof(item));
+    }
+    out->count = count;
+    return ERR_OK;
+}
+
+enum err analytics_top(struct analytics *a, const struct top_query *query, struct top_answer *out) {
+    const struct counter_type *type = type_or_rest(a, query->counter_type);
+    const struct ranking *ranking = &type->rankings[query->range];
+    size_t reach = (size_t)query->offset + query->limit;
+    uint32_t *entries = malloc((reach ? reach : 1) * sizeof(*entries));
+    size_t found = 0;
+
+    buf_clear(&out->items);
+    buf_clear(&out->names);
+    out->count = 0;
+    out->certainty = certainty_of(a, type, query->range);
+    if (!entries)
+        return ERR_NO_MEMORY;
+    enum err err = ranking_top(ranking, &type->order, reach, entries, &found);
+    /* Ahead of all that may be missing: then nothing is. */
+    if (err == ERR_OK && found && found == reach && out->certainty.max_error >= 0 &&
+        ranking->entries[entries[found - 1]].sum > out->certainty.max_error)
+        out->certainty = (struct certainty){.exact = true};
+    if (err == ERR_OK && found > query->offset)
+        err = put_items(a, type, query->range, entries + query->offset, found - query->offset, out);
+    free(entries);
+    return err;
+}
+
+/* ---- series ---- */
+
+static enum err read_point(struct analytics *a, struct tally_cell cell, struct series_point *out) {
+    struct tally tally = {0};
+
+    analytics_cell_key(cell, &a->scratch);
+    buf_clear(&a->record);
+    enum err err = a->store->ops->get(a->store, buf_slice(&a->scratch), &a->record);
+    if (err == ERR_OK)
+        err = tally_decode(buf_slice(&a->record), &tally);
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        return err;
+    tally_add(&tally, tally_delta_find(&a->delta, cell));
+    *out = (struct series_point){cell.bucket * time_bucket_ms(cell.width), tally};
+    return ERR_OK;
+}
+
+static enum err read_points(struct analytics *a, uint32_t counter, enum time_range range,
+                            struct stats_answer *out) {
+    struct bucket_span span = time_range_span(range, a->end_ms);
+    struct tally_cell cell = {.width = time_range_width(range), .counter = counter};
+
+    for (cell.bucket = span.first < 0 ? 0 : span.first; cell.bucket <= span.last; cell.bucket++) {
+        struct series_point *point = &out->points[out->count];
+        enum err err = read_point(a, cell, point);
+
+        if (err != ERR_OK)
+            return err;
+        /* The series of all begins with the counter. */
+        if (range != RANGE_ALL || out->count || !tally_empty(point->tally))
+            out->count++;
+    }
+    return ERR_OK;
+}
+
+enum err analytics_series(struct analytics *a, const struct stats_query *query,
+                          struct stats_answer *out) {
+    const struct counter_type *type = type_or_rest(a, query->counter_type);
+    uint32_t number = analytics_find(a, query->resource_id, query->counter_type);
+
+    *out = (struct stats_answer){.certainty = certainty_of(a, type, query->range)};
+    if (number == NO_COUNTER)
+        return ERR_OK;
+    const struct tracked *counter = &a->counters[number];
+    out->certainty =
+        a->stats.halted ? (struct certainty){.max_error = -1} : (struct certainty){.exact = true};
+    out->total = type->rankings[query->range].entries[counter->entry];
+    enum err err = read_points(a, number, query->range, out);
+    if (err == ERR_OK)
+        analytics_summarize(out, a->end_ms);
+    return err;
+}
+
+/* ---- figures of a series ---- */
+
+/* The slope of the least-squares line through the complete points, in units of a point. */
+static double slope(const struct series_point *points, size_t count) {
+    double mean_x = ((double)count - 1) / 2;
+    double mean_y = 0;
+    double covariance = 0;
+    double variance = 0;
+
+    if (count < 2)
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        mean_y += (double)points[i].tally.sum / (double)count;
+    for (size_t i = 0; i < count; i++) {
+        covariance += ((double)i - mean_x) * ((double)points[i].tally.sum - mean_y);
+        variance += ((double)i - mean_x) * ((double)i - mean_x);
+    }
+    return covariance / variance;
+}
+
+void analytics_summarize(struct stats_answer *answer, int64_t end_ms) {
+    double sum = 0;
+
+    answer->avg = answer->rate = answer->trend = 0;
+    answer->peak = 0;
+    if (answer->count == 0)
+        return;
+    answer->peak = answer->points[0].tally.sum;
+    for (size_t i = 0; i < answer->count; i++) {
+        sum += (double)answer->points[i].tally.sum;
+        if (answer->points[i].tally.sum > answer->peak)
+            answer->peak = answer->points[i].tally.sum;
+    }
+    int64_t elapsed_ms = end_ms - answer->points[0].start_ms;
+    answer->avg = sum / (double)answer->count;
+    answer->rate = elapsed_ms > 0 ? sum * 1000 / (double)elapsed_ms : 0;
+    answer->trend = slope(answer->points, answer->count - 1);
+}

@@ -1,0 +1,38 @@
+/* rocks_tally.h - the store of analytics: core/tally_store.h over RocksDB in a folder of its own.
+ *
+ * What it holds can be had again from the events as long as they are kept; its positions say from
+ * where. A commit is one synced WriteBatch.
+ *
+ * Threads    One owner thread, after rocks_tally_open().
+ * Limits     Memory running out inside RocksDB ends the process.
+ */
+#ifndef EDGE_ROCKS_TALLY_H
+#define EDGE_ROCKS_TALLY_H
+
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "core/tally_store.h"
+
+struct rocks_tally;
+
+struct rocks_tally_conf {
+    size_t block_cache_bytes;
+    size_t write_buffer_bytes;
+};
+
+/* Opens or makes the folder; what is above it must be there. ERR_LOCKED, ERR_CORRUPT, ERR_IO,
+ * ERR_NO_MEMORY; '*out_detail' is then a sentence in a static buffer. */
+MUST_CHECK enum err rocks_tally_open(const char *folder, const struct rocks_tally_conf *conf,
+                                     struct rocks_tally **out, const char **out_detail);
+
+/* NULL is fine. What was staged and not committed is gone. */
+void rocks_tally_close(struct rocks_tally *rocks);
+
+/* Lives as long as 'rocks'. */
+struct tally_store *rocks_tally_view(struct rocks_tally *rocks);
+
+/* What the last failed call said. */
+const char *rocks_tally_error(const struct rocks_tally *rocks);
+
+#endif

@@ -1,0 +1,107 @@
+/* analytics.c - GET /api/v1/analytics/top and /api/v1/analytics/stats/{id}/{type}.
+ *
+ *     query ─► ask ─► analytics, wherever it is ─► on_answer() ─► reply
+ */
+#include <stdlib.h>
+
+#include "core/analytics_ask.h"
+#include "gateway/analytics_query.h"
+#include "gateway/internal.h"
+
+#define DEFAULT_LIMIT 10
+
+struct inquiry {
+    struct analytics_ask ask;
+    struct http_exchange *exchange;
+    unsigned metrics; /* bits, by enum stats_metric */
+};
+
+static void reply_answer(struct inquiry *inquiry) {
+    struct buf *body = http_body(inquiry->exchange);
+
+    if (inquiry->ask.kind == ASK_TOP)
+        analytics_write_top(body, &inquiry->ask);
+    else
+        analytics_write_stats(body, &inquiry->ask, inquiry->metrics);
+    reply_json(inquiry->exchange, 200, body, SLICE(""));
+}
+
+static void on_answer(struct analytics_ask *ask) {
+    struct inquiry *inquiry = ask->ctx;
+
+    if (ask->err == ERR_OK)
+        reply_answer(inquiry);
+    else
+        reply_failure(inquiry->exchange, ask->err,
+                      ask->err == ERR_UNAVAILABLE
+                          ? SLICE("analytics has no answer now: it is starting, or has stopped "
+                                  "(the log says why)")
+                          : (struct slice){NULL, 0});
+    top_answer_release(&ask->top_answer);
+    free(inquiry);
+}
+
+/* The parameters outlive the request's slices: decoded values may be the request itself. */
+static struct slice keep(struct request *request, struct slice text) {
+    return arena_copy(http_arena(request->exchange), text);
+}
+
+static void send(struct request *request, const struct analytics_params *params, bool top) {
+    struct gateway *gateway = request->gateway;
+    struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
+    enum err err = ERR_NO_MEMORY;
+    int64_t deadline_ms;
+
+    if (!request_deadline(request, &deadline_ms)) {
+        free(inquiry);
+        return;
+    }
+    if (inquiry) {
+        struct slice type = top ? params->counter_type : request->parts[1];
+
+        inquiry->exchange = request->exchange;
+        inquiry->metrics = params->metrics;
+        inquiry->ask.kind = top ? ASK_TOP : ASK_STATS;
+        inquiry->ask.deadline_ms = deadline_ms;
+        inquiry->ask.top =
+            (struct top_query){keep(request, type), params->range, params->offset, params->limit};
+        inquiry->ask.stats = (struct stats_query){keep(request, request->parts[0]),
+                                                  inquiry->ask.top.counter_type, params->range};
+        inquiry->ask.done = on_answer;
+        inquiry->ask.ctx = inquiry;
+        if (!arena_overflowed(http_arena(request->exchange)))
+            err = analytics_ask(gateway->analytics, &inquiry->ask);
+    }
+    if (err == ERR_OK)
+        return;
+    free(inquiry);
+    reply_failure(request->exchange, err, (struct slice){NULL, 0});
+}
+
+static void handle(struct request *request, bool top) {
+    struct analytics_params params = {
+        .range = RANGE_24H, .limit = DEFAULT_LIMIT, .metrics = STATS_METRICS_ALL};
+    const char *detail = NULL;
+
+    if (!request->gateway->analytics) {
+        reply_problem(request->exchange, ERR_NOT_IMPL, SLICE("this process runs without analytics"),
+                      SLICE(""));
+        return;
+    }
+    enum err err = analytics_read_params(request->http->query, top, http_arena(request->exchange),
+                                         &params, &detail);
+    if (err == ERR_OK)
+        send(request, &params, top);
+    else if (err == ERR_INVALID)
+        reply_bad_request(request->exchange, slice_str(detail));
+    else
+        reply_failure(request->exchange, err, (struct slice){NULL, 0});
+}
+
+void handle_analytics_top(struct request *request) {
+    handle(request, true);
+}
+
+void handle_analytics_stats(struct request *request) {
+    handle(request, false);
+}

@@ -1,0 +1,41 @@
+/* analytics_query.h - analytics' part of a URL in, its answers as JSON out.
+ *
+ * Threads    Plain functions.
+ */
+#ifndef GATEWAY_ANALYTICS_QUERY_H
+#define GATEWAY_ANALYTICS_QUERY_H
+
+#include "base/arena.h"
+#include "base/attr.h"
+#include "base/err.h"
+#include "core/analytics_ask.h"
+
+enum stats_metric {
+    METRIC_OF_TOTAL,
+    METRIC_OF_AVG,
+    METRIC_OF_PEAK,
+    METRIC_OF_TREND,
+    METRIC_OF_RATE,
+    METRIC_OF_INCREMENTS,
+    STATS_METRICS
+};
+
+#define STATS_METRICS_ALL ((1u << STATS_METRICS) - 1)
+
+struct analytics_params { /* holds the defaults before it is read into */
+    struct slice counter_type;
+    enum time_range range;
+    uint32_t limit;
+    uint32_t offset;
+    unsigned metrics;
+};
+
+/* Of the top, or of a counter's stats. Unknown parameters are ignored, as unknown fields are.
+ * ERR_INVALID: '*out_detail' names the parameter; ERR_NO_MEMORY. */
+MUST_CHECK enum err analytics_read_params(struct slice query, bool top, struct arena *arena,
+                                          struct analytics_params *params, const char **out_detail);
+
+void analytics_write_top(struct buf *out, const struct analytics_ask *ask);
+void analytics_write_stats(struct buf *out, const struct analytics_ask *ask, unsigned metrics);
+
+#endif
