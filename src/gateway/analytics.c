@@ -46,7 +46,7 @@ static struct slice keep(struct request *request, struct slice text) {
     return arena_copy(http_arena(request->exchange), text);
 }
 
-static void send(struct request *request, const struct analytics_params *params, bool top) {
+static void inquire(struct request *request, const struct analytics_params *params, bool top) {
     struct gateway *gateway = request->gateway;
     struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
     enum err err = ERR_NO_MEMORY;
@@ -91,7 +91,7 @@ static void handle(struct request *request, bool top) {
     enum err err = analytics_read_params(request->http->query, top, http_arena(request->exchange),
                                          &params, &detail);
     if (err == ERR_OK)
-        send(request, &params, top);
+        inquire(request, &params, top);
     else if (err == ERR_INVALID)
         reply_bad_request(request->exchange, slice_str(detail));
     else
