@@ -38,6 +38,7 @@ enum config_durability {
     CONFIG_DURABILITY_LOCAL,
     CONFIG_DURABILITY_REPLICATED
 };
+enum config_events_format { CONFIG_EVENTS_JSON, CONFIG_EVENTS_PROTOBUF };
 enum config_log_format { CONFIG_LOG_AUTO, CONFIG_LOG_JSON, CONFIG_LOG_CONSOLE };
 
 enum config_kind {

@@ -48,6 +48,7 @@ static int forget(struct counter_service *service) {
 int events_start(const struct config *config, struct counter_service *service,
                  struct metrics *metrics, unsigned shard, struct shipper **out) {
     struct shipper_conf conf = {
+        .protobuf = config->events_format == CONFIG_EVENTS_PROTOBUF,
         .partitions = config->events_partitions,
         .in_flight = config->events_in_flight,
         .service = service,

@@ -18,6 +18,7 @@
 #include "core/relay.h"
 #include "counter/feed.h"
 #include "edge/event_json.h"
+#include "edge/event_proto.h"
 #include "edge/kafka_producer.h"
 #include "loop/mailbox.h"
 
@@ -166,7 +167,10 @@ static bool on_produce(void *ctx, const struct event *event, struct relay_slot *
     struct shipper *s = ctx;
 
     event_key(event, &s->own.key);
-    event_json(event, s->own.store_id, &s->own.value);
+    if (s->conf.protobuf)
+        event_proto(event, s->own.store_id, &s->own.value);
+    else
+        event_json(event, s->own.store_id, &s->own.value);
     if (buf_failed(&s->own.key) || buf_failed(&s->own.value))
         return false;
     enum err err =

@@ -28,6 +28,7 @@ struct shipper;
 
 struct shipper_conf {
     struct kafka_url url;
+    bool protobuf; /* else JSON */
     uint32_t partitions;
     uint32_t in_flight;
     struct counter_service *service;

@@ -215,16 +215,33 @@ enum err kafka_prepare(struct kafka_producer *kafka) {
 
 /* ---- messages ---- */
 
+/* The array's form: the variadic one's macros aren't standard C. */
+static rd_kafka_resp_err_t produce(struct kafka_producer *kafka, uint32_t partition,
+                                   struct slice key, struct slice value, int64_t time_ms,
+                                   void *opaque) {
+    const rd_kafka_vu_t fields[] = {
+        {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = kafka->topic},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = (int32_t)partition},
+        {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)(uintptr_t)key.ptr, key.len}},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)(uintptr_t)value.ptr, value.len}},
+        {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = time_ms},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = opaque},
+    };
+    rd_kafka_error_t *error =
+        rd_kafka_produceva(kafka->rk, fields, sizeof(fields) / sizeof(fields[0]));
+    rd_kafka_resp_err_t err = error ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
+
+    if (error)
+        rd_kafka_error_destroy(error);
+    return err;
+}
+
 enum err kafka_produce(struct kafka_producer *kafka, uint32_t partition, struct slice key,
                        struct slice value, int64_t time_ms, void *opaque) {
     if (kafka->finished || !kafka->topic)
         return ERR_UNKNOWN;
-    rd_kafka_resp_err_t err = rd_kafka_producev(
-        kafka->rk, RD_KAFKA_V_RKT(kafka->topic), RD_KAFKA_V_PARTITION((int32_t)partition),
-        RD_KAFKA_V_KEY(key.ptr, key.len), RD_KAFKA_V_VALUE((void *)(uintptr_t)value.ptr, value.len),
-        RD_KAFKA_V_TIMESTAMP(time_ms), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
-
+    rd_kafka_resp_err_t err = produce(kafka, partition, key, value, time_ms, opaque);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
         return ERR_OK;
     if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL)

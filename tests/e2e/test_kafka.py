@@ -177,6 +177,27 @@ def test_every_change_is_an_event():
         eq(server.stop(), 0, 'exit code')
 
 
+def test_protobuf():
+    with Counting(topic_url(kafka()), env={'HGP_EVENTS_FORMAT': 'protobuf'}) as server:
+        increment(server, 'post', -5)
+        wait_shipped(server)
+        got = subprocess.run(['kcat', '-b', server.brokers, '-t', server.topic, '-C', '-e', '-q',
+                              '-D', '', '-f', '%s'], capture_output=True, timeout=60)
+        text = subprocess.run(['protoc', '-I', str(lib.tree() / 'api/proto'),
+                               '--decode', 'events.CounterEvent', 'events/events.proto'],
+                              input=got.stdout, capture_output=True, check=True).stdout.decode()
+        fields = dict(line.split(': ', 1) for line in text.splitlines())
+        eq({k: fields[k] for k in ('resource_id', 'counter_type', 'delta', 'new_value', 'source',
+                                   'kind', 'count', 'epoch', 'seq')},
+           {'resource_id': '"post"', 'counter_type': '"like"', 'delta': '-5', 'new_value': '-5',
+            'source': '"highgopress"', 'kind': 'EVENT_KIND_ADD', 'count': '1', 'epoch': '1',
+            'seq': '1'}, 'the message')
+        lane, now = int(fields.get('lane', 0)), int(fields['timestamp'])
+        check(fields['event_id'].endswith(f'-{lane}-1-1"'), f'its id: {fields["event_id"]}')
+        check(abs(now - time.time()) < 60, f'its time: {now}')
+        eq(int(fields['timestamp_ms']) // 1000, now, 'both times')
+
+
 def test_kill_9_and_restarts_under_load():
     for durability in ('local', 'fast'):
         with Counting(topic_url(kafka()), durability=durability) as server:
