@@ -20,6 +20,7 @@
 #include "counter/redis_store.h"
 #include "edge/redis_apply.h"
 #include "edge/redis_conn.h"
+#include "edge/redis_sentinel.h"
 #include "loop/timer.h"
 
 #define REDIS_DETAIL_BYTES    512
@@ -118,9 +119,12 @@ struct redis_store {
     struct loop *loop;
     unsigned shard;
     struct redis_store_user user;
+    struct redis_url url;            /* of the server; with Sentinels the primary they told last */
+    struct redis_sentinel *sentinel; /* NULL: none are asked */
+    bool sentinel_silent;            /* they don't know, or don't answer: it is in the problem */
     struct redis_link links[REDIS_CONNECTIONS_MAX];
     unsigned links_count;
-    unsigned links_open; /* not closed yet */
+    unsigned links_open; /* not closed yet; Sentinels are one more */
     unsigned usable;     /* of the links */
     bool told;           /* the user knows */
     bool told_up;        /* that */
@@ -151,6 +155,7 @@ struct redis_store {
 void redis_hello_ask(struct redis_link *link);
 
 /* redis_link.c */
+bool redis_link_watch(struct redis_store *store); /* asks Sentinels, if that is the URL */
 bool redis_link_start(struct redis_link *link, struct redis_store *store, uint64_t seed);
 void redis_link_opened(struct redis_link *link); /* hello's verdict is in 'opened' */
 void redis_link_usable(struct redis_link *link, bool usable);

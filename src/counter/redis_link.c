@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
+#include "base/random.h"
 #include "counter/redis_internal.h"
 #include "edge/redis_command.h"
 
@@ -44,16 +46,63 @@ static void tell_user(struct redis_store *store) {
     store->user.changed(store->user.ctx, up);
 }
 
+/* ---- who is the primary? ---- */
+
+static void on_primary(void *ctx, const char *address, const char *why) {
+    struct redis_store *store = ctx;
+
+    store->sentinel_silent = !address;
+    if (!address) {
+        if (store->usable == 0)
+            redis_fleet_link_down(store->fleet, ERR_UNREACHABLE, why);
+        return;
+    }
+    if (strcmp(address, store->url.address) == 0)
+        return;
+    log_line(LOG_INFO, "Sentinels tell the primary", LOG_STR("store", store->fleet->name),
+             LOG_STR("primary", address), LOG_STR("before", store->url.address));
+    (void)snprintf(store->url.address, sizeof(store->url.address), "%s", address);
+}
+
+bool redis_link_watch(struct redis_store *store) {
+    const struct redis_fleet_conf *own = &store->fleet->conf;
+    struct redis_sentinel_conf conf = {.resolver = own->resolver,
+                                       .url = &own->url,
+                                       .connect_ms = own->connect_ms,
+                                       .response_ms = own->response_ms,
+                                       .backoff_min_ms = BACKOFF_MIN_MS,
+                                       .backoff_max_ms = BACKOFF_MAX_MS,
+                                       .told = on_primary,
+                                       .ctx = store,
+                                       .seed = random_u64()};
+
+    store->url = own->url;
+    if (!own->url.is_sentinel)
+        return true;
+    store->url.is_sentinel = false;
+    store->url.address[0] = '\0';
+    store->sentinel = redis_sentinel_new(store->loop, &conf);
+    return store->sentinel != NULL;
+}
+
+/* ---- down ---- */
+
 static void on_down(void *ctx) {
     struct redis_link *link = ctx;
+    struct redis_store *store = link->store;
     enum err err = link->opened;
 
     if (err == ERR_OK)
         err = redis_conn_refused(link->conn) ? ERR_INVALID : ERR_UNREACHABLE;
     link->opened = ERR_OK;
     redis_link_usable(link, false);
-    redis_fleet_link_down(link->store->fleet, err, redis_conn_problem(link->conn));
-    tell_user(link->store);
+    if (store->sentinel) /* it may be another one by now */
+        redis_sentinel_ask(store->sentinel);
+    if (!store->url.address[0] && !store->sentinel_silent)
+        return; /* nothing has been tried: Sentinels are still to tell */
+    if (!store->sentinel_silent)
+        redis_fleet_link_down(store->fleet, err, redis_conn_problem(link->conn));
+    tell_user(store);
 }
 
 void redis_link_opened(struct redis_link *link) {
@@ -70,7 +119,7 @@ void redis_link_opened(struct redis_link *link) {
 bool redis_link_start(struct redis_link *link, struct redis_store *store, uint64_t seed) {
     const struct redis_fleet_conf *own = &store->fleet->conf;
     struct redis_conn_conf conf = {.resolver = own->resolver,
-                                   .url = &own->url,
+                                   .url = &store->url,
                                    .tls = own->tls,
                                    .scripts = scripts,
                                    .connect_ms = own->connect_ms,

@@ -276,6 +276,9 @@ struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop
 
 bool redis_store_connect(struct redis_store *store) {
     redis_wait_init(store);
+    if (!redis_link_watch(store))
+        return false;
+    store->links_open += store->sentinel != NULL;
     for (unsigned i = 0; i < store->fleet->conf.connections; i++) {
         if (!redis_link_start(&store->links[i], store, random_u64()))
             return false;
@@ -291,11 +294,11 @@ void redis_port_init(struct redis_port *port, struct redis_store *store,
         .upstream.send = store_send, .store = store, .delivered = delivered, .ctx = ctx};
 }
 
-static void on_link_closed(void *ctx) {
-    struct redis_link *link = ctx;
+static void on_one_closed(void *ctx) {
+    struct redis_store *store = ctx;
 
-    if (--link->store->links_open == 0)
-        timer_start(link->store->loop, &link->store->later, 0);
+    if (--store->links_open == 0)
+        timer_start(store->loop, &store->later, 0);
 }
 
 void redis_store_close(struct redis_store *store, void (*closed)(void *ctx), void *ctx) {
@@ -305,8 +308,10 @@ void redis_store_close(struct redis_store *store, void (*closed)(void *ctx), voi
         struct redis_link *link = &store->links[i];
 
         redis_link_usable(link, false);
-        redis_conn_close(link->conn, on_link_closed, link);
+        redis_conn_close(link->conn, on_one_closed, store);
     }
+    if (store->sentinel)
+        redis_sentinel_close(store->sentinel, on_one_closed, store);
     atomic_fetch_sub(&store->fleet->loops, 1);
     if (store->links_open == 0)
         timer_start(store->loop, &store->later, 0);

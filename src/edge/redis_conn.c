@@ -440,6 +440,10 @@ static void begin(struct redis_conn *conn) {
         find_socket(conn);
         return;
     }
+    if (!conn->conf.url->address[0]) {
+        lose(conn, "nobody has told its address yet", SLICE(""));
+        return;
+    }
     conn->query = resolver_ask(conn->conf.resolver, conn->loop, slice_str(conn->conf.url->address),
                                on_resolved, conn);
     if (!conn->query)

@@ -35,7 +35,7 @@ struct tls;
 
 struct redis_conn_conf {
     struct resolver *resolver;                 /* the process's */
-    const struct redis_url *url;               /* outlives the connection */
+    const struct redis_url *url;               /* read at every attempt; "": not known yet */
     struct tls *tls;                           /* a client's, for url->is_tls; outlives it, too */
     const struct redis_script *const *scripts; /* loaded at every greeting; NULL at the end */
     int64_t connect_ms;                        /* from the name's lookup to the end of greeting */

@@ -7,11 +7,12 @@
 
 static const struct slice tcp_scheme = {"redis://", 8};
 static const struct slice tls_scheme = {"rediss://", 9};
+static const struct slice sentinel_scheme = {"redis-sentinel://", 17};
 static const struct slice unix_scheme = {"redis+unix://", 13};
 
 bool redis_url_is(struct slice text) {
-    return slice_starts(text, tcp_scheme) || slice_starts(text, tls_scheme) ||
-           slice_starts(text, unix_scheme);
+    return slice_starts(text, sentinel_scheme) || slice_starts(text, tcp_scheme) ||
+           slice_starts(text, tls_scheme) || slice_starts(text, unix_scheme);
 }
 
 static int hex(char c) {
@@ -124,6 +125,42 @@ static const char *parse_tcp(struct slice text, struct redis_url *url) {
     return problem;
 }
 
+static bool are_places(struct slice list) {
+    while (list.ptr) {
+        struct slice rest = cut(&list, ',', false);
+        const char *colon = list.len ? memrchr(list.ptr, ':', list.len) : NULL;
+
+        if (!colon || colon == list.ptr || colon + 1 == list.ptr + list.len)
+            return false;
+        list = rest;
+    }
+    return true;
+}
+
+static const char *parse_sentinel(struct slice text, struct redis_url *url) {
+    struct slice places = cut(&text, '@', true);
+    const char *problem = NULL;
+
+    url->is_sentinel = true;
+    if (places.ptr)
+        problem = parse_credentials(text, url);
+    else
+        places = text;
+    if (problem)
+        return problem;
+    struct slice name = cut(&places, '/', false);
+    struct slice db = cut(&name, '/', false);
+    if (!name.len || name.len >= sizeof(url->master))
+        return "behind the Sentinels comes the name that they know the primary by, as in "
+               "redis-sentinel://host:port,host:port/name";
+    (void)snprintf(url->master, sizeof(url->master), "%.*s", SLICE_ARGS(name));
+    if (db.ptr && db.len && !take_db(db, &url->db))
+        return "the database is a number";
+    if (!are_places(places) || !unescape(places, url->address))
+        return "the Sentinels are host:port,host:port, up to 255 bytes";
+    return NULL;
+}
+
 enum err redis_url_parse(struct slice text, struct redis_url *out, const char **out_problem) {
     struct redis_url url = {0};
 
@@ -131,10 +168,12 @@ enum err redis_url_parse(struct slice text, struct redis_url *out, const char **
         *out_problem = parse_unix(slice_skip(text, unix_scheme.len), &url);
     else if (slice_starts(text, tcp_scheme))
         *out_problem = parse_tcp(slice_skip(text, tcp_scheme.len), &url);
+    else if (slice_starts(text, sentinel_scheme))
+        *out_problem = parse_sentinel(slice_skip(text, sentinel_scheme.len), &url);
     else if (slice_starts(text, tls_scheme))
         *out_problem = parse_tcp(slice_skip(text, tls_scheme.len), &url);
     else
-        *out_problem = "this is no redis://, rediss:// or redis+unix:// address";
+        *out_problem = "this is no redis://, rediss://, redis+unix:// or redis-sentinel:// address";
     url.is_tls = slice_starts(text, tls_scheme);
     if (*out_problem)
         return ERR_INVALID;
@@ -145,6 +184,8 @@ enum err redis_url_parse(struct slice text, struct redis_url *out, const char **
 void redis_url_name(const struct redis_url *url, char *out, size_t size) {
     if (url->is_unix)
         (void)snprintf(out, size, "redis+unix://%s?db=%u", url->address, url->db);
+    else if (url->is_sentinel)
+        (void)snprintf(out, size, "redis-sentinel://%s/%s/%u", url->address, url->master, url->db);
     else
         (void)snprintf(out, size, "redis%s://%s/%u", url->is_tls ? "s" : "", url->address, url->db);
 }

@@ -2,6 +2,8 @@
  *
  *     redis://[user[:password]@]host:port[/db]     redis+unix:///path[?db=N&user=U]
  *     rediss://… the same by TLS
+ *     redis-sentinel://[user[:password]@]host:port,host:port/name[/db]     credentials: the
+ * primary's
  *
  * "redis://:password@…" is the default user; a user alone has the password elsewhere. '%41' stands
  * for a byte in user, password and path.
@@ -19,11 +21,14 @@
 #include "base/slice.h"
 
 #define REDIS_URL_TEXT_BYTES 256
+#define REDIS_URL_NAME_BYTES 64
 
 struct redis_url {
     bool is_unix;
     bool is_tls;
+    bool is_sentinel;
     char address[REDIS_URL_TEXT_BYTES]; /* "host:port" or the socket's path */
+    char master[REDIS_URL_NAME_BYTES];  /* the name that Sentinels know it by */
     char user[REDIS_URL_TEXT_BYTES];    /* "": the default one */
     char password[REDIS_URL_TEXT_BYTES];
     unsigned db;

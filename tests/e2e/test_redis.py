@@ -192,11 +192,12 @@ def stand_still(server):
     server.process.signal(signal.SIGCONT)
 
 
-def rounds(split, server, faults, flaws):
+def rounds(split, server, faults, flaws, count=None):
     """One fault a round, under load; then nothing acknowledged is lost, nothing counts twice."""
     seed, rng = random_of('redis')
     ledger = SplitLedger()
-    for n, fault in zip(range(lib.ROUNDS), itertools.cycle(faults)):
+    count = count or lib.ROUNDS
+    for n, fault in zip(range(count), itertools.cycle(faults)):
         why = f'round {n + 1} ({fault.__name__}), CRASH_SEED={seed}'
         before = len(ledger.acked)
         fault_at, end_at = after(rng.uniform(0.15, 0.6)), after(1)
@@ -212,7 +213,7 @@ def rounds(split, server, faults, flaws):
         check(len(ledger.acked) > before, f'{why}: nothing was acknowledged')
         settle(split)
         send_again(split, ledger, audit(split, ledger, why), why)
-    print(f'     {lib.ROUNDS} {flaws}, {len(ledger.kinds)} operations, {len(ledger.acked)} '
+    print(f'     {count} {flaws}, {len(ledger.kinds)} operations, {len(ledger.acked)} '
           'acknowledged', flush=True)
 
 
@@ -479,6 +480,77 @@ def test_replicated_is_refused():
         code, said = refused(on(url), data='unused', env=REPLICATED)
         eq(code, os.EX_CONFIG, said)
         check('takes the command WAIT' in said, said)
+
+
+# --- Sentinel -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def sentinels():
+    with tempfile.TemporaryDirectory(prefix='hgp-sentinel-') as folder:
+        group = dev_servers.Sentinels(pathlib.Path(folder))
+        try:
+            yield group
+        finally:
+            for process in group.processes():
+                process.kill()
+
+
+def role(server):
+    return server.cli('role').split('\n')[0]
+
+
+def fail_over(group):
+    """The primary dies, its replica takes over, and it comes back as a replica. When it did so."""
+    primary, other = group.master, group.replica
+    primary.process.kill()
+    dev_servers.wait_until('the promotion', lambda: role(other) == 'master', other.process)
+    promoted = time.monotonic()
+    argv = primary.process.argv  # Sentinels would do it, too, after some 10 s
+    if '--replicaof' in argv:
+        del argv[argv.index('--replicaof'):][:3]
+    primary.process.argv = [*argv, '--replicaof', '127.0.0.1', str(other.port)]
+    primary.restart()
+    in_step(primary)
+    group.master, group.replica = other, primary
+    return promoted
+
+
+def test_failover_in_mode_replicated():
+    """No acknowledged increment is lost with the primary."""
+    with sentinels() as group, \
+            Split(gateways=2, counters=2, counter_flags=on(group.url), env=REPLICATED) as split:
+        rounds(split, group, [fail_over], 'failovers', 1 if lib.ROUNDS < 10 else lib.ROUNDS // 4)
+        check('Sentinels tell the primary' in split.counter.said(), split.counter.said())
+        eq(split.stop(), 0, 'exit code')
+
+
+def test_failover_and_back():
+    """Counting goes on soon after the promotion; the old primary isn't counted on."""
+    with sentinels() as group, Server(flags=on(group.url)) as ours:
+        eq(increment(ours, 'away').value(), 1, 'counted')
+        began = time.monotonic()
+        promoted = fail_over(group)
+        seconds_until_counted(ours, began)
+        took = time.monotonic() - promoted
+        ready(ours)
+        eq(group.replica.cli('get', 'counter:away:like'), group.master.cli('get',
+           'counter:away:like'), 'the old primary has what the new one has')
+        print(f'     promoted {promoted - began:.1f} s after the kill, counted at most {took:.1f} s '
+              'later', flush=True)
+        eq(ours.stop(), 0, 'exit code')
+
+
+def test_sentinels_that_do_not_know():
+    with sentinels() as group:
+        wrong = group.url.replace('/hgp', '/other')
+        with Server(flags=on(wrong)) as ours:
+            eq(increment(ours, 'lost').status, 503, 'nobody knows the primary')
+            said = call(ours.admin, 'GET', '/readyz').json()['status']
+            check('watches no group of this name' in said, said)
+        with Server(flags=on(f'redis-sentinel://127.0.0.1:1,127.0.0.1:{group.ports[0]}/hgp')) as ours:
+            ready(ours)
+            eq(increment(ours, 'found').value(), 1, 'by the one that is there')
 
 
 # --- who may ----------------------------------------------------------------------------------------
