@@ -35,6 +35,12 @@ enum rule {
     RULE_STORE_SYNCS, /* the store's nodes sync before they answer or acknowledge (2, row 8) */
     RULE_TOUCH,       /* a duplicate writes as well, so that a WAIT covers its original (1) */
     RULE_TOUCH_READ,  /* behind what only read comes a write, for the same reason */
+
+    /* of the way of the events (3.6, 3.8) */
+    RULE_RELAY_WAITS,    /* events are shipped when no failover can take them away */
+    RULE_NO_TIMEOUT,     /* a producer never gives up one message of several */
+    RULE_HIGH_WATER,     /* a consumer drops what it has had */
+    RULE_ATOMIC_OFFSETS, /* and stores its offset with what it made of it */
     RULES
 };
 

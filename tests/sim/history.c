@@ -150,17 +150,19 @@ static const struct sim_op *find_add(const struct sim_counter *counter, int64_t 
     return bit < counter->bits ? counter->adds[bit] : NULL;
 }
 
+struct sim_counter *history_counter(const struct history *history, struct slice resource_id) {
+    for (size_t i = 0; i < history->counters_count; i++)
+        if (slice_eq(resource_id, slice_str(history->counters[i].id)))
+            return &history->counters[i];
+    return NULL;
+}
+
 /* Whose operation that is, from its counter and argument; NULL for a read. */
 static const struct sim_op *find_op(const struct history *history, const struct op *op) {
-    size_t i = 0;
+    const struct sim_counter *counter = history_counter(history, op->resource_id);
 
-    while (i < history->counters_count &&
-           !slice_eq(op->resource_id, slice_str(history->counters[i].id)))
-        i++;
-    if (i == history->counters_count || op->kind == OP_GET)
+    if (!counter || op->kind == OP_GET)
         return NULL;
-    const struct sim_counter *counter = &history->counters[i];
-
     if (op->kind == OP_ADD)
         return find_add(counter, op->arg);
     if (op->kind == OP_RESET)
@@ -276,8 +278,8 @@ void history_answered(struct history *history, struct sim_op *op, const struct a
         return;
     case ERR_RANGE:
     case ERR_MISMATCH:
-        check_refusal(history, op, answer->err, facts);
         if (!may_be_lost(history, facts->commit)) {
+            check_refusal(history, op, answer->err, facts);
             op->refusal_commit = facts->commit;
             return;
         }

@@ -107,6 +107,9 @@ struct sim_op *history_new_op(struct history *history, struct rng *rng, unsigned
 /* The key of 'original' with another payload. NULL as above. */
 struct sim_op *history_new_misuse(struct history *history, struct sim_op *original);
 
+/* NULL: there is none. */
+struct sim_counter *history_counter(const struct history *history, struct slice resource_id);
+
 /* Appends " [op 7] c3 +16" for the timeline; a read has no number. */
 void history_describe(const struct history *history, const struct op *op, struct buf *out);
 

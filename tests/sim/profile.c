@@ -81,6 +81,7 @@ static void make_redis(struct profile *profile, struct rng *rng) {
     profile->redis_trouble_ms = pauses_ms[rng_next(rng) % ARRAY_LEN(pauses_ms)];
     profile->redis_lag_percent = ONE_OF(rng, 0, 5, 30);
     profile->crash_permille = ONE_OF(rng, 0, 0, 5, 20);
+    profile->relays = ONE_OF(rng, 0, 1, 2, 3);
     profile->read_percent = ONE_OF(rng, 15, 15, 60);
     if (!profile->split)
         return;
@@ -111,9 +112,9 @@ void profile_trace(const struct profile *p, struct trace *trace) {
     if (p->redis)
         TRACE(trace,
               "redis: %s, appendfsync %s, %u connections, answers within %" PRId64
-              " ms, a trouble every %" PRId64 " ms, lag %u%%",
+              " ms, a trouble every %" PRId64 " ms, lag %u%%, %u relays",
               acks[p->ack], p->redis_syncs ? "always" : "everysec", p->redis_lines,
-              p->redis_response_ms, p->redis_trouble_ms, p->redis_lag_percent);
+              p->redis_response_ms, p->redis_trouble_ms, p->redis_lag_percent, p->relays);
     TRACE(trace,
           "troubles: refuse %u%%, lose %u%%, slow %u%%, double %u%% within %" PRId64
           " ms, crash %u/1000, power %u%%, failing commits %u/1000, failing reads %u/1000, "

@@ -11,6 +11,7 @@
 #include "trace.h"
 
 #define GATEWAYS_MAX 3
+#define LANES_MAX    8
 
 /* What is simulated. */
 enum sim_suite { SUITE_EMBEDDED, SUITE_REDIS };
@@ -59,6 +60,7 @@ struct profile {
     unsigned redis_lines;       /* connections of a process */
     int64_t redis_response_ms;  /* an answer that takes longer never comes */
     int64_t redis_trouble_ms;   /* between two troubles of a node; 0: none */
+    unsigned relays;            /* processes that ship to Kafka; 0: none, and no Kafka */
     unsigned redis_lag_percent; /* of replication's steps: up to seconds */
 };
 

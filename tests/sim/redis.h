@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/event.h"
 #include "core/kv.h"
 
 struct redis;
@@ -41,6 +42,8 @@ struct kv *redis_last_look(struct redis *redis);
 
 /* The store's clock minus virtual time, as of the last message. */
 int64_t redis_clock_ahead_ms(const struct redis *redis);
+
+struct event_position redis_lane_end(const struct redis *redis, uint32_t lane);
 
 size_t redis_crashes(const struct redis *redis);
 /* An acknowledged write was lost that the mode doesn't promise to keep. */

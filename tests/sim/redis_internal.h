@@ -2,6 +2,7 @@
  *
  * redis_node.c      a node's log: entries, fsync, replication, death and return
  * redis_server.c    connections and commands, and what WAIT knows
+ * redis_outbox.c    what consumers ask for
  * redis_sentinel.c  failover, and the troubles
  */
 #ifndef TESTS_SIM_REDIS_INTERNAL_H
@@ -16,7 +17,7 @@
 
 /* Who can be cut off from whom: nodes, Sentinel, processes that use the store. */
 #define SENTINEL        REDIS_NODES
-#define REDIS_USERS     4
+#define REDIS_USERS     6
 #define REDIS_USER(i)   (REDIS_NODES + 1 + (i))
 #define REDIS_ENDPOINTS (REDIS_NODES + 1 + REDIS_USERS)
 
@@ -95,6 +96,10 @@ void server_synced(struct redis_node *node);
 void server_close_conns(struct redis_node *node);
 /* The world ends. */
 void server_release(struct redis_node *node);
+
+/* ---- redis_outbox.c ---- */
+
+enum err server_outbox(struct redis_node *node, struct command *command);
 
 /* ---- redis_sentinel.c ---- */
 

@@ -15,27 +15,41 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "core/event.h"
 #include "core/message.h"
 #include "history.h"
+#include "profile.h"
 
 struct redis;
 struct redis_node;
 struct redis_link;
 
-enum command_kind { COMMAND_APPLY, COMMAND_TOUCH, COMMAND_WAIT };
+enum command_kind {
+    COMMAND_APPLY,
+    COMMAND_TOUCH,
+    COMMAND_WAIT,
+    COMMAND_REGISTER, /* a consumer; tells its positions */
+    COMMAND_READ,     /* the lane's events behind a position */
+    COMMAND_REPORT    /* a consumer's position */
+};
 
 struct command {
     enum command_kind kind;
     const struct message *message; /* APPLY */
     unsigned replicas;             /* WAIT for so many, */
     int64_t patience_ms;           /* so long */
+    uint32_t lane;                 /* READ, REPORT */
+    struct event_position at;      /* the same */
 
     struct answer *answers; /* APPLY's, room for them is the sender's */
     struct facts facts;
-    int64_t count;   /* WAIT's */
-    enum err err;    /* ERR_UNAVAILABLE: a replica, nothing was done; ERR_UNKNOWN: broken */
-    bool replied;    /* else it never will be */
-    size_t replayed; /* APPLY: it was one */
+    int64_t count;                             /* WAIT's */
+    struct event_position reported[LANES_MAX]; /* REGISTER's */
+    struct event *events;                      /* READ's; the sender frees */
+    size_t events_count;
+    enum err err; /* ERR_UNAVAILABLE: a replica, nothing was done; ERR_UNKNOWN: broken */
+    bool replied; /* else it never will be */
+    void *ctx;    /* the sender's */
 
     /* Once. The link may be closed in here. */
     void (*done)(struct command *command);

@@ -79,6 +79,8 @@ static void promote(struct redis *redis, struct redis_node *node) {
     node->incarnation++; /* of what was under way to a replica */
     node->sync_due = false;
     node->pull_due = false;
+    if (redis_syncs(redis))
+        node->synced = node->log_count; /* its loop does, before it listens to Sentinel */
     node_become_primary(node);
     for (unsigned i = 0; i < REDIS_NODES; i++)
         sentinel_reconfigure(&redis->nodes[i]);

@@ -232,8 +232,13 @@ static void run(struct redis_link *link, struct command *command) {
         apply(link, command);
     } else if (command->kind == COMMAND_TOUCH) {
         touch(link, command);
-    } else {
+    } else if (command->kind == COMMAND_WAIT) {
         wait_for_replicas(link, command);
+    } else {
+        command->err = server_outbox(node_of(link), command);
+        if (command->kind != COMMAND_READ)
+            link->written = node_of(link)->log_count;
+        reply(command);
     }
 }
 

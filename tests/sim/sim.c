@@ -22,6 +22,7 @@
 #define RULE_SEEDS_MAX 2000
 #define ACKED_SHARE    4
 #define SEEDS_TO_JUDGE 50
+#define RECORDS_SHARE  2
 
 /* clang-format off */
 static const char *const rule_names[RULES] = {
@@ -47,6 +48,10 @@ static const char *const rule_names[RULES] = {
     [RULE_STORE_SYNCS]   = "STORE_SYNCS",
     [RULE_TOUCH]         = "TOUCH",
     [RULE_TOUCH_READ]    = "TOUCH_READ",
+    [RULE_RELAY_WAITS]   = "RELAY_WAITS",
+    [RULE_NO_TIMEOUT]    = "NO_TIMEOUT",
+    [RULE_HIGH_WATER]    = "HIGH_WATER",
+    [RULE_ATOMIC_OFFSETS] = "ATOMIC_OFFSETS",
 };
 /* clang-format on */
 
@@ -73,6 +78,7 @@ struct totals {
     uint64_t acked;
     uint64_t events;
     uint64_t crashes;
+    uint64_t records;
 };
 
 static void show_seed(uint64_t seed, const struct options *options) {
@@ -93,6 +99,7 @@ static void run_seed(uint64_t seed, const struct options *options, struct totals
     totals->acked += result.acked;
     totals->events += result.events;
     totals->crashes += result.crashes;
+    totals->records += result.records;
     if (result.violations == 0)
         return;
     if (totals->failing++ < FAILING_SHOWN)
@@ -114,13 +121,18 @@ static bool run_seeds(const struct options *options) {
     }
     printf("%" PRIu64 " seeds, %" PRIu64 " clean, %" PRIu64 " failing; %" PRIu64
            " operations, %" PRIu64 " acknowledged, %" PRIu64 " events, %" PRIu64
-           " crashes; %.0f seeds/s\n",
+           " crashes, %" PRIu64 " records in Kafka; %.0f seeds/s\n",
            totals.seeds, totals.seeds - totals.failing, totals.failing, totals.operations,
-           totals.acked, totals.events, totals.crashes,
+           totals.acked, totals.events, totals.crashes, totals.records,
            (double)totals.seeds * 1000.0 / (double)(took_ms ? took_ms : 1));
     /* A world in which next to nothing succeeds would prove nothing. */
     if (totals.acked * ACKED_SHARE < totals.operations && totals.seeds >= SEEDS_TO_JUDGE) {
         printf("too little was acknowledged\n");
+        return false;
+    }
+    if (options->suite == SUITE_REDIS && totals.records < totals.events / RECORDS_SHARE &&
+        totals.seeds >= SEEDS_TO_JUDGE) {
+        printf("too little has come to Kafka\n");
         return false;
     }
     return totals.seeds > 0 && totals.failing == 0;

@@ -9,6 +9,8 @@
 #include "clients.h"
 #include "counter.h"
 #include "gateway.h"
+#include "kafka.h"
+#include "relays.h"
 #include "store.h"
 
 /* 2025-01-01, as the store's clock has to be far from 0. */
@@ -30,6 +32,10 @@ static void start(struct world *world, uint64_t seed, enum sim_suite suite, bool
     for (unsigned i = 0; i < world->profile.gateways; i++)
         world->gateways[i] = gateway_new(world, i);
     world->clients = clients_new(world);
+    if (world->profile.relays) {
+        world->kafka = kafka_new(world);
+        world->relays = relays_new(world);
+    }
 }
 
 static bool gateways_idle(const struct world *world) {
@@ -44,7 +50,8 @@ static bool gateways_idle(const struct world *world) {
 static void run(struct world *world) {
     int64_t end_ms = INT64_MAX;
 
-    while (agenda_step(&world->agenda)) {
+    while (agenda_step(&world->agenda) ||
+           (world->relays && world->agenda.count == 0 && relays_go_on(world->relays))) {
         if (!world->calm && clients_begun(world->clients)) {
             TRACE(&world->trace, "calm");
             world->calm = true;
@@ -62,6 +69,10 @@ static void run(struct world *world) {
 }
 
 static void stop(struct world *world) {
+    if (world->relays) {
+        relays_free(world->relays);
+        kafka_free(world->kafka);
+    }
     for (unsigned i = 0; i < world->profile.gateways; i++)
         gateway_free(world->gateways[i]);
     for (unsigned i = 0; i < world->profile.counters; i++)
@@ -84,6 +95,10 @@ struct world_result world_run(uint64_t seed, enum sim_suite suite, size_t timeli
     start(&world, seed, suite, timeline > 0);
     run(&world);
     result.events = check_store(&world.history, store_last_look(&world));
+    if (world.kafka) {
+        kafka_check(world.kafka);
+        result.records = kafka_records(world.kafka);
+    }
     result.violations = world.trace.violations;
     result.operations = world.history.ops_count;
     result.crashes = store_crashes(&world);

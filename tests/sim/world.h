@@ -41,6 +41,8 @@ struct world {
     struct owner *owner;   /* the embedded store; or NULL and: */
     struct redis *redis;
     struct redis_client *redis_clients[PROCESSES_MAX];
+    struct kafka *kafka; /* NULL: none, and no relays */
+    struct relays *relays;
     struct counter *counters[COUNTERS_MAX];
     struct gateway *gateways[GATEWAYS_MAX];
     struct clients *clients;
@@ -52,6 +54,7 @@ struct world_result {
     size_t acked;
     size_t events;
     size_t crashes;
+    size_t records;  /* in Kafka */
     char first[160]; /* violation, as a sentence */
 };
 
