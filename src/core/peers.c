@@ -5,6 +5,8 @@
 
 /* RELIABILITY 3.9; Envoy's defaults for ejection, Finagle's for the budget. */
 #define FAILURES_TO_EJECT 5
+#define SERVED_TO_CLOSE   3
+#define PROBES_MAX        10
 #define EJECT_MIN_MS      30000
 #define EJECT_MAX_MS      300000
 
@@ -34,7 +36,23 @@ bool peers_ejected(const struct peers *peers, size_t i, int64_t now_ms) {
     return set_aside(&peers->peer[i], now_ms);
 }
 
+static bool half_open(const struct peer *peer, int64_t now_ms) {
+    return peer->ejected_ms && !set_aside(peer, now_ms);
+}
+
+enum peer_state peers_state(const struct peers *peers, size_t i, int64_t now_ms) {
+    assert(i < peers->count);
+    if (set_aside(&peers->peer[i], now_ms))
+        return PEER_OPEN;
+    return half_open(&peers->peer[i], now_ms) ? PEER_HALF_OPEN : PEER_CLOSED;
+}
+
 /* ---- choosing ---- */
+
+/* Only for who has nobody else. */
+static bool passed_over(const struct peer *peer, int64_t now_ms) {
+    return set_aside(peer, now_ms) || (half_open(peer, now_ms) && peer->out >= PROBES_MAX);
+}
 
 /* A peer that fails at once always has the fewest under way: without the first rule it would get
  * all three attempts of a message before it is ejected. */
@@ -44,14 +62,14 @@ static bool better(const struct peer *a, const struct peer *b, bool retry) {
     return a->out < b->out;
 }
 
-static size_t choose(const struct peers *peers, bool retry, bool ejected, int64_t now_ms) {
+static size_t choose(const struct peers *peers, bool retry, bool passed, int64_t now_ms) {
     size_t best = PEERS_NONE;
 
     for (size_t k = 0; k < peers->count; k++) {
         size_t i = (peers->turn + k) % peers->count;
         const struct peer *peer = &peers->peer[i];
 
-        if (!peer->usable || set_aside(peer, now_ms) != ejected)
+        if (!peer->usable || passed_over(peer, now_ms) != passed)
             continue;
         if (best == PEERS_NONE || better(peer, &peers->peer[best], retry))
             best = i;
@@ -75,7 +93,7 @@ static void refill(struct peers *peers, int64_t now_ms) {
 size_t peers_pick(struct peers *peers, bool retry, int64_t now_ms, bool *out_budget) {
     size_t i = choose(peers, retry, false, now_ms);
 
-    if (i == PEERS_NONE) /* the last ones that were not set aside are gone */
+    if (i == PEERS_NONE) /* the others are gone */
         i = choose(peers, retry, true, now_ms);
     *out_budget = true;
     if (i == PEERS_NONE)
@@ -106,6 +124,15 @@ static void eject(struct peer *peer, int64_t now_ms) {
     peer->ejected_ms = ms < EJECT_MAX_MS ? ms : EJECT_MAX_MS;
     peer->ejected_until_ms = now_ms + peer->ejected_ms;
     peer->failures = 0;
+    peer->served = 0;
+}
+
+static void serves(struct peer *peer) {
+    peer->failures = 0;
+    if (!peer->ejected_ms || ++peer->served < SERVED_TO_CLOSE)
+        return;
+    peer->ejected_ms = 0;
+    peer->served = 0;
 }
 
 void peers_returned(struct peers *peers, size_t i, bool failed, int64_t now_ms) {
@@ -117,14 +144,14 @@ void peers_returned(struct peers *peers, size_t i, bool failed, int64_t now_ms) 
     if (set_aside(peer, now_ms))
         return;
     if (!failed) {
-        peer->failures = 0;
-        peer->ejected_ms = 0;
+        serves(peer);
         return;
     }
     if (peer->failures > 0 && peer->failed_at_ms == now_ms)
         return;
     peer->failures++;
     peer->failed_at_ms = now_ms;
-    if (peer->failures >= FAILURES_TO_EJECT && !is_last(peers, i, now_ms))
+    peer->served = 0;
+    if (peer->failures >= (peer->ejected_ms ? 1 : FAILURES_TO_EJECT) && !is_last(peers, i, now_ms))
         eject(peer, now_ms);
 }

@@ -2,9 +2,16 @@
  *
  * All serve the same store, so any may take any message (DESIGN decision 5): among the usable ones
  * the one with the fewest messages under way, by turns; a retry rather goes where nothing has
- * failed lately. One that keeps failing is set aside for a while, but never the last usable one
- * (RELIABILITY 3.9: 5 in a row, 30 s, doubling to 300 s). Retries are allowed from a budget: 20 %
- * of the messages sent first, and 10 a second, saved up to 100.
+ * failed lately. One that keeps failing is set aside for a while, but never the last usable one:
+ *
+ *            5 failures in a row              time is over
+ *     CLOSED ───────────────────────► OPEN ─────────────────► HALF OPEN
+ *        ▲                             ▲ ◄─── a failure ──────── │
+ *        └──────────────────────── 3 that serve ◄────────────────┘
+ *
+ * It is open for 30 s, doubling to 300 s while it comes back failing; half open it has at most 10
+ * messages under way, so that one that comes back starts slowly. Retries are allowed from a budget:
+ * 20 % of the messages sent first, and 10 a second, saved up to 100.
  *
  * Threads    One owner (a loop).
  * Time       now_ms is monotonic, from 0.
@@ -25,7 +32,8 @@ struct peer {
     unsigned failures;        /* in a row */
     int64_t failed_at_ms;     /* the last of them */
     int64_t ejected_until_ms; /* set aside */
-    int64_t ejected_ms;       /* for so long; 0: not since it last served */
+    int64_t ejected_ms;       /* for so long; 0: closed */
+    unsigned served;          /* while half open */
 };
 
 struct peers {
@@ -50,7 +58,11 @@ size_t peers_pick(struct peers *peers, bool retry, int64_t now_ms, bool *out_bud
  * connection takes all its messages along, and so does our own pause past their deadlines. */
 void peers_returned(struct peers *peers, size_t i, bool failed, int64_t now_ms);
 
-/* Set aside at the moment. */
+enum peer_state { PEER_CLOSED, PEER_OPEN, PEER_HALF_OPEN, PEER_STATES };
+
+enum peer_state peers_state(const struct peers *peers, size_t i, int64_t now_ms);
+
+/* Set aside at the moment: open. */
 bool peers_ejected(const struct peers *peers, size_t i, int64_t now_ms);
 
 #endif

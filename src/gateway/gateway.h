@@ -56,7 +56,9 @@ struct gateway_pool {
 
 struct gateway_problem {
     struct slice address;
-    char text[320]; /* why it can't be used; "": it can, or nobody has tried yet */
+    unsigned open;      /* threads that have set it aside, */
+    unsigned half_open; /* or try it again */
+    char text[320];     /* why it can't be used; "": it can, or nobody has tried yet */
 };
 
 /* Events on their way to Kafka. */

@@ -44,12 +44,23 @@ static void give_call(struct remote *remote, struct remote_call *call) {
     remote->free = call;
 }
 
+static void tell_breaker(struct remote *remote, size_t peer) {
+    struct remote_line *line = &remote->lines[peer];
+    enum peer_state now = peers_state(&remote->peers, peer, loop_now_ms(remote->loop));
+
+    if (line->breaker == now)
+        return;
+    remote_fleet_breaker(remote->fleet, peer, remote->shard, line->breaker, now);
+    line->breaker = now;
+}
+
 static void back_from(struct remote *remote, size_t peer, bool failed) {
     int64_t ejected_until_ms = remote->peers.peer[peer].ejected_until_ms;
 
     peers_returned(&remote->peers, peer, failed, loop_now_ms(remote->loop));
     if (remote->peers.peer[peer].ejected_until_ms > ejected_until_ms)
         metrics_add(remote->fleet->metrics, remote->shard, remote->fleet->series.ejections, 1);
+    tell_breaker(remote, peer);
 }
 
 static void call_done(struct grpc_out_call *out_call, const struct grpc_result *result) {
@@ -112,6 +123,7 @@ static enum err on_send(struct upstream *upstream, struct delivery *delivery) {
         metrics_add(fleet->metrics, remote->shard, fleet->series.retries_refused, 1);
     if (peer == PEERS_NONE)
         return in_budget ? ERR_UNREACHABLE : ERR_UNAVAILABLE;
+    tell_breaker(remote, peer);
     enum err err = send_to(remote, peer, delivery);
     if (err != ERR_OK)
         back_from(remote, peer, false);

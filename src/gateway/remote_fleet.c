@@ -105,6 +105,25 @@ void remote_fleet_problem(struct remote_fleet *fleet, size_t index, const char *
                  LOG_STR("detail", text));
 }
 
+void remote_fleet_breaker(struct remote_fleet *fleet, size_t index, unsigned shard,
+                          enum peer_state from, enum peer_state to) {
+    static const char *const names[PEER_STATES] = {
+        [PEER_CLOSED] = "closed", [PEER_OPEN] = "open", [PEER_HALF_OPEN] = "half_open"};
+    struct remote_address *address = &fleet->address[index];
+
+    if (from != PEER_CLOSED) {
+        atomic_fetch_sub(&address->breakers[from], 1);
+        metrics_add(fleet->metrics, shard, fleet->series.breakers[from], (uint64_t)-1);
+    }
+    if (to != PEER_CLOSED) {
+        atomic_fetch_add(&address->breakers[to], 1);
+        metrics_add(fleet->metrics, shard, fleet->series.breakers[to], 1);
+    }
+    log_line(to == PEER_OPEN ? LOG_WARN : LOG_INFO, "a counter's breaker has moved",
+             LOG_SLICE("counter", address->text), LOG_STR("from", names[from]),
+             LOG_STR("to", names[to]));
+}
+
 /* ---- what the gateway asks ---- */
 
 static bool up(void *ctx) {
@@ -142,6 +161,8 @@ static bool problem(void *ctx, size_t index, struct gateway_problem *out) {
     if (index >= fleet->count)
         return false;
     out->address = fleet->address[index].text;
+    out->open = atomic_load(&fleet->address[index].breakers[PEER_OPEN]);
+    out->half_open = atomic_load(&fleet->address[index].breakers[PEER_HALF_OPEN]);
     (void)pthread_mutex_lock(&fleet->lock);
     (void)snprintf(out->text, sizeof(out->text), "%s", fleet->address[index].problem);
     (void)pthread_mutex_unlock(&fleet->lock);

@@ -35,15 +35,17 @@ struct remote_series {
     metric_series retries_refused;
     metric_series ejections;
     metric_series refused;
+    metric_series breakers[PEER_STATES]; /* but for closed */
 };
 
 /* One counter address, as all loops see it. */
 struct remote_address {
     struct slice text; /* "host:port", in the configuration */
     _Atomic unsigned usable;
-    bool known;                         /* has been usable; under the fleet's lock, like */
-    char problem[REMOTE_PROBLEM_BYTES]; /* why it can't be used; "": it can */
-    bool answers;                       /* it is there, and says so itself */
+    _Atomic unsigned breakers[PEER_STATES]; /* loops that have it open, or half open */
+    bool known;                             /* has been usable; under the fleet's lock, like */
+    char problem[REMOTE_PROBLEM_BYTES];     /* why it can't be used; "": it can */
+    bool answers;                           /* it is there, and says so itself */
 };
 
 struct remote_fleet {
@@ -69,6 +71,9 @@ struct remote_fleet {
 bool remote_fleet_same_store(struct remote_fleet *fleet, uint64_t store_id);
 void remote_fleet_learn(struct remote_fleet *fleet, const struct lanes_hello *hello);
 void remote_fleet_usable(struct remote_fleet *fleet, size_t address, bool usable);
+/* A loop's breaker of an address has moved. */
+void remote_fleet_breaker(struct remote_fleet *fleet, size_t address, unsigned shard,
+                          enum peer_state from, enum peer_state to);
 /* Why an address can't be used; logged when it is news. */
 void remote_fleet_problem(struct remote_fleet *fleet, size_t address, const char *problem,
                           bool answers);
@@ -87,7 +92,8 @@ struct remote_line {
     size_t index;                 /* of the address, and of the peer */
     struct grpc_channel *channel; /* NULL: memory had run out, made again after a pause */
     enum line_state state;
-    bool up;      /* as probes are told */
+    enum peer_state breaker; /* as the fleet was told */
+    bool up;                 /* as probes are told */
     uint64_t era; /* counts what the channel has been through: a Hello's answer is about its own */
     struct grpc_out_call hello;
     bool hello_out;

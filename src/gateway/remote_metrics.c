@@ -52,6 +52,10 @@ bool remote_series_make(struct remote_fleet *fleet) {
     series->retries = metrics_series(metrics, METRIC_UPSTREAM_RETRIES, "");
     series->retries_refused = metrics_series(metrics, METRIC_UPSTREAM_RETRIES_REFUSED, "");
     series->ejections = metrics_series(metrics, METRIC_UPSTREAM_EJECTIONS, "");
+    series->breakers[PEER_OPEN] =
+        metrics_series(metrics, METRIC_UPSTREAM_BREAKERS, "state=\"open\"");
+    series->breakers[PEER_HALF_OPEN] =
+        metrics_series(metrics, METRIC_UPSTREAM_BREAKERS, "state=\"half_open\"");
     series->refused = metrics_series(metrics, METRIC_UPSTREAM_REFUSED, "");
     return true;
 }

@@ -25,6 +25,24 @@ static void add_problems(struct buf *body, const struct gateway_backend *backend
         buf_add_char(body, ']');
 }
 
+/* Likewise who is set aside, or tried again. */
+static void add_breakers(struct buf *body, const struct gateway_backend *backend) {
+    struct gateway_problem problem;
+    bool any = false;
+
+    for (size_t i = 0; backend->problem && backend->problem(backend->ctx, i, &problem); i++) {
+        if (!problem.open && !problem.half_open)
+            continue;
+        buf_add_slice(body, any ? SLICE(",") : SLICE(",\"breakers\":["));
+        buf_add_slice(body, SLICE("{\"address\":"));
+        json_add_string(body, problem.address);
+        buf_printf(body, ",\"open\":%u,\"half_open\":%u}", problem.open, problem.half_open);
+        any = true;
+    }
+    if (any)
+        buf_add_char(body, ']');
+}
+
 void handle_grpc_pools(struct request *request) {
     const struct gateway_backend *backend = &request->gateway->fleet->backend;
     struct buf *body = http_body(request->exchange);
@@ -38,6 +56,7 @@ void handle_grpc_pools(struct request *request) {
     buf_add_slice(body, SLICE(",\"last_updated\":"));
     buf_add_i64(body, pool.updated_s);
     add_problems(body, backend);
+    add_breakers(body, backend);
     buf_add_slice(body, SLICE("}},\"status\":\"success\"}"));
     reply_json(request->exchange, 200, body, SLICE(""));
 }

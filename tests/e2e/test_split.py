@@ -92,7 +92,7 @@ def after(seconds):
 def metric(server, name):
     """The sum over a family's series."""
     text = call(server.admin, 'GET', '/metrics').body.decode()
-    found = re.findall(rf'^{name}(?:{{[^}}]*}})? (\S+)$', text, re.M)
+    found = re.findall(rf'^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$', text, re.M)
     check(found, f'no {name} in the metrics')
     return sum(float(value) for value in found)
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/attr.h"
+#include "base/random.h"
 #include "core/peers.h"
 #include "test.h"
 
@@ -90,9 +91,19 @@ static const struct {
     {"what was under way before changes nothing: a success", 2,
      {{0, UP, 1}, {0, FIRST, 1}, EJECT_1(0), {29000, OK, 1}, {30004, FIRST, 0}, {30004, FIRST, 0}}},
     {"again: twice as long", 2,
-     {EJECT_1(0), EJECT_1(30005), {90009, FIRST, 0}, {90009, FIRST, 0}, {90010, FIRST, 1}}},
+     {EJECT_1(0), EJECT_1(30005), {90005, FIRST, 0}, {90005, FIRST, 0}, {90006, FIRST, 1}}},
+    {"half open: one failure, and it is aside again", 2,
+     {EJECT_1(0), {30005, DOWN, 0}, {30005, FIRST, 1}, {30005, UP, 0}, {30006, FAIL, 1},
+      {30007, FIRST, 0}, {90005, FIRST, 0}, {90006, FIRST, 1}}},
+    {"half open: two that serve aren't enough", 2,
+     {EJECT_1(0), {30005, DOWN, 0}, {30005, FIRST, 1}, {30005, OK, 1}, {30005, FIRST, 1}, {30005, OK, 1},
+      {30005, FIRST, 1}, {30005, UP, 0}, {30006, FAIL, 1}, {30007, FIRST, 0}, {30007, FIRST, 0}}},
+    {"half open: never aside when it is the last", 2,
+     {EJECT_1(0), {30005, DOWN, 0}, {30005, FIRST, 1}, {30006, FAIL, 1}, {30007, UP, 0}, {30007, FIRST, 0},
+      {30007, FIRST, 1}}},
     {"again after it had served: 30 s", 2,
-     {EJECT_1(0), {30005, DOWN, 0}, {30005, FIRST, 1}, {30005, OK, 1}, EJECT_1(30005), {60009, FIRST, 0}, {60009, FIRST, 0},
+     {EJECT_1(0), {30005, DOWN, 0}, {30005, FIRST, 1}, {30005, OK, 1},
+      {30005, FIRST, 1}, {30005, OK, 1}, {30005, FIRST, 1}, {30005, OK, 1}, EJECT_1(30005), {60009, FIRST, 0}, {60009, FIRST, 0},
       {60010, FIRST, 1}}},
 };
 /* clang-format on */
@@ -144,7 +155,7 @@ static void test_ejections_double(void **state) {
     peers_init(&peers, 2, 0);
     peers_set_usable(&peers, 0, true);
     for (size_t i = 0; i < ARRAY_LEN(want_ms); i++) {
-        for (int k = 0; k < 5; k++) {
+        for (int k = 0; k < (i == 0 ? 5 : 1); k++) {
             peers_set_usable(&peers, 1, false);
             assert_int_equal(peers_pick(&peers, false, now_ms, &budget), 0);
             peers_set_usable(&peers, 1, true);
@@ -154,6 +165,88 @@ static void test_ejections_double(void **state) {
         assert_true(peers_ejected(&peers, 0, now_ms + want_ms[i] - 1));
         assert_false(peers_ejected(&peers, 0, now_ms + want_ms[i]));
         now_ms += want_ms[i];
+    }
+}
+
+/* ---- the breaker ---- */
+
+static void eject_1(struct peers *peers) {
+    bool budget;
+
+    peers_set_usable(peers, 1, true);
+    for (int k = 0; k < 5; k++)
+        assert_int_equal(peers_pick(peers, false, 0, &budget), 1);
+    peers_set_usable(peers, 0, true);
+    for (int k = 0; k < 5; k++)
+        peers_returned(peers, 1, true, k);
+    assert_int_equal(peers_state(peers, 1, 30003), PEER_OPEN);
+    assert_int_equal(peers_state(peers, 1, 30004), PEER_HALF_OPEN);
+}
+
+static void test_half_open_has_ten_at_most(void **state) {
+    (void)state;
+    struct peers peers;
+    bool budget;
+    int to_1 = 0;
+
+    peers_init(&peers, 2, 0);
+    eject_1(&peers);
+    for (int k = 0; k < 100; k++)
+        to_1 += peers_pick(&peers, false, 30004, &budget) == 1;
+    assert_int_equal(to_1, 10);
+    for (int k = 0; k < 3; k++)
+        peers_returned(&peers, 1, false, 30005);
+    assert_int_equal(peers_state(&peers, 1, 30005), PEER_CLOSED);
+    for (int k = 0; k < 20; k++)
+        assert_int_equal(peers_pick(&peers, false, 30005, &budget), 1); /* the fewest under way */
+}
+
+/* Whatever happens: only the moves of the picture, somebody is found while somebody is usable, and
+ * one that is half open has ten at most unless there is nobody else. */
+static void test_breaker_property(void **state) {
+    (void)state;
+    uint64_t seed = 5;
+
+    for (unsigned round = 0; round < 300; round++) {
+        struct peers peers;
+        size_t count = 1 + (size_t)(random_next(&seed) % 5);
+        enum peer_state was[PEERS_MAX] = {PEER_CLOSED};
+        int64_t now_ms = 0;
+
+        peers_init(&peers, count, 0);
+        for (unsigned step = 0; step < 2000; step++) {
+            size_t i = (size_t)(random_next(&seed) % count);
+            bool budget;
+
+            now_ms += (int64_t)(random_next(&seed) % (step % 100 ? 3 : 40000));
+            if (random_next(&seed) % 20 == 0)
+                peers_set_usable(&peers, i, random_next(&seed) % 3 != 0);
+            if (random_next(&seed) % 2 == 0) {
+                size_t got = peers_pick(&peers, false, now_ms, &budget);
+                bool others = false;
+
+                for (size_t k = 0; k < count; k++) {
+                    assert_true(got != PEERS_NONE || !peers.peer[k].usable);
+                    others |= k != got && peers.peer[k].usable &&
+                              peers_state(&peers, k, now_ms) == PEER_CLOSED;
+                }
+                if (got != PEERS_NONE && others) {
+                    assert_int_not_equal(peers_state(&peers, got, now_ms), PEER_OPEN);
+                    if (peers_state(&peers, got, now_ms) == PEER_HALF_OPEN)
+                        assert_in_range(peers.peer[got].out, 1, 10);
+                }
+            } else if (peers.peer[i].out > 0) {
+                /* Some fail mostly, some hardly ever. */
+                peers_returned(&peers, i, random_next(&seed) % (2 + i * 3) == 0, now_ms);
+            }
+            for (size_t k = 0; k < count; k++) {
+                enum peer_state is = peers_state(&peers, k, now_ms);
+
+                assert_false(was[k] == PEER_OPEN && is == PEER_CLOSED);
+                assert_false(was[k] == PEER_CLOSED && is == PEER_HALF_OPEN && now_ms < 30000);
+                was[k] = is;
+            }
+        }
     }
 }
 
@@ -254,6 +347,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scripts),
         cmocka_unit_test(test_ejections_double),
+        cmocka_unit_test(test_half_open_has_ten_at_most),
+        cmocka_unit_test(test_breaker_property),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_budget_is_kept_when_nobody_is_there),
         cmocka_unit_test(test_amplification),
