@@ -94,8 +94,12 @@ static void open_store(struct load *load, uint32_t lanes) {
                                       redis_script_apply.text.len)));
     for (uint32_t i = 0; i < lanes; i++)
         epochs[i] = 1;
-    load->layout = (struct redis_layout){
-        .lanes = lanes, .epochs = epochs, .seed = {1, 2}, .key_ttl_ms = 86400000, .coalesce = true};
+    load->layout = (struct redis_layout){.lanes = lanes,
+                                         .epochs = epochs,
+                                         .seed = {1, 2},
+                                         .store_id = 0x0123456789abcdef,
+                                         .key_ttl_ms = 86400000,
+                                         .coalesce = true};
 }
 
 static void lay_out_lane(struct load *load, uint32_t lane) {

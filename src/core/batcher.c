@@ -387,10 +387,25 @@ void batcher_flush(struct batcher *b, int64_t now_ms, int64_t store_now_ms) {
     finish_over(b);
 }
 
+/* A store of several servers refuses for one of them alone. That attempt has changed nothing there;
+ * an earlier one, of which nothing was heard, may have. */
+static struct answer final_answer(const struct answer *answer, bool unsure) {
+    struct answer final = *answer;
+
+    if (unsure && answer->err != ERR_OK && err_retryable(answer->err))
+        final.err = ERR_UNKNOWN;
+    return final;
+}
+
 static void resolve(struct batcher *b, struct batch *batch, const struct answer *answers) {
+    bool unsure = batch->unsure > 1;
+
     close_batch(b, batch);
-    for (size_t i = 0; i < batch->message.count; i++)
-        answer(batch_take_waiter(batch, i), &answers[i]);
+    for (size_t i = 0; i < batch->message.count; i++) {
+        struct answer final = final_answer(&answers[i], unsure);
+
+        answer(batch_take_waiter(batch, i), &final);
+    }
 }
 
 void batcher_delivered(struct batcher *b, struct delivery *delivery, int64_t now_ms) {

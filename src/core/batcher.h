@@ -17,10 +17,11 @@
  * Waiting    While the upstream says so nothing is sent, neither first nor again; deadlines and the
  *            queue's bound hold.
  * Outcome    ERR_EXPIRED: the waiter's deadline came before its operation was sent, and it isn't
- * sent any more. ERR_DEADLINE: it came later; there is no other answer. ERR_UNAVAILABLE: attempts
- * used up and none can have been applied; ERR_UNREACHABLE: and the last found nobody to send to.
- * ERR_UNKNOWN: used up, and one may have been applied. A final error: the upstream's, unless an
- *            earlier attempt may have been applied. A message that nobody waits for any
+ *            sent any more. ERR_DEADLINE: it came later; there is no other answer.
+ *            ERR_UNAVAILABLE: attempts used up and none can have been applied; ERR_UNREACHABLE: and
+ *            the last found nobody to send to. ERR_UNKNOWN: used up, and one may have been applied.
+ *            A final error: the upstream's, unless an earlier attempt may have been applied;
+ *            likewise a retryable error of one operation. A message that nobody waits for any
  *            more isn't sent again.
  */
 #ifndef CORE_BATCHER_H

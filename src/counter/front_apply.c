@@ -130,6 +130,7 @@ static enum err parcel_fill(struct parcel *parcel, struct slice bytes,
         return err;
     struct answer *answers = arena_alloc(&parcel->arena, parcel->message.count * sizeof(*answers));
     parcel->delivery = (struct delivery){
+        .deadline_ms = grpc_deadline_ms(parcel->call),
         .message = &parcel->message,
         .answers = answers,
         .attempt = 1,

@@ -51,6 +51,7 @@ void redis_fleet_free(struct redis_fleet *fleet) {
         return;
     (void)pthread_mutex_destroy(&fleet->lock);
     free((void *)(uintptr_t)fleet->layout.epochs);
+    free((void *)(uintptr_t)fleet->layout.tags);
     free(fleet);
 }
 
@@ -111,7 +112,7 @@ static bool take_hex(struct slice *text, uint64_t *out) {
     return true;
 }
 
-static bool read_hex(const struct redis_reply *reply, uint64_t *out, size_t count) {
+bool redis_read_hex(const struct redis_reply *reply, uint64_t *out, size_t count) {
     struct slice text = redis_reply_text(reply);
 
     for (size_t i = 0; i < count; i++) {
@@ -121,14 +122,7 @@ static bool read_hex(const struct redis_reply *reply, uint64_t *out, size_t coun
     return text.len == 0;
 }
 
-struct said { /* by the server */
-    int64_t lanes;
-    uint64_t id;
-    uint64_t seed[2];
-    uint64_t *epochs;
-};
-
-static bool read_epochs(const struct redis_reply *reply, struct said *said) {
+static bool read_epochs(const struct redis_reply *reply, struct redis_layout_said *said) {
     if (redis_reply_count(reply) != EPOCHS_AT + (size_t)said->lanes)
         return false;
     said->epochs = calloc((size_t)said->lanes, sizeof(*said->epochs));
@@ -142,8 +136,8 @@ static bool read_epochs(const struct redis_reply *reply, struct said *said) {
     return said->epochs != NULL;
 }
 
-static enum err read_said(const struct redis_reply *reply, struct said *said, char *out_detail,
-                          size_t size) {
+static enum err read_said(const struct redis_reply *reply, struct redis_layout_said *said,
+                          char *out_detail, size_t size) {
     int64_t format;
 
     if (redis_reply_count(reply) < EPOCHS_AT ||
@@ -158,16 +152,17 @@ static enum err read_said(const struct redis_reply *reply, struct said *said, ch
         return ERR_NEWER;
     }
     if (!redis_reply_i64(redis_reply_at(reply, 1), &said->lanes) || said->lanes < 1 ||
-        said->lanes > APPLIER_MAX_LANES || !read_hex(redis_reply_at(reply, 2), &said->id, 1) ||
-        !read_hex(redis_reply_at(reply, 3), said->seed, 2) || !read_epochs(reply, said)) {
+        said->lanes > APPLIER_MAX_LANES ||
+        !redis_read_hex(redis_reply_at(reply, 2), &said->id, 1) ||
+        !redis_read_hex(redis_reply_at(reply, 3), said->seed, 2) || !read_epochs(reply, said)) {
         (void)snprintf(out_detail, size, "the layout in hgp:meta or a lane's epoch is damaged");
         return ERR_CORRUPT;
     }
     return ERR_OK;
 }
 
-static enum err compare(const struct redis_fleet *fleet, const struct said *said, char *out_detail,
-                        size_t size) {
+static enum err compare(const struct redis_fleet *fleet, const struct redis_layout_said *said,
+                        char *out_detail, size_t size) {
     if (fleet->conf.lanes && said->lanes != fleet->conf.lanes) {
         (void)snprintf(out_detail, size,
                        "the store was made with %" PRId64 " lanes; the configuration asks for %u",
@@ -183,7 +178,8 @@ static enum err compare(const struct redis_fleet *fleet, const struct said *said
                        said->id, fleet->id);
         return ERR_LAYOUT;
     }
-    if (memcmp(said->epochs, fleet->layout.epochs, (size_t)said->lanes * sizeof(uint64_t)) != 0) {
+    if (said->epochs &&
+        memcmp(said->epochs, fleet->layout.epochs, (size_t)said->lanes * sizeof(uint64_t)) != 0) {
         (void)snprintf(out_detail, size,
                        "a lane has been recovered meanwhile; this process must start again");
         return ERR_LAYOUT;
@@ -191,38 +187,47 @@ static enum err compare(const struct redis_fleet *fleet, const struct said *said
     return ERR_OK;
 }
 
-static void learn(struct redis_fleet *fleet, struct said *said) {
+static void learn(struct redis_fleet *fleet, struct redis_layout_said *said) {
     if (atomic_load(&fleet->known))
         return;
     fleet->id = said->id;
     fleet->layout = (struct redis_layout){.lanes = (uint32_t)said->lanes,
+                                          .store_id = said->id,
                                           .epochs = said->epochs,
+                                          .tags = said->tags,
                                           .seed = {said->seed[0], said->seed[1]},
                                           .key_ttl_ms = fleet->conf.key_ttl_ms,
                                           .coalesce = fleet->conf.coalesce};
     said->epochs = NULL;
+    said->tags = NULL;
     atomic_store(&fleet->known, true);
+}
+
+enum err redis_fleet_know(struct redis_fleet *fleet, struct redis_layout_said *said,
+                          char *out_detail, size_t size) {
+    (void)pthread_mutex_lock(&fleet->lock);
+    enum err err = compare(fleet, said, out_detail, size);
+    if (err == ERR_OK)
+        learn(fleet, said);
+    (void)pthread_mutex_unlock(&fleet->lock);
+    return err;
 }
 
 enum err redis_fleet_adopt(struct redis_fleet *fleet, const struct redis_reply *reply,
                            char *out_detail, size_t size) {
-    struct said said = {0};
+    struct redis_layout_said said = {0};
     enum err err = read_said(reply, &said, out_detail, size);
 
-    (void)pthread_mutex_lock(&fleet->lock);
     if (err == ERR_OK)
-        err = compare(fleet, &said, out_detail, size);
-    if (err == ERR_OK)
-        learn(fleet, &said);
-    (void)pthread_mutex_unlock(&fleet->lock);
+        err = redis_fleet_know(fleet, &said, out_detail, size);
     free(said.epochs);
     return err;
 }
 
 /* ---- up and down ---- */
 
-static void tell_up(const struct redis_fleet *fleet, const struct redis_given *given,
-                    const char *guarantee) {
+void redis_fleet_tell_up(const struct redis_fleet *fleet, const struct redis_given *given,
+                         const char *guarantee) {
     char id[24];
 
     (void)snprintf(id, sizeof(id), "%016" PRIx64, fleet->id);
@@ -258,8 +263,8 @@ void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *gi
     bool news = set_promise(fleet, given, guarantee);
     atomic_store(&fleet->changed_s, clock_wall_ms() / 1000);
     atomic_fetch_add(&fleet->usable, 1);
-    if (atomic_exchange(&fleet->announced_down, false) || news)
-        tell_up(fleet, given, guarantee);
+    if ((atomic_exchange(&fleet->announced_down, false) || news) && atomic_load(&fleet->known))
+        redis_fleet_tell_up(fleet, given, guarantee);
 }
 
 void redis_fleet_link_down(struct redis_fleet *fleet, enum err err, const char *why) {

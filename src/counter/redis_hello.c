@@ -99,7 +99,7 @@ static int replicas_online(struct slice info) {
     }
 }
 
-static void read_info(struct redis_given *given, struct slice info) {
+void redis_given_info(struct redis_given *given, struct slice info) {
     struct slice policy = info_value(info, "maxmemory_policy");
     struct slice limit = info_value(info, "maxmemory");
 
@@ -113,7 +113,7 @@ static void read_info(struct redis_given *given, struct slice info) {
         keep(given->eviction, sizeof(given->eviction), policy);
 }
 
-static void read_config(struct redis_given *given, const struct redis_reply *reply) {
+void redis_given_config(struct redis_given *given, const struct redis_reply *reply) {
     struct slice value = SLICE("");
 
     if (redis_reply_count(reply) == 2)
@@ -161,11 +161,11 @@ static void on_hello(struct redis_request *request, const struct redis_outcome *
     switch (hello - link->hello) {
     case HELLO_INFO:
         if (outcome->err == ERR_OK)
-            read_info(&link->given, redis_reply_text(outcome->reply));
+            redis_given_info(&link->given, redis_reply_text(outcome->reply));
         break;
     case HELLO_CONFIG:
         if (outcome->err == ERR_OK)
-            read_config(&link->given, outcome->reply);
+            redis_given_config(&link->given, outcome->reply);
         if (!redis_waits(link->store))
             judge(link);
         break;

@@ -7,6 +7,8 @@
  * redis_link.c   a connection's life: connect, hello, usable, housekeeping
  * redis_store.c  messages out, answers in
  * redis_wait.c   answers held until replicas have what they speak of
+ *
+ * On a Cluster redis_cluster.h stands in for hello, link and store.
  */
 #ifndef COUNTER_REDIS_INTERNAL_H
 #define COUNTER_REDIS_INTERNAL_H
@@ -23,7 +25,7 @@
 #include "edge/redis_sentinel.h"
 #include "loop/timer.h"
 
-#define REDIS_DETAIL_BYTES    512
+#define REDIS_DETAIL_BYTES    640
 #define REDIS_CONNECTIONS_MAX 8
 
 /* What a server told of itself. */
@@ -70,6 +72,16 @@ struct redis_fleet {
 };
 
 struct redis_link;
+struct redis_cluster;
+
+/* What a store was made with, as it says. */
+struct redis_layout_said {
+    int64_t lanes;
+    uint64_t id;
+    uint64_t seed[2];
+    uint64_t *epochs;       /* by lane; NULL: not asked, another loop has */
+    struct redis_tag *tags; /* on a Cluster */
+};
 
 enum { HELLO_INFO, HELLO_CONFIG, HELLO_WAIT, HELLO_OPEN, HELLOS };
 
@@ -116,6 +128,8 @@ struct redis_call {
 
 struct redis_store {
     struct redis_fleet *fleet;
+    struct redis_cluster
+        *cluster; /* NULL: a standalone Redis; else what follows 'user' is unused */
     struct loop *loop;
     unsigned shard;
     struct redis_store_user user;
@@ -154,6 +168,9 @@ struct redis_store {
 /* redis_hello.c: asks; redis_link_opened() follows when all is answered. */
 void redis_hello_ask(struct redis_link *link);
 
+void redis_given_info(struct redis_given *given, struct slice info);
+void redis_given_config(struct redis_given *given, const struct redis_reply *reply);
+
 /* redis_link.c */
 bool redis_link_watch(struct redis_store *store); /* asks Sentinels, if that is the URL */
 bool redis_link_start(struct redis_link *link, struct redis_store *store, uint64_t seed);
@@ -166,6 +183,14 @@ void redis_link_tidy(struct redis_link *link);
  * ERR_LAYOUT, ERR_NEWER, ERR_CORRUPT with a sentence. */
 enum err redis_fleet_adopt(struct redis_fleet *fleet, const struct redis_reply *reply,
                            char *out_detail, size_t size);
+/* The same, read already; takes 'epochs' and 'tags' if it is the first. */
+enum err redis_fleet_know(struct redis_fleet *fleet, struct redis_layout_said *said,
+                          char *out_detail, size_t size);
+/* 16 hex digits each; false: it isn't that. */
+bool redis_read_hex(const struct redis_reply *reply, uint64_t *out, size_t count);
+/* Once the store is known, for the log. */
+void redis_fleet_tell_up(const struct redis_fleet *fleet, const struct redis_given *given,
+                         const char *guarantee);
 void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *given);
 /* ERR_UNREACHABLE, or why the server behind it isn't used. */
 void redis_fleet_link_down(struct redis_fleet *fleet, enum err err, const char *why);
@@ -176,6 +201,8 @@ void redis_fleet_link_down(struct redis_fleet *fleet, enum err err, const char *
  * ERR_INVALID. */
 enum err redis_fleet_judge(const struct redis_fleet *fleet, const struct redis_given *given,
                            char *out_detail, size_t size);
+/* Of a server alone: a sentence without its end. */
+const char *redis_guarantee_alone(const struct redis_given *given);
 bool redis_gives_local(const struct redis_given *given);
 void redis_guarantee(const struct redis_fleet *fleet, const struct redis_given *given, char *out,
                      size_t size);
@@ -194,6 +221,8 @@ void redis_wait_sent(struct redis_call *call);
 /* redis_store.c */
 /* The delivery's answers are there and good: hands them over, or an error in their place. */
 void redis_call_finish(struct redis_call *call, enum err err);
+void redis_store_observe(const struct redis_store *store, const struct delivery *delivery,
+                         int64_t sent_ns, bool replayed);
 void redis_store_learn_clock(struct redis_store *store, int64_t clock_ms);
 
 #endif

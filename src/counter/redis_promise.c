@@ -8,7 +8,7 @@ bool redis_gives_local(const struct redis_given *given) {
     return given->appendonly && given->fsync == FSYNC_ALWAYS;
 }
 
-static const char *alone(const struct redis_given *given) {
+const char *redis_guarantee_alone(const struct redis_given *given) {
     if (!given->version[0])
         return "acknowledged increments survive a crash of our processes; whether they survive one "
                "of redis-server is unknown, as our user may not ask for its settings (INFO)";
@@ -46,8 +46,13 @@ void redis_guarantee(const struct redis_fleet *fleet, const struct redis_given *
                      size_t size) {
     char replicas[192];
 
-    say_replicas(fleet, replicas, sizeof(replicas));
-    (void)snprintf(out, size, "%s%s%s%s%s", alone(given), replicas,
+    if (fleet->conf.url.is_cluster)
+        (void)snprintf(replicas, sizeof(replicas),
+                       "; this is the weakest of the Cluster's nodes, and where a replica takes "
+                       "over for one of them, what it had not received is lost");
+    else
+        say_replicas(fleet, replicas, sizeof(replicas));
+    (void)snprintf(out, size, "%s%s%s%s%s", redis_guarantee_alone(given), replicas,
                    given->eviction[0] ? "; its maxmemory-policy " : "", given->eviction,
                    given->eviction[0] ? " may delete counters" : "");
 }
@@ -71,15 +76,19 @@ static bool too_old(const char *version) {
     return major < VERSION_MAJOR_MIN || (major == VERSION_MAJOR_MIN && minor < VERSION_MINOR_MIN);
 }
 
-static enum err judge_kind(const struct redis_given *given, char *out_detail, size_t size) {
+static enum err judge_kind(const struct redis_fleet *fleet, const struct redis_given *given,
+                           char *out_detail, size_t size) {
     if (too_old(given->version)) {
         (void)snprintf(out_detail, size, "this is Redis %s; %d.%d or later is needed",
                        given->version, VERSION_MAJOR_MIN, VERSION_MINOR_MIN);
         return ERR_INVALID;
     }
-    if (given->cluster) {
+    if (given->version[0] && given->cluster != fleet->conf.url.is_cluster) {
         (void)snprintf(out_detail, size,
-                       "this server is part of a Redis Cluster, whose layout is another one");
+                       given->cluster ? "this server is part of a Redis Cluster: its address is "
+                                        "redis-cluster://host:port,…"
+                                      : "this server isn't part of a Redis Cluster: its address is "
+                                        "redis://host:port");
         return ERR_INVALID;
     }
     if (given->replica) {
@@ -107,7 +116,8 @@ static enum err judge_strictly(const struct redis_fleet *fleet, const struct red
         (void)snprintf(out_detail, size,
                        "the configuration asks for durability \"%s\", strictly, which takes "
                        "appendonly yes and appendfsync always; with this server %s",
-                       counter_durability_name(fleet->conf.durability), alone(given));
+                       counter_durability_name(fleet->conf.durability),
+                       redis_guarantee_alone(given));
         return ERR_INVALID;
     }
     if (given->eviction[0] || !given->policy_known) {
@@ -122,7 +132,7 @@ static enum err judge_strictly(const struct redis_fleet *fleet, const struct red
 
 enum err redis_fleet_judge(const struct redis_fleet *fleet, const struct redis_given *given,
                            char *out_detail, size_t size) {
-    enum err err = judge_kind(given, out_detail, size);
+    enum err err = judge_kind(fleet, given, out_detail, size);
 
     if (err == ERR_OK && fleet->conf.strict)
         err = judge_strictly(fleet, given, out_detail, size);

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "counter/redis_internal.h"
+#include "counter/redis_cluster.h"
 
 /* ---- calls ---- */
 
@@ -63,16 +63,17 @@ static bool read_strings(struct redis_store *store, const struct redis_reply *re
     return true;
 }
 
-static void observe(const struct redis_call *call, bool replayed) {
-    const struct redis_fleet *fleet = call->store->fleet;
+void redis_store_observe(const struct redis_store *store, const struct delivery *delivery,
+                         int64_t sent_ns, bool replayed) {
+    const struct redis_fleet *fleet = store->fleet;
     struct metrics *m = fleet->conf.metrics;
-    unsigned shard = call->store->shard;
-    const struct message *message = call->delivery->message;
+    unsigned shard = store->shard;
+    const struct message *message = delivery->message;
     uint64_t applied = 0;
     uint64_t keys = 0;
 
     for (size_t i = 0; i < message->count; i++) {
-        const struct answer *answer = &call->delivery->answers[i];
+        const struct answer *answer = &delivery->answers[i];
 
         if (message->ops[i].kind == OP_GET || answer->err != ERR_OK)
             continue;
@@ -81,8 +82,7 @@ static void observe(const struct redis_call *call, bool replayed) {
     }
     metrics_add(m, shard, fleet->series.batches, 1);
     metrics_observe(m, shard, fleet->series.batch_operations, message->count);
-    metrics_observe(m, shard, fleet->series.commit,
-                    (uint64_t)(clock_mono_ns() - call->sent_ns) / 1000);
+    metrics_observe(m, shard, fleet->series.commit, (uint64_t)(clock_mono_ns() - sent_ns) / 1000);
     metrics_add(m, shard, fleet->series.message_replays, replayed);
     if (replayed)
         return;
@@ -109,7 +109,7 @@ static enum err read_reply(struct redis_call *call, const struct redis_reply *re
 
 void redis_call_finish(struct redis_call *call, enum err err) {
     if (err == ERR_OK)
-        observe(call, call->replayed);
+        redis_store_observe(call->store, call->delivery, call->sent_ns, call->replayed);
     deliver(call, err, false);
 }
 
@@ -205,9 +205,11 @@ static enum err send_call(struct redis_call *call, struct redis_link *link) {
 static enum err store_send(struct upstream *upstream, struct delivery *delivery) {
     struct redis_port *port = CONTAINER_OF(upstream, struct redis_port, upstream);
     struct redis_store *store = port->store;
-    struct redis_link *link = pick(store);
     struct redis_call *call;
 
+    if (store->cluster)
+        return redis_cluster_send(store->cluster, port, delivery);
+    struct redis_link *link = pick(store);
     if (!link)
         return ERR_UNAVAILABLE;
     call = take_call(store);
@@ -270,12 +272,18 @@ struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop
     list_init(&store->free);
     list_init(&store->local);
     list_init(&store->free_waits);
+    if (fleet->conf.url.is_cluster && !(store->cluster = redis_cluster_new(store))) {
+        free(store);
+        return NULL;
+    }
     atomic_fetch_add(&fleet->loops, 1);
     return store;
 }
 
 bool redis_store_connect(struct redis_store *store) {
     redis_wait_init(store);
+    if (store->cluster)
+        return redis_cluster_connect(store->cluster);
     if (!redis_link_watch(store))
         return false;
     store->links_open += store->sentinel != NULL;
@@ -292,6 +300,15 @@ void redis_port_init(struct redis_port *port, struct redis_store *store,
                      void (*delivered)(void *ctx, struct delivery *delivery), void *ctx) {
     *port = (struct redis_port){
         .upstream.send = store_send, .store = store, .delivered = delivered, .ctx = ctx};
+}
+
+static void on_cluster_closed(void *ctx) {
+    struct redis_store *store = ctx;
+    void (*closed)(void *ctx) = store->closed;
+    void *closed_ctx = store->closed_ctx;
+
+    release(store);
+    closed(closed_ctx);
 }
 
 static void on_one_closed(void *ctx) {
@@ -313,6 +330,8 @@ void redis_store_close(struct redis_store *store, void (*closed)(void *ctx), voi
     if (store->sentinel)
         redis_sentinel_close(store->sentinel, on_one_closed, store);
     atomic_fetch_sub(&store->fleet->loops, 1);
-    if (store->links_open == 0)
+    if (store->cluster)
+        redis_cluster_close(store->cluster, on_cluster_closed, store);
+    else if (store->links_open == 0)
         timer_start(store->loop, &store->later, 0);
 }

@@ -332,8 +332,9 @@ static void add_number_arg(struct buf *out, int64_t number) {
     redis_command_arg(out, slice_of(text, (size_t)len));
 }
 
-static void add_script(struct buf *out, const struct redis_script *script, size_t keys) {
-    redis_command_begin(out, 3 + keys + 6);
+static void add_script(struct buf *out, const struct redis_script *script, size_t keys,
+                       size_t args) {
+    redis_command_begin(out, 3 + keys + args);
     redis_command_arg(out, SLICE("EVALSHA"));
     redis_command_arg(out, slice_str(script->sha1));
     add_number_arg(out, (int64_t)keys);
@@ -416,7 +417,7 @@ static void add_args(struct redis_plan *plan, const struct redis_layout *layout,
 
 void redis_plan_command(struct redis_plan *plan, const struct redis_layout *layout,
                         const struct message *message, struct buf *out) {
-    add_script(out, &redis_script_apply, plan->items_count);
+    add_script(out, &redis_script_apply, plan->items_count, 6);
     add_counter_keys(plan, out);
     add_args(plan, layout, message, 0, plan->parts_count, out);
 }
@@ -424,11 +425,14 @@ void redis_plan_command(struct redis_plan *plan, const struct redis_layout *layo
 void redis_plan_part_command(struct redis_plan *plan, const struct redis_layout *layout,
                              const struct message *message, uint32_t i, struct buf *out) {
     const struct redis_plan_part *part = &plan->parts[i];
+    char id[24];
 
-    add_script(out, &redis_script_apply_cluster, 3 + part->items);
+    add_script(out, &redis_script_apply_cluster, 3 + part->items, 7);
     add_lane_key(plan, layout, part->lane, "m", out);
     add_lane_key(plan, layout, part->lane, "w", out);
     add_lane_key(plan, layout, part->lane, "o", out);
     add_homes(plan, layout, part, out);
     add_args(plan, layout, message, i, i + 1, out);
+    (void)snprintf(id, sizeof(id), "%016" PRIx64, layout->store_id);
+    redis_command_arg(out, slice_str(id));
 }

@@ -31,6 +31,7 @@
 /* What a store was made with and how it is used. */
 struct redis_layout {
     uint32_t lanes;
+    uint64_t store_id;            /* on a Cluster each call says it */
     const uint64_t *epochs;       /* by lane */
     const struct redis_tag *tags; /* by lane; NULL: a standalone Redis, where lanes are numbers and
                                      counters Phase 1's keys */

@@ -37,6 +37,10 @@ bool redis_reply_i64(const struct redis_reply *reply, int64_t *out) {
     return true;
 }
 
+bool redis_reply_is_array(const struct redis_reply *reply) {
+    return inside(reply)->type == REDIS_REPLY_ARRAY;
+}
+
 size_t redis_reply_count(const struct redis_reply *reply) {
     return inside(reply)->type == REDIS_REPLY_ARRAY ? inside(reply)->elements : 0;
 }
@@ -56,7 +60,11 @@ static const struct {
     {"READONLY",    ERR_UNAVAILABLE, true},
     {"MASTERDOWN",  ERR_UNAVAILABLE, true},
     {"NOREPLICAS",  ERR_IO,          true},
-    {"CLUSTERDOWN", ERR_UNAVAILABLE, true},
+    {"CLUSTERDOWN", ERR_BUSY,        true},
+    {"MOVED",       ERR_BUSY,        true},
+    {"ASK",         ERR_BUSY,        true},
+    {"TRYAGAIN",    ERR_BUSY,        true},
+    {"HGPMOVING",   ERR_BUSY,        true},
     {"NOAUTH",      ERR_UNAVAILABLE, true},
     {"WRONGPASS",   ERR_UNAVAILABLE, true},
     {"NOPERM",      ERR_INTERNAL,    true},

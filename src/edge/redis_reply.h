@@ -23,6 +23,8 @@ bool redis_reply_is_error(const struct redis_reply *reply);
 /* An integer or a string that is one; false of anything else. */
 bool redis_reply_i64(const struct redis_reply *reply, int64_t *out);
 
+bool redis_reply_is_array(const struct redis_reply *reply);
+
 /* Elements of an array, 0 of anything else. */
 size_t redis_reply_count(const struct redis_reply *reply);
 const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t i);
@@ -32,13 +34,13 @@ const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t
  *
  * ERR_OK           no error
  * ERR_NOT_FOUND    NOSCRIPT: load it and ask again
- * ERR_UNAVAILABLE  LOADING, READONLY, MASTERDOWN, CLUSTERDOWN, NOAUTH …: not on this connection
+ * ERR_UNAVAILABLE  LOADING, READONLY, MASTERDOWN, NOAUTH …: not on this connection
  * ERR_NO_MEMORY    OOM: maxmemory is reached
  * ERR_IO           MISCONF, NOREPLICAS: it can't persist as it is told to
- * ERR_BUSY         BUSY: somebody's script runs on
- * ERR_LAYOUT       HGPEPOCH: the lanes aren't the caller's (any more)
- * ERR_CORRUPT      HGPDAMAGED
- * ERR_INTERNAL     NOPERM: our user may not do this; and anything else */
+ * ERR_BUSY         BUSY: somebody's script runs on; and what passes on a Cluster: CLUSTERDOWN,
+ * TRYAGAIN, HGPMOVING, and MOVED and ASK where redis_map.h isn't asked ERR_LAYOUT       HGPEPOCH:
+ * the lanes aren't the caller's (any more) ERR_CORRUPT      HGPDAMAGED ERR_INTERNAL     NOPERM: our
+ * user may not do this; and anything else */
 enum err redis_reply_err(const struct redis_reply *reply, bool *out_refused);
 
 /* An error that may pass by itself: the server loads its data, say, or has too many clients. */

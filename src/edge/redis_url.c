@@ -9,10 +9,12 @@ static const struct slice tcp_scheme = {"redis://", 8};
 static const struct slice tls_scheme = {"rediss://", 9};
 static const struct slice sentinel_scheme = {"redis-sentinel://", 17};
 static const struct slice unix_scheme = {"redis+unix://", 13};
+static const struct slice cluster_scheme = {"redis-cluster://", 16};
 
 bool redis_url_is(struct slice text) {
     return slice_starts(text, sentinel_scheme) || slice_starts(text, tcp_scheme) ||
-           slice_starts(text, tls_scheme) || slice_starts(text, unix_scheme);
+           slice_starts(text, tls_scheme) || slice_starts(text, unix_scheme) ||
+           slice_starts(text, cluster_scheme);
 }
 
 static int hex(char c) {
@@ -137,6 +139,37 @@ static bool are_places(struct slice list) {
     return true;
 }
 
+static const char *parse_cluster(struct slice text, struct redis_url *url) {
+    struct slice places = cut(&text, '@', true);
+    const char *problem = NULL;
+
+    url->is_cluster = true;
+    if (places.ptr)
+        problem = parse_credentials(text, url);
+    else
+        places = text;
+    if (problem)
+        return problem;
+    if (places.len && memchr(places.ptr, '/', places.len))
+        return "a Cluster has no databases";
+    if (!are_places(places) || !unescape(places, url->address))
+        return "the nodes are host:port,host:port, up to 255 bytes; a few are enough";
+    return NULL;
+}
+
+void redis_url_node(const struct redis_url *url, unsigned i, struct redis_url *out) {
+    struct slice list = slice_str(url->address);
+    struct slice node = list;
+    struct slice rest = cut(&node, ',', false);
+
+    for (; i > 0; i--) {
+        node = rest.ptr ? rest : list;
+        rest = cut(&node, ',', false);
+    }
+    *out = *url;
+    (void)snprintf(out->address, sizeof(out->address), "%.*s", SLICE_ARGS(node));
+}
+
 static const char *parse_sentinel(struct slice text, struct redis_url *url) {
     struct slice places = cut(&text, '@', true);
     const char *problem = NULL;
@@ -166,6 +199,8 @@ enum err redis_url_parse(struct slice text, struct redis_url *out, const char **
 
     if (slice_starts(text, unix_scheme))
         *out_problem = parse_unix(slice_skip(text, unix_scheme.len), &url);
+    else if (slice_starts(text, cluster_scheme))
+        *out_problem = parse_cluster(slice_skip(text, cluster_scheme.len), &url);
     else if (slice_starts(text, tcp_scheme))
         *out_problem = parse_tcp(slice_skip(text, tcp_scheme.len), &url);
     else if (slice_starts(text, sentinel_scheme))
@@ -173,7 +208,8 @@ enum err redis_url_parse(struct slice text, struct redis_url *out, const char **
     else if (slice_starts(text, tls_scheme))
         *out_problem = parse_tcp(slice_skip(text, tls_scheme.len), &url);
     else
-        *out_problem = "this is no redis://, rediss://, redis+unix:// or redis-sentinel:// address";
+        *out_problem = "this is no redis://, rediss://, redis+unix://, redis-sentinel:// or "
+                       "redis-cluster:// address";
     url.is_tls = slice_starts(text, tls_scheme);
     if (*out_problem)
         return ERR_INVALID;
@@ -186,6 +222,8 @@ void redis_url_name(const struct redis_url *url, char *out, size_t size) {
         (void)snprintf(out, size, "redis+unix://%s?db=%u", url->address, url->db);
     else if (url->is_sentinel)
         (void)snprintf(out, size, "redis-sentinel://%s/%s/%u", url->address, url->master, url->db);
+    else if (url->is_cluster)
+        (void)snprintf(out, size, "redis-cluster://%s", url->address);
     else
         (void)snprintf(out, size, "redis%s://%s/%u", url->is_tls ? "s" : "", url->address, url->db);
 }

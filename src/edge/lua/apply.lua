@@ -92,12 +92,16 @@ end
 
 local function judge(part)
     local m = pcall_('HMGET', part.name .. 'm', 'epoch', 'seq', 'chain', 'et', 'forgotten',
-        'generation', 'began', 'ttl', 'bytes', producer_field)
+        'generation', 'began', 'ttl', 'bytes', producer_field, 'store')
     if m.err then
         return damaged(part.name .. 'm')
     end
     if m[1] ~= part.epoch then
         return redis.error_reply('HGPEPOCH lane ' .. part.name .. ' has epoch ' .. (m[1] or 'none'))
+    end
+    if (m[11] or nil) ~= STORE then
+        return redis.error_reply('HGPEPOCH lane ' .. part.name .. ' is of store ' ..
+            (m[11] or 'none'))
     end
     if part.writes == 0 then
         return

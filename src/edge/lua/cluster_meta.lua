@@ -5,10 +5,12 @@
 -- ARGV  1 lanes of a new store   2 a random id, 16 hex digits   3 a random seed, 32 hex digits
 --       4 "look"; "make" begins a new one if there is none; "made" all lanes of the store with this
 --         id are there
--- Reply: format, lanes, id, seed, "making" or "made".
+-- Reply: format, lanes, id, seed, "making" or "made", the node's time in ms.
 -- Error replies: HGPDAMAGED there is none, or not that one, or not a Cluster's.
 
 local meta = KEYS[1]
+local time = redis.call('TIME')
+local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
 local m = redis.call('HMGET', meta, 'format', 'lanes', 'id', 'seed', 'state')
 
 if not m[1] then
@@ -20,7 +22,7 @@ if not m[1] then
     end
     m = {'1', ARGV[1], ARGV[2], ARGV[3], 'making'}
     redis.call('HSET', meta, 'format', m[1], 'lanes', m[2], 'id', m[3], 'seed', m[4], 'state', m[5],
-        'created', redis.call('TIME')[1] .. '000')
+        'created', now)
 end
 if not m[5] then
     return redis.error_reply('HGPDAMAGED hgp:meta is not a Cluster\'s')
@@ -32,4 +34,5 @@ if ARGV[4] == 'made' then
     m[5] = 'made'
     redis.call('HSET', meta, 'state', m[5])
 end
+m[6] = now
 return m

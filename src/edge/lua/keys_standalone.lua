@@ -5,6 +5,7 @@
 
 local ITEM = 4 -- strings in ARGV[6] for each item
 local CLOCK = 'hgp:meta'
+local STORE = nil -- looked at once for each connection
 local ONE_OF_SEVERAL = false -- this call is the whole message
 
 local function counter_key(n, at) return KEYS[n] end

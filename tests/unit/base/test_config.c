@@ -270,10 +270,10 @@ static const struct {
     {"HGP_THREADS",            "HGP_THREADS: threads is \"\", but must be a whole number from 0 to 256\n"},
     {"HGP_LOOP=kqueue",        "HGP_LOOP: loop is \"kqueue\", but must be auto, io_uring or epoll\n"},
     {"HGP_HTTP=a\nb",          "HGP_HTTP: http is \"a?b\", but must be HOST:PORT, where HOST is empty, localhost, IPv4 or [IPv6]\n"},
-    {"HGP_STORE=reddis://u:secret@h", "HGP_STORE: store is \"reddis://u:***@h\", but must be rocksdb:, redis://..., rediss://..., redis+unix://... or redis-sentinel://...\n"},
-    {"HGP_STORE=reddis://secret@h", "HGP_STORE: store is \"reddis://***@h\", but must be rocksdb:, redis://..., rediss://..., redis+unix://... or redis-sentinel://...\n"},
-    {"HGP_STORE=reddis://u:a@b:c@h", "HGP_STORE: store is \"reddis://u:***@h\", but must be rocksdb:, redis://..., rediss://..., redis+unix://... or redis-sentinel://...\n"},
-    {"HGP_STORE=redis:u:secret@h", "HGP_STORE: store is \"redis:***@h\", but must be rocksdb:, redis://..., rediss://..., redis+unix://... or redis-sentinel://...\n"},
+    {"HGP_STORE=reddis://u:secret@h", "HGP_STORE: store is \"reddis://u:***@h\", but must be rocksdb:, redis://..., rediss://..., redis+unix://..., redis-sentinel://... or redis-cluster://...\n"},
+    {"HGP_STORE=reddis://secret@h", "HGP_STORE: store is \"reddis://***@h\", but must be rocksdb:, redis://..., rediss://..., redis+unix://..., redis-sentinel://... or redis-cluster://...\n"},
+    {"HGP_STORE=reddis://u:a@b:c@h", "HGP_STORE: store is \"reddis://u:***@h\", but must be rocksdb:, redis://..., rediss://..., redis+unix://..., redis-sentinel://... or redis-cluster://...\n"},
+    {"HGP_STORE=redis:u:secret@h", "HGP_STORE: store is \"redis:***@h\", but must be rocksdb:, redis://..., rediss://..., redis+unix://..., redis-sentinel://... or redis-cluster://...\n"},
 };
 /* clang-format on */
 

@@ -127,6 +127,8 @@ void deliver(struct batcher *b, struct fake *fake, size_t i, enum err err, int64
     delivery->err = err;
     for (size_t k = 0; err == ERR_OK && k < delivery->message->count; k++)
         delivery->answers[k] = (struct answer){.value = delivery->message->ops[k].arg * 1000};
+    if (err == ERR_OK && fake->first_err != ERR_OK)
+        delivery->answers[0] = (struct answer){.err = fake->first_err};
     fake->count--;
     memmove(&fake->held[i], &fake->held[i + 1], (fake->count - i) * sizeof(fake->held[0]));
     batcher_delivered(b, delivery, now_ms);

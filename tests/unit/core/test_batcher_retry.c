@@ -117,6 +117,41 @@ static void test_fates(void **state) {
         check_fates(row);
 }
 
+/* One server of a store refuses its part of the second attempt: the first may have been applied
+ * there, unless it surely wasn't. What is final stays so. */
+static void test_a_part_refused_behind_an_attempt(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        bool untouched; /* the first attempt */
+        enum err part;
+        enum err want;
+    } parts[] = {
+        {"the first may live", false, ERR_UNAVAILABLE, ERR_UNKNOWN},
+        {"out of memory, the first may live", false, ERR_NO_MEMORY, ERR_UNKNOWN},
+        {"the first surely not", true, ERR_UNAVAILABLE, ERR_UNAVAILABLE},
+        {"final", false, ERR_RANGE, ERR_RANGE},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        struct fake fake;
+        struct batcher *b = start(&fake, &usual);
+        struct request requests[2];
+        int64_t now_ms = 1000;
+
+        add_many(b, requests, 2);
+        batcher_flush(b, now_ms, 0);
+        happen(b, &fake, parts[i].untouched ? UNTOUCHED : FAILED, &now_ms);
+        batcher_poll(b, now_ms = batcher_poll(b, now_ms));
+        fake.first_err = parts[i].part;
+        deliver(b, &fake, 0, ERR_OK, now_ms);
+        if (requests[0].answer.err != parts[i].want)
+            fail_msg("%s: %s", parts[i].name, err_name(requests[0].answer.err));
+        expect(&requests[1], ERR_OK);
+        stop(b);
+    }
+}
+
 /* The answer of a lost attempt, while backing off and while another is in flight. */
 static void test_late_answer_counts(void **state) {
     (void)state;
@@ -367,6 +402,7 @@ static void test_limits_hold_while_it_waits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fates),
+        cmocka_unit_test(test_a_part_refused_behind_an_attempt),
         cmocka_unit_test(test_late_answer_counts),
         cmocka_unit_test(test_late_failure_is_no_news),
         cmocka_unit_test(test_never_lost_in_process),

@@ -130,6 +130,7 @@ static void open_both(struct pair *p, bool cluster) {
     p->layout = (struct redis_layout){.lanes = p->conf.lanes,
                                       .epochs = p->epochs,
                                       .seed = {1, 2},
+                                      .store_id = 0x0123456789abcdef,
                                       .key_ttl_ms = p->conf.key_ttl_ms,
                                       .coalesce = p->conf.coalesce};
     if (cluster)
