@@ -37,6 +37,7 @@ struct analytics_service {
         uint32_t lanes;
         struct lane_read *reads;
         struct timer commit;
+        struct timer gather; /* armed between more() and reading */
         bool broken; /* answers nothing any more */
         bool stopping;
         bool announced; /* that it has started */

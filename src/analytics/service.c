@@ -97,6 +97,7 @@ static void run_stop(struct mail *mail) {
 
     service->own.stopping = true;
     timer_stop(service->loop, &service->own.commit);
+    timer_stop(service->loop, &service->own.gather);
     analytics_settle(service);
     feed_close(service->own.feed, on_closed, service);
 }
