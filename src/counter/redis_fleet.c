@@ -236,8 +236,8 @@ void redis_fleet_tell_up(const struct redis_fleet *fleet, const struct redis_giv
              LOG_STR("guarantee", guarantee));
     if (redis_mode(fleet, given) != fleet->conf.durability)
         log_line(LOG_WARN,
-                 "Redis doesn't give the durability that is configured; it takes appendonly yes "
-                 "and appendfsync always",
+                 "Redis doesn't give the durability that is configured; it takes appendonly yes, "
+                 "appendfsync always, and in mode replicated durability.replicas for all replicas",
                  LOG_STR("store", fleet->name),
                  LOG_STR("configured", counter_durability_name(fleet->conf.durability)));
     if (given->eviction[0])

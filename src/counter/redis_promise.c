@@ -33,9 +33,21 @@ const char *redis_guarantee_alone(const struct redis_given *given) {
            "they survive a power loss is unknown, as our user may not read appendfsync";
 }
 
-static void say_replicas(const struct redis_fleet *fleet, char *out, size_t size) {
+/* One that isn't waited for may be promoted, too. */
+static bool too_many_replicas(const struct redis_fleet *fleet, const struct redis_given *given) {
+    return fleet->conf.durability == DURABILITY_REPLICATED &&
+           given->replicas > (int)fleet->conf.replicas;
+}
+
+static void say_replicas(const struct redis_fleet *fleet, const struct redis_given *given,
+                         char *out, size_t size) {
     out[0] = '\0';
-    if (fleet->conf.durability == DURABILITY_REPLICATED)
+    if (too_many_replicas(fleet, given))
+        (void)snprintf(out, size,
+                       "; each is acknowledged by %u of the %d replicas online first: a failover "
+                       "to another one may lose it (durability.replicas)",
+                       fleet->conf.replicas, given->replicas);
+    else if (fleet->conf.durability == DURABILITY_REPLICATED)
         (void)snprintf(out, size,
                        "; each is acknowledged by %u replica%s first, and survives a failover to "
                        "any of them (whether they fsync before is not looked at)",
@@ -51,14 +63,16 @@ void redis_guarantee(const struct redis_fleet *fleet, const struct redis_given *
                        "; this is the weakest of the Cluster's nodes, and where a replica takes "
                        "over for one of them, what it had not received is lost");
     else
-        say_replicas(fleet, replicas, sizeof(replicas));
+        say_replicas(fleet, given, replicas, sizeof(replicas));
     (void)snprintf(out, size, "%s%s%s%s%s", redis_guarantee_alone(given), replicas,
                    given->eviction[0] ? "; its maxmemory-policy " : "", given->eviction,
                    given->eviction[0] ? " may delete counters" : "");
 }
 
 enum durability redis_mode(const struct redis_fleet *fleet, const struct redis_given *given) {
-    return redis_gives_local(given) ? fleet->conf.durability : DURABILITY_FAST;
+    if (!redis_gives_local(given))
+        return DURABILITY_FAST;
+    return too_many_replicas(fleet, given) ? DURABILITY_LOCAL : fleet->conf.durability;
 }
 
 /* KEEPTTL is of 6.0, MINID of 6.2. */
@@ -112,6 +126,14 @@ static enum err judge_replicas(const struct redis_fleet *fleet, const struct red
 
 static enum err judge_strictly(const struct redis_fleet *fleet, const struct redis_given *given,
                                char *out_detail, size_t size) {
+    if (too_many_replicas(fleet, given)) {
+        (void)snprintf(out_detail, size,
+                       "this server has %d replicas online, and durability.replicas asks for %u: a "
+                       "failover to another one may lose what was acknowledged; durability.strict "
+                       "asks for all",
+                       given->replicas, fleet->conf.replicas);
+        return ERR_INVALID;
+    }
     if (redis_mode(fleet, given) != fleet->conf.durability) {
         (void)snprintf(out_detail, size,
                        "the configuration asks for durability \"%s\", strictly, which takes "

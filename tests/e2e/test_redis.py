@@ -453,6 +453,25 @@ def test_no_replica():
             eq(increment(ours, 'alone').value(), applied + 1, 'once it is back')
 
 
+def test_more_replicas_than_are_waited_for():
+    """A failover may go to the other one: replicated isn't what is in force then."""
+    with replicated() as (primary, _), \
+            redis('--replicaof', '127.0.0.1', str(primary.port)) as another:
+        in_step(another)
+        with Server(flags=on(primary.url), env=REPLICATED) as ours:
+            said = call(ours.admin, 'GET', '/readyz').json()
+            eq(said['durability'], 'local', 'the mode in force')
+            check('1 of the 2 replicas online' in said['guarantee'], f'{said}')
+            eq(increment(ours, 'two').value(), 1, 'counted')
+        both = {**REPLICATED, 'HGP_DURABILITY_REPLICAS': '2'}
+        with Server(flags=on(primary.url), env=both) as ours:
+            eq(call(ours.admin, 'GET', '/readyz').json()['durability'], 'replicated', 'with both')
+            eq(increment(ours, 'two').value(), 2, 'counted')
+        code, said = refused(on(primary.url), data='unused',
+                             env={**REPLICATED, 'HGP_DURABILITY_STRICT': 'true'})
+        check(code != 0 and '2 replicas online' in said, f'{code}: {said}')
+
+
 def test_faults_under_replication():
     with replicated() as (primary, replica), \
             Split(gateways=2, counters=2, counter_flags=on(primary.url), env=REPLICATED) as split:
