@@ -129,6 +129,7 @@ static void publish(struct shipper *s) {
     status->in_flight = stats.in_flight;
     status->lanes_stopped = stats.lanes_stopped;
     status->lag_ms = lag_ms(s, &stats, now_ms);
+    status->oldest_ms = s->own.oldest_ms;
     metrics_set(m, shard, s->series.lag, (uint64_t)status->lag_ms * 1000);
     metrics_set(m, shard, s->series.connected, status->connected ? 1 : 0);
     pthread_mutex_unlock(&s->lock);
@@ -138,6 +139,9 @@ void shipper_status(struct shipper *shipper, struct shipper_status *out) {
     pthread_mutex_lock(&shipper->lock);
     *out = shipper->status;
     pthread_mutex_unlock(&shipper->lock);
+    /* The thread sleeps while nothing comes; what waits gets older all the same. */
+    if (out->lag_events > 0 && clock_wall_ms() > out->oldest_ms)
+        out->lag_ms = clock_wall_ms() - out->oldest_ms;
 }
 
 static void set_problem(struct shipper *s, const char *text) {

@@ -41,7 +41,8 @@ struct shipper_status {
     uint64_t shipped_total; /* events that Kafka has confirmed */
     uint64_t lag_events;    /* in the outbox and not confirmed */
     uint64_t in_flight;     /* of them, with the producer */
-    int64_t lag_ms;         /* how long the oldest of them has waited */
+    int64_t lag_ms;         /* how long the oldest of them has waited, */
+    int64_t oldest_ms;      /* since then (wall clock), where there are any */
     uint64_t errors_total;
     int64_t last_shipped_ms; /* wall clock; 0: never */
     uint32_t lanes_stopped;
