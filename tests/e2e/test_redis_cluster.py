@@ -3,6 +3,7 @@
 Ledgers are test_crash's: every operation has a counter of its own, so that a loss and a doubling
 can't hide each other.
 """
+import atexit
 import contextlib
 import json
 import os
@@ -49,6 +50,7 @@ class Cluster:
         if not cls.there:
             folder = cls.stack.enter_context(tempfile.TemporaryDirectory(prefix='hgp-cluster-'))
             cls.there = dev_servers.Cluster(pathlib.Path(folder))
+            atexit.register(cls.end)  # a run of one test alone doesn't come to the last one
             for process in cls.there.processes():
                 cls.stack.callback(process.kill)
         for node in masters():
