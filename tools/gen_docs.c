@@ -13,6 +13,7 @@
 #include "base/metrics.h"
 #include "cli/print_config.h"
 #include "cli/role.h"
+#include "gen.h"
 
 #define DOC_BYTES_MAX (1024 * 1024)
 
@@ -222,9 +223,17 @@ static const struct doc {
     const char *path;
     void (*put)(struct buf *out);
 } docs[] = {
-    {"configs/all.yaml", put_all_yaml},         {"configs/counter.yaml", put_counter_yaml},
-    {"configs/gateway.yaml", put_gateway_yaml}, {"docs/configuration.md", put_config_doc},
-    {"docs/errors.md", put_errors_doc},         {"docs/metrics.md", put_metrics_doc},
+    {"deploy/completion/_highgopress", put_completion_zsh},
+    {"deploy/completion/highgopress.bash", put_completion_bash},
+    {"deploy/completion/highgopress.fish", put_completion_fish},
+    {"docs/man/highgopress.1", put_man_1},
+    {"docs/man/highgopress.yaml.5", put_man_5},
+    {"configs/all.yaml", put_all_yaml},
+    {"configs/counter.yaml", put_counter_yaml},
+    {"configs/gateway.yaml", put_gateway_yaml},
+    {"docs/configuration.md", put_config_doc},
+    {"docs/errors.md", put_errors_doc},
+    {"docs/metrics.md", put_metrics_doc},
 };
 
 static bool write_doc(const char *path, struct slice text) {

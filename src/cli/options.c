@@ -13,16 +13,20 @@
 #include "cli/store_url.h"
 #include "wire/config_yaml.h"
 
-/* Flags that are no keys. */
-static const struct special {
-    const char *name;
-    enum action action;
-    bool takes_file;
-} specials[] = {
-    {"config", ACTION_RUN, true},          {"check-config", ACTION_CHECK, false},
-    {"print-config", ACTION_PRINT, false}, {"help", ACTION_HELP, false},
-    {"version", ACTION_VERSION, false},
+/* clang-format off */
+static const struct option_special specials[] = {
+    {"config",       ACTION_RUN,     true,  "Read this YAML file."},
+    {"check-config", ACTION_CHECK,   false, "Say whether the configuration is valid, and exit."},
+    {"print-config", ACTION_PRINT,   false, "Print the configuration and where it came from, and exit."},
+    {"help",         ACTION_HELP,    false, "Print the flags and keys, and exit."},
+    {"version",      ACTION_VERSION, false, "Print the version, and exit."},
 };
+/* clang-format on */
+
+const struct option_special *options_specials(size_t *out_count) {
+    *out_count = ARRAY_LEN(specials);
+    return specials;
+}
 
 /* The arguments not looked at yet. */
 struct args {
@@ -67,7 +71,7 @@ static const char *take_value(struct args *args, const char *name, const char *i
     return *args->next++;
 }
 
-static void parse_special(struct args *args, const struct special *special,
+static void parse_special(struct args *args, const struct option_special *special,
                           const char *inline_value) {
     if (special->takes_file) {
         const char *file = take_value(args, special->name, inline_value);

@@ -38,6 +38,15 @@ struct invocation {
     FILE *err;
 };
 
+/* A flag that is no key. */
+struct option_special {
+    const char *name; /* without the dashes */
+    enum action action;
+    bool takes_file;
+    const char *help; /* one sentence */
+};
+const struct option_special *options_specials(size_t *out_count);
+
 /* Flags go into 'cfg' as CONFIG_FLAG. Nothing behind --help or --version is
  * looked at. */
 void options_parse(int argc, char *const argv[], struct config *cfg, struct options *out,

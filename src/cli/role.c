@@ -6,6 +6,12 @@
 static const char *const names[ROLES] = {
     [ROLE_ALL] = "all", [ROLE_GATEWAY] = "gateway", [ROLE_COUNTER] = "counter"};
 
+static const char *const about[ROLES] = {
+    [ROLE_ALL] = "The whole service in one process; the default.",
+    [ROLE_GATEWAY] = "The HTTP API in front of counter processes.",
+    [ROLE_COUNTER] = "The counter core with its store, over gRPC.",
+};
+
 /* Keys, or groups of keys where the name ends in a dot or an underscore. NULL-terminated. */
 static const char *const unused[ROLES][16] = {
     [ROLE_ALL] = {"counter", "gateway."},
@@ -18,6 +24,10 @@ static const char *const unused[ROLES][16] = {
 
 const char *role_name(enum role role) {
     return names[role];
+}
+
+const char *role_about(enum role role) {
+    return about[role];
 }
 
 enum role role_find(const char *name) {

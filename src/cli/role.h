@@ -18,6 +18,9 @@ enum role {
 
 const char *role_name(enum role role);
 
+/* One sentence. */
+const char *role_about(enum role role);
+
 /* ROLES: there is none of that name. */
 enum role role_find(const char *name);
 

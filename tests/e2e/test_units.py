@@ -29,9 +29,10 @@ def test_units_are_valid_and_hardened():
     check(len(UNITS) >= 3, f'{len(UNITS)} units')
     with tempfile.TemporaryDirectory() as folder:
         for unit in UNITS:
-            # The program isn't installed where it is only built.
+            # Program and man pages aren't installed where they are only built.
+            text = unit.read_text().replace('/usr/bin/highgopress', str(Server.binary))
             copy = pathlib.Path(folder, unit.name)
-            copy.write_text(unit.read_text().replace('/usr/bin/highgopress', str(Server.binary)))
+            copy.write_text(re.sub('^Documentation=.*\n', '', text, flags=re.M))
         code, said = analyze('verify', *map(str, sorted(pathlib.Path(folder).iterdir())))
         eq((code, said), (0, ''), 'systemd-analyze verify')
     for unit in UNITS:  # the threshold is in tenths

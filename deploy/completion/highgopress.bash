@@ -1,0 +1,28 @@
+# shellcheck shell=bash disable=SC2207
+# highgopress.bash - completion for bash.
+# Made from src/base/config.def by tools/gen_docs; change it there.
+_highgopress() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+    case $before in
+    --http) COMPREPLY=() && return ;;
+    --grpc) COMPREPLY=() && return ;;
+    --admin) COMPREPLY=() && return ;;
+    --counter) COMPREPLY=() && return ;;
+    --data) COMPREPLY=($(compgen -f -- "$word")) && return ;;
+    --store) COMPREPLY=() && return ;;
+    --loop) COMPREPLY=($(compgen -W 'auto io_uring epoll' -- "$word")) && return ;;
+    --threads) COMPREPLY=() && return ;;
+    --upstream) COMPREPLY=($(compgen -W 'grpc direct' -- "$word")) && return ;;
+    --durability) COMPREPLY=($(compgen -W 'fast local replicated' -- "$word")) && return ;;
+    --events) COMPREPLY=() && return ;;
+    --config) COMPREPLY=($(compgen -f -- "$word")) && return ;;
+    esac
+    if [[ $word == -* ]]; then
+        COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --upstream --durability --events' -- "$word"))
+    elif [ "$COMP_CWORD" -eq 1 ]; then
+        COMPREPLY=($(compgen -W 'healthcheck all gateway counter' -- "$word"))
+    elif [ "$COMP_CWORD" -eq 2 ] && [ "$before" = healthcheck ]; then
+        COMPREPLY=($(compgen -W 'all gateway counter' -- "$word"))
+    fi
+}
+complete -F _highgopress highgopress

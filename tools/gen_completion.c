@@ -1,0 +1,171 @@
+/* gen_completion.c - what shells offer behind `highgopress`: roles, flags, and their values. */
+#include <string.h>
+
+#include "base/config.h"
+#include "cli/options.h"
+#include "cli/role.h"
+#include "gen.h"
+
+#define MADE "# Made from src/base/config.def by tools/gen_docs; change it there.\n"
+
+static void put_roles(const char *between, struct buf *out) {
+    for (unsigned i = 0; i < ROLES; i++)
+        buf_printf(out, "%s%s", i ? between : "", role_name((enum role)i));
+}
+
+/* A choice ends where the next begins; one that ends in "..." wants more behind it. */
+static void put_choices(const char *choices, struct buf *out) {
+    for (const char *c = choices; *c; c++) {
+        if (strncmp(c, "...", 3) == 0)
+            c += 2;
+        else
+            buf_add_char(out, *c == '|' ? ' ' : *c);
+    }
+}
+
+static bool has_values(const struct config_row *row) {
+    return row->choices && row->kind == CONFIG_ENUM;
+}
+
+static bool is_path(const struct config_row *row) {
+    return row->kind == CONFIG_PATH;
+}
+
+/* In quotes: our texts have no double quotes, but zsh and fish take some of their other signs. */
+static void put_quoted(const char *text, struct buf *out) {
+    for (; *text; text++) {
+        if (*text == '\'')
+            buf_add_str(out, "'\\'");
+        if (*text == '[' || *text == ']' || *text == ':')
+            buf_add_char(out, '\\');
+        buf_add_char(out, *text);
+    }
+}
+
+void put_completion_bash(struct buf *out) {
+    size_t count;
+    const struct option_special *specials = options_specials(&count);
+
+    buf_add_str(out,
+                "# shellcheck shell=bash disable=SC2207\n"
+                "# highgopress.bash - completion for bash.\n" MADE "_highgopress() {\n"
+                "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}\n"
+                "    case $before in\n");
+    for (unsigned i = 0; i < CONFIG_KEYS; i++) {
+        const struct config_row *row = config_row((enum config_key)i);
+
+        if (!row->flag)
+            continue;
+        buf_printf(out, "    --%s) ", row->flag);
+        if (has_values(row)) {
+            buf_add_str(out, "COMPREPLY=($(compgen -W '");
+            put_choices(row->choices, out);
+            buf_add_str(out, "' -- \"$word\")) && return ;;\n");
+        } else if (is_path(row)) {
+            buf_add_str(out, "COMPREPLY=($(compgen -f -- \"$word\")) && return ;;\n");
+        } else {
+            buf_add_str(out, "COMPREPLY=() && return ;;\n");
+        }
+    }
+    buf_add_str(out, "    --config) COMPREPLY=($(compgen -f -- \"$word\")) && return ;;\n"
+                     "    esac\n    if [[ $word == -* ]]; then\n"
+                     "        COMPREPLY=($(compgen -W '");
+    for (size_t i = 0; i < count; i++)
+        buf_printf(out, "%s--%s", i ? " " : "", specials[i].name);
+    for (unsigned i = 0; i < CONFIG_KEYS; i++)
+        if (config_row((enum config_key)i)->flag)
+            buf_printf(out, " --%s", config_row((enum config_key)i)->flag);
+    buf_add_str(out, "' -- \"$word\"))\n    elif [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+                     "        COMPREPLY=($(compgen -W 'healthcheck ");
+    put_roles(" ", out);
+    buf_add_str(out, "' -- \"$word\"))\n"
+                     "    elif [ \"$COMP_CWORD\" -eq 2 ] && [ \"$before\" = healthcheck ]; then\n"
+                     "        COMPREPLY=($(compgen -W '");
+    put_roles(" ", out);
+    buf_add_str(out, "' -- \"$word\"))\n    fi\n}\ncomplete -F _highgopress highgopress\n");
+}
+
+void put_completion_zsh(struct buf *out) {
+    size_t count;
+    const struct option_special *specials = options_specials(&count);
+
+    buf_add_str(out, "#compdef highgopress\n" MADE "_arguments \\\n    '1:role:(healthcheck ");
+    put_roles(" ", out);
+    buf_add_str(out, ")' \\\n    '2:role:(");
+    put_roles(" ", out);
+    buf_add_str(out, ")'");
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(out, " \\\n    '--%s[", specials[i].name);
+        put_quoted(specials[i].help, out);
+        buf_printf(out, "]%s'", specials[i].takes_file ? ":file:_files" : "");
+    }
+    for (unsigned i = 0; i < CONFIG_KEYS; i++) {
+        const struct config_row *row = config_row((enum config_key)i);
+
+        if (!row->flag)
+            continue;
+        buf_printf(out, " \\\n    '--%s[", row->flag);
+        put_quoted(row->help, out);
+        buf_add_str(out, "]:value:");
+        if (has_values(row)) {
+            buf_add_char(out, '(');
+            put_choices(row->choices, out);
+            buf_add_char(out, ')');
+        } else if (is_path(row)) {
+            buf_add_str(out, "_files");
+        }
+        buf_add_char(out, '\'');
+    }
+    buf_add_char(out, '\n');
+}
+
+/* For fish, whose single quotes know \' and \\. */
+static void put_fish_text(const char *text, struct buf *out) {
+    for (; *text; text++) {
+        if (*text == '\'' || *text == '\\')
+            buf_add_char(out, '\\');
+        buf_add_char(out, *text);
+    }
+}
+
+void put_completion_fish(struct buf *out) {
+    size_t count;
+    const struct option_special *specials = options_specials(&count);
+
+    buf_add_str(out,
+                "# highgopress.fish - completion for fish.\n" MADE "complete -c highgopress -f\n");
+    for (unsigned i = 0; i < ROLES; i++) {
+        buf_printf(out, "complete -c highgopress -n __fish_use_subcommand -a %s -d '",
+                   role_name((enum role)i));
+        put_fish_text(role_about((enum role)i), out);
+        buf_add_str(out, "'\n");
+    }
+    buf_add_str(out, "complete -c highgopress -n __fish_use_subcommand -a healthcheck "
+                     "-d 'Ask whether the service is ready.'\n"
+                     "complete -c highgopress -n '__fish_seen_subcommand_from healthcheck' -a '");
+    put_roles(" ", out);
+    buf_add_str(out, "'\n");
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(out, "complete -c highgopress -l %s%s -d '", specials[i].name,
+                   specials[i].takes_file ? " -r -F" : "");
+        put_fish_text(specials[i].help, out);
+        buf_add_str(out, "'\n");
+    }
+    for (unsigned i = 0; i < CONFIG_KEYS; i++) {
+        const struct config_row *row = config_row((enum config_key)i);
+
+        if (!row->flag)
+            continue;
+        buf_printf(out, "complete -c highgopress -l %s %s", row->flag, is_path(row) ? "-r" : "-x");
+        if (has_values(row)) {
+            buf_add_str(out, " -a '");
+            put_choices(row->choices, out);
+            buf_add_char(out, '\'');
+        } else if (is_path(row)) {
+            buf_add_str(out, " -F");
+        }
+        buf_add_str(out, " -d '");
+        put_fish_text(row->help, out);
+        buf_add_str(out, "'\n");
+    }
+}
