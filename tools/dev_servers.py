@@ -115,6 +115,15 @@ def redis_cli(port, *args, password=''):
     return got.stdout.strip()
 
 
+def mend_aof(folder):
+    """As an operator does before a start, where aof-load-truncated is no: what a kill has torn is
+    cut off."""
+    manifest = folder / 'appendonlydir/appendonly.aof.manifest'
+    if manifest.exists():
+        subprocess.run(['redis-check-aof', '--fix', manifest], input='y\n', text=True, check=True,
+                       stdout=subprocess.DEVNULL)
+
+
 class Redis:
     """One redis-server that fsyncs before it answers, unless 'options' say otherwise."""
 
@@ -123,11 +132,13 @@ class Redis:
         self.port = port or free_port()
         self.password = (options[options.index('--requirepass') + 1]
                          if '--requirepass' in options else '')
+        self.folder = folder
         self.socket = folder / 'redis.sock'
         folder.mkdir(parents=True, exist_ok=True)
         self.process = Process(folder, [
             'redis-server', '--port', self.port, '--bind', HOST, '--unixsocket', self.socket,
             '--dir', folder, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
+            '--aof-load-truncated', 'no',
             '--maxmemory-policy', 'noeviction', '--repl-diskless-sync-delay', '0', *options])
         try:
             self.wait()
@@ -139,6 +150,7 @@ class Redis:
         wait_until('redis-server', lambda: self.cli('ping') == 'PONG', self.process)
 
     def restart(self):
+        mend_aof(self.folder)
         self.process.start()
         self.wait()
 

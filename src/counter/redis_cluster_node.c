@@ -107,7 +107,8 @@ static void ask(struct cluster_node *node, struct redis_request *request, size_t
 
 static void on_ready(void *ctx) {
     static const struct slice info[] = {{"INFO", 4}};
-    static const struct slice config[] = {{"CONFIG", 6}, {"GET", 3}, {"appendfsync", 11}};
+    static const struct slice config[] = {
+        {"CONFIG", 6}, {"GET", 3}, {REDIS_SETTINGS, sizeof(REDIS_SETTINGS) - 1}};
     struct cluster_node *node = ctx;
 
     node->refused = ERR_OK;

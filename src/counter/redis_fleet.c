@@ -237,7 +237,8 @@ void redis_fleet_tell_up(const struct redis_fleet *fleet, const struct redis_giv
     if (redis_mode(fleet, given) != fleet->conf.durability)
         log_line(LOG_WARN,
                  "Redis doesn't give the durability that is configured; it takes appendonly yes, "
-                 "appendfsync always, and in mode replicated durability.replicas for all replicas",
+                 "appendfsync always, aof-load-truncated no, and in mode replicated "
+                 "durability.replicas for all replicas",
                  LOG_STR("store", fleet->name),
                  LOG_STR("configured", counter_durability_name(fleet->conf.durability)));
     if (given->eviction[0])

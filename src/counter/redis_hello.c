@@ -1,6 +1,6 @@
 /* redis_hello.c - reads the server's settings on a new connection, then opens the store.
  *
- *     INFO, CONFIG GET appendfsync, WAIT ─► will it do? ─► EVALSHA open ─► is it ours?
+ *     INFO, CONFIG GET a*, WAIT ─► will it do? ─► EVALSHA open ─► is it ours?
  *
  * In this order, so that nothing is laid out where it isn't wanted. INFO and CONFIG may be denied
  * to our user (ACL): then less is known, and said so.
@@ -113,11 +113,18 @@ void redis_given_info(struct redis_given *given, struct slice info) {
         keep(given->eviction, sizeof(given->eviction), policy);
 }
 
-void redis_given_config(struct redis_given *given, const struct redis_reply *reply) {
-    struct slice value = SLICE("");
+/* Of names and values by turns; "" when it isn't among them. */
+static struct slice setting(const struct redis_reply *reply, struct slice name) {
+    for (size_t i = 0; i + 1 < redis_reply_count(reply); i += 2)
+        if (slice_eq(redis_reply_text(redis_reply_at(reply, i)), name))
+            return redis_reply_text(redis_reply_at(reply, i + 1));
+    return SLICE("");
+}
 
-    if (redis_reply_count(reply) == 2)
-        value = redis_reply_text(redis_reply_at(reply, 1));
+void redis_given_config(struct redis_given *given, const struct redis_reply *reply) {
+    struct slice value = setting(reply, SLICE("appendfsync"));
+
+    given->load_truncated = slice_eq(setting(reply, SLICE("aof-load-truncated")), SLICE("yes"));
     if (slice_eq(value, SLICE("always")))
         given->fsync = FSYNC_ALWAYS;
     else if (slice_eq(value, SLICE("everysec")))
@@ -199,7 +206,7 @@ void redis_hello_ask(struct redis_link *link) {
     redis_command_begin(command, 3);
     redis_command_arg(command, SLICE("CONFIG"));
     redis_command_arg(command, SLICE("GET"));
-    redis_command_arg(command, SLICE("appendfsync"));
+    redis_command_arg(command, SLICE(REDIS_SETTINGS));
     ask(link, HELLO_CONFIG);
     if (!redis_waits(link->store))
         return;

@@ -25,7 +25,7 @@
 #include "edge/redis_sentinel.h"
 #include "loop/timer.h"
 
-#define REDIS_DETAIL_BYTES    640
+#define REDIS_DETAIL_BYTES    768
 #define REDIS_CONNECTIONS_MAX 8
 
 /* What a server told of itself. */
@@ -36,6 +36,7 @@ struct redis_given {
     bool cluster;
     bool appendonly;
     enum { FSYNC_UNKNOWN, FSYNC_ALWAYS, FSYNC_EVERYSEC, FSYNC_NO } fsync;
+    bool load_truncated; /* aof-load-truncated: it cuts a torn end itself, and at the wrong place */
     bool policy_known;
     char eviction[24]; /* a policy that deletes keys and a limit to apply it at; else "" */
 };
@@ -169,6 +170,9 @@ struct redis_store {
 void redis_hello_ask(struct redis_link *link);
 
 void redis_given_info(struct redis_given *given, struct slice info);
+/* The reply to CONFIG GET REDIS_SETTINGS, which has appendfsync and aof-load-truncated in it;
+ * before Redis 7.0 it takes one pattern only. */
+#define REDIS_SETTINGS "a*"
 void redis_given_config(struct redis_given *given, const struct redis_reply *reply);
 
 /* redis_link.c */
@@ -203,6 +207,8 @@ enum err redis_fleet_judge(const struct redis_fleet *fleet, const struct redis_g
                            char *out_detail, size_t size);
 /* Of a server alone: a sentence without its end. */
 const char *redis_guarantee_alone(const struct redis_given *given);
+/* What may follow it; "" for most. */
+const char *redis_guarantee_torn(const struct redis_given *given);
 bool redis_gives_local(const struct redis_given *given);
 void redis_guarantee(const struct redis_fleet *fleet, const struct redis_given *given, char *out,
                      size_t size);

@@ -5,7 +5,7 @@
 #include "edge/redis_text.h"
 
 bool redis_gives_local(const struct redis_given *given) {
-    return given->appendonly && given->fsync == FSYNC_ALWAYS;
+    return given->appendonly && given->fsync == FSYNC_ALWAYS && !given->load_truncated;
 }
 
 const char *redis_guarantee_alone(const struct redis_given *given) {
@@ -31,6 +31,17 @@ const char *redis_guarantee_alone(const struct redis_given *given) {
     }
     return "acknowledged increments survive a crash of our processes and of redis-server; whether "
            "they survive a power loss is unknown, as our user may not read appendfsync";
+}
+
+/* A server that died inside a write leaves the begin of a transaction at the end of its AOF. With
+ * aof-load-truncated yes Redis (Valkey before its pull request 4342) cuts behind the last whole
+ * command in it, not before it; what comes next is written behind, and executed together with it at
+ * the next start but one: increments count twice, and events are lost to others of their number. */
+const char *redis_guarantee_torn(const struct redis_given *given) {
+    return given->appendonly && given->load_truncated
+               ? "; but after a crash in the middle of a write redis-server may count that write "
+                 "twice at a later start, unless aof-load-truncated is no"
+               : "";
 }
 
 /* One that isn't waited for may be promoted, too. */
@@ -64,7 +75,8 @@ void redis_guarantee(const struct redis_fleet *fleet, const struct redis_given *
                        "over for one of them, what it had not received is lost");
     else
         say_replicas(fleet, given, replicas, sizeof(replicas));
-    (void)snprintf(out, size, "%s%s%s%s%s", redis_guarantee_alone(given), replicas,
+    (void)snprintf(out, size, "%s%s%s%s%s%s", redis_guarantee_alone(given),
+                   redis_guarantee_torn(given), replicas,
                    given->eviction[0] ? "; its maxmemory-policy " : "", given->eviction,
                    given->eviction[0] ? " may delete counters" : "");
 }
@@ -137,9 +149,10 @@ static enum err judge_strictly(const struct redis_fleet *fleet, const struct red
     if (redis_mode(fleet, given) != fleet->conf.durability) {
         (void)snprintf(out_detail, size,
                        "the configuration asks for durability \"%s\", strictly, which takes "
-                       "appendonly yes and appendfsync always; with this server %s",
+                       "appendonly yes, appendfsync always and aof-load-truncated no; with this "
+                       "server %s%s",
                        counter_durability_name(fleet->conf.durability),
-                       redis_guarantee_alone(given));
+                       redis_guarantee_alone(given), redis_guarantee_torn(given));
         return ERR_INVALID;
     }
     if (given->eviction[0] || !given->policy_known) {

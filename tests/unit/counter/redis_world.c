@@ -9,7 +9,8 @@
 #define WATCHDOG_MS 30000
 #define POLL_MS     5
 
-const char *const world_always[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
+const char *const world_always[] = {
+    "--appendonly", "yes", "--appendfsync", "always", "--aof-load-truncated", "no", NULL};
 
 /* ---- a loop with a batcher on a store ---- */
 

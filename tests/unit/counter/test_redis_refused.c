@@ -101,11 +101,14 @@ static void test_durability(void **state) {
                                          "yes",
                                          "--appendfsync",
                                          "always",
+                                         "--aof-load-truncated",
+                                         "no",
                                          "--maxmemory",
                                          "100mb",
                                          "--maxmemory-policy",
                                          "allkeys-lru",
                                          NULL};
+    static const char *const cuts[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
     static const struct {
         const char *name;
         const char *const *options;
@@ -114,6 +117,8 @@ static void test_durability(void **state) {
         const char *says; /* guarantee, or the refusal */
     } rows[] = {
         {"always", world_always, true, ERR_OK, "a power loss of its machine"},
+        {"cuts a torn AOF", cuts, true, ERR_INVALID, "unless aof-load-truncated is no"},
+        {"cuts a torn AOF, not strict", cuts, false, ERR_OK, "unless aof-load-truncated is no"},
         {"everysec", everysec, true, ERR_INVALID, "up to 1 second"},
         {"everysec, not strict", everysec, false, ERR_OK, "up to 1 second"},
         {"memory only", NULL, true, ERR_INVALID, "appendonly is off"},
