@@ -83,6 +83,15 @@ static const char *parse_credentials(struct slice text, struct redis_url *url) {
     return NULL;
 }
 
+/* Reads what stands before an '@', if there is one; the rest is behind it. */
+static const char *take_credentials(struct slice text, struct redis_url *url,
+                                    struct slice *out_rest) {
+    struct slice rest = cut(&text, '@', true);
+
+    *out_rest = rest.ptr ? rest : text;
+    return rest.ptr ? parse_credentials(text, url) : NULL;
+}
+
 static bool parse_query(struct slice query, struct redis_url *url) {
     while (query.ptr) {
         struct slice next = cut(&query, '&', false);
@@ -112,13 +121,8 @@ static const char *parse_unix(struct slice text, struct redis_url *url) {
 }
 
 static const char *parse_tcp(struct slice text, struct redis_url *url) {
-    struct slice place = cut(&text, '@', true);
-    const char *problem = NULL;
-
-    if (place.ptr)
-        problem = parse_credentials(text, url);
-    else
-        place = text;
+    struct slice place;
+    const char *problem = take_credentials(text, url, &place);
     struct slice db = cut(&place, '/', false);
     if (!problem && db.ptr && db.len && !take_db(db, &url->db))
         problem = "the database is a number";
@@ -140,14 +144,10 @@ static bool are_places(struct slice list) {
 }
 
 static const char *parse_cluster(struct slice text, struct redis_url *url) {
-    struct slice places = cut(&text, '@', true);
-    const char *problem = NULL;
+    struct slice places;
+    const char *problem = take_credentials(text, url, &places);
 
     url->is_cluster = true;
-    if (places.ptr)
-        problem = parse_credentials(text, url);
-    else
-        places = text;
     if (problem)
         return problem;
     if (places.len && memchr(places.ptr, '/', places.len))
@@ -171,14 +171,10 @@ void redis_url_node(const struct redis_url *url, unsigned i, struct redis_url *o
 }
 
 static const char *parse_sentinel(struct slice text, struct redis_url *url) {
-    struct slice places = cut(&text, '@', true);
-    const char *problem = NULL;
+    struct slice places;
+    const char *problem = take_credentials(text, url, &places);
 
     url->is_sentinel = true;
-    if (places.ptr)
-        problem = parse_credentials(text, url);
-    else
-        places = text;
     if (problem)
         return problem;
     struct slice name = cut(&places, '/', false);
