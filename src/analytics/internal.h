@@ -38,7 +38,7 @@ struct analytics_service {
         struct lane_read *reads;
         struct timer commit;
         struct timer gather; /* armed between more() and reading */
-        bool broken; /* answers nothing any more */
+        bool broken;         /* answers nothing any more */
         bool stopping;
         bool announced; /* that it has started */
         struct analytics_stats reported;

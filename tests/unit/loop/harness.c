@@ -125,7 +125,12 @@ static int name_port(int fd) {
     return atoi(strrchr(name, ':') + 1);
 }
 
+in_addr_t harness_address(void) {
+    return htonl(0x7f000001u | ((uint32_t)getpid() & 0xffffu) << 8);
+}
+
 void world_open(struct world *w, const struct behaviour *behaviour, size_t conn_max) {
+    char name[32];
     int fd;
 
     memset(w, 0, sizeof(*w));
@@ -135,7 +140,8 @@ void world_open(struct world *w, const struct behaviour *behaviour, size_t conn_
     w->conn_max = conn_max;
     w->conns = calloc(conn_max, sizeof(*w->conns));
     assert_non_null(w->conns);
-    assert_int_equal(socket_listen(SLICE("127.0.0.1:0"), 0, &fd), ERR_OK);
+    (void)snprintf(name, sizeof(name), "%s:0", inet_ntoa((struct in_addr){harness_address()}));
+    assert_int_equal(socket_listen(slice_str(name), 0, &fd), ERR_OK);
     w->port = name_port(fd);
     assert_int_equal(listener_new(w->loop, fd, on_accept, w, &w->listener), ERR_OK);
     w->watchdog.fire = on_watchdog;
@@ -241,7 +247,7 @@ void client_join(pthread_t thread) {
 int client_connect(const struct world *w) {
     struct sockaddr_in sa = {.sin_family = AF_INET,
                              .sin_port = htons((uint16_t)w->port),
-                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
+                             .sin_addr = {harness_address()}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     must(fd >= 0, "socket");

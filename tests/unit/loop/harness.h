@@ -9,6 +9,7 @@
 
 #include "test.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -71,7 +72,12 @@ extern enum loop_backend harness_backend;
 /* A loop of that back end. */
 struct loop *harness_loop(void);
 
-/* A loop that listens on 127.0.0.1, on a free port; up to 'conn_max' connections. */
+/* 127.x.y.1, this process's own, in network byte order: a client elsewhere that goes on trying a
+ * server that is gone, on a port that is ours now, must not be taken for the test's. */
+in_addr_t harness_address(void);
+
+/* A loop that listens on this process's own address, on a free port; up to 'conn_max'
+ * connections. */
 void world_open(struct world *w, const struct behaviour *behaviour, size_t conn_max);
 /* Runs until loop_stop(); fails the test after a long time. */
 void world_run(struct world *w);

@@ -110,9 +110,8 @@ static void begin(struct attempt *a, const void *address, size_t len) {
 }
 
 static struct sockaddr_in port_of(int port) {
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons((uint16_t)port),
-                                .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {harness_address()}};
 }
 
 /* A port that is taken and refuses: bound, not listening. */

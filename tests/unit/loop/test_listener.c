@@ -107,7 +107,7 @@ static void test_close_inside_accept(void **state) {
 /* The port is free again once the loop that listened is gone. */
 static void test_port_is_free_after_close(void **state) {
     static const struct behaviour behaviour = {0};
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr = {harness_address()}};
     struct world w;
     int fd;
 
