@@ -91,7 +91,7 @@ unrandom=(setarch "$(uname -m)" -R)
 
 export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-export TSAN_OPTIONS=halt_on_error=1
+export TSAN_OPTIONS=halt_on_error=1:suppressions=$PWD/tests/tsan.supp
 export MALLOC_PERTURB_=85
 
 scripts/setup.sh test || exit
