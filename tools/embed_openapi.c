@@ -16,7 +16,6 @@
 struct json {
     char *text;
     size_t len;
-    FILE *to;
 };
 
 static _Noreturn void fail(const char *what, size_t line) {
@@ -121,11 +120,11 @@ static struct json read_yaml(const char *path) {
         fail(parser.problem, parser.problem_mark.line);
     if (!yaml_document_get_root_node(&yaml))
         fail("is empty", 0);
-    json.to = open_memstream(&json.text, &json.len);
-    if (!json.to)
+    FILE *out = open_memstream(&json.text, &json.len);
+    if (!out)
         fail("out of memory", 0);
-    put_node(json.to, &yaml, 1, 0);
-    if (fclose(json.to) != 0)
+    put_node(out, &yaml, 1, 0);
+    if (fclose(out) != 0)
         fail("out of memory", 0);
     yaml_document_delete(&yaml);
     yaml_parser_delete(&parser);

@@ -2,8 +2,7 @@
  *
  *     the gateway's batches ──┐         ┌─► ports ───► the store's thread in this process
  *     batches of gRPC calls ──┼─► way ──┼─► ports ───► a Redis
- *     gateways' messages ─────┘         └─► remote ──► counters elsewhere (a gateway's batches
- * only)
+ *     gateways' messages ─────┘         └─► remote ──► counters elsewhere (the first row alone)
  *
  * Threads    The loop's.
  * Order      open ─► senders are made ─► connect … close (the senders have drained) ─► release

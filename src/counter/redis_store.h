@@ -12,8 +12,9 @@
  * Threads    A store belongs to its loop; the fleet is made and freed by the main thread and its
  *            functions may be called by any.
  * Failures   A connection lost with a message under way, or too few replicas in time: ERR_UNKNOWN,
- *            to be repeated under the same number. Never sent, or refused before the first write:
- * not_applied. Redis away: send() answers ERR_UNAVAILABLE, and connections come back by themselves.
+ *            to be repeated under the same number. Never sent, or refused before the first
+ *            write: not_applied. Redis away: send() answers ERR_UNAVAILABLE, and connections
+ *            come back by themselves.
  */
 #ifndef COUNTER_REDIS_STORE_H
 #define COUNTER_REDIS_STORE_H
