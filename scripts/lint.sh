@@ -41,33 +41,42 @@ tidy_database() {
             "$build/compile_commands.json" >"$build/tidy/compile_commands.json"
 }
 
-tidy_one() { # FILE STAMP-OF-ALL-HEADERS
-    local stamp out
-    stamp=$build/tidy/$(cat "$1" <(echo "$1 $2") | sha256sum | cut -c 1-32).ok
+# Each source of ours that is built, with what it includes of ours, as seen
+# from the build folder: one line per file.
+tidy_sources() {
+    ninja -C "$build" -t deps | awk '
+        /^[^ ]/ { if (line != "") print line; line = "" }
+        /^ / && $1 !~ /^\// { line = line (line == "" ? "" : " ") $1 }
+        END { if (line != "") print line }' |
+        grep -E '^(\.\./)+src/[^ ]+\.c( |$)' | sort -u -k 1,1
+}
+
+tidy_one() { # FILE AND ITS HEADERS, seen from the build folder
+    local stamp out file=src/${1#*/src/}
+    file=${file%% *}
+    # shellcheck disable=SC2086 # a list of words
+    stamp=$build/tidy/$(cd "$build" && sha256sum $1 - <"$rules" | sha256sum | cut -c 1-32).ok
     [ -e "$stamp" ] && return 0
-    if out=$(clang-tidy -p "$build/tidy" --quiet "$1" 2>/dev/null); then
+    if out=$(clang-tidy -p "$build/tidy" --quiet "$file" 2>/dev/null); then
         : >"$stamp"
     else
         # The path to each finding is long: whoever wants it asks again.
         grep -A 2 -E ': (error|warning): ' <<<"$out" || printf '%s\n' "$out"
-        echo "all of it: clang-tidy -p $build/tidy $1"
+        echo "all of it: clang-tidy -p $build/tidy $file"
         return 1
     fi
 }
 
 check_tidy() {
-    local headers files
+    local sources
     tidy_database || return 1
-    # shellcheck disable=SC2046 # lists of words
-    headers=$(cat .clang-tidy $(sources '*.h') $(sources '*.def') | sha256sum)
-    files=$(sources '*.c' | grep '^src/' | while read -r file; do
-        grep -q "\"[^\"]*$file\"" "$build/compile_commands.json" && echo "$file"
-    done)
-    [ -n "$files" ] || { echo 'checked 0 files' && return 1; }
-    export build
+    sources=$(tidy_sources)
+    [ -n "$sources" ] || { echo 'checked 0 files' && return 1; }
+    rules=$PWD/.clang-tidy
+    export build rules
     export -f tidy_one
-    xargs -P "$(nproc)" -I{} bash -c 'tidy_one "$1" "$2"' _ {} "$headers" <<<"$files" || return 1
-    echo "checked $(wc -l <<<"$files") files"
+    xargs -P "$(nproc)" -I{} bash -c 'tidy_one "$1"' _ {} <<<"$sources" || return 1
+    echo "checked $(wc -l <<<"$sources") files"
 }
 
 gate layers tools/check_layers
