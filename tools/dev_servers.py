@@ -9,6 +9,7 @@ each; DIR/env has the same lines. 'down' ends what DIR says was started, nothing
 Tests import the classes. Ports are free ones; data and logs are under DIR.
 """
 import argparse
+import fcntl
 import json
 import os
 import pathlib
@@ -232,23 +233,32 @@ class Cluster:
         return [node.process for node in self.nodes]
 
 
+def maven_jars(name):
+    """The folder .cache/NAME with the jars that tools/NAME/pom.xml depends on."""
+    pom = ROOT / 'tools' / name / 'pom.xml'
+    jars = ROOT / '.cache' / name
+    jars.mkdir(parents=True, exist_ok=True)
+    with open(jars / 'lock', 'w') as lock:  # tests side by side fetch them once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp = jars / 'pom.xml'
+        if not (stamp.exists() and stamp.read_bytes() == pom.read_bytes()):
+            need('mvn', 'maven')
+            for old in jars.glob('*.jar'):
+                old.unlink()
+            got = subprocess.run(
+                ['mvn', '-B', '-q', '-f', str(pom),
+                 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies',
+                 '-DincludeScope=runtime', f'-DoutputDirectory={jars}'],
+                capture_output=True, text=True)
+            if got.returncode:
+                raise Trouble(f'Maven could not get the jars of {name}: {got.stdout[-2000:]}')
+            stamp.write_bytes(pom.read_bytes())
+    return jars
+
+
 def kafka_jars():
-    """Apache Kafka's jars in .cache, by Maven from tools/kafka/pom.xml."""
-    pom = ROOT / 'tools/kafka/pom.xml'
-    jars = ROOT / '.cache/kafka'
-    stamp = jars / 'pom.xml'
-    if not (stamp.exists() and stamp.read_bytes() == pom.read_bytes()):
-        need('mvn', 'maven')
-        shutil.rmtree(jars, ignore_errors=True)
-        got = subprocess.run(
-            ['mvn', '-B', '-q', '-f', str(pom),
-             'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies',
-             '-DincludeScope=runtime', f'-DoutputDirectory={jars}'],
-            capture_output=True, text=True)
-        if got.returncode:
-            raise Trouble(f'Maven could not get the jars of Kafka: {got.stdout[-2000:]}')
-        stamp.write_bytes(pom.read_bytes())
-    return f'{jars}/*'
+    """Apache Kafka's, as a Java class path."""
+    return f'{maven_jars("kafka")}/*'
 
 
 def kafka_answers(port):

@@ -1,7 +1,6 @@
-"""HTTP/2 on the HTTP port, by clients that aren't ours: Python's h2, curl, nghttp, h2load, h2spec."""
+"""HTTP/2 on the HTTP port, by clients that aren't ours: Python's h2, curl, nghttp, h2load."""
 import importlib.util
 import json
-import os
 import re
 import shutil
 import signal
@@ -153,25 +152,6 @@ def test_h2load_counts_exactly(server):
     check('20000 succeeded, 0 failed' in out, out[-800:])
     check('status codes: 20000 2xx' in out, out[-800:])
     eq(get(server, 'h2load'), 20000, 'the counter')
-
-
-def h2spec(address, path):
-    """All its cases, the strict one too."""
-    program = os.environ.get('HGP_H2SPEC') or shutil.which('h2spec')
-    if not program:
-        raise Skipped('no h2spec in PATH (or named by HGP_H2SPEC)')
-    out = tool(program, '-h', address[0], '-p', str(address[1]), '-P', path, '--strict',
-               ok=False)
-    check('147 tests, 147 passed, 0 skipped, 0 failed' in out, out[-3000:])
-
-
-def test_h2spec_on_the_http_port(server):
-    h2spec(server.http, HEALTH)
-
-
-def test_h2spec_on_the_grpc_port():
-    with Server(role='counter') as server:
-        h2spec(server.grpc, '/')
 
 
 # --- many at once ----------------------------------------------------------------------------
