@@ -126,6 +126,16 @@ void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
         log_line(LOG_INFO, "draining", LOG_STR("signal", got == SIGINT ? "SIGINT" : "SIGTERM"));
 }
 
+/* Behind the workers only files and brokers are waited for: a signal needs nobody to hear it. */
+static void let_signals_end_us(void) {
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static bool wait_drained(struct serve *serve, int64_t until_ms) {
     while (atomic_load(&serve->draining) > 0) {
         int got = next_signal(serve, until_ms);
@@ -137,6 +147,7 @@ static bool wait_drained(struct serve *serve, int64_t until_ms) {
         if (got == 0)
             return false;
     }
+    let_signals_end_us();
     return true;
 }
 

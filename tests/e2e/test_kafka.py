@@ -251,6 +251,36 @@ def test_a_broker_that_stands_still_and_one_that_dies():
         audit(server, 'after its return')
 
 
+def listens(address):
+    try:
+        lib.Connection(address).close()
+        return True
+    except OSError:
+        return False
+
+
+def test_a_second_signal_ends_the_wait_for_a_broker():
+    broker = kafka()
+    process = broker.processes()[0]
+    with Counting(topic_url(broker)) as server:
+        load(server, seconds=0.3)
+        process.signal(signal.SIGSTOP)
+        try:
+            load(server, seconds=0.3)
+            server.send_signal(signal.SIGTERM)
+            wait_for('the listener closes', lambda: not listens(server.http))
+            check(server.alive(), 'events wait, and it flushes them')
+            server.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            server.wait(10)
+            check(time.monotonic() - began < 3, 'the second signal did not force')
+        finally:
+            process.signal(signal.SIGCONT)
+        server.start()
+        wait_shipped(server)
+        audit(server, 'after the forced end')
+
+
 # ---- without one ----
 
 
