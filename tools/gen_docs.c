@@ -174,21 +174,23 @@ static void put_metrics_doc(struct buf *out) {
                 "Made from `src/base/metrics.def` and `src/wire/prom.def` by `tools/gen_docs`;\n"
                 "change them there.\n"
                 "\n"
-                "`GET /metrics` on the admin listener, Prometheus text format 0.0.4. Labels\n"
-                "never hold what a client sent: the number of series is fixed at start.\n");
+                "`GET /metrics` on the admin listener: OpenMetrics 1.0 for whoever lists it in\n"
+                "`Accept`, as Prometheus does, else Prometheus text format 0.0.4. Labels never\n"
+                "hold what a client sent: the number of series is fixed at start.\n");
     buf_printf(out,
                "Histograms have %u buckets with the bounds 1, 2, 4 ... %llu (of durations: in\n"
                "microseconds, exposed as seconds) and `+Inf`.\n",
                METRICS_BUCKETS + 1, (unsigned long long)metrics_bound(METRICS_BUCKETS - 1));
-    buf_add_str(out, "\n| name | type | unit | meaning |\n|---|---|---|---|\n");
+    buf_add_str(out, "\n| name | type | unit | labels | meaning |\n|---|---|---|---|---|\n");
     for (unsigned i = 0; i < METRIC_FAMILIES; i++) {
         const struct metric_family *family = metric_family((enum metric)i);
 
-        buf_printf(out, "| `%s` | %s | %s | %s |\n", family->name, type_name(family->type),
-                   unit_name(family->unit), family->help);
+        buf_printf(out, "| `%s` | %s | %s | %s | %s |\n", family->name, type_name(family->type),
+                   unit_name(family->unit), family->labels, family->help);
     }
     buf_add_str(out, "\n## The process\n\n| name | type | meaning |\n|---|---|---|\n");
-#define PROCESS(field, type, name, help) buf_add_str(out, "| `" name "` | " type " | " help " |\n");
+#define PROCESS(field, type, name, help)                                                           \
+    buf_printf(out, "| `%s` | %s | %s |\n", name, type_name(type), help);
 #include "wire/prom.def"
 #undef PROCESS
 }

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,9 +38,11 @@ struct metrics {
 };
 
 static const struct metric_family families[METRIC_FAMILIES] = {
-#define METRIC(id, type, unit, name, help) {name, help, type, unit},
+#define METRIC(id, type, unit, name, help)            {name, help, "", type, unit},
+#define METRIC_BY(id, type, unit, name, labels, help) {name, help, labels, type, unit},
 #include "base/metrics.def"
 #undef METRIC
+#undef METRIC_BY
 };
 
 const struct metric_family *metric_family(enum metric family) {
@@ -71,6 +74,35 @@ void metrics_free(struct metrics *metrics) {
     free(metrics);
 }
 
+/* The end of a quoted value, behind its quote; NULL when there is none. */
+static const char *skip_value(const char *at) {
+    if (*at++ != '"')
+        return NULL;
+    for (; *at && *at != '"'; at++)
+        if (*at == '\\' && at[1])
+            at++;
+    return *at ? at + 1 : NULL;
+}
+
+/* Are 'labels' values of exactly the names that 'names' lists, in its order? */
+static bool labels_fit(const char *names, const char *labels) {
+    while (*names) {
+        size_t len = strcspn(names, ",");
+
+        if (strncmp(names, labels, len) != 0 || labels[len] != '=')
+            return false;
+        labels = skip_value(labels + len + 1);
+        if (!labels)
+            return false;
+        names += len;
+        if (*names != *labels)
+            return false;
+        names += *names == ',';
+        labels += *labels == ',';
+    }
+    return *labels == '\0';
+}
+
 metric_series metrics_series(struct metrics *metrics, enum metric family, const char *labels) {
     for (unsigned i = 0; i < metrics->count; i++) {
         const struct series *old = &metrics->series[i];
@@ -79,8 +111,9 @@ metric_series metrics_series(struct metrics *metrics, enum metric family, const 
             return i;
     }
     /* Series come from our own tables, never from input: too many, or labels
-     * too long, is our mistake. */
+     * too long or of other names, is our mistake. */
     assert(metrics->count < METRICS_SERIES_MAX);
+    assert(labels_fit(families[family].labels, labels));
     assert(strlen(labels) < METRICS_LABELS_BYTES);
     struct series *fresh = &metrics->series[metrics->count];
     fresh->family = family;

@@ -7,8 +7,8 @@
  *
  * Threads    metrics_series() before the threads start. Then each shard has
  *            one writing thread; metrics_sum() and metrics_histogram() any thread.
- * Limits     METRICS_SERIES_MAX series, labels under METRICS_LABELS_BYTES; both
- *            are asserted. A histogram has fixed bounds.
+ * Limits     METRICS_SERIES_MAX series, labels under METRICS_LABELS_BYTES and named as
+ *            the family says; all are asserted. A histogram has fixed bounds.
  */
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
@@ -24,15 +24,18 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 enum metric_unit { UNIT_ONE, UNIT_BYTES, UNIT_SECONDS_FROM_US };
 
 enum metric {
-#define METRIC(id, type, unit, name, help) METRIC_##id,
+#define METRIC(id, type, unit, name, help)            METRIC_##id,
+#define METRIC_BY(id, type, unit, name, labels, help) METRIC_##id,
 #include "base/metrics.def"
 #undef METRIC
+#undef METRIC_BY
     METRIC_FAMILIES
 };
 
 struct metric_family {
     const char *name; /* "hgp_http_requests_total" */
     const char *help;
+    const char *labels; /* their names: "route,method,code", or "" */
     enum metric_type type;
     enum metric_unit unit;
 };

@@ -111,18 +111,18 @@ static void collect(struct gateway *gateway) {
 void handle_metrics(struct request *request) {
     struct gateway *gateway = request->gateway;
     struct buf *body = http_body(request->exchange);
+    enum prom_format format = prom_format_for(http1_header(request->http, SLICE("Accept")));
     struct prom_process process;
+    bool known = procinfo_read(&process) == ERR_OK;
 
     collect(gateway);
-    prom_render(gateway->fleet->metrics, body);
-    if (procinfo_read(&process) == ERR_OK)
-        prom_render_process(&process, body);
+    prom_render(gateway->fleet->metrics, known ? &process : NULL, format, body);
     if (buf_failed(body)) {
         reply_problem(request->exchange, ERR_NO_MEMORY, (struct slice){NULL, 0}, SLICE(""));
         return;
     }
     http_reply(request->exchange, &(struct http_reply){.status = 200,
-                                                       .content_type = SLICE(PROM_CONTENT_TYPE),
-                                                       .headers = SLICE(""),
+                                                       .content_type = prom_content_type(format),
+                                                       .headers = SLICE("Vary: Accept\r\n"),
                                                        .body = buf_slice(body)});
 }

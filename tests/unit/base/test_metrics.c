@@ -4,9 +4,12 @@
 
 #include <ctype.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/attr.h"
 #include "test.h"
@@ -19,16 +22,16 @@ static void test_series(void **state) {
     struct metrics *metrics = metrics_new(1);
 
     assert_non_null(metrics);
-    metric_series get = metrics_series(metrics, METRIC_HTTP_REQUESTS, "method=\"GET\"");
-    metric_series put = metrics_series(metrics, METRIC_HTTP_REQUESTS, "method=\"PUT\"");
-    metric_series other = metrics_series(metrics, METRIC_OPERATIONS, "method=\"GET\"");
-    assert_int_not_equal(get, put);
-    assert_int_not_equal(get, other);
-    assert_int_equal(get, metrics_series(metrics, METRIC_HTTP_REQUESTS, "method=\"GET\""));
-    metrics_add(metrics, 0, get, 5);
-    metrics_add(metrics, 0, put, 7);
-    assert_int_equal(metrics_sum(metrics, get), 5);
-    assert_int_equal(metrics_sum(metrics, put), 7);
+    metric_series key = metrics_series(metrics, METRIC_REPLAYS, "kind=\"key\"");
+    metric_series message = metrics_series(metrics, METRIC_REPLAYS, "kind=\"message\"");
+    metric_series other = metrics_series(metrics, METRIC_OPERATIONS, "");
+    assert_int_not_equal(key, message);
+    assert_int_not_equal(key, other);
+    assert_int_equal(key, metrics_series(metrics, METRIC_REPLAYS, "kind=\"key\""));
+    metrics_add(metrics, 0, key, 5);
+    metrics_add(metrics, 0, message, 7);
+    assert_int_equal(metrics_sum(metrics, key), 5);
+    assert_int_equal(metrics_sum(metrics, message), 7);
     assert_int_equal(metrics_sum(metrics, other), 0);
     metrics_free(metrics);
     metrics_free(NULL);
@@ -87,14 +90,14 @@ static void test_neighbours(void **state) {
     struct metrics *metrics = metrics_new(2);
     metric_series first = metrics_series(metrics, METRIC_STORE_COMMIT, "");
     metric_series counter = metrics_series(metrics, METRIC_OPERATIONS, "");
-    metric_series last = metrics_series(metrics, METRIC_STORE_SYNC, "");
+    metric_series last = first;
     struct metric_histogram got;
 
-    for (unsigned i = 3; i < METRICS_SERIES_MAX; i++) {
+    for (unsigned i = 2; i < METRICS_SERIES_MAX; i++) {
         char labels[32];
 
-        (void)snprintf(labels, sizeof(labels), "n=\"%u\"", i);
-        last = metrics_series(metrics, METRIC_STORE_SYNC, labels);
+        (void)snprintf(labels, sizeof(labels), "method=\"%u\"", i);
+        last = metrics_series(metrics, METRIC_GRPC_DURATION, labels);
     }
     metrics_observe(metrics, 0, first, UINT64_C(1) << 40);
     metrics_observe(metrics, 0, last, UINT64_C(1) << 40);
@@ -171,6 +174,22 @@ static bool legal_name(const char *name) {
     return true;
 }
 
+/* Names of labels as one list; le and quantile are the format's own. */
+static bool legal_labels(const char *labels) {
+    if (!*labels)
+        return true;
+    for (const char *at = labels;; at++) {
+        size_t len = strspn(at, "abcdefghijklmnopqrstuvwxyz_");
+
+        if (len == 0 || *at == '_' || (len == 2 && strncmp(at, "le", 2) == 0) ||
+            (len == 8 && strncmp(at, "quantile", 8) == 0))
+            return false;
+        at += len;
+        if (*at != ',')
+            return *at == '\0';
+    }
+}
+
 /* What is wrong with this family by prometheus.io/docs/practices/naming, or NULL. */
 static const char *lint(const struct metric_family *family) {
     static const char *const taken[] = {"_bucket", "_sum", "_count"};
@@ -190,6 +209,8 @@ static const char *lint(const struct metric_family *family) {
         return "the name and the unit disagree about bytes";
     if ((family->unit == UNIT_SECONDS_FROM_US) != (strstr(family->name, "_seconds") != NULL))
         return "the name and the unit disagree about seconds";
+    if (!legal_labels(family->labels))
+        return "labels are not snake_case, or the format keeps one for itself";
     size_t help = strlen(family->help);
     if (help < 10 || family->help[help - 1] != '.')
         return "the help is not a sentence";
@@ -214,15 +235,19 @@ static void test_lint_bites(void **state) {
     (void)state;
     /* clang-format off */
     static const struct metric_family bad[] = {
-        {"requests_total",       "A good sentence.", METRIC_COUNTER,   UNIT_ONE},
-        {"hgp_requests",         "A good sentence.", METRIC_COUNTER,   UNIT_ONE},
-        {"hgp_open_total",       "A good sentence.", METRIC_GAUGE,     UNIT_ONE},
-        {"hgp_wait_ms",          "A good sentence.", METRIC_HISTOGRAM, UNIT_ONE},
-        {"hgp_wait",             "A good sentence.", METRIC_HISTOGRAM, UNIT_SECONDS_FROM_US},
-        {"hgp_size",             "A good sentence.", METRIC_GAUGE,     UNIT_BYTES},
-        {"hgp_batch_count",      "A good sentence.", METRIC_GAUGE,     UNIT_ONE},
-        {"hgp_Size_bytes",       "A good sentence.", METRIC_GAUGE,     UNIT_BYTES},
-        {"hgp_size_bytes",       "no sentence",      METRIC_GAUGE,     UNIT_BYTES},
+        {"requests_total",       "A good sentence.", "", METRIC_COUNTER,   UNIT_ONE},
+        {"hgp_requests",         "A good sentence.", "", METRIC_COUNTER,   UNIT_ONE},
+        {"hgp_open_total",       "A good sentence.", "", METRIC_GAUGE,     UNIT_ONE},
+        {"hgp_wait_ms",          "A good sentence.", "", METRIC_HISTOGRAM, UNIT_ONE},
+        {"hgp_wait",             "A good sentence.", "", METRIC_HISTOGRAM, UNIT_SECONDS_FROM_US},
+        {"hgp_size",             "A good sentence.", "", METRIC_GAUGE,     UNIT_BYTES},
+        {"hgp_batch_count",      "A good sentence.", "", METRIC_GAUGE,     UNIT_ONE},
+        {"hgp_Size_bytes",       "A good sentence.", "", METRIC_GAUGE,     UNIT_BYTES},
+        {"hgp_asked_total",      "A good sentence.", "Route", METRIC_COUNTER, UNIT_ONE},
+        {"hgp_asked_total",      "A good sentence.", "route,", METRIC_COUNTER, UNIT_ONE},
+        {"hgp_asked_total",      "A good sentence.", "a,,b", METRIC_COUNTER, UNIT_ONE},
+        {"hgp_asked_total",      "A good sentence.", "route,le", METRIC_COUNTER, UNIT_ONE},
+        {"hgp_size_bytes",       "no sentence",      "", METRIC_GAUGE,     UNIT_BYTES},
     };
     /* clang-format on */
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
@@ -230,12 +255,50 @@ static void test_lint_bites(void **state) {
             fail_msg("%s passes", bad[i].name);
 }
 
+/* Does the process die of making this series? */
+static bool refused(enum metric family, const char *labels) {
+    struct metrics *metrics = metrics_new(1);
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        (void)close(STDERR_FILENO);     /* nobody wants the last words */
+        (void)signal(SIGABRT, SIG_DFL); /* cmocka has one of its own */
+        (void)metrics_series(metrics, family, labels);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    metrics_free(metrics);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+/* What docs/metrics.md says about labels is what a scrape has. */
+static void test_labels_are_the_tables(void **state) {
+    (void)state;
+    static const char *const wrong[] = {
+        "",
+        "method=\"GET\"",
+        "code=\"200\",method=\"/a\"",
+        "method=\"/a\",code=\"200\",more=\"1\"",
+        "method=\"/a\",code=\"200\",",
+        "method=\"/a\",code=200",
+        "method=\"/a\",code=\"200",
+    };
+
+    assert_false(refused(METRIC_GRPC_REQUESTS, "method=\"/a\",code=\"200\""));
+    assert_false(refused(METRIC_GRPC_REQUESTS, "method=\"\\\",\",code=\"\""));
+    assert_true(refused(METRIC_OPERATIONS, "method=\"/a\""));
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        if (!refused(METRIC_GRPC_REQUESTS, wrong[i]))
+            fail_msg("%s passes", wrong[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_series),     cmocka_unit_test(test_gauge),
         cmocka_unit_test(test_buckets),    cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_threads),    cmocka_unit_test(test_names),
-        cmocka_unit_test(test_lint_bites),
+        cmocka_unit_test(test_lint_bites), cmocka_unit_test(test_labels_are_the_tables),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/attr.h"
 #include "test.h"
 
 static struct metrics *metrics;
@@ -23,12 +24,16 @@ static int end(void **state) {
     return 0;
 }
 
-static const char *render(void) {
+static const char *render_as(enum prom_format format) {
     buf_clear(&out);
-    prom_render(metrics, &out);
+    prom_render(metrics, NULL, format, &out);
     buf_add_char(&out, '\0');
     assert_false(buf_failed(&out));
     return out.ptr;
+}
+
+static const char *render(void) {
+    return render_as(PROM_TEXT);
 }
 
 static unsigned occurrences(const char *text, const char *what) {
@@ -43,28 +48,31 @@ static void test_counters_and_gauges(void **state) {
     (void)state;
     assert_string_equal(render(), "");
     /* Made out of order: a family still comes in one piece. */
-    metric_series get = metrics_series(metrics, METRIC_HTTP_REQUESTS, "method=\"GET\"");
+    metric_series get =
+        metrics_series(metrics, METRIC_HTTP_REQUESTS, "route=\"/\",method=\"GET\",code=\"200\"");
     metric_series ops = metrics_series(metrics, METRIC_OPERATIONS, "");
-    metric_series put = metrics_series(metrics, METRIC_HTTP_REQUESTS, "method=\"PUT\"");
+    metric_series put =
+        metrics_series(metrics, METRIC_HTTP_REQUESTS, "route=\"/\",method=\"PUT\",code=\"200\"");
     metric_series open = metrics_series(metrics, METRIC_HTTP_CONNECTIONS, "");
     metrics_add(metrics, 0, get, 2);
     metrics_add(metrics, 1, get, 3);
     metrics_add(metrics, 1, put, UINT64_MAX);
     metrics_add(metrics, 1, ops, 9);
     metrics_add(metrics, 1, open, (uint64_t)-2);
-    assert_string_equal(render(),
-                        "# HELP hgp_http_requests_total HTTP requests answered, by route template, "
-                        "method and status code.\n"
-                        "# TYPE hgp_http_requests_total counter\n"
-                        "hgp_http_requests_total{method=\"GET\"} 5\n"
-                        "hgp_http_requests_total{method=\"PUT\"} 18446744073709551615\n"
-                        "# HELP hgp_http_connections Open client connections.\n"
-                        "# TYPE hgp_http_connections gauge\n"
-                        "hgp_http_connections -2\n"
-                        "# HELP hgp_counter_operations_total Operations applied by the counter "
-                        "core.\n"
-                        "# TYPE hgp_counter_operations_total counter\n"
-                        "hgp_counter_operations_total 9\n");
+    assert_string_equal(
+        render(),
+        "# HELP hgp_http_requests_total HTTP requests answered, by route template, "
+        "method and status code.\n"
+        "# TYPE hgp_http_requests_total counter\n"
+        "hgp_http_requests_total{route=\"/\",method=\"GET\",code=\"200\"} 5\n"
+        "hgp_http_requests_total{route=\"/\",method=\"PUT\",code=\"200\"} 18446744073709551615\n"
+        "# HELP hgp_http_connections Open client connections.\n"
+        "# TYPE hgp_http_connections gauge\n"
+        "hgp_http_connections -2\n"
+        "# HELP hgp_counter_operations_total Operations applied by the counter "
+        "core.\n"
+        "# TYPE hgp_counter_operations_total counter\n"
+        "hgp_counter_operations_total 9\n");
 }
 
 static void test_histogram_in_seconds(void **state) {
@@ -90,17 +98,17 @@ static void test_histogram_in_seconds(void **state) {
 
 static void test_histogram_with_labels(void **state) {
     (void)state;
-    metric_series a = metrics_series(metrics, METRIC_HTTP_DURATION, "route=\"/a\"");
-    metric_series b = metrics_series(metrics, METRIC_HTTP_DURATION, "route=\"/b\"");
+    metric_series a = metrics_series(metrics, METRIC_GRPC_DURATION, "method=\"/a\"");
+    metric_series b = metrics_series(metrics, METRIC_GRPC_DURATION, "method=\"/b\"");
 
     metrics_observe(metrics, 0, a, 3000000);
     metrics_observe(metrics, 0, b, 0);
     const char *text = render();
-    assert_non_null(strstr(text, "_bucket{route=\"/a\",le=\"2.097152\"} 0\n"));
-    assert_non_null(strstr(text, "_bucket{route=\"/a\",le=\"4.194304\"} 1\n"));
-    assert_non_null(strstr(text, "_sum{route=\"/a\"} 3\n"));
-    assert_non_null(strstr(text, "_count{route=\"/b\"} 1\n"));
-    assert_non_null(strstr(text, "_sum{route=\"/b\"} 0\n"));
+    assert_non_null(strstr(text, "_bucket{method=\"/a\",le=\"2.097152\"} 0\n"));
+    assert_non_null(strstr(text, "_bucket{method=\"/a\",le=\"4.194304\"} 1\n"));
+    assert_non_null(strstr(text, "_sum{method=\"/a\"} 3\n"));
+    assert_non_null(strstr(text, "_count{method=\"/b\"} 1\n"));
+    assert_non_null(strstr(text, "_sum{method=\"/b\"} 0\n"));
     assert_int_equal(occurrences(text, "# HELP "), 1);
     assert_int_equal(occurrences(text, "# TYPE "), 1);
 }
@@ -116,17 +124,85 @@ static void test_histogram_of_ones(void **state) {
     assert_non_null(strstr(text, "hgp_batch_operations_sum 64\n"));
 }
 
+/* Stored in microseconds, like every duration. */
+static void test_gauge_in_seconds(void **state) {
+    (void)state;
+    metric_series lag = metrics_series(metrics, METRIC_RELAY_LAG, "");
+
+    metrics_set(metrics, 0, lag, 2500000);
+    assert_non_null(strstr(render(), "\nhgp_relay_lag_seconds 2.5\n"));
+    metrics_set(metrics, 1, lag, (uint64_t)-4000000);
+    assert_non_null(strstr(render(), "\nhgp_relay_lag_seconds -1.5\n"));
+}
+
+static void test_open_metrics(void **state) {
+    (void)state;
+    metric_series operations = metrics_series(metrics, METRIC_OPERATIONS, "");
+    metric_series bytes = metrics_series(metrics, METRIC_OUTBOX_BYTES, "");
+
+    metrics_add(metrics, 0, operations, 3);
+    metrics_set(metrics, 0, bytes, 1048576);
+    assert_string_equal(render_as(PROM_OPENMETRICS),
+                        "# HELP hgp_counter_operations Operations applied by the counter core.\n"
+                        "# TYPE hgp_counter_operations counter\n"
+                        "hgp_counter_operations_total 3\n"
+                        "# HELP hgp_outbox_bytes Bytes in the outbox.\n"
+                        "# TYPE hgp_outbox_bytes gauge\n"
+                        "# UNIT hgp_outbox_bytes bytes\n"
+                        "hgp_outbox_bytes 1048576\n"
+                        "# EOF\n");
+}
+
+/* Bounds as every OpenMetrics library spells them, which compares them as text. */
+static void test_open_metrics_bounds(void **state) {
+    static const char *const bounds[] = {
+        "seconds_bucket{le=\"1e-06\"} 0\n",          "seconds_bucket{le=\"6.4e-05\"} 0\n",
+        "seconds_bucket{le=\"0.000128\"} 0\n",       "seconds_bucket{le=\"1.048576\"} 0\n",
+        "seconds_bucket{le=\"+Inf\"} 0\n",           "operations_bucket{le=\"1.0\"} 0\n",
+        "operations_bucket{le=\"524288.0\"} 0\n",    "operations_bucket{le=\"1.048576e+06\"} 0\n",
+        "operations_bucket{le=\"8.388608e+06\"} 0\n"};
+
+    (void)state;
+    metrics_series(metrics, METRIC_STORE_COMMIT, "");
+    metrics_series(metrics, METRIC_BATCH_OPERATIONS, "");
+    const char *text = render_as(PROM_OPENMETRICS);
+    for (size_t i = 0; i < ARRAY_LEN(bounds); i++)
+        if (!strstr(text, bounds[i]))
+            fail_msg("no %s", bounds[i]);
+    assert_non_null(strstr(text, "# UNIT hgp_store_commit_duration_seconds seconds\n"));
+}
+
+static void test_which_format(void **state) {
+    (void)state;
+    static const struct {
+        const char *accept;
+        enum prom_format format;
+    } rows[] = {
+        {"", PROM_TEXT},
+        {"*/*", PROM_TEXT},
+        {"text/plain;version=0.0.4", PROM_TEXT},
+        /* What Prometheus 2.42 sends. */
+        {"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;"
+         "q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+         PROM_OPENMETRICS},
+    };
+
+    assert_int_equal(prom_format_for((struct slice){NULL, 0}), PROM_TEXT);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_int_equal(prom_format_for(slice_str(rows[i].accept)), rows[i].format);
+}
+
 static void test_labels_are_escaped(void **state) {
     (void)state;
     struct buf labels = {0};
 
-    prom_label(&labels, "a", SLICE("x\"y\\z\nw"));
-    prom_label(&labels, "b", SLICE(""));
+    prom_label(&labels, "method", SLICE("x\"y\\z\nw"));
+    prom_label(&labels, "code", SLICE(""));
     buf_add_char(&labels, '\0');
-    assert_string_equal(labels.ptr, "a=\"x\\\"y\\\\z\\nw\",b=\"\"");
-    metric_series series = metrics_series(metrics, METRIC_BUILD_INFO, labels.ptr);
-    metrics_set(metrics, 0, series, 1);
-    assert_non_null(strstr(render(), "\nhgp_build_info{a=\"x\\\"y\\\\z\\nw\",b=\"\"} 1\n"));
+    assert_string_equal(labels.ptr, "method=\"x\\\"y\\\\z\\nw\",code=\"\"");
+    metric_series series = metrics_series(metrics, METRIC_GRPC_REQUESTS, labels.ptr);
+    metrics_add(metrics, 0, series, 1);
+    assert_non_null(strstr(render(), "_total{method=\"x\\\"y\\\\z\\nw\",code=\"\"} 1\n"));
     buf_release(&labels);
 }
 
@@ -139,7 +215,8 @@ static void test_process(void **state) {
                                    .resident_memory_bytes = 20971520,
                                    .start_time_seconds = 1790000000.25};
 
-    prom_render_process(&process, &out);
+    buf_clear(&out);
+    prom_render(metrics, &process, PROM_TEXT, &out);
     buf_add_char(&out, '\0');
     assert_int_equal(occurrences(out.ptr, "# HELP process_"), 6);
     assert_non_null(strstr(out.ptr, "# TYPE process_cpu_seconds_total counter\n"
@@ -157,6 +234,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_histogram_in_seconds, begin, end),
         cmocka_unit_test_setup_teardown(test_histogram_with_labels, begin, end),
         cmocka_unit_test_setup_teardown(test_histogram_of_ones, begin, end),
+        cmocka_unit_test_setup_teardown(test_gauge_in_seconds, begin, end),
+        cmocka_unit_test_setup_teardown(test_open_metrics, begin, end),
+        cmocka_unit_test_setup_teardown(test_open_metrics_bounds, begin, end),
+        cmocka_unit_test_setup_teardown(test_which_format, begin, end),
         cmocka_unit_test_setup_teardown(test_labels_are_escaped, begin, end),
         cmocka_unit_test_setup_teardown(test_process, begin, end),
     };
