@@ -146,6 +146,8 @@ struct redis_store {
     struct redis_link *current;
     unsigned turn;
     struct loop_hook wait; /* asks WAIT behind a tick's calls */
+    size_t applying;       /* script calls without a reply, in mode replicated */
+    struct list behind;    /* calls that would overtake them */
     struct list free_waits;
     int64_t ahead_ms; /* what the user was told */
     bool clock_known;
@@ -222,11 +224,18 @@ static inline bool redis_waits(const struct redis_store *store) {
 void redis_wait_init(struct redis_store *store);
 void redis_wait_release(struct redis_store *store);
 struct redis_link *redis_wait_pick(struct redis_store *store);
+/* Instead of sending: it would be applied before what was sent before it, and goes later. */
+MUST_CHECK bool redis_wait_behind(struct redis_call *call);
 void redis_wait_sent(struct redis_call *call);
+/* A script call has its reply: what stood behind it may go. */
+void redis_wait_applied(struct redis_store *store);
 
 /* redis_store.c */
 /* The delivery's answers are there and good: hands them over, or an error in their place. */
 void redis_call_finish(struct redis_call *call, enum err err);
+MUST_CHECK enum err redis_call_send(struct redis_call *call);
+/* Hands over that it was never sent. */
+void redis_call_refuse(struct redis_call *call, enum err err);
 void redis_store_observe(const struct redis_store *store, const struct delivery *delivery,
                          int64_t sent_ns, bool replayed);
 void redis_store_learn_clock(struct redis_store *store, int64_t clock_ms);

@@ -135,8 +135,7 @@ static enum err error_of(struct redis_call *call, const struct redis_outcome *ou
     }
 }
 
-static void on_done(struct redis_request *request, const struct redis_outcome *outcome) {
-    struct redis_call *call = CONTAINER_OF(request, struct redis_call, request);
+static void take_reply(struct redis_call *call, const struct redis_outcome *outcome) {
     struct redis_link *link = call->link;
 
     if (outcome->err != ERR_OK) {
@@ -150,6 +149,15 @@ static void on_done(struct redis_request *request, const struct redis_outcome *o
     if (err != ERR_OK || !ack_hold(&link->ack, &call->node))
         redis_call_finish(call, err);
     redis_link_tidy(link);
+}
+
+static void on_done(struct redis_request *request, const struct redis_outcome *outcome) {
+    struct redis_call *call = CONTAINER_OF(request, struct redis_call, request);
+    struct redis_store *store = call->store;
+
+    take_reply(call, outcome);
+    if (redis_waits(store))
+        redis_wait_applied(store);
 }
 
 /* ---- sending ---- */
@@ -202,6 +210,16 @@ static enum err send_call(struct redis_call *call, struct redis_link *link) {
     return err;
 }
 
+enum err redis_call_send(struct redis_call *call) {
+    struct redis_link *link = pick(call->store);
+
+    return link ? send_call(call, link) : ERR_UNAVAILABLE;
+}
+
+void redis_call_refuse(struct redis_call *call, enum err err) {
+    deliver(call, err, true);
+}
+
 static enum err store_send(struct upstream *upstream, struct delivery *delivery) {
     struct redis_port *port = CONTAINER_OF(upstream, struct redis_port, upstream);
     struct redis_store *store = port->store;
@@ -209,15 +227,16 @@ static enum err store_send(struct upstream *upstream, struct delivery *delivery)
 
     if (store->cluster)
         return redis_cluster_send(store->cluster, port, delivery);
-    struct redis_link *link = pick(store);
-    if (!link)
+    if (store->usable == 0)
         return ERR_UNAVAILABLE;
     call = take_call(store);
     if (!call)
         return ERR_NO_MEMORY;
     call->port = port;
     call->delivery = delivery;
-    enum err err = send_call(call, link);
+    if (redis_waits(store) && redis_wait_behind(call))
+        return ERR_OK;
+    enum err err = redis_call_send(call);
     if (err != ERR_OK)
         give_call(call);
     return err;
@@ -272,6 +291,7 @@ struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop
     list_init(&store->free);
     list_init(&store->local);
     list_init(&store->free_waits);
+    list_init(&store->behind);
     if (fleet->conf.url.is_cluster && !(store->cluster = redis_cluster_new(store))) {
         free(store);
         return NULL;

@@ -4,7 +4,8 @@
  *     replies        ◄─ answers: held     ◄─ how many have it: handed over, or ERR_UNKNOWN
  *
  * The rules are core/ack.h's; here they meet a connection. As a WAIT blocks it, the next tick's
- * calls take another one that is idle.
+ * calls take another one that is idle, once the calls before them are applied: connections may
+ * overtake each other.
  *
  * Too few replicas: nobody knows what becomes of the write, so the message is repeated under its
  * number; and the connection is given up, so that hello looks whether there are replicas at all
@@ -143,6 +144,33 @@ struct redis_link *redis_wait_pick(struct redis_store *store) {
     return store->current;
 }
 
+/* Another tick's calls are under way, and a call of this one would take another connection. */
+static bool would_overtake(const struct redis_store *store) {
+    return !store->current && store->applying > 0;
+}
+
+bool redis_wait_behind(struct redis_call *call) {
+    struct redis_store *store = call->store;
+
+    if (list_empty(&store->behind) && !would_overtake(store))
+        return false;
+    list_push_back(&store->behind, &call->node);
+    return true;
+}
+
+void redis_wait_applied(struct redis_store *store) {
+    struct list *node;
+
+    store->applying--;
+    while (!would_overtake(store) && (node = list_pop_front(&store->behind))) {
+        struct redis_call *call = CONTAINER_OF(node, struct redis_call, node);
+        enum err err = redis_call_send(call);
+
+        if (err != ERR_OK)
+            redis_call_refuse(call, err);
+    }
+}
+
 void redis_wait_sent(struct redis_call *call) {
     struct redis_link *link = call->link;
     uint32_t writes = 0;
@@ -150,6 +178,7 @@ void redis_wait_sent(struct redis_call *call) {
     for (uint32_t i = 0; i < call->plan.parts_count; i++)
         writes += call->plan.parts[i].writes;
     ack_sent(&link->ack, writes > 0);
+    link->store->applying++;
 }
 
 void redis_wait_init(struct redis_store *store) {

@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 import threading
+import time
 
 CHUNK = 4096
 
@@ -38,6 +39,7 @@ class Link:
         try:
             while data := source.recv(CHUNK):
                 self.proxy.open.wait()
+                time.sleep(self.proxy.rng.uniform(0, self.proxy.lag_s))
                 allowed = self._take(len(data))
                 sink.sendall(data[:allowed])
                 if allowed is not None:
@@ -73,11 +75,13 @@ class Proxy:
     """Listens at 'address', forwards to 'target'.
 
     cut_between  (least, most) bytes after which a connection ends, one way or another; None: never
+    lag_s        how late bytes may be: each link of its own, so that they overtake each other
     hold()       what comes stays here, until release()
     """
 
-    def __init__(self, target, seed=0, cut_between=None):
+    def __init__(self, target, seed=0, cut_between=None, lag_s=0):
         self.target = target
+        self.lag_s = lag_s
         self.rng = random.Random(seed)
         self.cut_between = cut_between
         self.open = threading.Event()

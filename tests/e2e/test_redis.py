@@ -18,6 +18,7 @@ import lib
 from lib import (BATCH, Server, Split, Swarm, call, check, current_value, eq, get, increment, item,
                  ready, refused, request_bytes)
 from certs import Pki
+from proxy import Proxy
 from test_crash import audit, random_of, send_again
 from test_split import SplitLedger, SplitRetriers, after, finish, load, metric, settle
 
@@ -409,6 +410,19 @@ def test_replicated_values():
         eq(sorted(values), [(200, n + 1) for n in range(N // 4)], 'each value once')
         eq(replica.cli('get', 'counter:storm:like'), str(N // 4), 'on the replica')
         eq(ours.stop(), 0, 'exit code')
+
+
+def test_replicated_order():
+    """Connections overtake each other on the way; what a client sent first still counts first."""
+    with replicated() as (primary, _):
+        way = Proxy(('127.0.0.1', primary.port), lag_s=0.02)
+        with Server(flags=on(f'redis://127.0.0.1:{way.address[1]}'), env=REPLICATED) as ours, \
+                lib.Connection(ours.http) as client:
+            for _ in range(200):
+                client.send(request_bytes('POST', lib.INCREMENT, item('order')))
+                time.sleep(0.001)  # so that they aren't all one message
+            eq([client.answer('POST').value() for _ in range(200)], list(range(1, 201)), 'values')
+        way.close()
 
 
 def test_replica_that_stands_still():
