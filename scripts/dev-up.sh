@@ -1,7 +1,7 @@
 #!/bin/sh
-# dev-up.sh - real Redis and Kafka for development and tests, on loopback, without containers.
+# dev-up.sh - real Redis, Kafka and Consul for development and tests, on loopback, without containers.
 #
-#     scripts/dev-up.sh [redis] [sentinel] [cluster] [kafka] [kafka3]   (redis and kafka)
+#     scripts/dev-up.sh [redis] [sentinel] [cluster] [kafka] [kafka3] [consul]   (redis and kafka)
 #
 # Prints a line NAME=URL for each; .dev/env has them too. What runs already is left alone.
 # Installs what is missing. scripts/dev-down.sh ends what this has started.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""dev_servers - real Redis and Kafka on loopback, without containers.
+"""dev_servers - real Redis, Kafka and Consul on loopback, without containers.
 
-    tools/dev_servers.py up [--dir DIR] [redis] [sentinel] [cluster] [kafka] [kafka3]
+    tools/dev_servers.py up [--dir DIR] [redis] [sentinel] [cluster] [kafka] [kafka3] [consul]
     tools/dev_servers.py down [--dir DIR]
 
 'up' starts what isn't running yet, waits until it answers and prints a line NAME=URL for
@@ -20,6 +20,7 @@ import struct
 import subprocess
 import sys
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HOST = '127.0.0.1'
@@ -335,7 +336,87 @@ class Kafka:
         return self.brokers
 
 
+def consul_program():
+    """Consul in .cache, built by Go from tools/consul: there is no package of it."""
+    source = ROOT / 'tools/consul'
+    folder = ROOT / '.cache/consul'
+    wanted = (source / 'go.mod').read_bytes()
+    stamp = folder / 'built-from'
+    if not (stamp.exists() and stamp.read_bytes() == wanted):
+        need('go', 'golang-go')
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(source, folder)
+        got = subprocess.run(
+            ['go', 'build', '-mod=mod', '-trimpath', '-p', '2', '-o', 'consul',
+             'github.com/hashicorp/consul'], cwd=folder, capture_output=True, text=True,
+            env={**os.environ, 'GOTOOLCHAIN': 'local', 'CGO_ENABLED': '0', 'GOFLAGS': ''})
+        if got.returncode:
+            raise Trouble(f'Go could not build Consul: {got.stderr[-2000:]}')
+        stamp.write_bytes(wanted)
+    return folder / 'consul'
+
+
+class Consul:
+    """One agent that is server and client, with its data on disk: a restart knows everything."""
+
+    def __init__(self, folder, settings=None, token=''):
+        program = consul_program()
+        folder.mkdir(parents=True, exist_ok=True)
+        names = ('http', 'dns', 'server', 'serf_lan')
+        self.ports = {name: free_port() for name in names}
+        self.token = token
+        conf = folder / 'agent.json'
+        conf.write_text(json.dumps({
+            'bind_addr': HOST, 'client_addr': HOST, 'data_dir': str(folder / 'data'),
+            'node_name': 'dev', 'server': True, 'bootstrap_expect': 1, 'log_level': 'WARN',
+            'disable_update_check': True, 'leave_on_terminate': False,
+            # A lone server needs no leisure to elect itself.
+            'performance': {'raft_multiplier': 1},
+            'dns_config': {'allow_stale': True, 'service_ttl': {'*': '0s'}},
+            'ports': {**self.ports, 'https': -1, 'grpc': -1, 'serf_wan': -1},
+            **(settings or {})}))
+        self.process = Process(folder, [program, 'agent', '-config-file', conf])
+        try:
+            self.wait()
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def call(self, method, path, body=None):
+        """The answer's JSON, or None where there is none; urllib's errors otherwise."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(f'http://{HOST}:{self.ports["http"]}/v1/{path}',
+                                         method=method, data=data)
+        if self.token:
+            request.add_header('X-Consul-Token', self.token)
+        with urllib.request.urlopen(request, timeout=READY_S) as answer:
+            text = answer.read()
+        return json.loads(text) if text.strip() else None
+
+    def _serves(self):
+        # More than a leader's name: it has entered itself.
+        try:
+            return bool(self.call('GET', 'catalog/service/consul'))
+        except (OSError, ValueError):
+            return False
+
+    def wait(self):
+        wait_until('Consul', self._serves, self.process)
+
+    def restart(self):
+        self.process.start()
+        self.wait()
+
+    @property
+    def url(self):
+        return f'consul://{HOST}:{self.ports["http"]}'
+
+    def processes(self):
+        return [self.process]
+
+
 KINDS = {
+    'consul': Consul,
     'redis': Redis,
     'sentinel': Sentinels,
     'cluster': Cluster,
