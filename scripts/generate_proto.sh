@@ -5,6 +5,7 @@
 #
 # c       DEST/c       protobuf-c's messages, strings as char pointers
 # python  DEST/python  message classes: counter/counter_pb2.py, counter/internal/lanes_pb2.py,
+#                      analytics/analytics_pb2.py, events/events_pb2.py,
 #                      and the gRPC project's own grpc_health and grpc_reflection as messages
 # set     DEST/api.bin the descriptor set, for tools that take one (buf curl, grpcurl, ghz)
 #

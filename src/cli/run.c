@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "base/clock.h"
@@ -36,6 +37,7 @@ struct run {
     struct ways ways;
     struct gateway_fleet fleet;
     struct front_fleet front;
+    struct grpc_host_fleet host;
     struct worker *workers;
     unsigned count;
     struct listen_names names;
@@ -65,6 +67,27 @@ static int make_metrics(struct run *run, const char *version) {
     return EX_OK;
 }
 
+static size_t add_paths(const struct slice *(*of)(size_t *out_count), struct slice *to) {
+    size_t count;
+    const struct slice *paths = of(&count);
+
+    memcpy(to, paths, count * sizeof(*paths));
+    return count;
+}
+
+/* Of all services that any role has on its gRPC port. */
+static bool make_host_fleet(struct run *run) {
+    struct slice paths[GRPC_HOST_METHODS_MAX];
+    size_t count = 0;
+
+    run->host.config = run->config;
+    run->host.metrics = run->metrics;
+    run->host.tls = run->secure.grpc;
+    count += add_paths(front_paths, paths + count);
+    count += add_paths(analytics_front_paths, paths + count);
+    return grpc_host_fleet_init(&run->host, paths, count);
+}
+
 static int make_fleets(struct run *run, const char *version) {
     run->fleet.config = run->config;
     run->fleet.metrics = run->metrics;
@@ -75,8 +98,8 @@ static int make_fleets(struct run *run, const char *version) {
     run->front.config = run->config;
     run->front.version = version;
     run->front.metrics = run->metrics;
-    run->front.tls = run->secure.grpc;
-    if (!gateway_fleet_init(&run->fleet) || (run->parts.grpc && !front_fleet_init(&run->front)))
+    front_fleet_init(&run->front);
+    if (!gateway_fleet_init(&run->fleet) || (run->parts.grpc && !make_host_fleet(run)))
         return give_up("out of memory", "while making the metrics", EX_OSERR);
     return EX_OK;
 }
@@ -154,6 +177,7 @@ static int make_workers(struct run *run) {
         run->workers[i] = (struct worker){
             .fleet = &run->fleet,
             .front_fleet = &run->front,
+            .host_fleet = &run->host,
             .ways = &run->ways,
             .analytics = run->analytics.service,
             .index = i,
@@ -255,7 +279,7 @@ static void release(struct run *run) {
     store_close(&run->store);
     remote_fleet_free(run->ways.remotes);
     resolver_free(run->resolver);
-    front_fleet_release(&run->front);
+    grpc_host_fleet_release(&run->host);
     gateway_fleet_release(&run->fleet);
     metrics_free(run->metrics);
     secure_close(&run->secure);

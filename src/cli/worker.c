@@ -81,12 +81,13 @@ static bool make_gateway(struct worker *worker) {
 }
 
 static bool make_questions(struct worker *worker) {
-    if (!worker->analytics || !worker->gateway)
+    if (!worker->analytics)
         return true;
     worker->questions = analytics_port_new(worker->analytics, loop_mailbox(worker->loop));
     if (!worker->questions)
         return false;
-    gateway_set_analytics(worker->gateway, analytics_port_upstream(worker->questions));
+    if (worker->gateway)
+        gateway_set_analytics(worker->gateway, analytics_port_upstream(worker->questions));
     return true;
 }
 
@@ -94,10 +95,34 @@ static bool make_front(struct worker *worker) {
     struct front_upstreams upstreams = {.calls = way_upstream(&worker->way, WAY_CALLS),
                                         .messages = way_upstream(&worker->way, WAY_MESSAGES)};
 
-    if (worker->grpc_fd >= 0)
-        worker->front = front_new(worker->front_fleet, worker->loop, worker->index, &upstreams,
-                                  worker->grpc_fd);
-    return worker->front || worker->grpc_fd < 0;
+    worker->front = front_new(worker->front_fleet, worker->loop, worker->index, &upstreams);
+    return worker->front != NULL;
+}
+
+static bool make_answers(struct worker *worker) {
+    if (worker->questions)
+        worker->answers = analytics_front_new(analytics_port_upstream(worker->questions));
+    return worker->answers || !worker->questions;
+}
+
+/* Every gRPC service that this worker has, on one host. */
+static bool make_host(struct worker *worker) {
+    struct grpc_service services[GRPC_HOST_SERVICES_MAX];
+    size_t count = FRONT_SERVICES;
+
+    if (worker->grpc_fd < 0)
+        return true;
+    if (!make_front(worker) || !make_answers(worker))
+        return false;
+    front_services(worker->front, services);
+    if (worker->answers)
+        analytics_front_service(worker->answers, &services[count++]);
+    worker->host = grpc_host_new(worker->host_fleet, worker->loop, worker->index, services, count,
+                                 worker->grpc_fd);
+    worker->grpc_fd = -1;
+    if (worker->host)
+        front_attach(worker->front, worker->host);
+    return worker->host != NULL;
 }
 
 static const char *set_up(struct worker *worker) {
@@ -108,7 +133,7 @@ static const char *set_up(struct worker *worker) {
     if (err != ERR_OK)
         return "the event loop could not be made: memory or file descriptors ran out";
     if (!open_way(worker) || !make_gateway(worker) || !make_questions(worker) ||
-        !make_front(worker) || !way_connect(&worker->way))
+        !make_host(worker) || !way_connect(&worker->way))
         return "the listeners could not be served: out of memory or descriptors";
     /* Nothing is known of it yet; on_changed() tells. */
     if (worker->front && way_tells(&worker->way))
@@ -121,7 +146,9 @@ static void stop_loop(void *ctx) {
 }
 
 static void tear_down(struct worker *worker) {
+    grpc_host_free(worker->host);
     front_free(worker->front);
+    analytics_front_free(worker->answers);
     gateway_free(worker->gateway);
     analytics_port_free(worker->questions);
     if (way_must_close(&worker->way)) { /* not drained: the worker couldn't be set up */
@@ -166,14 +193,20 @@ static void on_drained(void *ctx) {
         worker->drained(worker->ctx);
 }
 
+static void on_host_drained(void *ctx) {
+    struct worker *worker = ctx;
+
+    front_drain(worker->front, on_drained, worker);
+}
+
 static void run_drain(struct mail *mail) {
     struct worker *worker = CONTAINER_OF(mail, struct worker_mail, mail)->worker;
 
-    worker->draining = 1u + (worker->gateway ? 1u : 0u) + (worker->front ? 1u : 0u);
+    worker->draining = 1u + (worker->gateway ? 1u : 0u) + (worker->host ? 1u : 0u);
     if (worker->gateway)
         gateway_drain(worker->gateway, on_drained, worker);
-    if (worker->front)
-        front_drain(worker->front, on_drained, worker);
+    if (worker->host)
+        grpc_host_drain(worker->host, on_host_drained, worker);
     on_drained(worker); /* a worker that serves nothing has drained, too */
 }
 
@@ -182,8 +215,8 @@ static void run_abort(struct mail *mail) {
 
     if (worker->gateway)
         gateway_abort(worker->gateway);
-    if (worker->front)
-        front_abort(worker->front);
+    if (worker->host)
+        grpc_host_abort(worker->host);
 }
 
 static void run_stop(struct mail *mail) {

@@ -15,6 +15,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
+#include "analytics/front.h"
 #include "analytics/service.h"
 #include "base/attr.h"
 #include "cli/way.h"
@@ -32,6 +33,7 @@ struct worker_mail {
 struct worker {
     struct gateway_fleet *fleet;
     struct front_fleet *front_fleet;
+    struct grpc_host_fleet *host_fleet;
     const struct ways *ways;
     struct analytics_service *analytics; /* NULL: none */
     unsigned index;
@@ -48,8 +50,10 @@ struct worker {
     struct loop *loop;
     struct way way;
     struct gateway *gateway;               /* HTTP, for clients or for operators; NULL: neither */
-    struct analytics_port *questions;      /* the gateway's; NULL: none */
-    struct front *front;                   /* gRPC; NULL: none */
+    struct analytics_port *questions;      /* of the gateway and the answers; NULL: none */
+    struct grpc_host *host;                /* gRPC; NULL: none */
+    struct front *front;                   /* on the host: the counter's services, */
+    struct analytics_front *answers;       /* and analytics'; NULL: it has no such */
     bool announced;                        /* that it has started */
     unsigned draining;                     /* of the two, those that still drain, and one more */
     struct worker_mail drain, abort, stop; /* each is sent at most once */

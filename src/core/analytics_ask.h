@@ -11,6 +11,10 @@
 #include "base/err.h"
 #include "core/analytics_answer.h"
 
+/* What ERR_UNAVAILABLE means here, for whoever asked. */
+#define ANALYTICS_AWAY                                                                             \
+    "analytics has no answer now: it is starting, or has stopped (the log says why)"
+
 struct analytics_ask {
     enum { ASK_TOP, ASK_STATS } kind;
     int64_t deadline_ms; /* monotonic */

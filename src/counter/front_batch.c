@@ -38,7 +38,7 @@ static void finish(struct op_batch *batch) {
     enum err err = failure(state, batch);
 
     if (err != ERR_OK) {
-        front_fail(state->call, err, (struct slice){NULL, 0});
+        grpc_fail(state->call, err, (struct slice){NULL, 0});
         return;
     }
     take_answers(state, batch);
@@ -47,7 +47,7 @@ static void finish(struct op_batch *batch) {
         proto_write_batch_get(message, state->counters, batch->count);
     else
         proto_write_batch_increment(message, state->counters, batch->count);
-    front_reply(state->front, state->call);
+    grpc_reply(state->call, &state->front->message);
 }
 
 static enum err start(struct front *front, struct grpc_call *call, bool reads,
@@ -87,7 +87,7 @@ static bool keys_present(struct front *front, struct grpc_call *call,
             continue;
         (void)snprintf(detail, sizeof(detail),
                        "requests[%zu].idempotency_key: this server requires a key", i);
-        front_fail(call, ERR_INVALID, slice_str(detail));
+        grpc_fail(call, ERR_INVALID, slice_str(detail));
         return false;
     }
     return true;
@@ -109,5 +109,5 @@ void front_batch(void *ctx, struct grpc_call *call, struct slice message) {
     if (err == ERR_OK)
         err = start(front, call, reads, items, count);
     if (err != ERR_OK)
-        front_fail(call, err, slice_str(problem.text));
+        grpc_fail(call, err, slice_str(problem.text));
 }

@@ -31,7 +31,7 @@ static void on_answer(struct waiter *waiter, const struct answer *answer) {
     };
 
     if (answer->err != ERR_OK) {
-        front_fail(state->call, answer->err, (struct slice){NULL, 0});
+        grpc_fail(state->call, answer->err, (struct slice){NULL, 0});
         return;
     }
     buf_clear(&state->front->message);
@@ -39,7 +39,7 @@ static void on_answer(struct waiter *waiter, const struct answer *answer) {
         proto_write_get(&state->front->message, &counter);
     else
         proto_write_increment(&state->front->message, &counter);
-    front_reply(state->front, state->call);
+    grpc_reply(state->call, &state->front->message);
 }
 
 static enum err start(struct front *front, struct grpc_call *call, enum op_kind kind,
@@ -74,12 +74,12 @@ void front_call(void *ctx, struct grpc_call *call, struct slice message) {
 
     if (err == ERR_OK && front->fleet->config->idempotency_required && !item.idempotency_key.ptr &&
         entry->method != FRONT_GET) {
-        front_fail(call, ERR_INVALID,
-                   SLICE("idempotency_key: this server requires a key on writes"));
+        grpc_fail(call, ERR_INVALID,
+                  SLICE("idempotency_key: this server requires a key on writes"));
         return;
     }
     if (err == ERR_OK)
         err = start(front, call, methods[entry->method].kind, &item);
     if (err != ERR_OK)
-        front_fail(call, err, slice_str(problem.text));
+        grpc_fail(call, err, slice_str(problem.text));
 }

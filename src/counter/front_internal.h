@@ -1,20 +1,15 @@
 /* front_internal.h - what the files of the gRPC front share.
  *
- * front.c        composition: server, batcher, health, reflection, drain
+ * front.c        composition, the store's state, drain
  * front_call.c   methods with one operation
  * front_batch.c  methods with many
  * front_apply.c  gateways' messages, an object of its own
- * front_metrics.c  series and the log line of a failed call
  */
 #ifndef COUNTER_FRONT_INTERNAL_H
 #define COUNTER_FRONT_INTERNAL_H
 
-#include "base/log_budget.h"
 #include "counter/front.h"
 #include "counter/front_apply.h"
-#include "edge/grpc_health.h"
-#include "edge/grpc_reflection.h"
-#include "edge/grpc_server.h"
 #include "edge/loop_batcher.h"
 #include "wire/counter_proto.h"
 
@@ -32,8 +27,6 @@ enum front_method {
 
 _Static_assert(FRONT_APPLY + FRONT_APPLY_METHODS == FRONT_METHODS, "front_apply_methods()' place");
 
-#define FRONT_TABLE (FRONT_METHODS + GRPC_HEALTH_METHODS + GRPC_REFLECTION_METHODS)
-
 struct front_entry { /* a method's context */
     struct front *front;
     enum front_method method;
@@ -43,32 +36,20 @@ struct front {
     struct front_fleet *fleet;
     struct loop *loop;
     unsigned shard;
-    struct grpc_server *server;
+    struct grpc_host *host; /* NULL until front_attach() */
     struct loop_batcher *batcher;
     struct front_apply *apply;
-    struct grpc_health *health;
-    struct grpc_reflection *reflection;
     struct front_entry entries[FRONT_APPLY];
-    struct grpc_method table[FRONT_TABLE];
     struct batcher_stats reported; /* what the metrics have of the batcher's */
-    struct log_budget log;
-    struct buf message; /* responses are written here */
+    struct buf message;            /* responses are written here */
     struct {
         void (*done)(void *ctx);
         void *ctx;
-        bool server_done;
     } drain;
 };
 
 /* front_call.c, front_batch.c: struct grpc_method.handle, ctx is a front_entry. */
 void front_call(void *ctx, struct grpc_call *call, struct slice message);
 void front_batch(void *ctx, struct grpc_call *call, struct slice message);
-
-/* Ends a call with an error of ours, in its gRPC status; 'detail' empty: the error's own sentence.
- */
-void front_fail(struct grpc_call *call, enum err err, struct slice detail);
-
-/* Sends what is in front->message and ends the call well. */
-void front_reply(struct front *front, struct grpc_call *call);
 
 #endif

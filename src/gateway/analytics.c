@@ -13,7 +13,7 @@
 struct inquiry {
     struct analytics_ask ask;
     struct http_exchange *exchange;
-    unsigned metrics; /* bits, by enum stats_metric */
+    unsigned metrics; /* a set of enum stats_metric */
 };
 
 static void reply_answer(struct inquiry *inquiry) {
@@ -33,10 +33,8 @@ static void on_answer(struct analytics_ask *ask) {
         reply_answer(inquiry);
     else
         reply_failure(inquiry->exchange, ask->err,
-                      ask->err == ERR_UNAVAILABLE
-                          ? SLICE("analytics has no answer now: it is starting, or has stopped "
-                                  "(the log says why)")
-                          : (struct slice){NULL, 0});
+                      ask->err == ERR_UNAVAILABLE ? SLICE(ANALYTICS_AWAY)
+                                                  : (struct slice){NULL, 0});
     top_answer_release(&ask->top_answer);
     free(inquiry);
 }

@@ -10,11 +10,6 @@
 
 /* ---- parameters ---- */
 
-static const char *const metric_names[STATS_METRICS] = {
-    [METRIC_OF_TOTAL] = "total", [METRIC_OF_AVG] = "avg",   [METRIC_OF_PEAK] = "peak",
-    [METRIC_OF_TREND] = "trend", [METRIC_OF_RATE] = "rate", [METRIC_OF_INCREMENTS] = "increments",
-};
-
 /* Decimal digits, at most 'max'. */
 static bool read_number(struct slice text, uint32_t max, uint32_t *out) {
     uint64_t value = 0;
@@ -32,25 +27,17 @@ static bool read_number(struct slice text, uint32_t max, uint32_t *out) {
     return true;
 }
 
-static bool find_metric(struct slice name, unsigned *metrics) {
-    for (unsigned i = 0; i < STATS_METRICS; i++) {
-        if (!slice_eq(name, slice_str(metric_names[i])))
-            continue;
-        *metrics |= 1u << i;
-        return true;
-    }
-    return false;
-}
-
 static bool read_metrics(struct slice list, unsigned *out) {
+    enum stats_metric metric;
     unsigned metrics = 0;
 
     for (;;) {
         const char *comma = list.len ? memchr(list.ptr, ',', list.len) : NULL;
         size_t len = comma ? (size_t)(comma - list.ptr) : list.len;
 
-        if (!find_metric(slice_of(list.ptr, len), &metrics))
+        if (!stats_metric_find(slice_of(list.ptr, len), &metric))
             return false;
+        metrics |= 1u << metric;
         if (!comma)
             break;
         list = slice_skip(list, len + 1);
@@ -173,16 +160,12 @@ void analytics_write_top(struct buf *out, const struct analytics_ask *ask) {
 
 static void add_metric(struct buf *out, const struct stats_answer *answer,
                        enum stats_metric metric) {
-    if (metric == METRIC_OF_TOTAL)
-        buf_add_i64(out, answer->total.sum);
-    else if (metric == METRIC_OF_PEAK)
-        buf_add_i64(out, answer->peak);
-    else if (metric == METRIC_OF_INCREMENTS)
-        buf_add_u64(out, answer->total.increments);
-    else if (metric == METRIC_OF_AVG)
-        add_double(out, answer->avg);
+    struct stats_figure figure = stats_metric_of(answer, metric);
+
+    if (figure.whole)
+        buf_add_i64(out, figure.whole_value);
     else
-        add_double(out, metric == METRIC_OF_RATE ? answer->rate : answer->trend);
+        add_double(out, figure.value);
 }
 
 static void add_metrics(struct buf *out, const struct stats_answer *answer, unsigned metrics) {
@@ -195,7 +178,7 @@ static void add_metrics(struct buf *out, const struct stats_answer *answer, unsi
             continue;
         buf_add_str(out, separator);
         separator = ",";
-        add_name(out, metric_names[i]);
+        add_name(out, stats_metric_name((enum stats_metric)i));
         add_metric(out, answer, (enum stats_metric)i);
     }
     buf_add_slice(out, SLICE("},"));

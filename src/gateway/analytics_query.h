@@ -9,18 +9,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "core/analytics_ask.h"
-
-enum stats_metric {
-    METRIC_OF_TOTAL,
-    METRIC_OF_AVG,
-    METRIC_OF_PEAK,
-    METRIC_OF_TREND,
-    METRIC_OF_RATE,
-    METRIC_OF_INCREMENTS,
-    STATS_METRICS
-};
-
-#define STATS_METRICS_ALL ((1u << STATS_METRICS) - 1)
+#include "core/stats_metric.h"
 
 struct analytics_params { /* holds the defaults before it is read into */
     struct slice counter_type;

@@ -16,9 +16,10 @@ from lib import WAIT_S, Failed, Skipped, eq, tree
 
 PYTHON = '/usr/bin/python3'
 COUNTER = 'counter.CounterService'
+ANALYTICS = 'analytics.AnalyticsService'
 HEALTH = 'grpc.health.v1.Health'
 
-Modules = collections.namedtuple('Modules', 'grpc counter lanes health reflection reflection_alpha')
+Modules = collections.namedtuple('Modules', 'grpc counter lanes analytics health reflection reflection_alpha')
 _loaded = None
 
 
@@ -39,10 +40,11 @@ def modules():
                           capture_output=True, text=True, env=os.environ)
     eq(done.returncode, 0, f'generate_proto.sh: {done.stderr}')
     sys.path.insert(0, os.path.join(folder.name, 'python'))
+    from analytics import analytics_pb2
     from counter import counter_pb2
     from counter.internal import lanes_pb2
     from grpc_services import health_pb2, reflection_v1_pb2, reflection_v1alpha_pb2
-    _loaded = Modules(grpc, counter_pb2, lanes_pb2, health_pb2, reflection_v1_pb2,
+    _loaded = Modules(grpc, counter_pb2, lanes_pb2, analytics_pb2, health_pb2, reflection_v1_pb2,
                       reflection_v1alpha_pb2)
     return _loaded
 
@@ -111,6 +113,19 @@ class Client:
         return self.counter('DeleteCounter', 'DeleteCounterResponse')(
             self.pb.DeleteCounterRequest(resource_id=resource_id, counter_type=counter_type,
                                          idempotency_key=key), timeout=WAIT_S)
+
+    # --- analytics ---------------------------------------------------------------------------
+
+    def top(self, counter_type='like', **fields):
+        messages = self.modules.analytics
+        return self.method(f'/{ANALYTICS}/GetTopCounters', messages.TopCountersResponse)(
+            messages.TopCountersRequest(counter_type=counter_type, **fields), timeout=WAIT_S)
+
+    def stats(self, resource_id, counter_type='like', **fields):
+        messages = self.modules.analytics
+        return self.method(f'/{ANALYTICS}/GetCounterStats', messages.StatsResponse)(
+            messages.StatsRequest(resource_id=resource_id, counter_type=counter_type, **fields),
+            timeout=WAIT_S)
 
     # --- the rest ----------------------------------------------------------------------------
 

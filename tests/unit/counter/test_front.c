@@ -22,7 +22,9 @@ struct fixture {
     struct config config;
     struct counter_service *service;
     struct front_fleet fleet;
+    struct grpc_host_fleet host_fleet;
     struct loop *loop;
+    struct grpc_host *host;
     struct front *front;
     struct server at; /* only its port, for the client */
     pthread_t thread;
@@ -85,10 +87,16 @@ static void *serve(void *arg) {
     f->at.port = atoi(strrchr(name, ':') + 1);
     struct front_upstreams upstreams = {counter_port_upstream(port),
                                         counter_port_upstream(messages)};
-    f->front = front_new(&f->fleet, f->loop, 0, &upstreams, fd);
+    struct grpc_service services[FRONT_SERVICES];
+    f->front = front_new(&f->fleet, f->loop, 0, &upstreams);
     must(f->front);
+    front_services(f->front, services);
+    f->host = grpc_host_new(&f->host_fleet, f->loop, 0, services, FRONT_SERVICES, fd);
+    must(f->host);
+    front_attach(f->front, f->host);
     sem_post(&f->ready);
     must(loop_run(f->loop) == ERR_OK);
+    grpc_host_free(f->host);
     front_free(f->front);
     counter_port_free(port);
     counter_port_free(messages);
@@ -111,10 +119,16 @@ static void on_drained(void *ctx) {
     loop_stop(f->loop);
 }
 
+static void on_host_drained(void *ctx) {
+    struct fixture *f = ctx;
+
+    front_drain(f->front, on_drained, f);
+}
+
 static void run_drain(struct mail *mail) {
     struct fixture *f = CONTAINER_OF(mail, struct fixture, drain);
 
-    front_drain(f->front, on_drained, f);
+    grpc_host_drain(f->host, on_host_drained, f);
 }
 
 static void run_turn(struct mail *mail) {
@@ -145,6 +159,7 @@ static void stop_front(struct fixture *f) {
 
 static int up(void **state) {
     struct fixture *f = calloc(1, sizeof(*f));
+    size_t count;
 
     f->sim = sim_kv_new();
     gate_kv_init(&f->gate, sim_kv_base(f->sim));
@@ -152,7 +167,11 @@ static int up(void **state) {
     f->fleet.config = &f->config;
     f->fleet.version = "1.2.3";
     f->fleet.metrics = metrics_new(2);
-    assert_true(front_fleet_init(&f->fleet));
+    front_fleet_init(&f->fleet);
+    f->host_fleet.config = &f->config;
+    f->host_fleet.metrics = f->fleet.metrics;
+    const struct slice *paths = front_paths(&count);
+    assert_true(grpc_host_fleet_init(&f->host_fleet, paths, count));
     sem_init(&f->ready, 0, 0);
     sem_init(&f->turned, 0, 0);
     f->turn.run = run_turn;
@@ -169,7 +188,7 @@ static int down(void **state) {
     if (f->runs)
         stop_front(f);
     counter_stop(f->service);
-    front_fleet_release(&f->fleet);
+    grpc_host_fleet_release(&f->host_fleet);
     metrics_free(f->fleet.metrics);
     gate_kv_release(&f->gate);
     sem_destroy(&f->ready);

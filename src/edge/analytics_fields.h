@@ -1,0 +1,33 @@
+/* analytics_fields.h - field numbers of api/proto/analytics/analytics.proto.
+ *
+ * Threads    Constants.
+ */
+#ifndef EDGE_ANALYTICS_FIELDS_H
+#define EDGE_ANALYTICS_FIELDS_H
+
+enum { TOP_TYPE = 1, TOP_LIMIT, TOP_RANGE, TOP_OFFSET };
+enum {
+    RANKING_ITEMS = 1,
+    RANKING_EXACT,
+    RANKING_ERROR,
+    RANKING_AS_OF,
+    RANKING_LAG,
+    RANKING_AS_OF_MS
+};
+enum { ITEM_RANK = 1, ITEM_ID, ITEM_TYPE, ITEM_VALUE, ITEM_INCREMENTS };
+enum { ASKED_ID = 1, ASKED_TYPE, ASKED_RANGE, ASKED_METRICS };
+enum {
+    FIGURES_ID = 1,
+    FIGURES_TYPE,
+    FIGURES_METRICS,
+    FIGURES_SERIES,
+    FIGURES_AS_OF,
+    FIGURES_EXACT,
+    FIGURES_ERROR,
+    FIGURES_LAG,
+    FIGURES_AS_OF_MS
+};
+enum { FIGURE_NAME = 1, FIGURE_VALUE, FIGURE_WHOLE };
+enum { POINT_TIMESTAMP = 1, POINT_VALUE };
+
+#endif
