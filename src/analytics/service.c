@@ -13,8 +13,7 @@ static enum err make_feed(struct analytics_service *service) {
 
     if (err != ERR_OK)
         return err;
-    service->own.feed =
-        service->conf.feed.make(service->conf.feed.ctx, loop_mailbox(service->loop));
+    service->own.feed = service->conf.feed.make(service->conf.feed.ctx, service->loop);
     return service->own.feed ? ERR_OK : ERR_NO_MEMORY;
 }
 

@@ -16,21 +16,14 @@
 #include "base/metrics.h"
 #include "core/analytics.h"
 #include "core/analytics_ask.h"
-#include "core/feed.h"
-#include "loop/loop.h"
+#include "edge/feed_maker.h"
 
 struct analytics_service;
-
-struct analytics_feed_maker { /* both on the service's thread */
-    void *ctx;
-    struct feed *(*make)(void *ctx, struct mailbox *home); /* NULL: out of memory */
-    void (*release)(void *ctx);
-};
 
 struct analytics_service_conf {
     struct tally_store *store; /* the service thread's from start to stop */
     struct analytics_conf analytics;
-    struct analytics_feed_maker feed;
+    struct feed_maker feed; /* the service's thread's */
     enum loop_backend loop;
     struct metrics *metrics;
     unsigned shard; /* the service thread's */

@@ -5,7 +5,6 @@
 
 #include "base/random.h"
 #include "cli/exit.h"
-#include "counter/feed.h"
 #include "edge/rocks_tally.h"
 
 /* Its name in the store: what it hasn't taken is kept for it. */
@@ -14,20 +13,6 @@
 /* Rows that aren't stored yet. A commit of this many takes tens of milliseconds, for which
  * questions wait. */
 #define DELTA_ROWS 16384
-
-static struct feed *make_feed(void *ctx, struct mailbox *home) {
-    struct analytics_part *part = ctx;
-
-    part->feed = counter_feed_new(part->counter, CONSUMER, home);
-    return part->feed ? counter_feed_base(part->feed) : NULL;
-}
-
-static void release_feed(void *ctx) {
-    struct analytics_part *part = ctx;
-
-    counter_feed_free(part->feed);
-    part->feed = NULL;
-}
 
 static int open_folder(struct analytics_part *part, const struct config *config) {
     char folder[CONFIG_TEXT_BYTES + 16];
@@ -59,7 +44,7 @@ static int start(struct analytics_part *part, const struct config *config, struc
         .analytics = {.counters_max = config->analytics_counters_max,
                       .delta_rows = DELTA_ROWS,
                       .hash_seed = {random_u64(), random_u64()}},
-        .feed = {.ctx = part, .make = make_feed, .release = release_feed},
+        .feed = store_feed_maker(&part->feed),
         .loop = loop_of(config),
         .metrics = metrics,
         .shard = shard,
@@ -81,9 +66,9 @@ int analytics_part_open(struct analytics_part *part, const struct config *config
                         bool asked) {
     if (!store->counter)
         return EX_OK;
-    part->counter = store->counter;
+    part->feed = (struct store_feed){.store = store, .consumer = CONSUMER};
     if (!config->analytics_enabled || !asked) {
-        enum err err = counter_forget_consumer(store->counter, CONSUMER);
+        enum err err = store_feed_forget(store, CONSUMER);
 
         return err == ERR_OK ? EX_OK
                              : give_up("analytics can't be left out", err_text(err), EX_OSERR);

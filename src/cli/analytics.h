@@ -9,12 +9,11 @@
 #include "analytics/service.h"
 #include "base/attr.h"
 #include "base/config.h"
-#include "cli/store.h"
+#include "cli/store_feed.h"
 
 struct analytics_part { /* a zeroed one runs none */
     struct rocks_tally *rocks;
-    struct counter_service *counter;
-    struct counter_feed *feed; /* the service's thread's */
+    struct store_feed feed;
     struct analytics_service *service;
 };
 

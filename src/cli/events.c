@@ -6,7 +6,6 @@
 
 #include "cli/exit.h"
 #include "cli/store_url.h"
-#include "counter/feed.h"
 #include "edge/kafka_url.h"
 
 static bool wanted(const struct config *config) {
@@ -37,30 +36,31 @@ void events_check(const struct config *config, struct config_problems *problems)
 }
 
 /* What a registered consumer hasn't taken is kept for it: one that won't come back must go. */
-static int forget(struct counter_service *service) {
-    enum err err = counter_forget_consumer(service, SHIPPER_CONSUMER);
+static int forget(const struct store *store) {
+    enum err err = store_feed_forget(store, SHIPPER_CONSUMER);
 
     return err == ERR_OK
                ? EX_OK
                : give_up("the events' positions can't be changed", err_text(err), EX_OSERR);
 }
 
-int events_start(const struct config *config, struct counter_service *service,
-                 struct metrics *metrics, unsigned shard, struct shipper **out) {
+int events_start(struct events_part *part, const struct config *config, const struct store *store,
+                 struct metrics *metrics, unsigned shard) {
     struct shipper_conf conf = {
         .protobuf = config->events_format == CONFIG_EVENTS_PROTOBUF,
         .partitions = config->events_partitions,
         .in_flight = config->events_in_flight,
-        .service = service,
+        .feed = store_feed_maker(&part->feed),
         .metrics = metrics,
         .shard = shard,
     };
     const char *detail = "";
 
     if (!wanted(config))
-        return forget(service);
+        return forget(store);
+    part->feed = (struct store_feed){.store = store, .consumer = SHIPPER_CONSUMER};
     if (kafka_url_parse(slice_str(config->events_url), &conf.url, &detail) == ERR_OK &&
-        shipper_start(&conf, out, &detail) == ERR_OK)
+        shipper_start(&conf, &part->shipper, &detail) == ERR_OK)
         return EX_OK;
     return give_up("events can't go to Kafka", detail, EX_CONFIG);
 }

@@ -9,16 +9,21 @@
 #include "base/attr.h"
 #include "base/config.h"
 #include "base/metrics.h"
+#include "cli/store_feed.h"
 #include "counter/shipper.h"
 #include "gateway/gateway.h"
+
+struct events_part { /* a zeroed one sends none */
+    struct store_feed feed;
+    struct shipper *shipper;
+};
 
 /* What is wrong with the keys by themselves, without a look at servers. */
 void events_check(const struct config *config, struct config_problems *problems);
 
-/* '*out' stays NULL where none are to go anywhere; then nobody holds the outbox for Kafka any
- * more. */
-MUST_CHECK int events_start(const struct config *config, struct counter_service *service,
-                            struct metrics *metrics, unsigned shard, struct shipper **out);
+/* Where none are to go anywhere, nobody holds the outbox for Kafka any more. */
+MUST_CHECK int events_start(struct events_part *part, const struct config *config,
+                            const struct store *store, struct metrics *metrics, unsigned shard);
 
 /* For struct gateway_backend; 'ctx' is the shipper. */
 void events_status(void *ctx, struct gateway_events *out);

@@ -29,7 +29,7 @@ struct run {
     /* A shard for each worker, the store thread, the scrape, the relay, analytics. */
     struct metrics *metrics;
     struct store store;
-    struct shipper *shipper; /* NULL: events stay in the store */
+    struct events_part events;
     struct analytics_part analytics;
     int64_t drain_until_ms;
     struct secure secure;
@@ -135,11 +135,10 @@ static int start_events(struct run *run) {
 
     if (!run->store.counter)
         return EX_OK;
-    code =
-        events_start(run->config, run->store.counter, run->metrics, run->count + 2, &run->shipper);
-    if (run->shipper) {
+    code = events_start(&run->events, run->config, &run->store, run->metrics, run->count + 2);
+    if (run->events.shipper) {
         run->fleet.backend.events = events_status;
-        run->fleet.backend.events_ctx = run->shipper;
+        run->fleet.backend.events_ctx = run->events.shipper;
     }
     return code;
 }
@@ -274,7 +273,7 @@ static void release(struct run *run) {
     int64_t left_ms = run->drain_until_ms - clock_mono_ms();
 
     free(run->workers);
-    shipper_stop(run->shipper, left_ms > 0 ? left_ms : 0);
+    shipper_stop(run->events.shipper, left_ms > 0 ? left_ms : 0);
     analytics_part_close(&run->analytics);
     store_close(&run->store);
     remote_fleet_free(run->ways.remotes);

@@ -1,4 +1,5 @@
-/* shipper.c - the thread: mail, the producer's events, and what is due.
+/* shipper.c - the thread: a loop, and at the end of each of its turns the producer's events and
+ * what is due.
  *
  *     AWAY ── the topic is there ──► SHIPPING ── stop ──► FLUSHING ── in flight is 0 ──► CLOSING
  *      ▲ └──────── stop ─────────────────┼───────────────────┼─── or out of time ───────► ▲
@@ -8,6 +9,7 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,29 +18,32 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/relay.h"
-#include "counter/feed.h"
 #include "edge/event_json.h"
 #include "edge/event_proto.h"
 #include "edge/kafka_producer.h"
 #include "loop/mailbox.h"
+#include "loop/timer.h"
 
-#define MAILBOX_SLOTS 64
-#define GATHER_MS     2    /* from the first new event to reading what has come with it */
-#define RETRY_MIN_MS  250  /* between attempts to reach Kafka, doubling up to */
-#define RETRY_MAX_MS  2000 /* this */
-#define FIGURES_MS    1000 /* while events wait: how old a figure may get */
-#define LOG_AGAIN_MS  10000
+#define GATHER_MS    2    /* from the first new event to reading what has come with it */
+#define RETRY_MIN_MS 250  /* between attempts to reach Kafka, doubling up to */
+#define RETRY_MAX_MS 2000 /* this */
+#define FIGURES_MS   1000 /* while events wait: how old a figure may get */
+#define LOG_AGAIN_MS 10000
 
 enum state { AWAY, SHIPPING, FLUSHING, CLOSING, CLOSED };
 
 struct shipper {
     struct shipper_conf conf;
-    struct mailbox *home;
-    struct counter_feed *counter_feed;
-    struct feed *feed;
     pthread_t thread;
+    sem_t started; /* or not: 'start_err', 'start_detail' */
+    enum err start_err;
+    const char *start_detail;
+    struct loop *loop; /* set before 'started' */
 
     struct { /* the thread's */
+        struct loop_hook turn;
+        struct timer due;
+        struct feed *feed;
         enum state state;
         bool opened; /* the feed is */
         bool stopping;
@@ -214,7 +219,8 @@ static void on_wake(void *ctx) {
     struct shipper *s = ctx;
 
     /* At most one under way, so there is room. */
-    if (!atomic_exchange(&s->waking, true) && mailbox_send(s->home, &s->wake) != ERR_OK)
+    if (!atomic_exchange(&s->waking, true) &&
+        mailbox_send(loop_mailbox(s->loop), &s->wake) != ERR_OK)
         abort();
 }
 
@@ -305,7 +311,7 @@ static void run_stop(struct mail *mail) {
 }
 
 static void on_closed(void *ctx) {
-    ((struct shipper *)ctx)->own.state = CLOSED;
+    loop_stop(((struct shipper *)ctx)->loop);
 }
 
 static void begin_end(struct shipper *s) {
@@ -335,7 +341,9 @@ static void close_down(struct shipper *s) {
     relay_pause(s->own.relay);
     kafka_free(s->own.kafka);
     s->own.kafka = NULL;
-    feed_close(s->feed, on_closed, s);
+    timer_stop(s->loop, &s->own.due);
+    s->own.state = CLOSED;
+    feed_close(s->own.feed, on_closed, s);
 }
 
 /* ---- the thread ---- */
@@ -357,7 +365,8 @@ static void act(struct shipper *s) {
         flush(s, now_ms);
 }
 
-static int wait_ms(const struct shipper *s) {
+/* INT64_MAX: nothing is due by itself. */
+static int64_t due_ms(const struct shipper *s) {
     int64_t until_ms = INT64_MAX;
     int64_t now_ms = clock_mono_ms();
 
@@ -369,61 +378,112 @@ static int wait_ms(const struct shipper *s) {
         until_ms = s->own.stop_by_ms;
     if (s->status.lag_events > 0 && now_ms + FIGURES_MS < until_ms)
         until_ms = now_ms + FIGURES_MS;
+    return until_ms;
+}
+
+static void on_due(struct timer *timer) {
+    (void)timer; /* the turn's end does what is due */
+}
+
+static void sleep_until_due(struct shipper *s) {
+    int64_t until_ms = due_ms(s);
+    int64_t now_ms = loop_now_ms(s->loop);
+
     if (until_ms == INT64_MAX)
-        return -1;
-    return until_ms > now_ms ? (int)(until_ms - now_ms) : 0;
+        timer_stop(s->loop, &s->own.due);
+    else
+        timer_start(s->loop, &s->own.due, until_ms > now_ms ? until_ms - now_ms : 0);
 }
 
-static void *run(void *arg) {
-    struct shipper *s = arg;
+static void on_turn(struct loop_hook *hook) {
+    struct shipper *s = CONTAINER_OF(hook, struct shipper, own.turn);
 
-    relay_open(s->own.relay);
-    while (s->own.state != CLOSING) {
-        mailbox_wait(s->home, wait_ms(s));
-        (void)mailbox_drain(s->home);
-        act(s);
-        publish(s);
-    }
-    close_down(s);
-    while (s->own.state != CLOSED) {
-        mailbox_wait(s->home, -1);
-        (void)mailbox_drain(s->home);
-    }
-    return NULL;
+    if (s->own.state == CLOSED)
+        return;
+    act(s);
+    publish(s);
+    if (s->own.state == CLOSING)
+        close_down(s);
+    else
+        sleep_until_due(s);
 }
 
-/* ---- life ---- */
-
-static void release(struct shipper *s) {
-    kafka_free(s->own.kafka);
-    relay_free(s->own.relay);
-    counter_feed_free(s->counter_feed);
-    mailbox_free(s->home);
-    buf_release(&s->own.key);
-    buf_release(&s->own.value);
-    pthread_mutex_destroy(&s->lock);
-    free(s);
-}
-
-static enum err make_parts(struct shipper *s, const char **out_detail) {
+static enum err make_parts(struct shipper *s) {
+    struct loop_conf loop_conf = {.backend = LOOP_EPOLL}; /* a few sockets at most */
     struct relay_sink sink = {.ctx = s,
                               .opened = on_opened,
                               .produce = on_produce,
                               .stopped = on_stopped,
                               .work = on_work};
 
-    *out_detail = err_text(ERR_NO_MEMORY);
-    s->home = mailbox_new(MAILBOX_SLOTS);
-    if (s->home)
-        s->counter_feed = counter_feed_new(s->conf.service, SHIPPER_CONSUMER, s->home);
-    if (!s->counter_feed)
+    s->start_detail = err_text(ERR_NO_MEMORY);
+    if (loop_new(&loop_conf, &s->loop) != ERR_OK)
         return ERR_NO_MEMORY;
-    s->feed = counter_feed_base(s->counter_feed);
-    s->own.relay = relay_new(s->feed, &sink, s->conf.in_flight);
+    s->own.feed = s->conf.feed.make(s->conf.feed.ctx, s->loop);
+    if (!s->own.feed)
+        return ERR_NO_MEMORY;
+    s->own.relay = relay_new(s->own.feed, &sink, s->conf.in_flight);
     if (!s->own.relay)
         return ERR_NO_MEMORY;
     /* Here, so that a configuration that librdkafka refuses is a start that fails. */
-    return new_producer(s, out_detail);
+    return new_producer(s, &s->start_detail);
+}
+
+static void release_parts(struct shipper *s) {
+    kafka_free(s->own.kafka);
+    relay_free(s->own.relay);
+    if (s->own.feed)
+        s->conf.feed.release(s->conf.feed.ctx);
+    loop_free(s->loop);
+}
+
+/* False: what the loop holds can't be taken apart in order any more. */
+static bool serve(struct shipper *s) {
+    s->own.due.fire = on_due;
+    s->own.turn.run = on_turn;
+    loop_hook_add(s->loop, &s->own.turn);
+    relay_open(s->own.relay);
+    if (loop_run(s->loop) == ERR_OK)
+        return true;
+    set_problem(s, "the relay's event loop broke");
+    log_line(LOG_ERROR, "no more events go to Kafka: the relay's event loop broke");
+    return false;
+}
+
+static void *run(void *arg) {
+    struct shipper *s = arg;
+
+    s->start_err = make_parts(s);
+    bool serves = s->start_err == ERR_OK;
+    sem_post(&s->started);
+    if (!serves || serve(s))
+        release_parts(s);
+    else
+        kafka_free(s->own.kafka); /* its threads end here in any case */
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static void release(struct shipper *s) {
+    buf_release(&s->own.key);
+    buf_release(&s->own.value);
+    (void)sem_destroy(&s->started);
+    (void)pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+static enum err run_thread(struct shipper *s, const char **out_detail) {
+    if (pthread_create(&s->thread, NULL, run, s) != 0)
+        return ERR_NO_MEMORY;
+    (void)pthread_setname_np(s->thread, "hgp-relay");
+    while (sem_wait(&s->started) != 0)
+        ;
+    if (s->start_err == ERR_OK)
+        return ERR_OK;
+    (void)pthread_join(s->thread, NULL);
+    *out_detail = s->start_detail;
+    return s->start_err;
 }
 
 enum err shipper_start(const struct shipper_conf *conf, struct shipper **out,
@@ -440,16 +500,14 @@ enum err shipper_start(const struct shipper_conf *conf, struct shipper **out,
     s->wake = (struct mail){.run = run_wake, .drop = drop};
     s->stop = (struct mail){.run = run_stop, .drop = drop};
     (void)pthread_mutex_init(&s->lock, NULL);
+    (void)sem_init(&s->started, 0, 0);
     (void)snprintf(s->status.problem, sizeof(s->status.problem), "no broker was reached yet");
     make_series(s);
-    enum err err = make_parts(s, out_detail);
-    if (err == ERR_OK && pthread_create(&s->thread, NULL, run, s) != 0)
-        err = ERR_NO_MEMORY;
+    enum err err = run_thread(s, out_detail);
     if (err != ERR_OK) {
         release(s);
         return err;
     }
-    (void)pthread_setname_np(s->thread, "hgp-relay");
     *out = s;
     return ERR_OK;
 }
@@ -458,7 +516,7 @@ void shipper_stop(struct shipper *shipper, int64_t flush_ms) {
     if (!shipper)
         return;
     shipper->flush_ms = flush_ms;
-    if (mailbox_send(shipper->home, &shipper->stop) != ERR_OK)
+    if (mailbox_send(loop_mailbox(shipper->loop), &shipper->stop) != ERR_OK)
         abort();
     (void)pthread_join(shipper->thread, NULL);
     release(shipper);

@@ -19,7 +19,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/metrics.h"
-#include "counter/service.h"
+#include "edge/feed_maker.h"
 #include "edge/kafka_url.h"
 
 #define SHIPPER_CONSUMER "kafka" /* its name in the store */
@@ -31,7 +31,7 @@ struct shipper_conf {
     bool protobuf; /* else JSON */
     uint32_t partitions;
     uint32_t in_flight;
-    struct counter_service *service;
+    struct feed_maker feed; /* the shipper's thread's */
     struct metrics *metrics;
     unsigned shard; /* its thread's */
 };
@@ -49,7 +49,8 @@ struct shipper_status {
     char problem[256]; /* why it isn't connected; or why a lane has stopped */
 };
 
-/* ERR_NO_MEMORY; ERR_INVALID: librdkafka refuses the configuration, '*out_detail' says why. */
+/* Starts the thread. ERR_NO_MEMORY, ERR_IO; ERR_INVALID: librdkafka refuses the configuration,
+ * '*out_detail' says why. */
 MUST_CHECK enum err shipper_start(const struct shipper_conf *conf, struct shipper **out,
                                   const char **out_detail);
 
