@@ -1,8 +1,9 @@
 #!/bin/sh
-# dev-up.sh - real Redis, Kafka and Consul for development and tests, on loopback, without containers.
+# dev-up.sh - real servers on loopback for development and tests, without containers.
 #
-#     scripts/dev-up.sh [redis] [sentinel] [cluster] [kafka] [kafka3] [consul]   (redis and kafka)
+#     scripts/dev-up.sh [redis] [sentinel] [cluster] [kafka] [kafka3] [consul] [prometheus]
 #
+# Redis and Kafka if none is named.
 # Prints a line NAME=URL for each; .dev/env has them too. What runs already is left alone.
 # Installs what is missing. scripts/dev-down.sh ends what this has started.
 set -eu

@@ -2,9 +2,8 @@
 # fetch_llhttp.sh DEST - puts llhttp's C source into the folder DEST.
 #
 # Debian 12 ships it only inside the package node-llhttp, and installing that
-# would pull in Node: so the package is downloaded and unpacked, no more. Needs
-# no root, except to fetch apt's lists where there are none. Does nothing when
-# DEST already has it. apt checks the signature.
+# would pull in Node: so the package is downloaded and unpacked, no more. Does
+# nothing when DEST already has it.
 set -eu
 
 if [ $# -ne 1 ]; then
@@ -19,24 +18,10 @@ fi
 mkdir -p "$(dirname "$dest")"
 temp=$(mktemp -d "$dest.XXXXXX")
 trap 'rm -rf "$temp"' EXIT
-chmod 755 "$temp" # apt's download user has to get in
-
-download() {
-    (cd "$temp" && apt-get -qq -o Acquire::Retries=3 download node-llhttp)
-}
-update() { # container images come without apt's lists, and old lists name packages that went
-    if [ "$(id -u)" -eq 0 ]; then
-        apt-get -qq update
-    else
-        command -v sudo >/dev/null && sudo -n apt-get -qq update
-    fi
-}
-if ! download 2>/dev/null && ! { update && download; }; then
-    echo "$0: apt-get can't download node-llhttp; run 'sudo apt-get update' and try again," >&2
+if ! "$(dirname "$0")"/fetch_deb.sh node-llhttp "$temp/package"; then
     echo "$0: or install libllhttp-dev where the distribution has it" >&2
     exit 1
 fi
-dpkg-deb -x "$temp"/node-llhttp_*.deb "$temp/package"
 mkdir "$temp/out"
 cp "$temp"/package/usr/share/llhttp/*.c "$temp/out/"
 cp "$temp"/package/usr/share/doc/node-llhttp/copyright "$temp/out/"

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""dev_servers - real Redis, Kafka and Consul on loopback, without containers.
+"""dev_servers - real Redis, Kafka, Consul and Prometheus on loopback, without containers.
 
     tools/dev_servers.py up [--dir DIR] [redis] [sentinel] [cluster] [kafka] [kafka3] [consul]
+                            [prometheus]
     tools/dev_servers.py down [--dir DIR]
 
 'up' starts what isn't running yet, waits until it answers and prints a line NAME=URL for
@@ -20,6 +21,7 @@ import struct
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -415,6 +417,56 @@ class Consul:
         return [self.process]
 
 
+class Prometheus:
+    """Prometheus with the configuration of deploy/prometheus, over what 'targets' lists.
+
+    Scrapes and looks at its rules every 'interval' seconds; 'mend' may change the rules' text.
+    """
+
+    # The admin listeners of roles that were started without flags.
+    LOCAL = [{'targets': [f'{HOST}:{port}'], 'labels': {'role': role}}
+             for role, port in (('gateway', 2112), ('counter', 2113), ('analytics', 2114))]
+
+    def __init__(self, folder, targets=None, interval=15, mend=lambda rules: rules):
+        self.port = free_port()
+        source = ROOT / 'deploy/prometheus'
+        (folder / 'targets').mkdir(parents=True)
+        conf = (source / 'prometheus.yml').read_text()
+        (folder / 'prometheus.yml').write_text(conf.replace(' 15s\n', f' {interval}s\n'))
+        (folder / 'rules.yml').write_text(mend((source / 'rules.yml').read_text()))
+        (folder / 'targets/local.yml').write_text(json.dumps(targets or self.LOCAL))
+        self.process = Process(folder, [
+            self.program('prometheus'), f'--config.file={folder}/prometheus.yml',
+            f'--storage.tsdb.path={folder}/data', f'--web.listen-address={HOST}:{self.port}'])
+        wait_until('Prometheus', lambda: self.get('query', query='1') is not None, self.process)
+
+    @staticmethod
+    def program(name):
+        """prometheus or promtool, out of Debian's package."""
+        folder = ROOT / '.cache/prometheus'
+        got = subprocess.run([ROOT / 'scripts/fetch_deb.sh', 'prometheus', folder],
+                             capture_output=True, text=True)
+        if got.returncode:
+            raise Trouble(f'no Prometheus: {got.stderr}')
+        return folder / 'usr/bin' / name
+
+    def get(self, what, **params):
+        """The data of an answer of its API; None: it gives none (now)."""
+        url = f'{self.url}/api/v1/{what}?{urllib.parse.urlencode(params)}'
+        try:
+            with urllib.request.urlopen(url, timeout=READY_S) as answer:
+                return json.load(answer)['data']
+        except OSError:
+            return None
+
+    @property
+    def url(self):
+        return f'http://{HOST}:{self.port}'
+
+    def processes(self):
+        return [self.process]
+
+
 KINDS = {
     'consul': Consul,
     'redis': Redis,
@@ -422,6 +474,7 @@ KINDS = {
     'cluster': Cluster,
     'kafka': Kafka,
     'kafka3': lambda folder: Kafka(folder, 3),
+    'prometheus': Prometheus,
 }
 
 

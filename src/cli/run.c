@@ -64,6 +64,10 @@ static int make_metrics(struct run *run, const char *version) {
     (void)snprintf(labels, sizeof(labels), "version=\"%s\"", version);
     metrics_set(run->metrics, run->count + 1,
                 metrics_series(run->metrics, METRIC_BUILD_INFO, labels), 1);
+    if (run->parts.core)
+        metrics_set(run->metrics, run->count + 1,
+                    metrics_series(run->metrics, METRIC_OUTBOX_LIMIT, ""),
+                    run->config->outbox_max_bytes);
     return EX_OK;
 }
 
