@@ -76,9 +76,10 @@ def started_at(pid):
 class Process:
     """A child in a session of its own, so that it outlives this program if it must."""
 
-    def __init__(self, folder, argv):
+    def __init__(self, folder, argv, env=None):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.env = {**os.environ, **(env or {})}
         self.log = folder / 'log'
         self.argv = [str(arg) for arg in argv]
         self.child = None
@@ -87,7 +88,8 @@ class Process:
     def start(self):
         with open(self.log, 'ab') as log:
             self.child = subprocess.Popen(self.argv, cwd=self.folder, stdin=subprocess.DEVNULL,
-                                          stdout=log, stderr=log, start_new_session=True)
+                                          env=self.env, stdout=log, stderr=log,
+                                          start_new_session=True)
         self.pid = self.child.pid
         self.began = started_at(self.pid)
 
@@ -124,14 +126,16 @@ def mend_aof(folder):
     cut off."""
     manifest = folder / 'appendonlydir/appendonly.aof.manifest'
     if manifest.exists():
-        subprocess.run(['redis-check-aof', '--fix', manifest], input='y\n', text=True, check=True,
-                       stdout=subprocess.DEVNULL)
+        done = subprocess.run(['redis-check-aof', '--fix', manifest], input='y\n', text=True,
+                              errors='replace', capture_output=True)
+        if done.returncode:
+            raise Trouble(f'redis-check-aof --fix: {done.stdout[-500:]}')
 
 
 class Redis:
     """One redis-server that fsyncs before it answers, unless 'options' say otherwise."""
 
-    def __init__(self, folder, *options, port=None):
+    def __init__(self, folder, *options, port=None, env=None):
         need('redis-server', 'redis-server')
         self.port = port or free_port()
         self.password = (options[options.index('--requirepass') + 1]
@@ -143,7 +147,7 @@ class Redis:
             'redis-server', '--port', self.port, '--bind', HOST, '--unixsocket', self.socket,
             '--dir', folder, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
             '--aof-load-truncated', 'no',
-            '--maxmemory-policy', 'noeviction', '--repl-diskless-sync-delay', '0', *options])
+            '--maxmemory-policy', 'noeviction', '--repl-diskless-sync-delay', '0', *options], env)
         try:
             self.wait()
         except BaseException:

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Power cuts under the whole service: what was answered is there once, whatever else is lost.
 
-    powerloss_service.py SHIM BINARY [--points N] [--all] [--seed N] [--keep DIR]
+    powerloss_service.py SHIM BINARY [--store redis] [--points N] [--all] [--seed N] [--keep DIR]
 
-The real binary runs under tests/lib/powerloss.c and concurrent clients; every
-200 they get goes into the journal. It is killed at a random moment, then a
-folder is built for each sampled crash point (behind every kind of event, the
-unsynced end of the log cut anywhere, zeroes, garbage or holes behind it), and
-the real binary starts on it:
+The real binary, or the redis-server that it counts in, runs under
+tests/lib/powerloss.c and concurrent clients; every 200 they get goes into the
+journal. It is killed at a random moment, then a folder is built for each sampled
+crash point (behind every kind of event, the unsynced end of the log cut anywhere,
+zeroes, garbage or holes behind it), and the real thing starts on it, on Redis as
+docs/redis.md says: redis-check-aof --fix first, aof-load-truncated no.
 
     every operation that had to survive is there exactly once, every other at most once
     the shared counter is the number of pairs that applied
@@ -20,6 +21,7 @@ before the last completed sync of the log began. Neither may refuse to start.
 --all tries every length of the log's unsynced end at each point.
 """
 import argparse
+import contextlib
 import os
 import pathlib
 import random
@@ -32,10 +34,10 @@ import lib
 from lib import Server, Swarm, check, eq, get, get_many, increment
 from test_crash import Ledger
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'lib'))
+sys.path[:0] = [str(lib.tree() / 'tests/lib'), str(lib.tree() / 'tools')]
+import dev_servers  # noqa: E402
 import powerloss  # noqa: E402
 
-FILLS = ('none', 'zeroes', 'garbage', 'holes')
 PAD = 'x' * 200  # longer records: several logs and tables from a few thousand operations
 SYNC_MS = 5  # an answer that doesn't wait for the sync is in the journal before it
 LOG_SYNCS = 3  # of the periodic ones in 'fast', before the kill
@@ -70,9 +72,83 @@ class JournalingLedger(Ledger):
         os.close(self.journal)
 
 
+class Embedded:
+    """The service's own store: the service is what loses power."""
+
+    FILLS = ('none', 'zeroes', 'garbage', 'holes')
+    is_log = staticmethod(powerloss.rocksdb_log)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def life(root, mode, env):
+        """A server on an empty disk, and how its power is cut."""
+        # The smallest write buffer: the log is changed and tables are written during the run.
+        env = {**env, 'HGP_ROCKSDB_WRITE_BUFFER_BYTES': str(1 << 20)}
+        with Server(data=os.path.join(root, 'data'), durability=mode, env=env) as server:
+            yield server, server.process.kill
+
+    @staticmethod
+    @contextlib.contextmanager
+    def after(folder, mode):
+        """A server on what a cut has left, and how to ask it whether it found a torn end."""
+        with Server(data=os.path.join(folder, 'data'), durability=mode,
+                    flags=['--threads', '1']) as server:
+            yield server, lambda: 'cut an unfinished write' in server.said()
+
+
+class InRedis:
+    """Redis loses power; the service in front of it goes on, as it would on another machine."""
+
+    # No zeroes nor holes: an AOF has no checksums, so Redis asks of a file system that a file
+    # isn't longer than what was written of it.
+    FILLS = ('none', 'garbage')
+
+    @staticmethod
+    def is_log(path):
+        return path.endswith('.incr.aof')
+
+    @staticmethod
+    def redis(folder, mode, env=None):
+        fsync = {'local': 'always', 'fast': 'everysec'}[mode]
+        return dev_servers.Redis(pathlib.Path(folder), '--appendfsync', fsync, env=env)
+
+    @classmethod
+    @contextlib.contextmanager
+    def life(cls, root, mode, env):
+        server = cls.redis(root, mode, env)
+        try:
+            with Server(flags=['--store', f'redis+unix://{server.socket}'],
+                        durability=mode) as ours:
+                # Redis never syncs the folder that it makes its appendonlydir in.
+                with open(env['POWERLOSS_STATE'] + '/journal', 'a', encoding='utf-8') as journal:
+                    journal.write('syncdir . 1\n')
+                # A new log during the run. With everysec the old one is synced behind the new one,
+                # and torn between the two is more than redis-check-aof mends: 'fast' promises
+                # nothing there.
+                if mode == 'local':
+                    server.cli('bgrewriteaof')
+                yield ours, server.process.kill
+        finally:
+            server.process.kill()
+
+    @classmethod
+    @contextlib.contextmanager
+    def after(cls, folder, mode):
+        before = sum(file.stat().st_size for file in pathlib.Path(folder).rglob('*.aof'))
+        dev_servers.mend_aof(pathlib.Path(folder))
+        torn = before > sum(file.stat().st_size for file in pathlib.Path(folder).rglob('*.aof'))
+        server = cls.redis(folder, mode)
+        try:
+            with Server(flags=['--store', f'redis+unix://{server.socket}', '--threads', '1'],
+                        durability=mode) as ours:
+                yield ours, lambda: torn
+        finally:
+            server.process.kill()
+
+
 def log_syncs(journal):
     """Completed syncs of the newest log behind the first acknowledgement."""
-    count, disk = 0, powerloss.Disk(None)
+    count, disk = 0, powerloss.Disk(None, journal.is_log)
     for event in journal.events:
         disk.apply(event)
         count += event[0] == 'sync' and event[1] == disk.log and bool(disk.acks)
@@ -82,8 +158,9 @@ def log_syncs(journal):
 class Run:
     """One life of the service under load, up to the kill."""
 
-    def __init__(self, shim, folder, mode, rng):
+    def __init__(self, shim, store, folder, mode, rng):
         self.mode = mode
+        self.store = store
         self.state = os.path.join(folder, 'state')
         root = os.path.join(folder, 'disk')
         os.makedirs(os.path.join(self.state, 'inodes'))
@@ -92,37 +169,38 @@ class Run:
                                        FAST_OPS_PER_S if mode == 'fast' else 0)
         self.goal = rng.randrange(1500, 4500)
         self.connections = rng.choice((4, 12, 40))
-        # The smallest write buffer: the log is changed and tables are written during the run.
-        environment = {'LD_PRELOAD': shim, 'POWERLOSS_ROOT': root, 'POWERLOSS_STATE': self.state,
-                       'POWERLOSS_SYNC_MS': str(SYNC_MS),
-                       'HGP_ROCKSDB_WRITE_BUFFER_BYTES': str(1 << 20)}
-        self.load(Server(data=os.path.join(root, 'data'), durability=mode, env=environment))
+        with store.life(root, mode, {'LD_PRELOAD': shim, 'POWERLOSS_ROOT': root,
+                                     'POWERLOSS_STATE': self.state,
+                                     'POWERLOSS_SYNC_MS': str(SYNC_MS)}) as (server, cut):
+            self.load(server, cut)
         self.ledger.close()
-        self.journal = powerloss.Journal(self.state)
+        self.journal = self.read_journal()
+
+    def read_journal(self):
+        return powerloss.Journal(self.state, self.store.is_log)
 
     def enough(self):
         """By progress, not by time: the same on a slow machine."""
         if len(self.ledger.acked) < self.goal:
             return False
-        return self.mode == 'local' or log_syncs(powerloss.Journal(self.state)) >= LOG_SYNCS
+        return self.mode == 'local' or log_syncs(self.read_journal()) >= LOG_SYNCS
 
-    def load(self, server):
-        with server:
-            swarm = Swarm(server.http, self.connections, self.ledger.next, self.ledger.answered)
-            end = time.monotonic() + 60
-            asked = 0
+    def load(self, server, cut):
+        swarm = Swarm(server.http, self.connections, self.ledger.next, self.ledger.answered)
+        end = time.monotonic() + 60
+        asked = 0
 
-            def tick():
-                nonlocal asked
-                if swarm.stopping or time.monotonic() < asked:
-                    return
-                check(time.monotonic() < end, f'{len(self.ledger.acked)} operations in 60 s')
-                asked = time.monotonic() + 0.1
-                if self.enough():
-                    server.process.kill()
-                    swarm.stopping = True
+        def tick():
+            nonlocal asked
+            if swarm.stopping or time.monotonic() < asked:
+                return
+            check(time.monotonic() < end, f'{len(self.ledger.acked)} operations in 60 s')
+            asked = time.monotonic() + 0.1
+            if self.enough():
+                cut()
+                swarm.stopping = True
 
-            swarm.run(tick)
+        swarm.run(tick)
 
     def must(self, disk, mode):
         """The operations that this disk must hold."""
@@ -145,15 +223,15 @@ def build(disk, target, rng, kept, fill):
         return kept if inode == disk.log else rng.choice((0, tail, rng.randint(0, tail)))
 
     disk.build(target, rng.randint(0, len(disk.undecided_changes())), kept_of,
-               lambda path: fill if path.endswith('.log') else 'none')
+               lambda path: fill if disk.is_log(path) else 'none')
 
 
-def places(disk, every, rng):
+def places(disk, fills, every, rng):
     """(kept bytes, fill) of the log to try at one crash point."""
     tail = disk.tail(disk.log) if disk.log in disk.size else 0
     if every:
-        return [(kept, FILLS[kept % len(FILLS)]) for kept in range(tail + 1)]
-    return [(rng.choice((0, tail, rng.randint(0, tail))), rng.choice(FILLS))]
+        return [(kept, fills[kept % len(fills)]) for kept in range(tail + 1)]
+    return [(rng.choice((0, tail, rng.randint(0, tail))), rng.choice(fills))]
 
 
 def resend(server, ledger, values, rng):
@@ -201,28 +279,26 @@ class Trial:
 
     def folder(self, disk, target, where):
         must = self.run.must(disk, self.rule)
-        server = Server(data=os.path.join(target, 'data'), durability=self.run.mode,
-                        flags=['--threads', '1'])
         self.tried += 1
         try:
-            with server:
+            with self.run.store.after(target, self.run.mode) as (server, torn):
                 found, resent = audit(server, self.run.ledger, must, self.rng)
-                self.cut += 'cut an unfinished write' in server.said()
+                self.cut += torn()
                 self.resent += resent
                 self.unacked += max(0, found - len(must))
-        except (lib.Failed, lib.Gone) as why:
+        except (lib.Failed, lib.Gone, dev_servers.Trouble) as why:
             self.failures.append(f'{where}: {why}')
             self.keep(target)
 
     def keep(self, target):
         keep = self.options.keep
         if keep and self.rule == self.run.mode and not os.path.exists(keep):
-            shutil.copytree(target, keep)
+            shutil.copytree(target, keep, ignore=shutil.ignore_patterns('*.sock'))
 
     def point(self, count, folder):
         disk = self.run.journal.disk(count)
         event = ' '.join(self.run.journal.events[count - 1])
-        for kept, fill in places(disk, self.options.all, self.rng):
+        for kept, fill in places(disk, self.run.store.FILLS, self.options.all, self.rng):
             target = os.path.join(folder, 'after')
             # A folder that the cut left without its parent directory's entry is a first start.
             build(disk, target, self.rng, kept, fill)
@@ -236,14 +312,14 @@ def trial(options, mode):
     folder = tempfile.mkdtemp(prefix='hgp-powerloss-')
     began = time.monotonic()
     try:
-        run = Run(options.shim, folder, mode, rng)
+        run = Run(options.shim, STORES[options.store], folder, mode, rng)
         done = Trial(run, mode, options, rng)
         for count in points(run.journal.events, options.points, rng):
             done.point(count, folder)
         seen = mode != 'fast' or loses(run, options, rng, folder)
     finally:
         shutil.rmtree(folder)
-    print(f'{mode}: {run.connections} connections, {len(run.ledger.kinds)} operations, '
+    print(f'{options.store}, {mode}: {run.connections} connections, {len(run.ledger.kinds)} operations, '
           f'{len(run.ledger.acked)} acknowledged, {len(run.journal.events)} events; '
           f'{done.tried} folders, {done.cut} with a torn tail, {done.resent} keys sent again, '
           f'{done.unacked} survived that needn\'t, {len(done.failures)} failures '
@@ -265,10 +341,14 @@ def loses(run, options, rng, folder):
     return False
 
 
+STORES = {'embedded': Embedded, 'redis': InRedis}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('shim', type=os.path.abspath)
     parser.add_argument('binary', type=os.path.abspath)
+    parser.add_argument('--store', choices=STORES, default='embedded')
     parser.add_argument('--points', type=int, default=25, help='crash points per mode')
     parser.add_argument('--all', action='store_true')
     parser.add_argument('--mode', choices=['local', 'fast'])

@@ -20,7 +20,7 @@
  *            call caused comes later in the journal. What a sync covers is taken before the sync:
  *            the file's size, or the number of directory changes that were in the journal.
  * Limits     Overwriting in place counts as durable at once. stdio, mmap and io_uring writes
- *            aren't seen: what they wrote counts as lost.
+ *            aren't seen: what they wrote counts as lost, unless a sync comes behind.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -32,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -43,9 +44,11 @@ static char state[PATH_MAX];
 static unsigned sync_ms;
 static int journal = -1;
 
-/* create, rename, unlink and mkdir in the journal so far. */
-static pthread_mutex_t changes_lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned long changes;
+/* create, rename, unlink and mkdir in the journal so far; a forked child counts along. */
+static struct {
+    pthread_mutex_t lock;
+    unsigned long count;
+} *changes;
 
 static void *next(const char *name) {
     void *found = dlsym(RTLD_NEXT, name);
@@ -53,6 +56,17 @@ static void *next(const char *name) {
     if (!found)
         abort();
     return found;
+}
+
+static void count_changes(void) {
+    pthread_mutexattr_t shared;
+
+    changes = mmap(NULL, sizeof(*changes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (changes == MAP_FAILED)
+        abort();
+    pthread_mutexattr_init(&shared);
+    pthread_mutexattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+    pthread_mutex_init(&changes->lock, &shared);
 }
 
 __attribute__((constructor)) static void start(void) {
@@ -70,6 +84,7 @@ __attribute__((constructor)) static void start(void) {
     journal = REAL(open)(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     if (journal < 0)
         abort();
+    count_changes();
 }
 
 __attribute__((format(printf, 1, 2))) static void note(const char *format, ...) {
@@ -88,16 +103,16 @@ __attribute__((format(printf, 1, 2))) static void note(const char *format, ...) 
 /* Counted together with the line, so that the count is a place in the journal. */
 #define note_change(...)                                                                           \
     do {                                                                                           \
-        pthread_mutex_lock(&changes_lock);                                                         \
+        pthread_mutex_lock(&changes->lock);                                                        \
         note(__VA_ARGS__);                                                                         \
-        changes++;                                                                                 \
-        pthread_mutex_unlock(&changes_lock);                                                       \
+        changes->count++;                                                                          \
+        pthread_mutex_unlock(&changes->lock);                                                      \
     } while (0)
 
 static unsigned long changes_so_far(void) {
-    pthread_mutex_lock(&changes_lock);
-    unsigned long count = changes;
-    pthread_mutex_unlock(&changes_lock);
+    pthread_mutex_lock(&changes->lock);
+    unsigned long count = changes->count;
+    pthread_mutex_unlock(&changes->lock);
     return count;
 }
 
@@ -193,6 +208,22 @@ int openat(int dir_fd, const char *path, int flags, ...) {
 
 int openat64(int dir_fd, const char *path, int flags, ...) {
     OPEN_BODY(dir_fd);
+}
+
+/* What is written through it isn't seen; that it is there, and what a sync covers, is. */
+FILE *fopen(const char *path, const char *mode) {
+    char full[PATH_MAX];
+    const char *name = journal < 0 ? NULL : path_at(AT_FDCWD, path, full);
+    bool existed = name && faccessat(AT_FDCWD, full, F_OK, 0) == 0;
+    FILE *file = REAL(fopen)(path, mode);
+
+    if (file && name && *mode == 'w')
+        opened(fileno(file), full, name, existed);
+    return file;
+}
+
+FILE *fopen64(const char *path, const char *mode) {
+    return fopen(path, mode);
 }
 
 int creat(const char *path, mode_t mode) {

@@ -11,10 +11,16 @@ import random
 PAGE = 4096
 
 
+def rocksdb_log(path):
+    """The store's own: analytics has a log, too, which acknowledges nothing."""
+    return path.endswith(".log") and "/analytics/" not in path
+
+
 class Journal:
     """The events of one run, and the state of the disk after any number of them."""
 
-    def __init__(self, state):
+    def __init__(self, state, is_log=rocksdb_log):
+        self.is_log = is_log
         self.inodes = os.path.join(state, "inodes")
         with open(os.path.join(state, "journal"), encoding="utf-8") as file:
             text = file.read()
@@ -23,18 +29,20 @@ class Journal:
 
     def disk(self, count):
         """The disk as the first 'count' events left it."""
-        disk = Disk(self.inodes)
+        disk = Disk(self.inodes, self.is_log)
         for event in self.events[:count]:
             disk.apply(event)
         return disk
 
 
 class Disk:
-    def __init__(self, inodes):
+    def __init__(self, inodes, is_log=rocksdb_log):
         self.inodes = inodes
+        self.is_log = is_log  # path -> is this the log that what is acknowledged stands in
         self.size = {}  # inode -> bytes written
         self.durable = {}  # inode -> bytes synced
         self.covered = {}  # inode -> bytes synced by the sync before the last one
+        self.names = {}  # path -> inode, of files as the program sees them
         self.changes = []  # of directories, in order: (directory, function of entries, durable)
         self.acked = 0  # the last acknowledgement
         self.acks = []  # all of them, in order
@@ -50,9 +58,9 @@ class Disk:
         elif verb == "create":
             self.size.setdefault(event[1], 0)
             self.durable.setdefault(event[1], 0)
+            self.names[event[2]] = event[1]
             self.change(event[2], ("set", event[2], event[1]))
-            # The store's own: analytics has a log, too, which acknowledges nothing.
-            if event[2].endswith(".log") and "/analytics/" not in event[2]:
+            if self.is_log(event[2]):
                 self.log = event[1]
         elif verb == "write":
             self.size[event[1]] = max(self.size.get(event[1], 0), int(event[2]))
@@ -69,8 +77,11 @@ class Disk:
             self.durable[event[1]] = min(self.durable.get(event[1], 0), int(event[2]))
             self.covered[event[1]] = min(self.covered.get(event[1], 0), int(event[2]))
         elif verb == "rename":
-            self.change(event[2], ("rename", event[1], event[2]))
+            if event[1] in self.names:
+                inode = self.names[event[2]] = self.names.pop(event[1])
+                self.change(event[2], ("rename", event[1], (event[2], inode)))
         elif verb == "unlink":
+            self.names.pop(event[1], None)
             self.change(event[1], ("unlink", event[1], None))
         elif verb == "mkdir":
             self.change(event[1], ("set", event[1], None))
@@ -101,8 +112,10 @@ class Disk:
                 entries[path] = arg
             elif verb == "unlink":
                 entries.pop(path, None)
-            elif path in entries:
-                entries[arg] = entries.pop(path)
+            else:  # the file is there even if what made its first name was lost
+                entries.pop(path, None)
+                to, inode = arg
+                entries[to] = inode
         return entries
 
     def tail(self, inode):
