@@ -48,7 +48,7 @@ static int journal = -1;
 static struct {
     pthread_mutex_t lock;
     unsigned long count;
-} *changes;
+} * changes;
 
 static void *next(const char *name) {
     void *found = dlsym(RTLD_NEXT, name);
@@ -61,7 +61,8 @@ static void *next(const char *name) {
 static void count_changes(void) {
     pthread_mutexattr_t shared;
 
-    changes = mmap(NULL, sizeof(*changes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    changes =
+        mmap(NULL, sizeof(*changes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (changes == MAP_FAILED)
         abort();
     pthread_mutexattr_init(&shared);
