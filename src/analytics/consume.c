@@ -8,8 +8,9 @@
 /* Short, as questions wait for it. */
 #define READ_BYTES ((size_t)64 << 10)
 
-/* What isn't stored comes again after a crash; what is stored costs an fsync. */
-#define COMMIT_MS 500
+/* What isn't stored comes again after a crash, and is kept by the store until then. Storing costs
+ * most of what counting does, for each counter that has changed, however often. */
+#define COMMIT_MS 10000
 
 /* From "there may be more" to reading it: under load the store has more with every group it
  * writes, and reading each lane for each group took a third of the thread's time. */
@@ -38,25 +39,40 @@ static void halt(struct analytics_service *service, struct lane_read *lane, enum
 
 /* ---- storing ---- */
 
-void analytics_settle(struct analytics_service *service) {
-    int64_t started_ns = clock_mono_ns();
+static void begin(struct analytics_service *service) {
+    if (analytics_commit_begin(service->own.analytics))
+        service->own.committing_ns = clock_mono_ns();
+}
 
-    if (service->own.broken)
-        return;
-    enum err err = analytics_commit(service->own.analytics);
-    metrics_observe(service->conf.metrics, service->conf.shard, service->series.commit,
-                    (uint64_t)(clock_mono_ns() - started_ns) / 1000);
+/* As analytics_commit_end(). */
+static enum err end(struct analytics_service *service, bool wait) {
+    enum err err = analytics_commit_end(service->own.analytics, wait);
+
+    if (err == ERR_BUSY)
+        return err;
+    if (service->own.committing_ns)
+        metrics_observe(service->conf.metrics, service->conf.shard, service->series.commit,
+                        (uint64_t)(clock_mono_ns() - service->own.committing_ns) / 1000);
+    service->own.committing_ns = 0;
     if (err != ERR_OK) {
         analytics_break(service, "its store could not write", err);
-        return;
+        return err;
     }
     for (uint32_t i = 0; i < service->own.lanes; i++)
-        feed_report(service->own.feed, i, analytics_position(service->own.analytics, i));
+        feed_report(service->own.feed, i, analytics_stored_position(service->own.analytics, i));
     analytics_observe(service);
+    return err;
+}
+
+void analytics_settle(struct analytics_service *service) {
+    if (service->own.broken || end(service, true) != ERR_OK)
+        return;
+    begin(service);
+    (void)end(service, true); /* has said so */
 }
 
 static void commit_due(struct timer *timer) {
-    analytics_settle(CONTAINER_OF(timer, struct analytics_service, own.commit));
+    begin(CONTAINER_OF(timer, struct analytics_service, own.commit));
 }
 
 static void settle_soon(struct analytics_service *service) {
@@ -65,28 +81,62 @@ static void settle_soon(struct analytics_service *service) {
         timer_start(service->loop, &service->own.commit, COMMIT_MS);
 }
 
+static void read_on(struct lane_read *lane);
+
+/* Lanes that found no room go on. */
+static void run_stored(struct mail *mail) {
+    struct analytics_service *service = CONTAINER_OF(mail, struct analytics_service, stored);
+
+    atomic_store(&service->stored_sent, false);
+    if (service->own.broken || end(service, false) != ERR_OK)
+        return;
+    if (analytics_dirty(service->own.analytics) && !service->own.stopping)
+        settle_soon(service);
+    for (uint32_t i = 0; i < service->own.lanes; i++)
+        if (service->own.reads[i].no_room) {
+            service->own.reads[i].no_room = false;
+            read_on(&service->own.reads[i]);
+        }
+}
+
+static void drop_stored(struct mail *mail) {
+    (void)mail; /* part of the service */
+}
+
+void analytics_commit_ended(void *ctx) {
+    struct analytics_service *service = ctx;
+
+    if (atomic_exchange(&service->stored_sent, true))
+        return;
+    service->stored = (struct mail){.run = run_stored, .drop = drop_stored};
+    if (mailbox_send(loop_mailbox(service->loop), &service->stored) != ERR_OK)
+        abort(); /* one at a time: the mailbox has room */
+}
+
 /* ---- reading ---- */
 
 static void read_on(struct lane_read *lane) {
     struct analytics_service *service = lane->service;
 
-    if (lane->under_way || lane->halted || service->own.broken || service->own.stopping)
+    if (lane->under_way || lane->halted || lane->no_room || service->own.broken ||
+        service->own.stopping)
         return;
     lane->read.after = analytics_position(service->own.analytics, lane->read.lane);
     lane->under_way = true;
     feed_read(service->own.feed, &lane->read);
 }
 
-/* ERR_OK, or why the lane or everything ends. */
+/* ERR_OK, ERR_BUSY: no room before the commit that is under way has ended; or why the lane or
+ * everything ends. */
 static enum err count(struct analytics_service *service, const struct event *events, size_t n) {
     struct analytics *analytics = service->own.analytics;
     enum err err = analytics_move(analytics, loop_wall_ms(service->loop));
 
     if (err == ERR_OK)
         err = analytics_apply(analytics, events, n);
-    while (err == ERR_BUSY) {
-        analytics_settle(service);
-        err = service->own.broken ? ERR_IO : analytics_apply(analytics, events, n);
+    if (err == ERR_BUSY) {
+        begin(service);
+        err = analytics_apply(analytics, events, n);
     }
     return err;
 }
@@ -104,9 +154,10 @@ static void on_events(struct feed_read *read, enum err err, const struct event *
         err = count(service, events, count_of);
     else if (err != ERR_NO_MEMORY)
         err = ERR_TRIMMED;
+    lane->no_room = err == ERR_BUSY;
     if (err == ERR_TRIMMED)
         halt(service, lane, err);
-    else if (err != ERR_OK)
+    else if (err != ERR_OK && err != ERR_BUSY)
         analytics_break(service, "events could not be counted", err);
     settle_soon(service);
     read_on(lane);

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "analytics/service.h"
@@ -22,6 +23,7 @@ struct lane_read {
     struct analytics_service *service;
     bool under_way;
     bool halted;
+    bool no_room; /* until a commit has ended */
 };
 
 struct analytics_service {
@@ -37,14 +39,17 @@ struct analytics_service {
         uint32_t lanes;
         struct lane_read *reads;
         struct timer commit;
-        struct timer gather; /* armed between more() and reading */
-        bool broken;         /* answers nothing any more */
+        int64_t committing_ns; /* since when */
+        struct timer gather;   /* armed between more() and reading */
+        bool broken;           /* answers nothing any more */
         bool stopping;
         bool announced; /* that it has started */
         struct analytics_stats reported;
     } own;
 
     struct mail stop;
+    struct mail stored;      /* from the store's thread: a commit has ended */
+    atomic_bool stored_sent; /* and hasn't run yet */
     struct {
         metric_series events, duplicates, late, refused, counters, halted, lag, commit, questions;
     } series;
@@ -57,8 +62,11 @@ void analytics_announce(struct analytics_service *service);
 
 struct feed_user analytics_consumer(struct analytics_service *service);
 
-/* Commits and reports. */
+/* Commits and reports; waits until it is done. */
 void analytics_settle(struct analytics_service *service);
+
+/* What core/analytics calls from the store's thread; 'ctx' is the service. */
+void analytics_commit_ended(void *ctx);
 
 /* Events that are in the store and not counted yet, as far as is known. */
 uint64_t analytics_lag(const struct analytics_service *service);

@@ -71,10 +71,12 @@ enum err analytics_start(const struct analytics_service_conf *conf,
     if (!service)
         return ERR_NO_MEMORY;
     service->conf = *conf;
+    service->conf.analytics.ended = analytics_commit_ended;
+    service->conf.analytics.ctx = service;
     (void)sem_init(&service->started, 0, 0);
     analytics_series_make(service);
-    enum err err =
-        analytics_open(conf->store, &conf->analytics, clock_wall_ms(), &service->own.analytics);
+    enum err err = analytics_open(conf->store, &service->conf.analytics, clock_wall_ms(),
+                                  &service->own.analytics);
     if (err == ERR_OK)
         err = run_thread(service);
     if (err != ERR_OK) {

@@ -10,9 +10,9 @@
 /* Its name in the store: what it hasn't taken is kept for it. */
 #define CONSUMER "analytics"
 
-/* Rows that aren't stored yet. A commit of this many takes tens of milliseconds, for which
- * questions wait. */
-#define DELTA_ROWS 16384
+/* Counters that have changed and aren't stored yet: 10 MB, and as much for those on their way; a
+ * batch of so many takes 60 MB until it is on disk. */
+#define PENDING_MAX 131072
 
 static int open_folder(struct analytics_part *part, const struct config *config) {
     char folder[CONFIG_TEXT_BYTES + 16];
@@ -42,7 +42,7 @@ static int start(struct analytics_part *part, const struct config *config, struc
     struct analytics_service_conf conf = {
         .store = rocks_tally_view(part->rocks),
         .analytics = {.counters_max = config->analytics_counters_max,
-                      .delta_rows = DELTA_ROWS,
+                      .pending_max = PENDING_MAX,
                       .hash_seed = {random_u64(), random_u64()}},
         .feed = store_feed_maker(&part->feed),
         .loop = loop_of(config),

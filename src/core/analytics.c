@@ -8,11 +8,8 @@
 /* ---- open and close ---- */
 
 static enum err make(struct analytics *a) {
-    enum err err = tally_delta_init(&a->delta, a->conf.delta_rows);
+    enum err err = analytics_generations_init(a);
 
-    a->changed = malloc(a->conf.delta_rows * sizeof(*a->changed));
-    if (!a->changed)
-        return ERR_NO_MEMORY;
     return err == ERR_OK ? analytics_make_rest(a) : err;
 }
 
@@ -40,8 +37,10 @@ enum err analytics_open(struct tally_store *store, const struct analytics_conf *
 void analytics_close(struct analytics *a) {
     if (!a)
         return;
+    if (a->committing) /* its memory is read */
+        (void)a->store->ops->end(a->store, true);
+    analytics_generations_release(a);
     analytics_counters_release(a);
-    tally_delta_release(&a->delta);
     buf_release(&a->scratch);
     buf_release(&a->record);
     free(a->lanes);
@@ -55,24 +54,26 @@ enum err analytics_source(struct analytics *a, uint64_t store_id, uint32_t lanes
     if (a->lanes && (a->store_id != store_id || a->lanes_count != lanes))
         return ERR_LAYOUT;
     if (!a->lanes) {
-        a->lanes = calloc(lanes, sizeof(*a->lanes));
-        if (!a->lanes)
+        if (!analytics_make_lanes(a, lanes))
             return ERR_NO_MEMORY;
         a->store_id = store_id;
-        a->lanes_count = lanes;
-        a->source_dirty = true;
+        analytics_open_generation(a)->source_dirty = true;
     }
     for (uint32_t i = 0; i < lanes; i++) {
         if (a->lanes[i].at.epoch)
             continue;
-        a->lanes[i].at = from[i];
-        a->lanes[i].dirty = true;
+        a->lanes[i].at = a->lanes[i].stored = from[i];
+        analytics_open_generation(a)->lanes_dirty = true;
     }
     return ERR_OK;
 }
 
 struct event_position analytics_position(const struct analytics *a, uint32_t lane) {
     return a->lanes[lane].at;
+}
+
+struct event_position analytics_stored_position(const struct analytics *a, uint32_t lane) {
+    return a->lanes[lane].stored;
 }
 
 void analytics_halt(struct analytics *a, uint32_t lane) {
@@ -90,59 +91,64 @@ static struct tally tally_of(const struct tracked *counter, const struct event *
     return (struct tally){event->delta, event->kind == OP_ADD ? event->count : 0};
 }
 
-static void count_value(struct tracked *counter, const struct event *event, struct tally tally,
-                        bool first) {
-    counter->increments += tally.increments;
-    if (!analytics_is_rest(counter)) {
-        counter->external = (int64_t)((uint64_t)counter->external + (uint64_t)event->new_value -
-                                      (uint64_t)event->delta - (uint64_t)counter->value);
-        counter->value = event->new_value;
-    } else if (first || event->new_value > counter->value) {
-        counter->value = event->new_value;
-    }
+static struct tally value_after(const struct tracked *counter, struct tally before,
+                                const struct event *event, struct tally tally, bool first) {
+    struct tally after = {before.sum, before.increments + tally.increments};
+
+    if (!analytics_is_rest(counter) || first || event->new_value > before.sum)
+        after.sum = event->new_value;
+    return after;
 }
 
-static void count_in_buckets(struct analytics *a, uint32_t counter, int64_t et_ms,
-                             struct tally tally) {
-    bool kept[BUCKET_WIDTHS];
-
+/* The finest bucket that is kept for the time; false: none is. */
+static bool finest_bucket(const struct analytics *a, int64_t et_ms, struct tally_cell *out) {
     for (unsigned i = 0; i < BUCKET_WIDTHS; i++) {
-        enum bucket_width width = (enum bucket_width)i;
-        struct tally_cell cell = {width, time_bucket_of(width, et_ms), counter};
-
-        kept[width] = cell.bucket >= time_bucket_oldest(width, a->end_ms);
-        if (kept[width])
-            tally_delta_add(&a->delta, cell, tally);
+        out->width = (enum bucket_width)i;
+        out->bucket = time_bucket_of(out->width, et_ms);
+        if (out->bucket >= time_bucket_oldest(out->width, a->end_ms))
+            return true;
     }
-    if (!kept[BUCKET_DAY])
-        a->stats.late++;
+    return false;
+}
+
+static void count_in_windows(struct analytics *a, uint32_t counter, int64_t et_ms,
+                             struct tally more) {
     for (unsigned i = 0; i < RANGE_WINDOWS; i++) {
         enum time_range range = (enum time_range)i;
-        enum bucket_width width = time_range_width(range);
 
-        if (bucket_span_has(a->spans[range], time_bucket_of(width, et_ms)))
-            analytics_window_add(a, counter, range, tally, false);
+        if (!bucket_span_has(a->spans[range], time_bucket_of(time_range_width(range), et_ms)))
+            continue;
+        struct tally tally = analytics_tally(a, counter, range);
+        tally_add(&tally, more);
+        analytics_rank(a, counter, range, tally);
     }
 }
 
 static enum err count_event(struct analytics *a, const struct event *event) {
-    uint32_t number;
+    struct tally_pending *pending = &analytics_open_generation(a)->pending;
+    struct tally_cell cell;
     uint32_t known = a->ids.count;
-    enum err err = analytics_counter(a, event->resource_id, event->counter_type, &number);
+    enum err err = analytics_counter(a, event->resource_id, event->counter_type, &cell.counter);
 
     if (err != ERR_OK)
         return err;
-    struct tracked *counter = &a->counters[number];
-    struct tally tally = tally_of(counter, event);
-    if (analytics_is_rest(counter))
-        a->stats.refused++;
-    count_value(counter, event, tally, number >= known);
-    if (!counter->dirty)
-        a->changed[a->changed_count++] = number;
-    counter->dirty = true;
-    count_in_buckets(a, number, event->et_ms, tally);
-    analytics_rank_value(a, number);
-    return ERR_OK;
+    struct tracked *tracked = &a->counters[cell.counter];
+    bool first = cell.counter >= known;
+    struct tally tally = tally_of(tracked, event);
+    struct pending_counter *counter =
+        tally_pending_touch(pending, cell.counter, &tracked->hint[a->open]);
+
+    a->stats.refused += analytics_is_rest(tracked);
+    counter->now =
+        value_after(tracked, analytics_tally(a, cell.counter, RANGE_ALL), event, tally, first);
+    analytics_rank(a, cell.counter, RANGE_ALL, counter->now);
+    if (finest_bucket(a, event->et_ms, &cell))
+        tally_pending_add(pending, counter, cell, tally);
+    else
+        a->stats.late++;
+    count_in_windows(a, cell.counter, event->et_ms, tally);
+    return first ? tally_pending_name(pending, counter, bytes_table_key(&a->ids, cell.counter))
+                 : ERR_OK;
 }
 
 /* ---- in order ---- */
@@ -157,11 +163,6 @@ static enum place place_of(struct event_position at, struct event_position event
     return event.seq == at.seq + 1 ? NEXT : AHEAD;
 }
 
-static bool has_room(const struct analytics *a) {
-    return tally_delta_room(&a->delta, ANALYTICS_EVENT_ROWS) &&
-           a->changed_count < a->conf.delta_rows;
-}
-
 static enum err apply_one(struct analytics *a, struct analytics_lane *lane,
                           const struct event *event) {
     enum place place = place_of(lane->at, event->at);
@@ -174,14 +175,14 @@ static enum err apply_one(struct analytics *a, struct analytics_lane *lane,
         analytics_halt(a, event->lane);
         return ERR_TRIMMED;
     }
-    if (!has_room(a))
+    if (!tally_pending_room(&analytics_open_generation(a)->pending))
         return ERR_BUSY;
     enum err err = count_event(a, event);
     if (err != ERR_OK)
         return err;
     a->stats.events++;
     lane->at = event->at;
-    lane->dirty = true;
+    analytics_open_generation(a)->lanes_dirty = true;
     if (event->et_ms > lane->latest_ms)
         lane->latest_ms = event->et_ms;
     if (event->et_ms > a->latest_ms)
@@ -198,23 +199,6 @@ enum err analytics_apply(struct analytics *a, const struct event *events, size_t
             return err;
     }
     return ERR_OK;
-}
-
-/* ---- storing ---- */
-
-bool analytics_dirty(const struct analytics *a) {
-    bool dirty = a->source_dirty || a->changed_count || a->delta.count;
-
-    for (uint32_t i = 0; !dirty && i < a->lanes_count; i++)
-        dirty = a->lanes[i].dirty;
-    return dirty;
-}
-
-enum err analytics_commit(struct analytics *a) {
-    if (!analytics_dirty(a))
-        return ERR_OK;
-    analytics_stage(a);
-    return a->store->ops->commit(a->store);
 }
 
 void analytics_stats(const struct analytics *a, struct analytics_stats *out) {

@@ -1,9 +1,9 @@
 /* analytics.h - rankings, windows and series, from events, each counted exactly once.
  *
  *     event ─► lane position: old? drop · next? count · later? halt the lane
- *                 └─► counter ─► minute, hour and day bucket ─► what isn't stored yet
- *                        └─────► rankings of the windows that its buckets are in
- *     commit ─► positions, counters and buckets, in one batch
+ *                 └─► counter ─► bucket ─► what is pending
+ *                        └─────► rankings of the windows that the bucket is in
+ *     commit ─► positions, counters, minute, hour and day buckets, in one batch
  *
  * The store has the truth: positions and all they cover move in one batch, so a crash at any
  * moment loses what isn't committed and gets it again from the lanes. Memory has the counters'
@@ -15,9 +15,13 @@
  * types beyond it in one rest): their increases bound what any of them can have, so an answer says
  * either that it is exact or how much can be missing.
  *
- * Threads    One owner.
- * Limits     'counters_max' counters, at about 200 bytes and their names; 'delta_rows' buckets that
- *            aren't stored yet.
+ * What is pending is written beside the owner, while it goes on counting; what is asked meanwhile
+ * is answered as if nothing were being written. Writing costs most of what counting does, and a
+ * counter's events between two commits are written as one: the rarer, the cheaper.
+ *
+ * Threads    One owner. A commit is under way on a thread of the store's.
+ * Limits     'counters_max' counters, at about 200 bytes and their names. 'pending_max' counters
+ *            and buckets that changed since the last commit, twice, at 80 bytes.
  */
 #ifndef CORE_ANALYTICS_H
 #define CORE_ANALYTICS_H
@@ -32,12 +36,12 @@ struct analytics;
 
 struct analytics_conf {
     uint32_t counters_max;
-    uint32_t delta_rows; /* at least ANALYTICS_EVENT_ROWS */
+    uint32_t pending_max; /* at least 1 */
     uint64_t hash_seed[2];
+    /* A commit has ended: analytics_commit_end() won't wait. On the store's thread; may be NULL. */
+    void (*ended)(void *ctx);
+    void *ctx;
 };
-
-/* What one event can add to the rows that aren't stored yet. */
-#define ANALYTICS_EVENT_ROWS BUCKET_WIDTHS
 
 /* Reads what is stored; the windows end at 'now_ms'. ERR_CORRUPT, ERR_NEWER, ERR_NO_MEMORY, the
  * store's. */
@@ -55,26 +59,37 @@ MUST_CHECK enum err analytics_source(struct analytics *analytics, uint64_t store
 /* Where the lane goes on. */
 struct event_position analytics_position(const struct analytics *analytics, uint32_t lane);
 
+/* Up to where a crash takes nothing away. */
+struct event_position analytics_stored_position(const struct analytics *analytics, uint32_t lane);
+
 /* Events of one lane in order. ERR_TRIMMED: one is missing, the lane has halted before it, and
- * further calls for it change nothing; ERR_BUSY: commit, then give the same events again (those
- * that were counted are dropped). ERR_NO_MEMORY: commit nothing any more, close. */
+ * further calls for it change nothing; ERR_BUSY: as much is pending as may be; once a commit has
+ * begun give the same events again (those that were counted are dropped). ERR_NO_MEMORY: commit
+ * nothing any more, close. */
 MUST_CHECK enum err analytics_apply(struct analytics *analytics, const struct event *events,
                                     size_t count);
 
 /* From outside: the lane's next event can't be had. */
 void analytics_halt(struct analytics *analytics, uint32_t lane);
 
-/* Moves the windows' end to 'now_ms'; commits when a bucket begins or ends. Before every query.
+/* Moves the windows' end to 'now_ms'. Before every query.
  * ERR_CORRUPT, ERR_IO: the store, which is finished. */
 MUST_CHECK enum err analytics_move(struct analytics *analytics, int64_t now_ms);
 
 /* Where the windows end. */
 int64_t analytics_end_ms(const struct analytics *analytics);
 
-/* Something isn't stored yet. */
+/* Something is pending, and isn't on its way to the store. */
 bool analytics_dirty(const struct analytics *analytics);
 
-/* Stores everything, durably. ERR_IO: the store is finished. */
+/* Begins to store what is pending. False: one is under way, or nothing is pending. */
+bool analytics_commit_begin(struct analytics *analytics);
+
+/* ERR_OK: none is under way (any more), analytics_stored_position() tells; ERR_BUSY: one is, and
+ * 'wait' is false. ERR_IO, ERR_NO_MEMORY: the store is finished. */
+MUST_CHECK enum err analytics_commit_end(struct analytics *analytics, bool wait);
+
+/* Stores everything, and waits until it is. As analytics_commit_end(). */
 MUST_CHECK enum err analytics_commit(struct analytics *analytics);
 
 struct analytics_stats {

@@ -204,30 +204,23 @@ enum err analytics_counter(struct analytics *a, struct slice resource_id, struct
 
 /* ---- where it stands ---- */
 
-void analytics_window_add(struct analytics *a, uint32_t counter, enum time_range range,
-                          struct tally more, bool back) {
+struct tally analytics_tally(const struct analytics *a, uint32_t counter, enum time_range range) {
+    const struct tracked *tracked = &a->counters[counter];
+    const struct counter_type *type = a->types[tracked->type];
+
+    return analytics_is_rest(tracked) ? type->rest_tallies[range]
+                                      : type->rankings[range].entries[tracked->entry];
+}
+
+void analytics_rank(struct analytics *a, uint32_t counter, enum time_range range,
+                    struct tally tally) {
     const struct tracked *tracked = &a->counters[counter];
     struct counter_type *type = a->types[tracked->type];
-    struct tally tally = analytics_is_rest(tracked) ? type->rest_tallies[range]
-                                                    : type->rankings[range].entries[tracked->entry];
 
-    if (back)
-        tally_subtract(&tally, more);
-    else
-        tally_add(&tally, more);
     if (analytics_is_rest(tracked))
         type->rest_tallies[range] = tally;
     else
         ranking_set(&type->rankings[range], &type->order, tracked->entry, tally);
-}
-
-void analytics_rank_value(struct analytics *a, uint32_t counter) {
-    const struct tracked *tracked = &a->counters[counter];
-    struct counter_type *type = a->types[tracked->type];
-
-    if (!analytics_is_rest(tracked))
-        ranking_set(&type->rankings[RANGE_ALL], &type->order, tracked->entry,
-                    (struct tally){tracked->value, tracked->increments});
 }
 
 void analytics_counters_release(struct analytics *a) {
@@ -235,7 +228,6 @@ void analytics_counters_release(struct analytics *a) {
         release_type(a->types[i]);
     free(a->types);
     free(a->counters);
-    free(a->changed);
     bytes_table_release(&a->type_names);
     bytes_table_release(&a->ids);
 }

@@ -1,6 +1,7 @@
 /* analytics_internal.h - what the files of core/analytics.h share.
  *
  * analytics.c          open, source, positions, applying
+ * analytics_commit.c   what is pending, stored
  * analytics_load.c     what is stored, read back
  * analytics_counters.c counters and types: found, admitted, ranked
  * analytics_move.c     windows that move
@@ -13,19 +14,20 @@
 #include "core/bytes.h"
 #include "core/bytes_table.h"
 #include "core/ranking.h"
-#include "core/tally_delta.h"
+#include "core/tally_pending.h"
 
 #define NO_COUNTER UINT32_MAX
 #define NO_ENTRY   UINT32_MAX
 
-/* A counter; or, without an entry, all those of a type that are beyond the limit. */
+#define GENERATIONS 2
+
+/* A counter; or, without an entry, all those of a type that are beyond the limit. Its value and
+ * increments are its tally of RANGE_ALL: after its last event; of many the largest value that was
+ * seen, and events. */
 struct tracked {
-    int64_t value;       /* after its last event; of many: the largest that was seen */
-    int64_t external;    /* what was changed without an event */
-    uint64_t increments; /* of many: events */
     uint32_t type;
-    uint32_t entry; /* in the type's rankings, NO_ENTRY */
-    bool dirty;     /* differs from the store's */
+    uint32_t entry;             /* in the type's rankings, NO_ENTRY */
+    uint32_t hint[GENERATIONS]; /* where it is pending */
 };
 
 struct counter_type {
@@ -35,14 +37,27 @@ struct counter_type {
     uint32_t *members; /* counters by entry */
     uint32_t members_cap;
     uint32_t rest; /* the counter that stands for those beyond the limit, NO_COUNTER */
-    struct tally rest_tallies[RANGE_WINDOWS];
+    struct tally rest_tallies[RANGES];
 };
 
 struct analytics_lane {
     struct event_position at;
-    int64_t latest_ms; /* of its events */
+    struct event_position stored; /* what is on disk for certain */
+    int64_t latest_ms;            /* of its events */
     bool halted;
-    bool dirty;
+};
+
+/* What was counted between two commits. One is open; the other one is empty or under way to the
+ * store, and then only read, by the store's thread too. */
+struct generation {
+    struct tally_pending pending;
+    struct analytics_lane *lanes; /* as they were when it was closed */
+    bool lanes_dirty;
+    bool source_dirty;
+    int64_t forget_ms; /* 0, or: buckets that aren't kept at this time go */
+    uint32_t *order;   /* the store's thread's, and what is below */
+    struct buf key;
+    struct buf record;
 };
 
 struct analytics {
@@ -52,10 +67,8 @@ struct analytics {
     struct bytes_table ids; /* resource_id, a zero byte, counter_type */
     struct tracked *counters;
     uint32_t counters_cap;
-    uint32_t held;     /* counters that count towards the limit */
-    bool full;         /* there are counters beyond it; stays so: their past is not known */
-    uint32_t *changed; /* counters that are dirty */
-    uint32_t changed_count;
+    uint32_t held; /* counters that count towards the limit */
+    bool full;     /* there are counters beyond it; stays so: their past is not known */
     struct bytes_table type_names; /* number 0, "": types beyond the limit */
     struct counter_type **types;
     uint32_t types_cap;
@@ -64,12 +77,15 @@ struct analytics {
     uint64_t store_id;
     uint32_t lanes_count;
     struct analytics_lane *lanes;
-    bool source_dirty;
 
     int64_t end_ms;    /* of the windows */
     int64_t latest_ms; /* of all events */
     struct bucket_span spans[RANGE_WINDOWS];
-    struct tally_delta delta;
+    int64_t forgotten_hour;
+    struct generation generations[GENERATIONS];
+    unsigned open;
+    bool committing; /* the other one is under way */
+    struct tally_batch batch;
     struct analytics_stats stats;
     struct buf scratch;
     struct buf record;
@@ -93,12 +109,11 @@ MUST_CHECK enum err analytics_add_counter(struct analytics *a, struct slice id, 
 /* The type of this name, NULL if it isn't known. */
 struct counter_type *analytics_type(const struct analytics *a, struct slice name);
 
-/* Its tally in the window changes by 'more'; 'back': less by it. */
-void analytics_window_add(struct analytics *a, uint32_t counter, enum time_range range,
-                          struct tally more, bool back);
+struct tally analytics_tally(const struct analytics *a, uint32_t counter, enum time_range range);
 
-/* Its value or increments have changed. */
-void analytics_rank_value(struct analytics *a, uint32_t counter);
+/* Where it stands in the range from now on. */
+void analytics_rank(struct analytics *a, uint32_t counter, enum time_range range,
+                    struct tally tally);
 
 void analytics_counters_release(struct analytics *a);
 
@@ -111,12 +126,36 @@ static inline bool analytics_is_rest(const struct tracked *counter) {
 /* Builds every window anew from the store, to end at 'end_ms'. */
 MUST_CHECK enum err analytics_build_windows(struct analytics *a, int64_t end_ms);
 
+/* ---- analytics_commit.c ---- */
+
+MUST_CHECK enum err analytics_generations_init(struct analytics *a);
+void analytics_generations_release(struct analytics *a);
+
+/* False: no memory. */
+bool analytics_make_lanes(struct analytics *a, uint32_t count);
+
+static inline struct generation *analytics_open_generation(struct analytics *a) {
+    return &a->generations[a->open];
+}
+
 /* ---- analytics_load.c ---- */
 
-#define ANALYTICS_VERSION 1
+/*     'M'                              version, store id, lanes
+ *     'L' lane                         epoch, seq, latest event time
+ *     'C' counter                      value, 0, increments, id: when it was new
+ *     'V' counter                      value, increments: since then
+ *     'B' width bucket counter         a tally, which grows by additions
+ */
+#define ANALYTICS_VERSION 2 /* 1: every change rewrote 'C' */
 
-void analytics_cell_key(struct tally_cell cell, struct buf *out);
-void analytics_stage(struct analytics *a);
+#define KEY_META    'M'
+#define KEY_LANE    'L'
+#define KEY_COUNTER 'C'
+#define KEY_VALUE   'V'
+#define KEY_BUCKET  'B'
+
+struct slice analytics_key(struct buf *out, char space, uint32_t number);
+struct slice analytics_cell_key(struct buf *out, struct tally_cell cell);
 MUST_CHECK enum err analytics_load(struct analytics *a);
 
 #endif

@@ -8,6 +8,16 @@ struct shift {
     enum err err;
 };
 
+static void shift_counter(const struct shift *shift, uint32_t counter, struct tally more) {
+    struct tally tally = analytics_tally(shift->analytics, counter, shift->range);
+
+    if (shift->back)
+        tally_subtract(&tally, more);
+    else
+        tally_add(&tally, more);
+    analytics_rank(shift->analytics, counter, shift->range, tally);
+}
+
 static bool take_bucket(void *ctx, struct slice key, struct slice value) {
     struct shift *shift = ctx;
     struct analytics *a = shift->analytics;
@@ -19,8 +29,22 @@ static bool take_bucket(void *ctx, struct slice key, struct slice value) {
     if (!bytes_done(&in) || counter >= a->ids.count)
         shift->err = ERR_CORRUPT;
     if (shift->err == ERR_OK)
-        analytics_window_add(a, counter, shift->range, tally, shift->back);
+        shift_counter(shift, counter, tally);
     return shift->err == ERR_OK;
+}
+
+/* What isn't stored yet moves as well. */
+static void shift_pending(struct shift *shift, const struct generation *generation,
+                          struct bucket_span span) {
+    const struct tally_pending *pending = &generation->pending;
+    enum bucket_width width = time_range_width(shift->range);
+
+    for (uint32_t i = 0; i < pending->rows_count; i++) {
+        const struct pending_row *row = &pending->rows[i];
+
+        if (row->width <= (uint32_t)width && bucket_span_has(span, pending_row_bucket(row, width)))
+            shift_counter(shift, row->counter, row->tally);
+    }
 }
 
 /* Buckets first to last move into the window or, 'back', out of it. */
@@ -33,10 +57,11 @@ static enum err shift(struct analytics *a, enum time_range range, int64_t first,
         first = 0;
     if (last < first)
         return ERR_OK;
-    analytics_cell_key((struct tally_cell){width, first, 0}, &a->scratch);
-    analytics_cell_key((struct tally_cell){width, last + 1, 0}, &a->record);
-    enum err err = a->store->ops->scan(a->store, buf_slice(&a->scratch), buf_slice(&a->record),
-                                       take_bucket, &shift);
+    for (unsigned i = 0; i < GENERATIONS; i++)
+        shift_pending(&shift, &a->generations[i], (struct bucket_span){first, last});
+    struct slice from = analytics_cell_key(&a->scratch, (struct tally_cell){width, first, 0});
+    struct slice to = analytics_cell_key(&a->record, (struct tally_cell){width, last + 1, 0});
+    enum err err = a->store->ops->scan(a->store, from, to, take_bucket, &shift);
     return err == ERR_OK ? shift.err : err;
 }
 
@@ -73,19 +98,6 @@ static enum err move_window(struct analytics *a, enum time_range range, struct b
     return err;
 }
 
-static void forget_old(struct analytics *a) {
-    for (unsigned i = 0; i < BUCKET_WIDTHS; i++) {
-        enum bucket_width width = (enum bucket_width)i;
-        int64_t oldest = time_bucket_oldest(width, a->end_ms);
-
-        if (oldest <= 0)
-            continue;
-        analytics_cell_key((struct tally_cell){width, 0, 0}, &a->scratch);
-        analytics_cell_key((struct tally_cell){width, oldest, 0}, &a->record);
-        a->store->ops->del_range(a->store, buf_slice(&a->scratch), buf_slice(&a->record));
-    }
-}
-
 enum err analytics_build_windows(struct analytics *a, int64_t end_ms) {
     a->end_ms = end_ms;
     for (unsigned i = 0; i < RANGE_WINDOWS; i++) {
@@ -104,24 +116,21 @@ enum err analytics_build_windows(struct analytics *a, int64_t end_ms) {
  * ended before it wouldn't show what is counted now. */
 enum err analytics_move(struct analytics *a, int64_t now_ms) {
     int64_t end_ms = higher(now_ms, a->latest_ms);
-    bool new_hour = time_bucket_of(BUCKET_HOUR, end_ms) != time_bucket_of(BUCKET_HOUR, a->end_ms);
-    bool new_minute =
-        time_bucket_of(BUCKET_MINUTE, end_ms) != time_bucket_of(BUCKET_MINUTE, a->end_ms);
+    bool same_minute =
+        time_bucket_of(BUCKET_MINUTE, end_ms) == time_bucket_of(BUCKET_MINUTE, a->end_ms);
+    enum err err = ERR_OK;
 
+    /* Back to buckets that may be on their way out: only when they are, can it be told. */
+    if (end_ms < a->end_ms && !same_minute)
+        err = analytics_commit_end(a, true);
     a->end_ms = end_ms;
-    if (!new_minute)
-        return ERR_OK;
-    /* What moves is what is stored. */
-    enum err err = analytics_commit(a);
-    for (unsigned i = 0; i < RANGE_WINDOWS && err == ERR_OK; i++) {
+    for (unsigned i = 0; i < RANGE_WINDOWS && err == ERR_OK && !same_minute; i++) {
         enum time_range range = (enum time_range)i;
         struct bucket_span to = time_range_span(range, end_ms);
 
         if (to.last != a->spans[range].last)
             err = move_window(a, range, to);
     }
-    if (err == ERR_OK && new_hour)
-        forget_old(a); /* goes with the next commit */
     return err;
 }
 

@@ -6,14 +6,12 @@
 /* ---- what may be missing ---- */
 
 /* What no counter beyond the limit can exceed in the range; false: there are none. */
-static bool rest_bound(const struct analytics *a, const struct counter_type *type,
-                       enum time_range range, int64_t *out) {
+static bool rest_bound(const struct counter_type *type, enum time_range range, int64_t *out) {
     if (type->rest == NO_COUNTER)
         return false;
     if (range != RANGE_ALL && tally_empty(type->rest_tallies[range]))
         return false;
-    int64_t bound =
-        range == RANGE_ALL ? a->counters[type->rest].value : type->rest_tallies[range].sum;
+    int64_t bound = type->rest_tallies[range].sum;
     *out = bound > 0 ? bound : 0;
     return true;
 }
@@ -24,7 +22,7 @@ static struct certainty certainty_of(const struct analytics *a, const struct cou
 
     if (a->stats.halted)
         return (struct certainty){.max_error = -1};
-    if (rest_bound(a, type, range, &bound))
+    if (rest_bound(type, range, &bound))
         return (struct certainty){.max_error = bound};
     return (struct certainty){.exact = true};
 }
@@ -95,14 +93,15 @@ enum err analytics_top(struct analytics *a, const struct top_query *query, struc
 static enum err read_point(struct analytics *a, struct tally_cell cell, struct series_point *out) {
     struct tally tally = {0};
 
-    analytics_cell_key(cell, &a->scratch);
     buf_clear(&a->record);
-    enum err err = a->store->ops->get(a->store, buf_slice(&a->scratch), &a->record);
+    enum err err = a->store->ops->get(a->store, analytics_cell_key(&a->scratch, cell), &a->record);
     if (err == ERR_OK)
         err = tally_decode(buf_slice(&a->record), &tally);
     if (err != ERR_OK && err != ERR_NOT_FOUND)
         return err;
-    tally_add(&tally, tally_delta_find(&a->delta, cell));
+    for (unsigned i = 0; i < GENERATIONS; i++)
+        tally_add(&tally, tally_pending_find(&a->generations[i].pending,
+                                             a->counters[cell.counter].hint[i], cell));
     *out = (struct series_point){cell.bucket * time_bucket_ms(cell.width), tally};
     return ERR_OK;
 }

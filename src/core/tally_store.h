@@ -1,7 +1,10 @@
 /* tally_store.h - what analytics needs of its store: ordered keys, sums that are added to without
- * being read, one atomic batch.
+ * being read, one atomic batch at a time, which is written beside its owner.
  *
- * Threads    One owner thread for all calls.
+ *     begin ─► fill(): put, add, del_range ─► on disk ─► ended() ─► end
+ *              └────── a thread of the store's ─────────────┘
+ *
+ * Threads    One owner thread; what 'fill' does runs on the store's.
  * Ownership  Keys and values given are copied; what 'take' is given lives until it returns.
  */
 #ifndef CORE_TALLY_STORE_H
@@ -18,20 +21,33 @@ struct tally_store {
     const struct tally_store_ops *ops;
 };
 
+/* How a batch comes about; lives until end() has said that it has ended. */
+struct tally_batch {
+    /* Stages it. Anything but ERR_OK: it isn't written, and is what end() gives. */
+    enum err (*fill)(struct tally_batch *batch, struct tally_store *store);
+    /* end() doesn't wait any more, or hardly; it is the store's thread that says so. */
+    void (*ended)(struct tally_batch *batch);
+};
+
 struct tally_store_ops {
-    /* Committed state only. ERR_NOT_FOUND: '*out' untouched. */
+    /* What the batches have written that end() has given: not the one that is under way.
+     * ERR_NOT_FOUND: '*out' untouched. */
     enum err (*get)(struct tally_store *store, struct slice key, struct buf *out);
-    /* Every committed record in [from, to), in order of memcmp, until 'take' says no more. */
+    /* Likewise every record in [from, to), in order of memcmp, until 'take' says no more. */
     enum err (*scan)(struct tally_store *store, struct slice from, struct slice to,
                      bool (*take)(void *ctx, struct slice key, struct slice value), void *ctx);
-    /* Stage into the current batch; never fail. */
+
+    /* All of the batch or nothing, on disk before it ends. One at a time. */
+    void (*begin)(struct tally_store *store, struct tally_batch *batch);
+    /* How it ended; ERR_BUSY: it is under way, and not to be waited for; ERR_OK where there is
+     * none. After an error the store is finished. */
+    enum err (*end)(struct tally_store *store, bool wait);
+
+    /* Only inside 'fill'; never fail. */
     void (*put)(struct tally_store *store, struct slice key, struct slice value);
     /* The record is a tally (tally_decode()) and grows by this one; none is an empty one. */
     void (*add)(struct tally_store *store, struct slice key, struct tally more);
     void (*del_range)(struct tally_store *store, struct slice from, struct slice to);
-    /* All that is staged or nothing, on disk before it returns. After an error the store is
-     * finished. */
-    enum err (*commit)(struct tally_store *store);
 };
 
 /* A stored tally: two numbers, big endian. */

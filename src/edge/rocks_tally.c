@@ -1,14 +1,20 @@
-/* rocks_tally.c - tallies that grow by merge operands: counting reads nothing. */
+/* rocks_tally.c - tallies that grow by merge operands: counting reads nothing.
+ *
+ * One thread fills and writes the batches. While it has one, the owner reads by a snapshot that
+ * was taken before.
+ */
 #include "edge/rocks_tally.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <rocksdb/c.h>
 
+#include "base/log.h"
 #include "edge/rocks_options.h"
 
-#define ERROR_BYTES      512
+#define DETAIL_BYTES     1024
 #define BACKGROUND_JOBS  2
 #define OPEN_FILES       256
 #define BLOOM_BITS       10
@@ -17,23 +23,36 @@
 struct rocks_tally {
     struct tally_store store;
     rocksdb_t *db;
-    rocksdb_writebatch_t *batch;
-    rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *write;
-    bool failed;
-    char error[ERROR_BYTES];
+
+    struct { /* the owner's */
+        rocksdb_readoptions_t *read;
+        const rocksdb_snapshot_t *before; /* the batch that is under way, NULL */
+    } own;
+
+    struct { /* the writer's; the owner's where no batch is under way */
+        rocksdb_writebatch_t *staged;
+        bool failed;
+    } writer;
+
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct tally_batch *batch; /* under the lock: to be written */
+    bool stopping;
+    enum err result;
 };
 
-static char open_detail[2 * ERROR_BYTES];
+static char open_detail[DETAIL_BYTES];
 
 static struct rocks_tally *of(struct tally_store *store) {
     return CONTAINER_OF(store, struct rocks_tally, store);
 }
 
-static enum err fail(struct rocks_tally *rocks, char *message) {
+static enum err fail(char *message) {
     enum err err = strncmp(message, "Corruption", 10) == 0 ? ERR_CORRUPT : ERR_IO;
 
-    snprintf(rocks->error, sizeof(rocks->error), "%s", message);
+    log_line(LOG_ERROR, "analytics: its store", LOG_STR("rocksdb", message));
     rocksdb_free(message);
     return err;
 }
@@ -107,10 +126,10 @@ static enum err rocks_get(struct tally_store *store, struct slice key, struct bu
     struct rocks_tally *rocks = of(store);
     char *message = NULL;
     rocksdb_pinnableslice_t *found =
-        rocksdb_get_pinned(rocks->db, rocks->read, key.ptr, key.len, &message);
+        rocksdb_get_pinned(rocks->db, rocks->own.read, key.ptr, key.len, &message);
 
     if (message)
-        return fail(rocks, message);
+        return fail(message);
     if (!found)
         return ERR_NOT_FOUND;
     size_t len;
@@ -143,6 +162,7 @@ static enum err rocks_scan(struct tally_store *store, struct slice from, struct 
 
     rocksdb_readoptions_set_iterate_upper_bound(bounded, to.ptr, to.len);
     rocksdb_readoptions_set_fill_cache(bounded, 0);
+    rocksdb_readoptions_set_snapshot(bounded, rocks->own.before);
     rocksdb_iterator_t *it = rocksdb_create_iterator(rocks->db, bounded);
     rocksdb_iter_seek(it, from.ptr, from.len);
     while (rocksdb_iter_valid(it) && take(ctx, current_key(it), current_value(it)))
@@ -150,44 +170,108 @@ static enum err rocks_scan(struct tally_store *store, struct slice from, struct 
     rocksdb_iter_get_error(it, &message);
     rocksdb_iter_destroy(it);
     rocksdb_readoptions_destroy(bounded);
-    return message ? fail(rocks, message) : ERR_OK;
+    return message ? fail(message) : ERR_OK;
 }
 
 static void rocks_put(struct tally_store *store, struct slice key, struct slice value) {
-    rocksdb_writebatch_put(of(store)->batch, key.ptr, key.len, value.ptr, value.len);
+    rocksdb_writebatch_put(of(store)->writer.staged, key.ptr, key.len, value.ptr, value.len);
 }
 
 static void rocks_add(struct tally_store *store, struct slice key, struct tally more) {
     char operand[TALLY_BYTES];
 
     tally_encode(more, operand);
-    rocksdb_writebatch_merge(of(store)->batch, key.ptr, key.len, operand, sizeof(operand));
+    rocksdb_writebatch_merge(of(store)->writer.staged, key.ptr, key.len, operand, sizeof(operand));
 }
 
 static void rocks_del_range(struct tally_store *store, struct slice from, struct slice to) {
-    rocksdb_writebatch_delete_range(of(store)->batch, from.ptr, from.len, to.ptr, to.len);
+    rocksdb_writebatch_delete_range(of(store)->writer.staged, from.ptr, from.len, to.ptr, to.len);
 }
 
+/* ---- batches ---- */
+
 /* A second try after a failed write or fsync may report success over lost pages: never. */
-static enum err rocks_commit(struct tally_store *store) {
-    struct rocks_tally *rocks = of(store);
+static enum err write_batch(struct rocks_tally *rocks, struct tally_batch *batch) {
     char *message = NULL;
 
-    if (rocks->failed)
+    if (rocks->writer.failed)
         return ERR_IO;
-    rocksdb_write(rocks->db, rocks->write, rocks->batch, &message);
-    rocksdb_writebatch_clear(rocks->batch);
-    rocks->failed = message != NULL;
-    return message ? fail(rocks, message) : ERR_OK;
+    enum err err = batch->fill(batch, &rocks->store);
+    if (err == ERR_OK) {
+        rocksdb_write(rocks->db, rocks->write, rocks->writer.staged, &message);
+        err = message ? fail(message) : ERR_OK;
+    }
+    rocksdb_writebatch_destroy(rocks->writer.staged); /* a large one isn't kept */
+    rocks->writer.staged = rocksdb_writebatch_create();
+    rocks->writer.failed = err != ERR_OK;
+    return err;
+}
+
+static void *write_batches(void *arg) {
+    struct rocks_tally *rocks = arg;
+
+    pthread_mutex_lock(&rocks->lock);
+    for (;;) {
+        struct tally_batch *batch = rocks->batch;
+
+        if (!batch && rocks->stopping)
+            break;
+        if (!batch) {
+            pthread_cond_wait(&rocks->changed, &rocks->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&rocks->lock);
+        enum err err = write_batch(rocks, batch);
+        pthread_mutex_lock(&rocks->lock);
+        rocks->result = err;
+        rocks->batch = NULL;
+        batch->ended(batch); /* under the lock: it has returned when end() does */
+        pthread_cond_broadcast(&rocks->changed);
+    }
+    pthread_mutex_unlock(&rocks->lock);
+    return NULL;
+}
+
+static void look_back(struct rocks_tally *rocks, const rocksdb_snapshot_t *snapshot) {
+    rocksdb_readoptions_set_snapshot(rocks->own.read, snapshot);
+    if (rocks->own.before)
+        rocksdb_release_snapshot(rocks->db, rocks->own.before);
+    rocks->own.before = snapshot;
+}
+
+static void rocks_begin(struct tally_store *store, struct tally_batch *batch) {
+    struct rocks_tally *rocks = of(store);
+
+    look_back(rocks, rocksdb_create_snapshot(rocks->db));
+    pthread_mutex_lock(&rocks->lock);
+    rocks->batch = batch;
+    pthread_cond_broadcast(&rocks->changed);
+    pthread_mutex_unlock(&rocks->lock);
+}
+
+static enum err rocks_end(struct tally_store *store, bool wait) {
+    struct rocks_tally *rocks = of(store);
+
+    if (!rocks->own.before)
+        return ERR_OK;
+    pthread_mutex_lock(&rocks->lock);
+    while (wait && rocks->batch)
+        pthread_cond_wait(&rocks->changed, &rocks->lock);
+    enum err err = rocks->batch ? ERR_BUSY : rocks->result;
+    pthread_mutex_unlock(&rocks->lock);
+    if (err != ERR_BUSY)
+        look_back(rocks, NULL);
+    return err;
 }
 
 static const struct tally_store_ops ops = {
     .get = rocks_get,
     .scan = rocks_scan,
+    .begin = rocks_begin,
+    .end = rocks_end,
     .put = rocks_put,
     .add = rocks_add,
     .del_range = rocks_del_range,
-    .commit = rocks_commit,
 };
 
 /* ---- open and close ---- */
@@ -244,6 +328,25 @@ static enum err explain_open(const char *folder, char *message) {
     return err;
 }
 
+static bool start_writer(struct rocks_tally *rocks) {
+    (void)pthread_mutex_init(&rocks->lock, NULL);
+    (void)pthread_cond_init(&rocks->changed, NULL);
+    if (pthread_create(&rocks->thread, NULL, write_batches, rocks) != 0)
+        return false;
+    (void)pthread_setname_np(rocks->thread, "hgp-tally");
+    return true;
+}
+
+static void release(struct rocks_tally *rocks) {
+    rocksdb_writebatch_destroy(rocks->writer.staged);
+    rocksdb_readoptions_destroy(rocks->own.read);
+    rocksdb_writeoptions_destroy(rocks->write);
+    rocksdb_close(rocks->db);
+    (void)pthread_cond_destroy(&rocks->changed);
+    (void)pthread_mutex_destroy(&rocks->lock);
+    free(rocks);
+}
+
 enum err rocks_tally_open(const char *folder, const struct rocks_tally_conf *conf,
                           struct rocks_tally **out, const char **out_detail) {
     struct rocks_tally *rocks = calloc(1, sizeof(*rocks));
@@ -261,10 +364,15 @@ enum err rocks_tally_open(const char *folder, const struct rocks_tally_conf *con
         return explain_open(folder, message);
     }
     rocks->store.ops = &ops;
-    rocks->batch = rocksdb_writebatch_create();
-    rocks->read = rocksdb_readoptions_create();
+    rocks->own.read = rocksdb_readoptions_create();
+    rocks->writer.staged = rocksdb_writebatch_create();
     rocks->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(rocks->write, 1);
+    if (!start_writer(rocks)) {
+        release(rocks);
+        *out_detail = err_text(ERR_NO_MEMORY);
+        return ERR_NO_MEMORY;
+    }
     *out = rocks;
     return ERR_OK;
 }
@@ -272,17 +380,15 @@ enum err rocks_tally_open(const char *folder, const struct rocks_tally_conf *con
 void rocks_tally_close(struct rocks_tally *rocks) {
     if (!rocks)
         return;
-    rocksdb_writebatch_destroy(rocks->batch);
-    rocksdb_readoptions_destroy(rocks->read);
-    rocksdb_writeoptions_destroy(rocks->write);
-    rocksdb_close(rocks->db);
-    free(rocks);
+    (void)rocks_end(&rocks->store, true);
+    pthread_mutex_lock(&rocks->lock);
+    rocks->stopping = true;
+    pthread_cond_broadcast(&rocks->changed);
+    pthread_mutex_unlock(&rocks->lock);
+    (void)pthread_join(rocks->thread, NULL);
+    release(rocks);
 }
 
 struct tally_store *rocks_tally_view(struct rocks_tally *rocks) {
     return &rocks->store;
-}
-
-const char *rocks_tally_error(const struct rocks_tally *rocks) {
-    return rocks->error;
 }

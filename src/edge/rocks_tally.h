@@ -1,9 +1,9 @@
 /* rocks_tally.h - the store of analytics: core/tally_store.h over RocksDB in a folder of its own.
  *
  * What it holds can be had again from the events as long as they are kept; its positions say from
- * where. A commit is one synced WriteBatch.
+ * where. A batch is one synced WriteBatch.
  *
- * Threads    One owner thread, after rocks_tally_open().
+ * Threads    One owner thread, after rocks_tally_open(); one of its own that writes.
  * Limits     Memory running out inside RocksDB ends the process.
  */
 #ifndef EDGE_ROCKS_TALLY_H
@@ -26,13 +26,10 @@ struct rocks_tally_conf {
 MUST_CHECK enum err rocks_tally_open(const char *folder, const struct rocks_tally_conf *conf,
                                      struct rocks_tally **out, const char **out_detail);
 
-/* NULL is fine. What was staged and not committed is gone. */
+/* Waits for the batch that is under way. NULL is fine. */
 void rocks_tally_close(struct rocks_tally *rocks);
 
 /* Lives as long as 'rocks'. */
 struct tally_store *rocks_tally_view(struct rocks_tally *rocks);
-
-/* What the last failed call said. */
-const char *rocks_tally_error(const struct rocks_tally *rocks);
 
 #endif

@@ -61,7 +61,7 @@ static struct rig *rig_new(unsigned seed, uint32_t counters_max) {
     rig->seed = seed;
     rig->random = seed;
     rig->clock_ms = rig->latest_clock_ms = START_MS;
-    rig->conf = (struct analytics_conf){counters_max, 64, {seed, 5}};
+    rig->conf = (struct analytics_conf){counters_max, 64, {seed, 5}, NULL, NULL};
     (void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/hgp-analytics-XXXXXX");
     assert_non_null(mkdtemp(rig->folder));
     start(rig);
@@ -129,8 +129,9 @@ static void deliver(struct rig *rig, uint32_t lane) {
         size_t count = 1 + below(rig, rig->model.count[lane] - from);
         enum err err = analytics_apply(rig->analytics, &rig->model.events[lane][from], count);
 
-        if (err == ERR_BUSY) {
-            assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
+        if (err == ERR_BUSY) { /* another one may be under way */
+            assert_int_equal(analytics_commit_end(rig->analytics, true), ERR_OK);
+            assert_true(analytics_commit_begin(rig->analytics));
             continue;
         }
         assert_int_equal(err, ERR_OK);
@@ -227,6 +228,16 @@ static void check_all(struct rig *rig) {
     }
 }
 
+/* Under way still, or at an end, and then everything up to the stored positions is. */
+static void check_end(struct rig *rig) {
+    enum err err = analytics_commit_end(rig->analytics, below(rig, 2) == 0);
+
+    assert_true(err == ERR_OK || err == ERR_BUSY);
+    for (uint32_t lane = 0; lane < MODEL_LANES; lane++)
+        assert_false(event_position_less(analytics_position(rig->analytics, lane),
+                                         analytics_stored_position(rig->analytics, lane)));
+}
+
 static void step(struct rig *rig) {
     for (uint64_t i = below(rig, 12); i > 0; i--)
         happen(rig);
@@ -238,6 +249,10 @@ static void step(struct rig *rig) {
         assert_int_equal(analytics_move(rig->analytics, rig->clock_ms), ERR_OK);
     if (below(rig, 6) == 0)
         assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
+    if (below(rig, 4) == 0)
+        (void)analytics_commit_begin(rig->analytics);
+    if (below(rig, 4) == 0)
+        check_end(rig);
     if (below(rig, 9) == 0) {
         crash(rig);
         start(rig);
@@ -256,6 +271,123 @@ static void test_like_the_model(void **state) {
         check_all(rig);
         rig_free(rig);
     }
+}
+
+/* ---- a clock that jumps ---- */
+
+static void count_one(struct rig *rig, uint64_t seq, int64_t et_ms) {
+    struct event event = {.at = {1, seq},
+                          .kind = OP_ADD,
+                          .resource_id = SLICE("a"),
+                          .counter_type = SLICE("like"),
+                          .delta = 5,
+                          .new_value = (int64_t)seq * 5,
+                          .count = 1,
+                          .et_ms = et_ms};
+
+    assert_int_equal(analytics_apply(rig->analytics, &event, 1), ERR_OK);
+}
+
+/* What the windows say is what the buckets say. */
+static void check_windows(struct rig *rig, int64_t want) {
+    static struct stats_answer answer;
+
+    for (unsigned range = 0; range < RANGE_WINDOWS; range++) {
+        struct stats_query query = {SLICE("a"), SLICE("like"), (enum time_range)range};
+        int64_t sum = 0;
+
+        assert_int_equal(analytics_series(rig->analytics, &query, &answer), ERR_OK);
+        for (size_t i = 0; i < answer.count; i++)
+            sum += answer.points[i].tally.sum;
+        assert_int_equal(answer.total.sum, sum);
+        assert_int_equal(answer.total.sum, want);
+    }
+}
+
+/* Beyond all that is kept and back again, before anything was stored or after, or while it is on
+ * its way: either the old buckets are there or they are gone, for windows and series alike. */
+static void test_a_clock_far_ahead_and_back(void **state) {
+    enum { NOTHING_STORED, STORED, ON_ITS_WAY, CASES };
+
+    (void)state;
+    for (unsigned i = 0; i < CASES; i++) {
+        struct rig *rig = rig_new(i + 1, MODEL_COUNTERS);
+        int64_t ahead_ms = START_MS + 500 * DAY_MS;
+
+        count_one(rig, 1, START_MS);
+        assert_int_equal(analytics_move(rig->analytics, START_MS), ERR_OK);
+        assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
+        assert_int_equal(analytics_move(rig->analytics, ahead_ms), ERR_OK);
+        check_windows(rig, 0);
+        if (i != NOTHING_STORED) /* takes the old buckets away */
+            count_one(rig, 2, START_MS);
+        if (i == STORED)
+            assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
+        if (i == ON_ITS_WAY)
+            assert_true(analytics_commit_begin(rig->analytics));
+        assert_int_equal(analytics_move(rig->analytics, START_MS), ERR_OK);
+        check_windows(rig, i == NOTHING_STORED ? 5 : 0);
+        count_one(rig, i == NOTHING_STORED ? 2 : 3, START_MS);
+        check_windows(rig, i == NOTHING_STORED ? 10 : 5);
+        assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
+        check_windows(rig, i == NOTHING_STORED ? 10 : 5);
+        crash(rig);
+        start(rig);
+        check_windows(rig, i == NOTHING_STORED ? 10 : 5);
+        rig_free(rig);
+    }
+}
+
+/* ---- a folder of version 1 ---- */
+
+static enum err fill_version_1(struct tally_batch *batch, struct tally_store *store) {
+    static const char meta[] = "\1"
+                               "\0\0\0\0\0\0\0\x4d"
+                               "\0\0\0\3";
+    static const char lane[] = "\0\0\0\0\0\0\0\1"
+                               "\0\0\0\0\0\0\0\7"
+                               "\0";
+    static const char counter[] = "\x54\x06\x03"
+                                  "a\0like"; /* 42, of which 3 from elsewhere; 3 increments */
+
+    (void)batch;
+    store->ops->put(store, SLICE("M\0\0\0\0"), slice_of(meta, sizeof(meta) - 1));
+    store->ops->put(store, SLICE("L\0\0\0\0"), slice_of(lane, sizeof(lane) - 1));
+    store->ops->put(store, SLICE("C\0\0\0\0"), slice_of(counter, sizeof(counter) - 1));
+    return ERR_OK;
+}
+
+static void ended(struct tally_batch *batch) {
+    (void)batch;
+}
+
+static void check_value(struct rig *rig, int64_t value, uint64_t increments) {
+    struct stats_query query = {SLICE("a"), SLICE("like"), RANGE_ALL};
+    static struct stats_answer answer;
+
+    assert_int_equal(analytics_series(rig->analytics, &query, &answer), ERR_OK);
+    assert_int_equal(answer.total.sum, value);
+    assert_int_equal(answer.total.increments, increments);
+}
+
+static void test_version_1_goes_on(void **state) {
+    struct tally_batch batch = {fill_version_1, ended};
+    struct rig *rig = rig_new(1, MODEL_COUNTERS);
+    struct tally_store *store = rocks_tally_view(rig->rocks);
+
+    (void)state;
+    analytics_close(rig->analytics);
+    store->ops->begin(store, &batch);
+    assert_int_equal(store->ops->end(store, true), ERR_OK);
+    rocks_tally_close(rig->rocks);
+    start(rig);
+    check_value(rig, 42, 3);
+    count_one(rig, 8, START_MS);
+    assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
+    crash(rig);
+    start(rig);
+    check_value(rig, 40, 4);
+    rig_free(rig);
 }
 
 /* ---- beyond the limit ---- */
@@ -394,6 +526,8 @@ static void test_figures(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_like_the_model),
+        cmocka_unit_test(test_a_clock_far_ahead_and_back),
+        cmocka_unit_test(test_version_1_goes_on),
         cmocka_unit_test(test_beyond_the_limit),
         cmocka_unit_test(test_a_gap_halts_the_lane),
         cmocka_unit_test(test_an_epoch_begins_at_1),

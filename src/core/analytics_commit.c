@@ -1,0 +1,239 @@
+/* analytics_commit.c - what is pending, on its way to the store.
+ *
+ *     open ──begin──► under way: read by the store's thread, and to answer ──end──► empty
+ *       ▲                                                                            │
+ *       └──────────────────────────── begin of the other one ────────────────────────┘
+ */
+#include <stdlib.h>
+
+#include "core/analytics_internal.h"
+
+/* ---- on the store's thread: a closed generation, nothing else ---- */
+
+struct filling {
+    struct generation *generation;
+    struct tally_store *store;
+};
+
+static void fill_source(struct filling *f, uint64_t store_id, uint32_t lanes) {
+    struct buf *record = &f->generation->record;
+
+    buf_clear(record);
+    buf_add_char(record, ANALYTICS_VERSION);
+    bytes_add_be64(record, store_id);
+    bytes_add_be32(record, lanes);
+    f->store->ops->put(f->store, analytics_key(&f->generation->key, KEY_META, 0),
+                       buf_slice(record));
+}
+
+static void fill_lane(struct filling *f, uint32_t number) {
+    const struct analytics_lane *lane = &f->generation->lanes[number];
+    struct buf *record = &f->generation->record;
+
+    buf_clear(record);
+    bytes_add_be64(record, lane->at.epoch);
+    bytes_add_be64(record, lane->at.seq);
+    bytes_add_zigzag(record, lane->latest_ms);
+    f->store->ops->put(f->store, analytics_key(&f->generation->key, KEY_LANE, number),
+                       buf_slice(record));
+}
+
+static void fill_counter(struct filling *f, const struct pending_counter *counter) {
+    struct generation *generation = f->generation;
+    struct buf *record = &generation->record;
+
+    buf_clear(record);
+    bytes_add_zigzag(record, counter->now.sum);
+    if (counter->name_len)
+        bytes_add_zigzag(record, 0);
+    bytes_add_varint(record, counter->now.increments);
+    buf_add(record, generation->pending.names.ptr + counter->name_at, counter->name_len);
+    f->store->ops->put(f->store,
+                       analytics_key(&generation->key, counter->name_len ? KEY_COUNTER : KEY_VALUE,
+                                     counter->number),
+                       buf_slice(record));
+}
+
+static void fill_row(struct filling *f, const struct pending_row *row, enum bucket_width width) {
+    struct tally_cell cell = {width, pending_row_bucket(row, width), row->counter};
+
+    f->store->ops->add(f->store, analytics_cell_key(&f->generation->key, cell), row->tally);
+}
+
+static void fill_forgetting(struct filling *f) {
+    struct generation *generation = f->generation;
+
+    for (unsigned i = 0; i < BUCKET_WIDTHS; i++) {
+        enum bucket_width width = (enum bucket_width)i;
+        int64_t oldest = time_bucket_oldest(width, generation->forget_ms);
+
+        if (oldest <= 0)
+            continue;
+        struct slice from = analytics_cell_key(&generation->key, (struct tally_cell){width, 0, 0});
+        struct slice to =
+            analytics_cell_key(&generation->record, (struct tally_cell){width, oldest, 0});
+        f->store->ops->del_range(f->store, from, to);
+    }
+}
+
+static int by_number(const void *x, const void *y, void *pending) {
+    const struct pending_counter *counters = ((const struct tally_pending *)pending)->counters;
+    uint32_t a = counters[*(const uint32_t *)x].number;
+    uint32_t b = counters[*(const uint32_t *)y].number;
+
+    return (a > b) - (a < b);
+}
+
+static int by_cell(const void *x, const void *y, void *pending) {
+    const struct pending_row *rows = ((const struct tally_pending *)pending)->rows;
+    const struct pending_row *a = &rows[*(const uint32_t *)x];
+    const struct pending_row *b = &rows[*(const uint32_t *)y];
+
+    if (a->width != b->width)
+        return a->width < b->width ? -1 : 1;
+    if (a->bucket != b->bucket)
+        return a->bucket < b->bucket ? -1 : 1;
+    return (a->counter > b->counter) - (a->counter < b->counter);
+}
+
+static void sort(struct generation *generation, uint32_t count,
+                 int (*compare)(const void *x, const void *y, void *pending)) {
+    for (uint32_t i = 0; i < count; i++)
+        generation->order[i] = i;
+    qsort_r(generation->order, count, sizeof(*generation->order), compare, &generation->pending);
+}
+
+/* In the order of their keys: a key next to the last one is found at once, where any other costs
+ * a search through all that was written before. */
+static void fill_sorted(struct filling *f) {
+    struct generation *generation = f->generation;
+    const struct tally_pending *pending = &generation->pending;
+
+    sort(generation, pending->counters_count, by_number);
+    for (uint32_t i = 0; i < pending->counters_count; i++)
+        fill_counter(f, &pending->counters[generation->order[i]]);
+    sort(generation, pending->rows_count, by_cell);
+    for (unsigned width = 0; width < BUCKET_WIDTHS; width++)
+        for (uint32_t i = 0; i < pending->rows_count; i++)
+            if (pending->rows[generation->order[i]].width <= width)
+                fill_row(f, &pending->rows[generation->order[i]], (enum bucket_width)width);
+}
+
+static enum err fill(struct tally_batch *batch, struct tally_store *store) {
+    struct analytics *a = CONTAINER_OF(batch, struct analytics, batch);
+    struct generation *generation = &a->generations[1 - a->open]; /* stays so until the end */
+    struct filling f = {generation, store};
+
+    if (generation->source_dirty)
+        fill_source(&f, a->store_id, a->lanes_count);
+    for (uint32_t i = 0; i < a->lanes_count; i++)
+        if (generation->lanes[i].at.epoch)
+            fill_lane(&f, i);
+    fill_sorted(&f);
+    if (generation->forget_ms)
+        fill_forgetting(&f);
+    return buf_failed(&generation->key) || buf_failed(&generation->record) ? ERR_NO_MEMORY : ERR_OK;
+}
+
+static void ended(struct tally_batch *batch) {
+    struct analytics *a = CONTAINER_OF(batch, struct analytics, batch);
+
+    if (a->conf.ended)
+        a->conf.ended(a->conf.ctx);
+}
+
+/* ---- on the owner's ---- */
+
+enum err analytics_generations_init(struct analytics *a) {
+    a->batch = (struct tally_batch){fill, ended};
+    for (unsigned i = 0; i < GENERATIONS; i++) {
+        struct generation *generation = &a->generations[i];
+        enum err err = tally_pending_init(&generation->pending, a->conf.pending_max);
+
+        generation->order = malloc(a->conf.pending_max * sizeof(*generation->order));
+        if (err != ERR_OK || !generation->order)
+            return ERR_NO_MEMORY;
+    }
+    return ERR_OK;
+}
+
+bool analytics_make_lanes(struct analytics *a, uint32_t count) {
+    bool made = true;
+
+    a->lanes = calloc(count, sizeof(*a->lanes));
+    a->lanes_count = count;
+    for (unsigned i = 0; i < GENERATIONS; i++) {
+        a->generations[i].lanes = calloc(count, sizeof(*a->lanes));
+        made &= a->generations[i].lanes != NULL;
+    }
+    return made && a->lanes;
+}
+
+void analytics_generations_release(struct analytics *a) {
+    for (unsigned i = 0; i < GENERATIONS; i++) {
+        struct generation *generation = &a->generations[i];
+
+        tally_pending_release(&generation->pending);
+        buf_release(&generation->key);
+        buf_release(&generation->record);
+        free(generation->lanes);
+        free(generation->order);
+    }
+}
+
+static bool is_dirty(const struct generation *generation) {
+    return generation->source_dirty || generation->lanes_dirty ||
+           generation->pending.counters_count;
+}
+
+bool analytics_dirty(const struct analytics *a) {
+    return is_dirty(&a->generations[a->open]);
+}
+
+/* Once an hour is enough. */
+static int64_t forget_at(struct analytics *a) {
+    int64_t hour = time_bucket_of(BUCKET_HOUR, a->end_ms);
+
+    if (hour == a->forgotten_hour)
+        return 0;
+    a->forgotten_hour = hour;
+    return a->end_ms;
+}
+
+bool analytics_commit_begin(struct analytics *a) {
+    struct generation *generation = analytics_open_generation(a);
+
+    if (a->committing || !is_dirty(generation))
+        return false;
+    if (a->lanes_count)
+        memcpy(generation->lanes, a->lanes, a->lanes_count * sizeof(*a->lanes));
+    generation->forget_ms = forget_at(a);
+    a->open = 1 - a->open;
+    a->committing = true;
+    a->store->ops->begin(a->store, &a->batch);
+    return true;
+}
+
+enum err analytics_commit_end(struct analytics *a, bool wait) {
+    struct generation *generation = &a->generations[1 - a->open];
+
+    if (!a->committing)
+        return ERR_OK;
+    enum err err = a->store->ops->end(a->store, wait);
+    if (err == ERR_BUSY)
+        return err;
+    a->committing = false;
+    for (uint32_t i = 0; err == ERR_OK && i < a->lanes_count; i++)
+        a->lanes[i].stored = generation->lanes[i].at;
+    tally_pending_clear(&generation->pending);
+    generation->source_dirty = generation->lanes_dirty = false;
+    return err;
+}
+
+enum err analytics_commit(struct analytics *a) {
+    enum err err = analytics_commit_end(a, true);
+
+    if (err == ERR_OK && analytics_commit_begin(a))
+        err = analytics_commit_end(a, true);
+    return err;
+}
