@@ -8,10 +8,6 @@
 /* Short, as questions wait for it. */
 #define READ_BYTES ((size_t)64 << 10)
 
-/* What isn't stored comes again after a crash, and is kept by the store until then. Storing costs
- * most of what counting does, for each counter that has changed, however often. */
-#define COMMIT_MS 10000
-
 /* From "there may be more" to reading it: under load the store has more with every group it
  * writes, and reading each lane for each group took a third of the thread's time. */
 #define GATHER_MS 50
@@ -78,7 +74,7 @@ static void commit_due(struct timer *timer) {
 static void settle_soon(struct analytics_service *service) {
     service->own.commit.fire = commit_due;
     if (!timer_armed(&service->own.commit))
-        timer_start(service->loop, &service->own.commit, COMMIT_MS);
+        timer_start(service->loop, &service->own.commit, service->conf.commit_ms);
 }
 
 static void read_on(struct lane_read *lane);

@@ -1,6 +1,6 @@
 /* service.h - analytics at work: one thread that reads a store's events and answers questions.
  *
- *     feed ─► events ─► core/analytics ─► commit, at most COMMIT_MS later ─► report to the feed
+ *     feed ─► events ─► core/analytics ─► commit, at most commit_ms later ─► report to the feed
  *     loop ─ port ─► mailbox ─► question, answered between two reads ─► mailbox ─► loop
  *
  * When its own store fails, or the feed is another store's, counting goes on: questions are refused
@@ -24,6 +24,9 @@ struct analytics_service_conf {
     struct tally_store *store; /* the service thread's from start to stop */
     struct analytics_conf analytics;
     struct feed_maker feed; /* the service's thread's */
+    /* What isn't stored comes again after a crash, and is kept by its source until then. Storing
+     * costs most of what counting does, for each counter that has changed, however often. */
+    int64_t commit_ms;
     enum loop_backend loop;
     struct metrics *metrics;
     unsigned shard; /* the service thread's */

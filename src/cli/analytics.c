@@ -44,6 +44,7 @@ static int start(struct analytics_part *part, const struct config *config, struc
         .analytics = {.counters_max = config->analytics_counters_max,
                       .pending_max = PENDING_MAX,
                       .hash_seed = {random_u64(), random_u64()}},
+        .commit_ms = config->analytics_commit_ms,
         .feed = store_feed_maker(&part->feed),
         .loop = loop_of(config),
         .metrics = metrics,

@@ -180,7 +180,7 @@ def count_until_killed(server, sent, number):
 
 def test_kills_lose_and_double_nothing():
     sent, number = Sent(), 0
-    with Server() as server:
+    with Server(env={'HGP_ANALYTICS_COMMIT_MS': '100'}) as server:  # kills hit commits, too
         for _ in range(ROUNDS):
             timer = threading.Timer(random.uniform(0.05, 0.9), server.process.kill)
             timer.start()
