@@ -1,7 +1,7 @@
 #!/bin/sh
 # setup.sh - install what building (run) or testing (test) needs, on Debian 12.
 #
-#     scripts/setup.sh [run|test|bench|servers] ...
+#     scripts/setup.sh [run|test|bench|servers|deb] ...
 #
 # Only what is missing is installed; when nothing is, nothing is done and no
 # network is needed. Idempotent. Needs root or sudo only when it installs.
@@ -16,6 +16,7 @@ test_packages='libcmocka-dev libjansson-dev clang clang-format clang-tidy libcla
     llvm binutils redis-server python3 python3-grpcio python3-h2 python3-jsonschema python3-prometheus-client python3-protobuf python3-venv python3-yaml nghttp2-client procps
     util-linux golang-go ca-certificates openssl shellcheck default-jre-headless maven kcat strace systemd mandoc zsh fish'
 bench_packages='wrk nginx-light nghttp2-client python3'
+deb_packages='debhelper dpkg-dev lintian'
 server_packages='redis-server default-jre-headless maven kcat golang-go ca-certificates python3'
 
 say() {
@@ -27,11 +28,12 @@ wanted=''
 for profile in "$@"; do
     case $profile in
     run) wanted="$wanted $run_packages" ;;
-    test) wanted="$wanted $run_packages $test_packages" ;;
+    test) wanted="$wanted $run_packages $test_packages $deb_packages" ;;
     bench) wanted="$wanted $run_packages $bench_packages" ;;
     servers) wanted="$wanted $server_packages" ;;
+    deb) wanted="$wanted $run_packages $deb_packages" ;;
     *)
-        say "unknown profile '$profile': run, test, bench or servers"
+        say "unknown profile '$profile': run, test, bench, servers or deb"
         exit 64
         ;;
     esac
