@@ -307,8 +307,8 @@ class Connection:
 
     PAUSE_S = 0.01  # an attack that says b'' waits so long
 
-    def __init__(self, address):
-        self.socket = socket.create_connection(address, timeout=5)
+    def __init__(self, address, source=None):
+        self.socket = socket.create_connection(address, timeout=5, source_address=source)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self.poll = select.poll()
@@ -357,15 +357,15 @@ class Connection:
         self.socket.close()
 
 
-def attack_for(address, attack, service, seconds, connections=1 << 30):
+def attack_for(address, attack, service, seconds, connections=1 << 30, source=None):
     """Reconnects as soon as it is cut: (seconds it lasted, was it cut) of each connection; only
-    the last can end by the time being up."""
+    the last can end by the time being up. 'source' is the attacker's own address."""
     lasted = []
     until = time.monotonic() + seconds
     while time.monotonic() < until and len(lasted) < connections:
         began = time.monotonic()
         try:
-            with Connection(address) as connection:
+            with Connection(address, (source, 0) if source else None) as connection:
                 cut = connection.attack(attack.run(service), attack.reads, until)
         except OSError:  # refused: the server may limit how many wait
             time.sleep(0.01)

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #define V4_PREFIX 96 /* bits of ::ffff:0:0 */
+#define V6_CLIENT 64
 
 bool network_address(struct slice text, struct in6_addr *out) {
     char copy[INET6_ADDRSTRLEN];
@@ -73,6 +74,28 @@ bool network_has(const struct network *network, const struct in6_addr *address) 
 
     network_mask(&masked, network->bits);
     return memcmp(&masked, &network->address, sizeof(masked)) == 0;
+}
+
+void network_client(struct in6_addr *address) {
+    if (!IN6_IS_ADDR_V4MAPPED(address))
+        network_mask(address, V6_CLIENT);
+}
+
+size_t network_list(const char *text, struct network *out, size_t max) {
+    struct slice list = slice_str(text);
+    size_t count = 0;
+
+    while (list.len && count < max)
+        if (network_parse(network_next(&list), &out[count]))
+            count++;
+    return count;
+}
+
+bool network_list_has(const struct network *list, size_t count, const struct in6_addr *address) {
+    for (size_t i = 0; i < count; i++)
+        if (network_has(&list[i], address))
+            return true;
+    return false;
 }
 
 struct slice network_next(struct slice *list) {

@@ -10,6 +10,7 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/attr.h"
 #include "base/slice.h"
@@ -29,6 +30,14 @@ bool network_has(const struct network *network, const struct in6_addr *address);
 
 /* The first 'bits' of an address, the others 0. */
 void network_mask(struct in6_addr *address, unsigned bits);
+
+/* Who is counted as one client: an IPv4 address, or the /64 of an IPv6 one, the smallest network
+ * that a customer gets. */
+void network_client(struct in6_addr *address);
+
+/* The networks of "a,b,c", at most 'max'; what doesn't parse is left out. Returns how many. */
+size_t network_list(const char *text, struct network *out, size_t max);
+bool network_list_has(const struct network *list, size_t count, const struct in6_addr *address);
 
 /* The next of "a,b,c", taken off the front of '*list'. */
 struct slice network_next(struct slice *list);

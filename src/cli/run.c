@@ -21,6 +21,7 @@
 #include "cli/store_url.h"
 #include "cli/welcome.h"
 #include "cli/worker.h"
+#include "edge/flood_penalty.h"
 
 struct run {
     enum role role;
@@ -33,6 +34,7 @@ struct run {
     struct analytics_part analytics;
     int64_t drain_until_ms;
     struct secure secure;
+    struct flood_penalty *penalty; /* NULL: none */
     struct resolver *resolver;
     struct ways ways;
     struct gateway_fleet fleet;
@@ -87,16 +89,38 @@ static bool make_host_fleet(struct run *run) {
     run->host.config = run->config;
     run->host.metrics = run->metrics;
     run->host.tls = run->secure.grpc;
+    run->host.penalty = run->penalty;
     count += add_paths(front_paths, paths + count);
     count += add_paths(analytics_front_paths, paths + count);
     return grpc_host_fleet_init(&run->host, paths, count);
 }
 
+/* One for all listeners that clients reach. */
+static int make_penalty(struct run *run) {
+    const struct config *config = run->config;
+    struct flood_penalty_conf conf = {
+        .first_ms = config->flood_penalty_first_ms,
+        .max_ms = config->flood_penalty_max_ms,
+        .clients = config->flood_penalty_clients,
+        .exempt = config->flood_penalty_exempt,
+    };
+
+    if (conf.first_ms == 0)
+        return EX_OK;
+    run->penalty = flood_penalty_new(&conf);
+    return run->penalty ? EX_OK : give_up("out of memory", "while starting", EX_OSERR);
+}
+
 static int make_fleets(struct run *run, const char *version) {
+    int code = make_penalty(run);
+
+    if (code != EX_OK)
+        return code;
     run->fleet.config = run->config;
     run->fleet.metrics = run->metrics;
     run->fleet.version = version;
     run->fleet.tls = run->secure.http;
+    run->fleet.penalty = run->penalty;
     run->fleet.loops = run->count;
     run->fleet.scrape_shard = run->count + 1;
     run->front.config = run->config;
@@ -285,6 +309,7 @@ static void release(struct run *run) {
     grpc_host_fleet_release(&run->host);
     gateway_fleet_release(&run->fleet);
     metrics_free(run->metrics);
+    flood_penalty_free(run->penalty);
     secure_close(&run->secure);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "edge/conn_set.h"
+#include "edge/flood_penalty.h"
 
 #define LINGER_MS 1000
 /* Beyond what "a few" take anyway; by it a client that takes a byte now and then is found out. */
@@ -22,11 +23,22 @@ int64_t conn_send_due_ms(const struct conn *conn, int64_t write_ms) {
     return conn->send_ms + conn_patience_ms(write_ms, conn->sending.len);
 }
 
-bool conn_peer(struct conn *conn, struct in6_addr *out) {
+void conn_note_peer(struct conn *conn) {
     if (!conn->peer_known)
         conn->peer_known = stream_peer(conn->transport.stream, &conn->peer);
+}
+
+bool conn_peer(struct conn *conn, struct in6_addr *out) {
+    conn_note_peer(conn);
     *out = conn->peer;
     return conn->peer_known;
+}
+
+void conn_blame(struct conn *conn, const char *why) {
+    struct in6_addr peer;
+
+    if (conn->set->conf.penalty && conn_peer(conn, &peer))
+        flood_penalty_offend(conn->set->conf.penalty, &peer, conn_now_ms(conn), why);
 }
 
 void conn_touch(struct conn *conn) {

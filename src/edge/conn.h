@@ -79,6 +79,12 @@ int64_t conn_patience_ms(int64_t write_ms, size_t bytes);
 /* When a send that is under way has taken too long. */
 int64_t conn_send_due_ms(const struct conn *conn, int64_t write_ms);
 
+/* Asks now who it is: later the peer may have gone. */
+void conn_note_peer(struct conn *conn);
+/* It is being ended because of what its peer did: that client's next ones wait (flood_penalty.h).
+ */
+void conn_blame(struct conn *conn, const char *why);
+
 /* It may have something to write: gathered at the tick's end. */
 void conn_touch(struct conn *conn);
 void conn_flush(struct conn *conn);

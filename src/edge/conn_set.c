@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "edge/flood_penalty.h"
+
 static void flush_dirty(struct loop_hook *hook) {
     struct conn_set *set = CONTAINER_OF(hook, struct conn_set, flush);
     struct list *node;
@@ -22,15 +24,10 @@ void conn_set_init(struct conn_set *set, struct loop *loop, const struct conn_se
     set->conf = *conf;
     list_init(&set->conns);
     list_init(&set->dirty);
+    list_init(&set->held);
     set->drained_timer.fire = call_drained;
     set->flush.run = flush_dirty;
     loop_hook_add(loop, &set->flush);
-}
-
-void conn_set_release(struct conn_set *set) {
-    listener_close(set->listener);
-    loop_hook_remove(&set->flush);
-    timer_stop(set->loop, &set->drained_timer);
 }
 
 /* Closes the stream when it fails. */
@@ -52,16 +49,103 @@ static bool open_conn(struct conn_set *set, struct stream *stream) {
     return false;
 }
 
+/* One that was counted isn't served. */
+static void not_served(struct conn_set *set) {
+    atomic_fetch_sub_explicit(set->conf.connections, 1, memory_order_relaxed);
+    conn_stat_add(set->conf.refused, 1);
+}
+
+static void refuse(struct conn_set *set, struct stream *stream) {
+    stream_close(stream);
+    not_served(set);
+}
+
+static void admit(struct conn_set *set, struct stream *stream) {
+    if (!open_conn(set, stream))
+        not_served(set);
+}
+
+/* ---- clients that have to wait ------------------------------------------- */
+
+struct held {
+    struct list node; /* set->held */
+    struct conn_set *set;
+    struct stream *stream;
+    struct timer timer;
+};
+
+static struct stream *let_go(struct held *held) {
+    struct stream *stream = held->stream;
+
+    timer_stop(held->set->loop, &held->timer);
+    list_remove(&held->node);
+    held->set->held_count--;
+    free(held);
+    return stream;
+}
+
+static void on_waited(struct timer *timer) {
+    struct held *held = CONTAINER_OF(timer, struct held, timer);
+    struct conn_set *set = held->set;
+
+    admit(set, let_go(held));
+}
+
+static void turn_away(struct conn_set *set) {
+    while (!list_empty(&set->held))
+        refuse(set, let_go(CONTAINER_OF(set->held.next, struct held, node)));
+}
+
+/* How long the penalty of this stream's client lasts. */
+static int64_t penalty_left_ms(const struct conn_set *set, const struct stream *stream) {
+    struct flood_penalty *penalty = set->conf.penalty;
+    int64_t now_ms = loop_now_ms(set->loop);
+    struct in6_addr peer;
+
+    if (!penalty || !flood_penalty_in_force(penalty, now_ms) || !stream_peer(stream, &peer))
+        return 0;
+    return flood_penalty_left_ms(penalty, &peer, now_ms);
+}
+
+/* It isn't read: what its client sends meanwhile stays in the kernel, which takes little. */
+static void hold(struct conn_set *set, struct stream *stream, int64_t wait_ms) {
+    struct flood_penalty_stats *stats = flood_penalty_stats(set->conf.penalty);
+    struct held *held = set->held_count < CONN_SET_HELD_MAX ? calloc(1, sizeof(*held)) : NULL;
+
+    atomic_fetch_add_explicit(held ? &stats->delayed : &stats->refused, 1, memory_order_relaxed);
+    if (!held) {
+        refuse(set, stream);
+        return;
+    }
+    held->set = set;
+    held->stream = stream;
+    held->timer.fire = on_waited;
+    list_push_back(&set->held, &held->node);
+    set->held_count++;
+    timer_start(set->loop, &held->timer, wait_ms);
+}
+
+/* ---- accepting, and the drain -------------------------------------------- */
+
 static void on_accept(void *ctx, struct stream *stream) {
     struct conn_set *set = ctx;
     size_t open = atomic_fetch_add_explicit(set->conf.connections, 1, memory_order_relaxed);
+    bool full = set->draining || open >= set->conf.connections_max;
+    int64_t wait_ms = full ? 0 : penalty_left_ms(set, stream);
 
-    if (set->draining || open >= set->conf.connections_max)
-        stream_close(stream);
-    else if (open_conn(set, stream))
-        return;
-    atomic_fetch_sub_explicit(set->conf.connections, 1, memory_order_relaxed);
-    conn_stat_add(set->conf.refused, 1);
+    if (full)
+        refuse(set, stream);
+    else if (wait_ms)
+        hold(set, stream, wait_ms);
+    else
+        admit(set, stream);
+}
+
+void conn_set_release(struct conn_set *set) {
+    listener_close(set->listener);
+    turn_away(set);
+    loop_hook_remove(&set->flush);
+    timer_stop(set->loop, &set->drained_timer);
 }
 
 enum err conn_set_listen(struct conn_set *set, int fd) {
@@ -89,6 +173,7 @@ void conn_set_drain(struct conn_set *set, void (*done)(void *ctx), void *ctx) {
     set->drained.ctx = ctx;
     listener_close(set->listener);
     set->listener = NULL;
+    turn_away(set);
     conn_set_send_away(set);
     conn_set_check_drained(set);
 }

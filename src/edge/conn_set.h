@@ -2,6 +2,7 @@
  *
  * Threads    The loop's thread, but for the counters it writes.
  * Ownership  Part of its server, which releases it when no connection is left.
+ * Limits     CONN_SET_HELD_MAX connections of penalised clients wait; more are closed.
  * Order      Connections that have something to write are flushed at the tick's end.
  */
 #ifndef EDGE_CONN_SET_H
@@ -19,6 +20,11 @@
 #include "loop/loop.h"
 #include "loop/stream.h"
 
+struct flood_penalty;
+
+/* Each waits as it came, unread, and is served when its client's penalty is over. */
+#define CONN_SET_HELD_MAX 16
+
 struct conn_set_conf {
     size_t connections_max;        /* of all sets that share 'connections'; more are closed */
     _Atomic size_t *connections;   /* open now */
@@ -27,6 +33,7 @@ struct conn_set_conf {
     _Atomic uint64_t *busy;        /* with work under way; NULL: not counted */
     const _Atomic uint64_t *owed;  /* answers that a drain waits for */
     struct tls *tls;               /* NULL: plain */
+    struct flood_penalty *penalty; /* NULL: none */
     bool (*opened)(struct conn *); /* calls conn_speak(), or returns false: out of memory */
 };
 
@@ -36,6 +43,8 @@ struct conn_set {
     struct listener *listener;
     struct list conns;
     struct list dirty; /* connections with something to write at the tick's end */
+    struct list held;  /* accepted, and their clients have to wait */
+    size_t held_count;
     struct loop_hook flush;
     bool draining;
     struct {

@@ -89,6 +89,7 @@ static struct grpc_server *make_server(struct grpc_host *host) {
         .write_ms = config->timeouts_write_ms,
         .keepalive_min_ms = KEEPALIVE_MIN_MS,
         .tls = host->fleet->tls,
+        .penalty = host->fleet->penalty,
         .span_seed = random_u64(),
         .finished = grpc_host_finished,
         .finished_ctx = host,

@@ -36,8 +36,9 @@ struct grpc_service {
 struct grpc_host_fleet {
     const struct config *config;
     struct metrics *metrics;
-    struct tls *tls;            /* of the listener; NULL: plain */
-    _Atomic size_t connections; /* open now, on all loops */
+    struct tls *tls;               /* of the listener; NULL: plain */
+    struct flood_penalty *penalty; /* likewise; NULL: none */
+    _Atomic size_t connections;    /* open now, on all loops */
     struct slice paths[GRPC_HOST_METHODS_MAX];
     size_t path_count;
     metric_series *requests; /* [path][status]; grpc_host_fleet_init() makes them */

@@ -54,6 +54,7 @@ struct grpc_server *grpc_server_new(struct loop *loop, const struct grpc_server_
             .refused = &server->stats.refused_total,
             .owed = &server->stats.calls,
             .tls = conf->tls,
+            .penalty = conf->penalty,
             .opened = on_opened,
         });
     server->h2 = h2_server_new(&(struct h2_conf){.streams_max = conf->streams_max,

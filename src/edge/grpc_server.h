@@ -31,6 +31,7 @@
 struct grpc_server;
 struct grpc_call;
 struct tls;
+struct flood_penalty;
 
 struct grpc_method {
     struct slice path; /* "/counter.CounterService/IncrementCounter" */
@@ -60,9 +61,10 @@ struct grpc_server_conf {
                                 client-streaming methods and long-lived streams (health Watch) */
     int64_t idle_ms;         /* a connection without calls is told to go away */
     int64_t write_ms;        /* for a client that doesn't take its responses: conn_patience_ms() */
-    int64_t keepalive_min_ms; /* pings more often than this are strikes (gRFC A8) */
-    struct tls *tls;          /* NULL: plain; outlives the server */
-    uint64_t span_seed;       /* random; of the span ids of traced calls */
+    int64_t keepalive_min_ms;      /* pings more often than this are strikes (gRFC A8) */
+    struct tls *tls;               /* NULL: plain; outlives the server */
+    struct flood_penalty *penalty; /* NULL: none; likewise */
+    uint64_t span_seed;            /* random; of the span ids of traced calls */
     /* Every finished call, for metrics and logs. 'method' is NULL for an unknown one, 'trace' as
      * in grpc_trace(). */
     void (*finished)(void *ctx, const struct grpc_method *method, enum grpc_status status,

@@ -87,6 +87,7 @@ void h2_flood(struct h2 *h2, const char *why) {
     if (h2->conn->state != CONN_OPEN)
         return;
     conn_stat_add(h2->server->floods, 1);
+    conn_blame(h2->conn, why);
     h2->conn->state = CONN_FINISHING;
     add_goaway(h2, why);
     conn_touch(h2->conn);
@@ -363,6 +364,8 @@ bool h2_open(struct h2_server *server, struct conn *conn) {
     h2->idle_since_ms = h2->read_ms = now(h2);
     h2_police_init(&h2->police, now(h2));
     h2_scan_init(&h2->scan);
+    if (conn->set->conf.penalty)
+        conn_note_peer(conn);
     conn_speak(conn, &protocol, h2);
     conn_wake(conn, h2->idle_since_ms + server->conf.idle_ms);
     conn_touch(conn); /* our SETTINGS */

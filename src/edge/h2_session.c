@@ -206,10 +206,12 @@ static void answered_early(nghttp2_session *session, struct h2 *h2, int32_t stre
 /* nghttp2 sends a PING before what was submitted before it: the round trip that makes sure that the
  * client has seen the first GOAWAY of a drain begins only behind that. */
 static void on_goaway_sent(nghttp2_session *session, struct h2 *h2, const nghttp2_goaway *goaway) {
-    if (goaway->error_code != NGHTTP2_NO_ERROR)
+    if (goaway->error_code != NGHTTP2_NO_ERROR) {
         h2->terminated = true;
-    else if (h2->drain == H2_DRAIN_NOTICED)
+        conn_blame(h2->conn, "a connection error of HTTP/2");
+    } else if (h2->drain == H2_DRAIN_NOTICED) {
         h2_check(h2, nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, h2_drain_ping));
+    }
 }
 
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *ctx) {

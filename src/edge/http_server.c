@@ -44,6 +44,7 @@ struct http_server *http_server_new(struct loop *loop, const struct http_server_
                       .busy = &server->stats.busy_connections,
                       .owed = &server->stats.exchanges,
                       .tls = conf->tls,
+                      .penalty = conf->penalty,
                       .opened = http_protocol_open,
                   });
     server->h2 = make_h2(server);

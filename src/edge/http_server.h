@@ -38,6 +38,7 @@
 
 struct http_server;
 struct tls;
+struct flood_penalty;
 struct http_exchange;
 
 /* What it speaks, best first, as ALPN calls it. */
@@ -45,16 +46,17 @@ struct http_exchange;
 
 struct http_server_conf {
     struct http1_limits limits;
-    size_t connections_max;      /* of all servers that share 'connections' */
-    _Atomic size_t *connections; /* open now; shared by the loops of a process */
-    size_t pipeline_max;         /* unanswered requests of one connection; then it isn't read */
-    uint32_t streams_max;        /* the same for HTTP/2: the client waits for one to end */
-    int64_t header_ms;           /* from the first byte of a request to the end of its head */
-    int64_t body_ms;             /* from there to the end of its body */
-    int64_t idle_ms;             /* between requests */
-    int64_t write_ms;            /* for a peer that doesn't read: conn_patience_ms() */
-    uint64_t id_seed;            /* random; request ids start with it */
-    struct tls *tls;             /* NULL: plain; outlives the server */
+    size_t connections_max;        /* of all servers that share 'connections' */
+    _Atomic size_t *connections;   /* open now; shared by the loops of a process */
+    size_t pipeline_max;           /* unanswered requests of one connection; then it isn't read */
+    uint32_t streams_max;          /* the same for HTTP/2: the client waits for one to end */
+    int64_t header_ms;             /* from the first byte of a request to the end of its head */
+    int64_t body_ms;               /* from there to the end of its body */
+    int64_t idle_ms;               /* between requests */
+    int64_t write_ms;              /* for a peer that doesn't read: conn_patience_ms() */
+    uint64_t id_seed;              /* random; request ids start with it */
+    struct tls *tls;               /* NULL: plain; outlives the server */
+    struct flood_penalty *penalty; /* NULL: none; likewise */
 };
 
 /* What the application does with requests. */

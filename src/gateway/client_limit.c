@@ -13,7 +13,6 @@
 
 #define PARTS        16  /* so that loops hardly ever wait for one another */
 #define TRUSTED_MAX  512 /* more than fit into the key's text */
-#define V6_BITS      64
 #define FIELDS_BYTES 160
 
 struct part {
@@ -33,14 +32,6 @@ struct client_limit {
     struct part parts[PARTS];
 };
 
-static void read_trusted(struct client_limit *limit, const char *text) {
-    struct slice list = slice_str(text);
-
-    while (list.len && limit->trusted_count < TRUSTED_MAX)
-        if (network_parse(network_next(&list), &limit->trusted[limit->trusted_count]))
-            limit->trusted_count++;
-}
-
 struct client_limit *client_limit_new(const struct config *config, struct metrics *metrics) {
     struct client_limit *limit = calloc(1, sizeof(*limit));
     struct rate_limit_conf conf = {.per_second = config->rate_limit_per_second,
@@ -56,7 +47,8 @@ struct client_limit *client_limit_new(const struct config *config, struct metric
     limit->window_s = rate_limit_window_s(&conf);
     limit->seed[0] = random_u64();
     limit->seed[1] = random_u64();
-    read_trusted(limit, config->rate_limit_trusted_proxies);
+    limit->trusted_count =
+        network_list(config->rate_limit_trusted_proxies, limit->trusted, TRUSTED_MAX);
     bool made = true;
     for (size_t i = 0; i < PARTS; i++) {
         conf.seed[0] = random_u64();
@@ -84,8 +76,7 @@ void client_limit_free(struct client_limit *limit) {
 static struct rate_limit_key key_of(struct in6_addr client) {
     struct rate_limit_key key;
 
-    if (!IN6_IS_ADDR_V4MAPPED(&client))
-        network_mask(&client, V6_BITS);
+    network_client(&client);
     _Static_assert(sizeof(key.bytes) == sizeof(client.s6_addr), "a key is an address");
     memcpy(key.bytes, client.s6_addr, sizeof(key.bytes));
     return key;

@@ -218,11 +218,17 @@ static struct http_server_conf server_conf(const struct config *config,
     };
 }
 
-static struct http_server *serve_on(struct gateway *gateway, int fd, const struct http_app *app,
-                                    _Atomic size_t *connections, struct tls *tls) {
-    struct http_server_conf conf = server_conf(gateway->fleet->config, connections);
+enum audience { THE_PUBLIC, OPERATORS };
 
-    conf.tls = tls;
+static struct http_server *serve_on(struct gateway *gateway, int fd, const struct http_app *app,
+                                    enum audience audience) {
+    struct gateway_fleet *fleet = gateway->fleet;
+    bool public = audience == THE_PUBLIC;
+    struct http_server_conf conf =
+        server_conf(fleet->config, public ? &fleet->http_connections : &fleet->admin_connections);
+
+    conf.tls = public ? fleet->tls : NULL;
+    conf.penalty = public ? fleet->penalty : NULL;
     struct http_server *server = http_server_new(gateway->loop, &conf, app);
 
     if (!server) {
@@ -245,13 +251,11 @@ static bool open_servers(struct gateway *gateway, int http_fd, int admin_fd) {
     };
 
     if (http_fd >= 0)
-        gateway->http = serve_on(gateway, http_fd, &app, &gateway->fleet->http_connections,
-                                 gateway->fleet->tls);
+        gateway->http = serve_on(gateway, http_fd, &app, THE_PUBLIC);
     app.head = on_admin_head;
     app.request = on_admin_request;
     if (admin_fd >= 0)
-        gateway->admin =
-            serve_on(gateway, admin_fd, &app, &gateway->fleet->admin_connections, NULL);
+        gateway->admin = serve_on(gateway, admin_fd, &app, OPERATORS);
     if ((http_fd >= 0 && !gateway->http) || (admin_fd >= 0 && !gateway->admin))
         return false;
     gauges->http = gateway->http ? http_server_stats(gateway->http) : NULL;

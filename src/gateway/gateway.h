@@ -24,6 +24,7 @@
 #include "loop/loop.h"
 
 struct client_limit;
+struct flood_penalty;
 struct gateway;
 struct analytics_upstream;
 struct http_server_stats;
@@ -94,7 +95,8 @@ struct gateway_backend {
 struct gateway_fleet {
     const struct config *config;
     struct metrics *metrics;
-    struct tls *tls; /* of the public listener; NULL: plain */
+    struct tls *tls;               /* of the public listener; NULL: plain */
+    struct flood_penalty *penalty; /* likewise; NULL: none */
     struct gateway_backend backend;
     struct client_limit *limit; /* NULL: none */
     const char *version;
@@ -106,6 +108,9 @@ struct gateway_fleet {
     struct {                          /* made before the loops start */
         metric_series connections;
         metric_series refused;
+        metric_series penalties;
+        metric_series penalty_delayed;
+        metric_series penalty_refused;
         metric_series store_up;
         metric_series durability[GATEWAY_MODES];
         metric_series batch_retries;

@@ -47,6 +47,9 @@ bool gateway_fleet_init(struct gateway_fleet *fleet) {
     }
     fleet->series.connections = metrics_series(metrics, METRIC_HTTP_CONNECTIONS, "");
     fleet->series.refused = metrics_series(metrics, METRIC_HTTP_REFUSED, "");
+    fleet->series.penalties = metrics_series(metrics, METRIC_FLOOD_PENALTIES, "");
+    fleet->series.penalty_delayed = metrics_series(metrics, METRIC_FLOOD_DELAYED, "");
+    fleet->series.penalty_refused = metrics_series(metrics, METRIC_FLOOD_REFUSED, "");
     fleet->series.store_up = metrics_series(metrics, METRIC_STORE_UP, "");
     for (unsigned i = 0; i < GATEWAY_MODES; i++) {
         (void)snprintf(labels, sizeof(labels), "mode=\"%s\"", gateway_modes[i]);

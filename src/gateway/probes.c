@@ -1,6 +1,7 @@
 /* probes.c - health, liveness, readiness, and the metrics page. */
 #include <stdio.h>
 
+#include "edge/flood_penalty.h"
 #include "edge/procinfo.h"
 #include "gateway/internal.h"
 #include "wire/prom.h"
@@ -86,6 +87,20 @@ static uint64_t relaxed(const _Atomic uint64_t *figure) {
     return atomic_load_explicit(figure, memory_order_relaxed);
 }
 
+static void collect_penalties(struct gateway_fleet *fleet) {
+    struct metrics *metrics = fleet->metrics;
+    const struct flood_penalty_stats *stats;
+
+    if (!fleet->penalty)
+        return;
+    stats = flood_penalty_stats(fleet->penalty);
+    metrics_set(metrics, fleet->scrape_shard, fleet->series.penalties, relaxed(&stats->penalties));
+    metrics_set(metrics, fleet->scrape_shard, fleet->series.penalty_delayed,
+                relaxed(&stats->delayed));
+    metrics_set(metrics, fleet->scrape_shard, fleet->series.penalty_refused,
+                relaxed(&stats->refused));
+}
+
 /* Figures that other parts keep as plain atomics, copied into the metrics just before they are
  * rendered. The scrape shard has no other writer. */
 static void collect(struct gateway *gateway) {
@@ -104,6 +119,7 @@ static void collect(struct gateway *gateway) {
     struct metrics *metrics = fleet->metrics;
     metrics_set(metrics, fleet->scrape_shard, fleet->series.connections, connections);
     metrics_set(metrics, fleet->scrape_shard, fleet->series.refused, refused);
+    collect_penalties(fleet);
     metrics_set(metrics, fleet->scrape_shard, fleet->series.store_up, backend_up(fleet) ? 1 : 0);
     collect_durability(fleet);
 }

@@ -1,14 +1,6 @@
 /* forwarded.c */
 #include "wire/forwarded.h"
 
-static bool is_trusted(const struct in6_addr *address, const struct network *trusted,
-                       size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (network_has(&trusted[i], address))
-            return true;
-    return false;
-}
-
 static bool is_blank(char c) {
     return c == ' ' || c == '\t';
 }
@@ -38,7 +30,8 @@ struct in6_addr forwarded_client(const struct http1_request *request, struct in6
         if (!slice_eq_nocase(header->name, SLICE("X-Forwarded-For")))
             continue;
         do {
-            if (!is_trusted(&client, trusted, count) || !network_address(take_last(&list), &client))
+            if (!network_list_has(trusted, count, &client) ||
+                !network_address(take_last(&list), &client))
                 return client;
         } while (list.len);
     }

@@ -55,6 +55,38 @@ static void test_bad(void **state) {
             fail_msg("\"%s\" was accepted", bad[i]);
 }
 
+/* Who is one client. */
+static void test_client(void **state) {
+    static const char *const pairs[][2] = {
+        {"192.0.2.77", "192.0.2.77"},
+        {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"},
+        {"::1", "::"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        struct in6_addr got, want;
+
+        assert_true(network_address(slice_str(pairs[i][0]), &got));
+        assert_true(network_address(slice_str(pairs[i][1]), &want));
+        network_client(&got);
+        assert_memory_equal(&got, &want, sizeof(got));
+    }
+}
+
+static void test_list(void **state) {
+    struct network list[2];
+    struct in6_addr in, out;
+
+    (void)state;
+    assert_int_equal(network_list("", list, 2), 0);
+    assert_int_equal(network_list("nonsense,10.0.0.0/8,::1,192.0.2.1", list, 2), 2);
+    assert_true(network_address(SLICE("::1"), &in) && network_address(SLICE("192.0.2.1"), &out));
+    assert_true(network_list_has(list, 2, &in));
+    assert_false(network_list_has(list, 2, &out));
+    assert_false(network_list_has(list, 0, &in));
+}
+
 static void test_next(void **state) {
     (void)state;
     struct slice list = SLICE("a,,b");
@@ -67,9 +99,8 @@ static void test_next(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_has),
-        cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_next),
+        cmocka_unit_test(test_has),  cmocka_unit_test(test_bad),  cmocka_unit_test(test_client),
+        cmocka_unit_test(test_list), cmocka_unit_test(test_next),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

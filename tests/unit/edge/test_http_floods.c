@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "edge/conn_set.h"
+#include "edge/flood_penalty.h"
 #include "h2_attacks.h"
 
 #define WINDOW 65535
@@ -185,6 +187,90 @@ static void test_an_http1_peer_that_does_not_read(void **state) {
     http_stop(&http);
 }
 
+/* ---- penalties ------------------------------------------------------------ */
+
+static struct flood_penalty *penalty;
+
+static void start_with_penalty(int64_t ms, const char *exempt) {
+    struct http_server_conf conf = HTTP_FIXTURE_CONF;
+
+    penalty = flood_penalty_new(
+        &(struct flood_penalty_conf){.first_ms = ms, .max_ms = ms, .clients = 8, .exempt = exempt});
+    assert_non_null(penalty);
+    conf.penalty = penalty;
+    conf.connections_max = CONN_SET_HELD_MAX + 8;
+    http_start(&http, &conf);
+}
+
+static void stop_with_penalty(uint64_t penalties, uint64_t delayed, uint64_t refused) {
+    const struct flood_penalty_stats *stats = flood_penalty_stats(penalty);
+
+    http_stop(&http);
+    assert_int_equal(stats->penalties, penalties);
+    assert_int_equal(stats->delayed, delayed);
+    assert_int_equal(stats->refused, refused);
+    flood_penalty_free(penalty);
+}
+
+static void flood(void) {
+    int fd = raw_connect(&http.base);
+
+    h2_attack_run(fd, &h2_attacks[0]);
+    close(fd);
+}
+
+/* Its next connection is served, later; one that was open isn't touched. */
+static void test_a_penalty_delays(void **state) {
+    int64_t began_ms = clock_mono_ms();
+
+    (void)state;
+    start_with_penalty(300, "");
+    struct client *friend = client_new(&http.base, WINDOW);
+    client_wait_closed(friend, ask(friend, "/echo") + 1);
+    flood();
+    struct client *next = client_new(&http.base, WINDOW);
+    unsigned i = ask(friend, "/echo");
+    client_wait_closed(friend, 2);
+    assert_int_equal(friend->replies[i].http, 200);
+    i = ask(next, "/echo");
+    client_wait_closed(next, 1);
+    assert_int_equal(next->replies[i].http, 200);
+    assert_true(clock_mono_ms() - began_ms >= 300);
+    client_free(next);
+    client_free(friend);
+    stop_with_penalty(1, 1, 0);
+}
+
+/* The drain at the end doesn't wait for them. */
+static void test_so_many_wait(void **state) {
+    int held[CONN_SET_HELD_MAX];
+    char byte;
+
+    (void)state;
+    start_with_penalty(600000, "");
+    flood();
+    for (size_t i = 0; i < CONN_SET_HELD_MAX; i++)
+        held[i] = raw_connect(&http.base);
+    int fd = raw_connect(&http.base);
+    assert_true(recv(fd, &byte, 1, 0) <= 0);
+    close(fd);
+    stop_with_penalty(1, CONN_SET_HELD_MAX, 1);
+    for (size_t i = 0; i < CONN_SET_HELD_MAX; i++) {
+        assert_true(recv(held[i], &byte, 1, 0) <= 0);
+        close(held[i]);
+    }
+}
+
+static void test_who_is_exempt(void **state) {
+    (void)state;
+    start_with_penalty(600000, "127.0.0.0/8");
+    flood();
+    struct client *next = client_new(&http.base, WINDOW);
+    client_wait_closed(next, ask(next, "/echo") + 1);
+    client_free(next);
+    stop_with_penalty(0, 0, 0);
+}
+
 static int group(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_attacks),
@@ -195,6 +281,9 @@ static int group(void) {
         cmocka_unit_test(test_unfinished_bodies),
         cmocka_unit_test(test_a_peer_that_does_not_read),
         cmocka_unit_test(test_an_http1_peer_that_does_not_read),
+        cmocka_unit_test(test_a_penalty_delays),
+        cmocka_unit_test(test_so_many_wait),
+        cmocka_unit_test(test_who_is_exempt),
     };
 
     return cmocka_run_group_tests_name("edge/http_floods", tests, NULL, NULL);
