@@ -160,6 +160,7 @@ class Split:
 def wrk(target, script, threads, connections, seconds):
     """One cell: what wrk reports, and the server's CPU time per request."""
     path = '/' if script == 'get' else '/api/v1/counter/increment'
+    script = getattr(target, 'loads', {}).get(script, script)
     before = target.cpu_us()
     done = subprocess.run(
         ['wrk', f'-t{threads}', f'-c{connections}', f'-d{seconds}s', '--timeout', '10s', '-s',

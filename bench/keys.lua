@@ -13,11 +13,17 @@ function setup(thread)
     thread:set("seed", threads)
 end
 
+local headers = {["Content-Type"] = "application/json"}
+
+-- Another API may say it in its own way.
+make_request = make_request or function(n)
+    return wrk.format("POST", nil, headers, string.format(
+        '{"resource_id":"bench-%d","counter_type":"like","delta":1}', n))
+end
+
 function init(args)
-    local headers = {["Content-Type"] = "application/json"}
     for n = 1, KEYS do
-        requests[n] = wrk.format("POST", nil, headers, string.format(
-            '{"resource_id":"bench-%d","counter_type":"like","delta":1}', n))
+        requests[n] = make_request(n)
     end
     -- Each thread walks all keys in steps of a prime, from a place of its own.
     math.randomseed(seed)
