@@ -63,6 +63,7 @@ struct conn {
     bool paused;
     bool peer_closed; /* the peer's FIN came */
     bool peer_known;  /* as in conn_peer() */
+    bool overdue;     /* aborted because it didn't take what was sent */
     struct in6_addr peer;
 };
 

@@ -327,6 +327,7 @@ static int64_t on_due(struct conn *conn, int64_t now_ms) {
     struct h2 *h2 = of(conn);
 
     if (now_ms >= send_due(h2)) {
+        conn->overdue = true;
         conn_abort(conn);
         return INT64_MAX;
     }

@@ -108,6 +108,10 @@ static void make_room(struct buf *queue, size_t bytes) {
     queue->cap = cap;
 }
 
+bool h2_taken(const struct h2_stream *stream) {
+    return queued(stream) == 0;
+}
+
 bool h2_queue_fits(const struct h2_stream *stream, size_t bytes) {
     if (queued(stream) && queued(stream) + bytes > QUEUE_MAX)
         return false;
@@ -134,6 +138,7 @@ void h2_out_overdue(struct h2_stream *stream) {
     struct h2 *h2 = stream->h2;
 
     stream->out.due_ms = INT64_MAX;
+    stream->out.overdue = true;
     if (++h2->untaken > UNTAKEN_MAX)
         h2_flood(h2, "answers that are not taken");
     else

@@ -53,6 +53,7 @@ struct h2_stream {
         int64_t due_ms; /* its client must have taken the queue; INT64_MAX: it is empty */
         bool begun;
         bool deferred; /* nghttp2 waits for nghttp2_session_resume_data() */
+        bool overdue;  /* ended because its client didn't take the queue */
     } out;
 };
 
@@ -130,6 +131,8 @@ void h2_respond(struct h2_stream *stream, const nghttp2_nv *nva, size_t count, b
 /* Whether the client may be owed so much more. */
 MUST_CHECK bool h2_queue_fits(const struct h2_stream *stream, size_t bytes);
 void h2_queue(struct h2_stream *stream, struct slice bytes);
+/* The client's windows have let all through that was queued. */
+bool h2_taken(const struct h2_stream *stream);
 /* Nothing comes behind what was queued but the trailers. */
 void h2_finish(struct h2_stream *stream);
 /* Memory ran out on the way: the connection is aborted at the tick's end. */

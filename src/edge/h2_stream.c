@@ -33,6 +33,7 @@ void h2_stream_closed(struct h2_stream *stream) {
 void h2_stream_conn_gone(struct h2_stream *stream) {
     const struct h2_user *user = stream->h2->server->user;
 
+    stream->out.overdue |= stream->h2->conn->overdue;
     stream->h2 = NULL;
     if (stream->gone)
         return;

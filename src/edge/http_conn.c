@@ -32,7 +32,9 @@ static void on_drop(struct conn *conn) {
         struct http_exchange *exchange = CONTAINER_OF(node, struct http_exchange, node);
 
         exchange->conn = NULL; /* the application still owes its reply, to nobody */
-        if (exchange->answered)
+        if (http_lasts(exchange))
+            http_lasting_gone(exchange, conn->overdue);
+        else if (exchange->answered)
             http_exchange_give(exchange);
     }
 }
@@ -214,6 +216,7 @@ static void parse_pending(struct http_conn *http) {
 
 static void on_peer_closed(struct conn *conn) {
     after_parse(of(conn), (struct slice){NULL, 0});
+    conn_touch(conn); /* what lasts has come to its end */
 }
 
 static void on_read(struct conn *conn, struct slice bytes) {
@@ -233,6 +236,30 @@ void http_conn_answered(struct http_conn *http, struct http_exchange *exchange) 
         conn_touch(http->conn);
 }
 
+bool http_conn_ready(const struct http_conn *http, const struct http_exchange *exchange) {
+    return exchange->reply.len == 0 && http->conn->out.len == 0 && !http->conn->send_busy;
+}
+
+/* What there is of it so far; true: it goes on. */
+static bool gather_lasting(struct http_conn *http, struct http_exchange *exchange) {
+    struct conn *conn = http->conn;
+
+    if (!http_lasts(exchange))
+        return false;
+    conn->out.failed |= buf_failed(&exchange->reply);
+    if (!conn->peer_closed) {
+        buf_add_slice(&conn->out, buf_slice(&exchange->reply));
+        buf_clear(&exchange->reply);
+        return true;
+    }
+    list_remove(&exchange->node);
+    exchange->conn = NULL;
+    conn->state = CONN_FINISHING;
+    conn_work_ends(conn);
+    http_lasting_gone(exchange, false);
+    return true;
+}
+
 static bool on_gather(struct conn *conn) {
     struct http_conn *http = of(conn);
     struct http_server_stats *stats = &http->server->stats;
@@ -245,6 +272,8 @@ static bool on_gather(struct conn *conn) {
             break;
         if (conn->out.len >= OUT_GATHER)
             return true;
+        if (gather_lasting(http, exchange))
+            break;
         list_remove(&exchange->node);
         size_t had = conn->out.cap;
         buf_add_slice(&conn->out, buf_slice(&exchange->reply));
@@ -324,6 +353,7 @@ static int64_t on_due(struct conn *conn, int64_t now_ms) {
     struct http_conn *http = of(conn);
 
     if (now_ms >= send_due(http)) {
+        conn->overdue = true;
         conn_abort(conn);
         return INT64_MAX;
     }

@@ -78,7 +78,8 @@ struct http_exchange *http_exchange_take(struct http_server *server,
     exchange->failure_detail = (struct slice){NULL, 0};
     exchange->fields = (struct slice){NULL, 0};
     exchange->tag = 0;
-    exchange->answered = false;
+    exchange->answered = exchange->ended = false;
+    exchange->lasting = (struct http_lasting){.gone = NULL};
     exchange->head_only = request && request->method == HTTP_HEAD;
     exchange->close = !request || !request->keep_alive;
     exchange->http_1_0 = request && request->minor_version == 0;
@@ -205,7 +206,23 @@ static void add_status_line(struct buf *out, int status) {
     buf_add_slice(out, SLICE("\r\n"));
 }
 
-static void add_head(struct http_exchange *exchange, const struct http_reply *reply) {
+/* 204 must not carry a length (RFC 9110 8.6). HTTP/1.0 knows no chunks: there the connection's end
+ * is the body's. */
+static void add_framing(struct http_exchange *exchange, const struct http_reply *reply,
+                        bool lasts) {
+    struct buf *out = &exchange->reply;
+
+    if (lasts) {
+        if (!exchange->http_1_0)
+            buf_add_slice(out, SLICE("\r\nTransfer-Encoding: chunked"));
+    } else if (reply->status != 204) {
+        buf_add_slice(out, SLICE("\r\nContent-Length: "));
+        buf_add_u64(out, reply->body.len);
+    }
+}
+
+void http_exchange_head(struct http_exchange *exchange, const struct http_reply *reply,
+                        bool lasts) {
     struct buf *out = &exchange->reply;
 
     add_status_line(out, reply->status);
@@ -216,11 +233,7 @@ static void add_head(struct http_exchange *exchange, const struct http_reply *re
     }
     buf_add_slice(out, SLICE("Date: "));
     buf_add(out, http_server_date(exchange->server), HTTP_DATE_BYTES);
-    /* 204 must not carry a length (RFC 9110 8.6). */
-    if (reply->status != 204) {
-        buf_add_slice(out, SLICE("\r\nContent-Length: "));
-        buf_add_u64(out, reply->body.len);
-    }
+    add_framing(exchange, reply, lasts);
     buf_add_slice(out, SLICE("\r\nX-Request-Id: "));
     buf_add(out, exchange->id, exchange->id_len);
     buf_add_slice(out, SLICE("\r\n"));
@@ -238,11 +251,20 @@ static void reply_over_http1(struct http_exchange *exchange, const struct http_r
     size_t had = exchange->reply.cap;
 
     exchange->close |= reply->close || server->conns.draining;
-    add_head(exchange, reply);
+    http_exchange_head(exchange, reply, false);
     if (!exchange->head_only)
         buf_add_slice(&exchange->reply, reply->body);
     if (exchange->reply.cap == had)
         conn_stat_add(&server->stats.reply_pool.hits, 1);
+}
+
+void http_exchange_replied(struct http_exchange *exchange, const struct http_reply *reply) {
+    struct http_server *server = exchange->server;
+
+    if (exchange->arena.held <= ARENA_CHUNK)
+        conn_stat_add(&server->stats.arena_pool.hits, 1);
+    server->app.replied(server->app.ctx, exchange, reply->status, reply->body.len,
+                        clock_mono_ns() / 1000 - exchange->started_us);
 }
 
 void http_reply(struct http_exchange *exchange, const struct http_reply *reply) {
@@ -254,10 +276,7 @@ void http_reply(struct http_exchange *exchange, const struct http_reply *reply) 
         http_stream_answered(exchange->stream, reply);
     else
         reply_over_http1(exchange, reply);
-    if (exchange->arena.held <= ARENA_CHUNK)
-        conn_stat_add(&server->stats.arena_pool.hits, 1);
-    server->app.replied(server->app.ctx, exchange, reply->status, reply->body.len,
-                        clock_mono_ns() / 1000 - exchange->started_us);
+    http_exchange_replied(exchange, reply);
     conn_stat_add(&server->stats.exchanges, (uint64_t)-1);
     if (exchange->conn) {
         http_conn_answered(exchange->conn, exchange);

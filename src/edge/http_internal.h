@@ -7,6 +7,7 @@
  * http_stream_head.c   its head, field by field,
  * http_stream_reply.c  and its response
  * http_exchange.c one request and its reply, over either
+ * http_lasting.c  a reply that comes bit by bit, over either
  */
 #ifndef EDGE_HTTP_INTERNAL_H
 #define EDGE_HTTP_INTERNAL_H
@@ -94,6 +95,8 @@ struct http_exchange {
     bool head_only; /* HEAD: the length of a body, and no body */
     bool close;     /* the connection ends behind this answer */
     bool http_1_0;
+    struct http_lasting lasting; /* gone: NULL unless it lasts */
+    bool ended;                  /* it lasted: http_finish() was called */
     char id[HTTP_REQUEST_ID_MAX];
     size_t id_len;
 };
@@ -104,10 +107,13 @@ bool http_protocol_open(struct conn *conn);
 /* http_conn.c */
 MUST_CHECK bool http_conn_open(struct http_server *server, struct conn *conn);
 void http_conn_answered(struct http_conn *conn, struct http_exchange *exchange);
+bool http_conn_ready(const struct http_conn *conn, const struct http_exchange *exchange);
 
 /* http_stream.c */
 extern const struct h2_user http_stream_user;
 void http_stream_answered(struct http_stream *stream, const struct http_reply *reply);
+/* Nothing more comes from the application. */
+void http_stream_let_go(struct http_stream *stream);
 void http_stream_free(struct http_stream *stream);
 
 /* http_stream_head.c */
@@ -117,6 +123,9 @@ MUST_CHECK bool http_stream_head(struct http_stream *stream, bool body_follows);
 
 /* http_stream_reply.c */
 void http_stream_reply(struct http_stream *stream, const struct http_reply *reply);
+void http_stream_lasting(struct http_stream *stream, const struct http_reply *reply);
+void http_stream_send(struct http_stream *stream, struct slice bytes);
+void http_stream_end(struct http_stream *stream);
 void http_stream_continue(struct http_stream *stream); /* an interim 100 */
 
 /* http_exchange.c */
@@ -124,6 +133,16 @@ void http_stream_continue(struct http_stream *stream); /* an interim 100 */
 struct http_exchange *http_exchange_take(struct http_server *server,
                                          const struct http1_request *request);
 void http_exchange_give(struct http_exchange *exchange);
+/* HTTP/1: the head of its reply; 'lasts': without a length. */
+void http_exchange_head(struct http_exchange *exchange, const struct http_reply *reply, bool lasts);
+void http_exchange_replied(struct http_exchange *exchange, const struct http_reply *reply);
+
+/* http_lasting.c */
+static inline bool http_lasts(const struct http_exchange *exchange) {
+    return exchange->lasting.gone && !exchange->ended;
+}
+/* It has lost its connection or stream. */
+void http_lasting_gone(struct http_exchange *exchange, bool slow);
 
 /* http_server.c */
 const char *http_server_date(struct http_server *server);

@@ -150,6 +150,31 @@ struct http_reply {
 /* Answers and gives the exchange back. Once. */
 void http_reply(struct http_exchange *exchange, const struct http_reply *reply);
 
+/* ---- a response that lasts, instead of http_reply() ---- */
+
+/* Its client has gone, or hasn't taken in time what was sent ('slow'). http_finish() soon, it may be
+ * called from here; what is sent is dropped. Once, not behind http_finish(). */
+struct http_lasting {
+    void *ctx;
+    void (*gone)(void *ctx, bool slow);
+};
+
+/* The head of a response whose body comes bit by bit, chunked over HTTP/1.1; 'reply' has no body.
+ * It is counted as answered here. false: nobody waits for it any more, or it was a HEAD, which has
+ * now all it gets: the exchange has been given back. */
+MUST_CHECK bool http_begin(struct http_exchange *exchange, const struct http_reply *reply,
+                           const struct http_lasting *lasting);
+
+/* Some of its body, copied; leaves at the tick's end. */
+void http_send(struct http_exchange *exchange, struct slice bytes);
+
+/* All that was sent is on its way: the client keeps up. Who sends only then is owed to by one send
+ * at most, and a slow client gets the latest instead of a queue. */
+bool http_ready(const struct http_exchange *exchange);
+
+/* The end of it; gives the exchange back. */
+void http_finish(struct http_exchange *exchange);
+
 /* "Not Found" for 404; never NULL. */
 struct slice http_reason(int status);
 

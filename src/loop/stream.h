@@ -64,6 +64,10 @@ void stream_close(struct stream *stream);
 /* The peer's address, an IPv4 one mapped into IPv6; false: it has none (a Unix socket, or gone). */
 MUST_CHECK bool stream_peer(const struct stream *stream, struct in6_addr *out);
 
+/* How much of what is sent may wait in the kernel for a peer that doesn't read: about that, or a
+ * little more; without this it may be megabytes. */
+void stream_limit_unsent(struct stream *stream, int bytes);
+
 struct loop *stream_loop(const struct stream *stream);
 
 /* A bound, listening, non-blocking, close-on-exec TCP socket, the first on its port.

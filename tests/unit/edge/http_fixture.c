@@ -76,6 +76,67 @@ static void release(struct http_fixture *f, struct http_exchange *exchange) {
     reply(exchange, 200, SLICE("released"));
 }
 
+/* ---- replies that last ---- */
+
+struct lasting {
+    struct http_fixture *f;
+    struct http_exchange *exchange;
+};
+
+static void remove_lasting(struct http_fixture *f, const struct http_exchange *exchange) {
+    unsigned i = 0;
+
+    while (f->lasting[i] != exchange)
+        i++;
+    f->lasting[i] = f->lasting[--f->lasting_count];
+}
+
+static void on_gone(void *ctx, bool slow) {
+    struct lasting *lasting = ctx; /* in the exchange's arena */
+    struct http_fixture *f = lasting->f;
+
+    f->gone++;
+    f->slow += slow;
+    remove_lasting(f, lasting->exchange);
+    http_finish(lasting->exchange);
+}
+
+static void begin_lasting(struct http_fixture *f, struct http_exchange *exchange) {
+    struct lasting *lasting = arena_alloc(http_arena(exchange), sizeof(*lasting));
+
+    *lasting = (struct lasting){f, exchange};
+    if (!http_begin(exchange,
+                    &(struct http_reply){.status = 200, .content_type = SLICE("text/plain")},
+                    &(struct http_lasting){lasting, on_gone}))
+        return;
+    f->lasting[f->lasting_count++] = exchange;
+    http_send(exchange, SLICE("begun"));
+}
+
+static void send_more(struct http_fixture *f, struct http_exchange *exchange,
+                      const struct http1_request *request) {
+    size_t n = strtoul(request->query.ptr, NULL, 10);
+    char *more = malloc(n + 1);
+    char count[32];
+    unsigned ready = 0;
+
+    memset(more, 'm', n);
+    for (unsigned i = 0; i < f->lasting_count; i++) {
+        if (!http_ready(f->lasting[i]))
+            continue;
+        http_send(f->lasting[i], slice_of(more, n));
+        ready++;
+    }
+    free(more);
+    (void)snprintf(count, sizeof(count), "%u of %u", ready, f->lasting_count);
+    reply(exchange, 200, slice_str(count));
+}
+
+static void finish_lasting(struct http_fixture *f) {
+    while (f->lasting_count)
+        http_finish(f->lasting[--f->lasting_count]);
+}
+
 static void on_request(void *ctx, struct http_exchange *exchange,
                        const struct http1_request *request, enum err refusal, const char *detail) {
     struct http_fixture *f = ctx;
@@ -90,7 +151,14 @@ static void on_request(void *ctx, struct http_exchange *exchange,
         f->held[f->held_count++] = exchange;
     else if (slice_eq(request->path, SLICE("/release")))
         release(f, exchange);
-    else if (slice_eq(request->path, SLICE("/empty")))
+    else if (slice_eq(request->path, SLICE("/last")))
+        begin_lasting(f, exchange);
+    else if (slice_eq(request->path, SLICE("/more")))
+        send_more(f, exchange, request);
+    else if (slice_eq(request->path, SLICE("/finish"))) {
+        finish_lasting(f);
+        reply(exchange, 200, SLICE("finished"));
+    } else if (slice_eq(request->path, SLICE("/empty")))
         reply(exchange, 204, (struct slice){NULL, 0});
     else
         echo(exchange, request);
@@ -118,6 +186,7 @@ static void run_drain(struct mail *mail) {
     http_server_drain(f->server, stop, f);
     while (f->held_count) /* nobody will ask for them any more */
         reply(f->held[--f->held_count], 200, SLICE("held"));
+    finish_lasting(f);
 }
 
 static void check_stats(const struct http_server_stats *stats) {

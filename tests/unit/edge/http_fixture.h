@@ -6,6 +6,9 @@
  *     ANY  /bytes?n       200, n bytes
  *     ANY  /hold          nothing, until a request for
  *     ANY  /release       200 for all of them, the last first, and then for itself
+ *     ANY  /last          the head and "begun" of a reply that lasts
+ *     ANY  /more?n        n bytes for those that are ready; 200, "1 of 2" were
+ *     ANY  /finish        the end of all of them, and 200
  *     ANY  /refuse        405, before its body
  *     ANY  /empty         204
  *
@@ -40,6 +43,10 @@ struct http_fixture {
     bool draining;
     struct http_exchange *held[HELD_MAX];
     unsigned held_count;
+    struct http_exchange *lasting[HELD_MAX];
+    unsigned lasting_count;
+    unsigned gone; /* of those that lasted, by their clients; read it after http_stop() */
+    unsigned slow; /* of them */
     unsigned by_status[600]; /* of replied(); read it after http_stop() */
     uint64_t floods;         /* likewise */
 };
