@@ -19,7 +19,7 @@ static const char *const unused[ROLES][16] = {
                       "events.", "idempotency.ttl_ms", "cache.", "rocksdb.", "redis.", "redis_tls.",
                       "analytics."},
     [ROLE_COUNTER] = {"http", "http_tls.", "counter", "gateway.", "idempotency.required",
-                      "rate_limit.", "analytics."},
+                      "rate_limit.", "analytics.", "stream."},
 };
 
 const char *role_name(enum role role) {

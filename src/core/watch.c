@@ -17,7 +17,8 @@ struct watch {
     struct list soon;
     struct list due; /* struct watcher.due */
     struct list told;
-    int64_t tick_ms; /* the next interval begins */
+    struct list waiting; /* likewise, before the first time */
+    int64_t tick_ms;     /* the next interval begins */
     uint64_t reads;
     bool ended;
 };
@@ -58,6 +59,7 @@ struct watch *watch_new(const struct watch_conf *conf) {
     list_init(&watch->soon);
     list_init(&watch->due);
     list_init(&watch->told);
+    list_init(&watch->waiting);
     if (grow(watch))
         return watch;
     free(watch);
@@ -115,12 +117,15 @@ static void drop_unwatched(struct watch_topic *topic) {
     topic->kind->free(topic);
 }
 
+static bool watched(const struct watch *watch) {
+    return !list_empty(&watch->told) || !list_empty(&watch->waiting);
+}
+
 /* ---- watchers ------------------------------------------------------------- */
 
 void watcher_init(struct watcher *watcher, const struct watcher_events *events,
                   struct watch_item *items, size_t room) {
-    *watcher =
-        (struct watcher){.events = events, .items = items, .room = room, .first = true};
+    *watcher = (struct watcher){.events = events, .items = items, .room = room, .first = true};
     list_init(&watcher->due);
     list_init(&watcher->told);
 }
@@ -140,7 +145,7 @@ void watch_follow(struct watcher *watcher, struct watch_topic *topic) {
 enum err watch_start(struct watch *watch, struct watcher *watcher, int64_t now_ms) {
     if (watch->ended)
         return ERR_UNAVAILABLE;
-    if (list_empty(&watch->told))
+    if (!watched(watch))
         watch->tick_ms = now_ms + watch->conf.interval_ms;
     for (size_t i = 0; i < watcher->count; i++) {
         struct watch_topic *topic = watcher->items[i].topic;
@@ -151,7 +156,7 @@ enum err watch_start(struct watch *watch, struct watcher *watcher, int64_t now_m
     }
     watcher->awaited = watcher->count;
     watcher->told_ms = watcher->next_ms = now_ms;
-    list_push_back(&watch->told, &watcher->told);
+    list_push_back(&watch->waiting, &watcher->told);
     return ERR_OK;
 }
 
@@ -193,6 +198,20 @@ static void note(struct watch_item *item, enum err err) {
         list_push_back(&topic->watch->due, &watcher->due);
 }
 
+static void note_all(struct watch_topic *topic, enum err err) {
+    for (struct list *node = topic->items.next; node != &topic->items; node = node->next)
+        note(CONTAINER_OF(node, struct watch_item, link), err);
+}
+
+/* A read that takes this long tells nothing, either. */
+static void look_at_late(struct watch_topic *topic, int64_t now_ms) {
+    if (topic->stale || !topic->ok_ms || now_ms - topic->begun_ms < topic->watch->conf.stale_ms)
+        return;
+    topic->stale = true;
+    topic->version++;
+    note_all(topic, ERR_OK);
+}
+
 static void judge(struct watch_topic *topic, enum err err, bool changed, int64_t now_ms) {
     bool stale = topic->stale;
 
@@ -210,13 +229,13 @@ void watch_answered(struct watch_topic *topic, enum err err, bool changed, int64
     assert(reading(topic));
     topic->done = topic->begun;
     judge(topic, err, changed, now_ms);
-    for (struct list *node = topic->items.next; node != &topic->items; node = node->next)
-        note(CONTAINER_OF(node, struct watch_item, link), err);
+    note_all(topic, err);
     drop_unwatched(topic);
 }
 
 static void begin(struct watch_topic *topic, int64_t now_ms) {
     topic->begun++;
+    topic->begun_ms = now_ms;
     topic->watch->reads++;
     enum err err = topic->kind->read(topic, now_ms);
 
@@ -247,8 +266,10 @@ static void read_in_turn(struct watch *watch, int64_t now_ms) {
 
         list_remove(&topic->turn);
         list_push_back(&watch->turns, &topic->turn);
-        if (reading(topic))
+        if (reading(topic)) {
+            look_at_late(topic, now_ms);
             continue;
+        }
         left -= topic->kind->cost < left ? topic->kind->cost : left;
         begin(topic, now_ms);
     }
@@ -262,14 +283,17 @@ static void touch(struct watch *watch, struct watcher *watcher, int64_t now_ms) 
     list_push_back(&watch->told, &watcher->told);
 }
 
+static void fail(struct watcher *watcher, enum err err) {
+    watch_leave(watcher);
+    watcher->events->failed(watcher, err);
+}
+
 /* Nothing of the watcher is looked at behind its event: that may have ended it. */
 static void tell(struct watch *watch, struct watcher *watcher, int64_t now_ms) {
     bool first = watcher->first;
-    enum err err = watcher->err;
 
-    if (first && err != ERR_OK) {
-        watch_leave(watcher);
-        watcher->events->failed(watcher, err);
+    if (first && watcher->err != ERR_OK) {
+        fail(watcher, watcher->err);
         return;
     }
     watcher->first = false;
@@ -311,40 +335,53 @@ static void beat(struct watch *watch, int64_t now_ms) {
         if (now_ms - watcher->told_ms < watch->conf.heartbeat_ms)
             return;
         touch(watch, watcher, now_ms);
-        if (!watcher->first && watcher->events->ready(watcher))
+        if (watcher->events->ready(watcher))
             watcher->events->quiet(watcher);
+    }
+}
+
+static void fail_late(struct watch *watch, int64_t now_ms) {
+    while (!list_empty(&watch->waiting)) {
+        struct watcher *watcher = CONTAINER_OF(watch->waiting.next, struct watcher, told);
+
+        if (now_ms - watcher->told_ms < watch->conf.first_ms)
+            return;
+        fail(watcher, ERR_DEADLINE);
     }
 }
 
 int64_t watch_poll(struct watch *watch, int64_t now_ms) {
     read_soon(watch, now_ms);
-    if (!list_empty(&watch->told) && now_ms >= watch->tick_ms) {
+    if (watched(watch) && now_ms >= watch->tick_ms) {
         watch->tick_ms = now_ms + watch->conf.interval_ms;
         read_in_turn(watch, now_ms);
         beat(watch, now_ms);
+        fail_late(watch, now_ms);
     }
     int64_t next_ms = tell_due(watch, now_ms);
 
-    if (list_empty(&watch->told))
+    if (!watched(watch))
         return INT64_MAX;
     return next_ms < watch->tick_ms ? next_ms : watch->tick_ms;
 }
 
-void watch_end(struct watch *watch) {
-    struct list *node;
-
-    watch->ended = true;
-    while (!list_empty(&watch->told)) {
-        node = watch->told.next;
-        struct watcher *watcher = CONTAINER_OF(node, struct watcher, told);
+static void end_all(struct list *watchers) {
+    while (!list_empty(watchers)) {
+        struct watcher *watcher = CONTAINER_OF(watchers->next, struct watcher, told);
 
         watch_leave(watcher);
         watcher->events->ended(watcher);
     }
 }
 
+void watch_end(struct watch *watch) {
+    watch->ended = true;
+    end_all(&watch->told);
+    end_all(&watch->waiting);
+}
+
 bool watch_idle(const struct watch *watch) {
-    return watch->topic_count == 0 && list_empty(&watch->told);
+    return watch->topic_count == 0 && !watched(watch);
 }
 
 uint64_t watch_reads(const struct watch *watch) {

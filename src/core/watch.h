@@ -4,9 +4,9 @@
  *     follow, start ─► fresh reads of its topics ─► told the first time ─► a change ─► told …
  *     every interval: topics are read in turn, as many as the budget allows
  *
- * Reading is the one way to see what others wrote (other threads, gateways, counters, Phase 1 on the
- * same Redis) that is right in every deployment (ADR 0013). A topic that many watch is read once
- * for all of them; without watchers nothing is read and no turn is asked for.
+ * Reading is the one way to see what others wrote (other threads, gateways, counters, Phase 1 on
+ * the same Redis) that is right in every deployment (ADR 0013). A topic that many watch is read
+ * once for all of them; without watchers nothing is read and no turn is asked for.
  *
  * A watcher is told at most once an interval and only while it is ready. What changes meanwhile
  * doesn't queue up: it is told the latest.
@@ -55,7 +55,8 @@ struct watch_topic {
     uint64_t begun;    /* reads */
     uint64_t done;
     uint64_t version; /* counts changes, from 1 */
-    int64_t ok_ms;    /* of the last good read */
+    int64_t begun_ms; /* the last read */
+    int64_t ok_ms;    /* of the last good one */
     bool stale;       /* there has been none for stale_ms */
 };
 
@@ -83,13 +84,14 @@ struct watcher_events {
 struct watcher {
     const struct watcher_events *events;
     struct list due;  /* something has changed, or on none */
-    struct list told; /* of all that started, the one that was told longest ago first */
+    struct list told; /* of all that were told something, the one longest ago first; before that
+                         of those that wait for it */
     struct watch_item *items;
     size_t room;
     size_t count;
     size_t next;     /* watcher_next()'s place */
     size_t awaited;  /* items that still need a read */
-    int64_t told_ms; /* when it heard of us last */
+    int64_t told_ms; /* when it heard of us last; at first: when it started */
     int64_t next_ms; /* not told before */
     bool first;
     enum err err; /* of the reads it needed */
@@ -98,7 +100,9 @@ struct watcher {
 struct watch_conf {
     int64_t interval_ms;
     int64_t heartbeat_ms; /* 0: never */
-    int64_t stale_ms;     /* without a good read a topic's watchers are told that it is stale */
+    int64_t first_ms;     /* who hasn't been told anything by then has failed: ERR_DEADLINE */
+    int64_t stale_ms;     /* without a good read, or with one that takes so long, a topic's
+                             watchers are told that it is stale */
     uint32_t budget;      /* of reads begun in an interval, beside those that somebody waits for */
     size_t topics_max;
     uint64_t seed[2]; /* random: clients choose the names */
@@ -124,7 +128,8 @@ void watcher_init(struct watcher *watcher, const struct watcher_events *events,
 /* Following the same topic twice is following it once. */
 void watch_follow(struct watcher *watcher, struct watch_topic *topic);
 
-/* All is followed: from the next turn on it is served. ERR_UNAVAILABLE behind watch_end(): leave. */
+/* All is followed: from the next turn on it is served. ERR_UNAVAILABLE behind watch_end(): leave.
+ */
 MUST_CHECK enum err watch_start(struct watch *watch, struct watcher *watcher, int64_t now_ms);
 
 /* Takes it off, started or not. */

@@ -152,8 +152,8 @@ void http_reply(struct http_exchange *exchange, const struct http_reply *reply);
 
 /* ---- a response that lasts, instead of http_reply() ---- */
 
-/* Its client has gone, or hasn't taken in time what was sent ('slow'). http_finish() soon, it may be
- * called from here; what is sent is dropped. Once, not behind http_finish(). */
+/* Its client has gone, or hasn't taken in time what was sent ('slow'). http_finish() soon, it may
+ * be called from here; what is sent is dropped. Once, not behind http_finish(). */
 struct http_lasting {
     void *ctx;
     void (*gone)(void *ctx, bool slow);

@@ -8,8 +8,6 @@
 #include "gateway/analytics_query.h"
 #include "gateway/internal.h"
 
-#define DEFAULT_LIMIT 10
-
 struct inquiry {
     struct analytics_ask ask;
     struct http_exchange *exchange;
@@ -76,16 +74,20 @@ static void inquire(struct request *request, const struct analytics_params *para
     reply_failure(request->exchange, err, (struct slice){NULL, 0});
 }
 
+bool request_analytics(struct request *request) {
+    if (request->gateway->analytics)
+        return true;
+    reply_problem(request->exchange, ERR_NOT_IMPL, SLICE("this process runs without analytics"),
+                  SLICE(""));
+    return false;
+}
+
 static void handle(struct request *request, bool top) {
-    struct analytics_params params = {
-        .range = RANGE_24H, .limit = DEFAULT_LIMIT, .metrics = STATS_METRICS_ALL};
+    struct analytics_params params = ANALYTICS_DEFAULTS;
     const char *detail = NULL;
 
-    if (!request->gateway->analytics) {
-        reply_problem(request->exchange, ERR_NOT_IMPL, SLICE("this process runs without analytics"),
-                      SLICE(""));
+    if (!request_analytics(request))
         return;
-    }
     enum err err = analytics_read_params(request->http->query, top, http_arena(request->exchange),
                                          &params, &detail);
     if (err == ERR_OK)

@@ -46,9 +46,8 @@ static bool read_metrics(struct slice list, unsigned *out) {
     return true;
 }
 
-/* What is wrong with it, or NULL. */
-static const char *read_param(struct slice name, struct slice value, bool top,
-                              struct analytics_params *params) {
+const char *analytics_read_param(struct slice name, struct slice value, bool top,
+                                 struct analytics_params *params) {
     if (slice_eq(name, SLICE("time_range")))
         return time_range_find(value, &params->range)
                    ? NULL
@@ -79,7 +78,7 @@ enum err analytics_read_params(struct slice query, bool top, struct arena *arena
             err = uri_decode_query(value, arena, &value, out_detail);
         if (err != ERR_OK)
             return err;
-        *out_detail = read_param(name, value, top, params);
+        *out_detail = analytics_read_param(name, value, top, params);
         if (*out_detail)
             return ERR_INVALID;
     }
@@ -130,6 +129,13 @@ static void add_truth(struct buf *out, const struct analytics_ask *ask,
     buf_add_char(out, ',');
     add_name(out, "lag_events");
     buf_add_u64(out, ask->lag);
+}
+
+static void add_begin(struct buf *out) {
+    buf_add_slice(out, SLICE("{\"data\":{"));
+}
+
+static void add_end(struct buf *out) {
     buf_add_slice(out, SLICE("},\"status\":\"success\"}"));
 }
 
@@ -146,8 +152,7 @@ static void add_item(struct buf *out, const struct analytics_ask *ask, size_t in
     buf_add_char(out, '}');
 }
 
-void analytics_write_top(struct buf *out, const struct analytics_ask *ask) {
-    buf_add_slice(out, SLICE("{\"data\":{"));
+void analytics_add_top(struct buf *out, const struct analytics_ask *ask) {
     add_text(out, "counter_type", ask->top.counter_type);
     add_text(out, "time_range", slice_str(time_range_name(ask->top.range)));
     add_name(out, "counters");
@@ -156,6 +161,12 @@ void analytics_write_top(struct buf *out, const struct analytics_ask *ask) {
         add_item(out, ask, i);
     buf_add_slice(out, SLICE("],"));
     add_truth(out, ask, &ask->top_answer.certainty);
+}
+
+void analytics_write_top(struct buf *out, const struct analytics_ask *ask) {
+    add_begin(out);
+    analytics_add_top(out, ask);
+    add_end(out);
 }
 
 static void add_metric(struct buf *out, const struct stats_answer *answer,
@@ -198,11 +209,12 @@ static void add_series(struct buf *out, const struct stats_answer *answer) {
 }
 
 void analytics_write_stats(struct buf *out, const struct analytics_ask *ask, unsigned metrics) {
-    buf_add_slice(out, SLICE("{\"data\":{"));
+    add_begin(out);
     add_text(out, "resource_id", ask->stats.resource_id);
     add_text(out, "counter_type", ask->stats.counter_type);
     add_text(out, "time_range", slice_str(time_range_name(ask->stats.range)));
     add_metrics(out, &ask->stats_answer, metrics);
     add_series(out, &ask->stats_answer);
     add_truth(out, ask, &ask->stats_answer.certainty);
+    add_end(out);
 }

@@ -152,6 +152,18 @@ static void on_admin_request(void *ctx, struct http_exchange *exchange,
 
 /* ---- the batcher ---- */
 
+/* A request answered by its deadline may leave its message with the store: that answer is waited
+ * for, since it comes to this gateway. */
+void gateway_check_drained(struct gateway *gateway) {
+    bool live = !live_idle(gateway->live);
+
+    if (gateway->drain.done && gateway->drain.waiting == 0 && !live &&
+        loop_batcher_idle(gateway->batcher)) {
+        gateway->drain.done(gateway->drain.ctx);
+        gateway->drain.done = NULL;
+    }
+}
+
 static void on_published(void *ctx, const struct batcher_stats *now) {
     struct gateway *gateway = ctx;
     struct gateway_fleet *fleet = gateway->fleet;
@@ -166,6 +178,7 @@ static void on_published(void *ctx, const struct batcher_stats *now) {
         metrics_add(fleet->metrics, gateway->shard, fleet->series.batch_refused,
                     now->refused_total - gateway->reported.refused_total);
     gateway->reported = *now;
+    gateway_check_drained(gateway); /* a read for live streams may have run out of time just now */
 }
 
 static bool owes(void *ctx) {
@@ -173,15 +186,6 @@ static bool owes(void *ctx) {
 
     return (gateway->http && http_server_owes(gateway->http)) ||
            (gateway->admin && http_server_owes(gateway->admin));
-}
-
-/* A request answered by its deadline may leave its message with the store: that answer is waited
- * for, since it comes to this gateway. */
-static void check_drained(struct gateway *gateway) {
-    if (gateway->drain.done && gateway->drain.waiting == 0 && loop_batcher_idle(gateway->batcher)) {
-        gateway->drain.done(gateway->drain.ctx);
-        gateway->drain.done = NULL;
-    }
 }
 
 void gateway_set_analytics(struct gateway *gateway, struct analytics_upstream *analytics) {
@@ -194,7 +198,7 @@ void gateway_set_clock(struct gateway *gateway, int64_t clock_ahead_ms) {
 
 void gateway_delivered(struct gateway *gateway, struct delivery *delivery) {
     loop_batcher_delivered(gateway->batcher, delivery);
-    check_drained(gateway);
+    gateway_check_drained(gateway);
 }
 
 /* ---- composition ---- */
@@ -287,10 +291,18 @@ struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsi
     gateway->fleet = fleet;
     gateway->loop = loop;
     gateway->shard = shard;
+    gateway->live = live_new(loop, &(struct live_conf){
+                                       .shared = &fleet->streams,
+                                       .shard = shard,
+                                       .heartbeat_ms = fleet->config->stream_heartbeat_ms,
+                                       .read_ms = fleet->config->timeouts_request_ms,
+                                   });
     if (open_servers(gateway, http_fd, admin_fd))
         gateway->batcher = make_batcher(gateway, upstream);
-    if (gateway->batcher)
+    if (gateway->live && gateway->batcher) {
+        live_use(gateway->live, gateway->batcher);
         return gateway;
+    }
     gateway_free(gateway);
     return NULL;
 }
@@ -301,6 +313,7 @@ void gateway_free(struct gateway *gateway) {
     http_server_free(gateway->http);
     http_server_free(gateway->admin);
     loop_batcher_free(gateway->batcher);
+    live_free(gateway->live);
     free(gateway);
 }
 
@@ -308,7 +321,7 @@ static void server_drained(void *ctx) {
     struct gateway *gateway = ctx;
 
     gateway->drain.waiting--;
-    check_drained(gateway);
+    gateway_check_drained(gateway);
 }
 
 void gateway_drain(struct gateway *gateway, void (*done)(void *ctx), void *ctx) {
@@ -319,6 +332,7 @@ void gateway_drain(struct gateway *gateway, void (*done)(void *ctx), void *ctx) 
         http_server_drain(gateway->http, server_drained, gateway);
     if (gateway->admin)
         http_server_drain(gateway->admin, server_drained, gateway);
+    live_end(gateway->live);
 }
 
 void gateway_abort(struct gateway *gateway) {

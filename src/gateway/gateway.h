@@ -21,6 +21,7 @@
 #include "base/metrics.h"
 #include "base/slice.h"
 #include "core/batcher.h"
+#include "edge/live.h"
 #include "loop/loop.h"
 
 struct client_limit;
@@ -99,6 +100,7 @@ struct gateway_fleet {
     struct flood_penalty *penalty; /* likewise; NULL: none */
     struct gateway_backend backend;
     struct client_limit *limit; /* NULL: none */
+    struct live_shared streams; /* gateway_fleet_init() makes it */
     const char *version;
     unsigned scrape_shard; /* of metrics: written while /metrics is rendered, on the admin loop */
     unsigned loops;

@@ -6,6 +6,7 @@
  * call.c             one operation of one request, from add to reply
  * increment.c get.c set.c batch_get.c batch_increment.c   the counter API
  * analytics.c analytics_query.c  rankings and series
+ * stream.c stream_query.c stream_event.c live_ranking.c  live values
  * system.c services.c probes.c  everything else
  */
 #ifndef GATEWAY_INTERNAL_H
@@ -13,6 +14,7 @@
 
 #include "base/log_budget.h"
 #include "edge/http_server.h"
+#include "edge/live.h"
 #include "edge/loop_batcher.h"
 #include "gateway/gateway.h"
 #include "gateway/routes.h"
@@ -23,6 +25,7 @@ struct gateway {
     struct loop *loop;
     unsigned shard;
     struct loop_batcher *batcher;
+    struct live *live;
     struct analytics_upstream *analytics; /* NULL: none */
     struct batcher_stats reported;        /* what the metrics have of batcher_stats() */
     struct http_server *http;             /* NULL in a role without a public HTTP listener */
@@ -65,6 +68,7 @@ void handle_metrics(struct request *request);
 void handle_openapi(struct request *request);
 void handle_analytics_top(struct request *request);
 void handle_analytics_stats(struct request *request);
+void handle_stream(struct request *request);
 
 /* ---- replies ---- */
 
@@ -86,6 +90,14 @@ void reply_problem(struct http_exchange *exchange, enum err err, struct slice de
 /* Remembers in the exchange which route it is on and whether the client prefers problems. */
 void reply_route(struct http_exchange *exchange, const struct http1_request *http, unsigned route);
 unsigned reply_route_of(const struct http_exchange *exchange);
+
+/* There is analytics to ask. false: replied that there isn't. */
+bool request_analytics(struct request *request);
+
+/* ---- drain ---- */
+
+/* Something that a drain waits for has ended. */
+void gateway_check_drained(struct gateway *gateway);
 
 /* ---- operations ---- */
 

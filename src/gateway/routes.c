@@ -32,6 +32,7 @@ static const struct route routes[] = {
      handle_analytics_top},
     {HTTP_GET, ROUTE_PUBLIC, {STATS "{resource_id}/{counter_type}", 52},
      {"Failed to read stats", 20}, handle_analytics_stats},
+    {HTTP_GET, ROUTE_PUBLIC, {"/api/v1/stream", 14}, {"Failed to stream", 16}, handle_stream},
     {HTTP_GET, BOTH | ROUTE_PROBE | ROUTE_FROZEN, {"/api/v1/health", 14}, {"Unhealthy", 9}, handle_health},
     {HTTP_GET, ROUTE_PUBLIC | ROUTE_FROZEN, {"/api/v1/system/pools", 20},
      {"Failed to read pools", 20}, handle_pools},

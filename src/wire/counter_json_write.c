@@ -132,6 +132,13 @@ static char *put_state(char *p, const struct json_counter *counter) {
     return put(p, SLICE("}"));
 }
 
+void json_add_counter(struct buf *out, const struct json_counter *counter) {
+    char *p = data_begin(out, counter);
+
+    if (p)
+        data_end(out, put_state(p, counter));
+}
+
 void json_add_string(struct buf *out, struct slice s) {
     if (buf_reserve(out, string_room(s)))
         data_end(out, put_string(out->ptr + out->len, s));

@@ -11,6 +11,7 @@
 #define INTERVAL  100
 #define HEARTBEAT 15000
 #define STALE     1000
+#define FIRST     2000
 #define TOPICS    40
 #define FOLLOWED  4
 
@@ -190,6 +191,7 @@ static void run_for(int64_t ms) {
 static int set_up(void **state) {
     struct watch_conf conf = {.interval_ms = INTERVAL,
                               .heartbeat_ms = HEARTBEAT,
+                              .first_ms = FIRST,
                               .stale_ms = STALE,
                               .budget = 10,
                               .topics_max = TOPICS - 1,
@@ -400,6 +402,26 @@ static void test_first_read_fails(void **state) {
     assert_int_equal(world.alive, 0);
 }
 
+/* The read that it needs can't even begin, because the one under way hangs. */
+static void test_first_read_takes_too_long(void **state) {
+    struct client early;
+    struct client late;
+
+    (void)state;
+    join(&early, 0, 1);
+    turn();
+    world.by_hand = true;
+    run_for(INTERVAL);
+    join(&late, 0, 1);
+    run_for(FIRST - INTERVAL);
+    assert_int_equal(late.failed, ERR_OK);
+    run_for(INTERVAL * 2);
+    assert_int_equal(late.failed, ERR_DEADLINE);
+    assert_int_equal(early.told, 2); /* that it is stale */
+    leave(&early);
+    answer(world.topics[0]);
+}
+
 static void test_says_when_it_is_stale(void **state) {
     struct client client;
 
@@ -418,6 +440,29 @@ static void test_says_when_it_is_stale(void **state) {
     run_for(INTERVAL);
     assert_int_equal(client.told, 3);
     assert_false(client.stale[0]);
+    leave(&client);
+}
+
+static void test_a_read_that_hangs(void **state) {
+    struct client client;
+
+    (void)state;
+    join(&client, 0, 1);
+    turn();
+    world.by_hand = true;
+    run_for(STALE);
+    assert_int_equal(client.told, 1);
+    run_for(INTERVAL * 2);
+    assert_int_equal(client.told, 2);
+    assert_true(client.stale[0]);
+    world.values[0] = 1;
+    answer(world.topics[0]); /* of what it was when the read began */
+    turn();
+    assert_false(client.stale[0]);
+    assert_int_equal(client.seen[0], 0);
+    world.by_hand = false;
+    run_for(INTERVAL);
+    assert_int_equal(client.seen[0], 1);
     leave(&client);
 }
 
@@ -520,7 +565,9 @@ int main(void) {
         T(the_first_is_read_behind_the_start),
         T(leaves_while_it_is_read),
         T(first_read_fails),
+        T(first_read_takes_too_long),
         T(says_when_it_is_stale),
+        T(a_read_that_hangs),
         T(the_budget),
         T(dear_topics),
         T(heartbeats),

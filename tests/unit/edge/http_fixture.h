@@ -45,8 +45,8 @@ struct http_fixture {
     unsigned held_count;
     struct http_exchange *lasting[HELD_MAX];
     unsigned lasting_count;
-    unsigned gone; /* of those that lasted, by their clients; read it after http_stop() */
-    unsigned slow; /* of them */
+    unsigned gone;           /* of those that lasted, by their clients; read it after http_stop() */
+    unsigned slow;           /* of them */
     unsigned by_status[600]; /* of replied(); read it after http_stop() */
     uint64_t floods;         /* likewise */
 };
