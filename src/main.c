@@ -7,6 +7,7 @@
 #include "cli/healthcheck.h"
 #include "cli/options.h"
 #include "cli/run.h"
+#include "cli/verify.h"
 
 extern char **environ;
 
@@ -27,6 +28,8 @@ int main(int argc, char **argv) {
         return exit_code;
     if (options.action == ACTION_HEALTHCHECK)
         return healthcheck(&config, stderr);
+    if (options.action == ACTION_TOOL)
+        return verify(&config, &options.tool, stdout, stderr);
     log_setup(config.log_level, log_format_of(&config));
     return run_role(options.role, &config, build_version());
 }

@@ -13,6 +13,11 @@ static void put_roles(const char *between, struct buf *out) {
         buf_printf(out, "%s%s", i ? between : "", role_name((enum role)i));
 }
 
+static void put_tools(struct buf *out) {
+    for (unsigned i = TOOL_NONE + 1; i < TOOLS; i++)
+        buf_printf(out, "%s ", tool_name((enum tool)i));
+}
+
 /* A choice ends where the next begins; one that ends in "..." wants more behind it. */
 static void put_choices(const char *choices, struct buf *out) {
     for (const char *c = choices; *c; c++) {
@@ -75,8 +80,11 @@ void put_completion_bash(struct buf *out) {
     for (unsigned i = 0; i < CONFIG_KEYS; i++)
         if (config_row((enum config_key)i)->flag)
             buf_printf(out, " --%s", config_row((enum config_key)i)->flag);
+    for (unsigned i = 0; i < TOOL_FLAGS; i++)
+        buf_printf(out, " --%s", tool_flag_row((enum tool_flag)i)->name);
     buf_add_str(out, "' -- \"$word\"))\n    elif [ \"$COMP_CWORD\" -eq 1 ]; then\n"
                      "        COMPREPLY=($(compgen -W 'healthcheck ");
+    put_tools(out);
     put_roles(" ", out);
     buf_add_str(out, "' -- \"$word\"))\n"
                      "    elif [ \"$COMP_CWORD\" -eq 2 ] && [ \"$before\" = healthcheck ]; then\n"
@@ -90,6 +98,7 @@ void put_completion_zsh(struct buf *out) {
     const struct option_special *specials = options_specials(&count);
 
     buf_add_str(out, "#compdef highgopress\n" MADE "_arguments \\\n    '1:role:(healthcheck ");
+    put_tools(out);
     put_roles(" ", out);
     buf_add_str(out, ")' \\\n    '2:role:(");
     put_roles(" ", out);
@@ -98,6 +107,13 @@ void put_completion_zsh(struct buf *out) {
         buf_printf(out, " \\\n    '--%s[", specials[i].name);
         put_quoted(specials[i].help, out);
         buf_printf(out, "]%s'", specials[i].takes_file ? ":file:_files" : "");
+    }
+    for (unsigned i = 0; i < TOOL_FLAGS; i++) {
+        const struct tool_flag_row *row = tool_flag_row((enum tool_flag)i);
+
+        buf_printf(out, " \\\n    '--%s[", row->name);
+        put_quoted(row->help, out);
+        buf_printf(out, "]%s'", row->argument ? ":value:_files" : "");
     }
     for (unsigned i = 0; i < CONFIG_KEYS; i++) {
         const struct config_row *row = config_row((enum config_key)i);
@@ -138,6 +154,23 @@ void put_completion_fish(struct buf *out) {
         buf_printf(out, "complete -c highgopress -n __fish_use_subcommand -a %s -d '",
                    role_name((enum role)i));
         put_fish_text(role_about((enum role)i), out);
+        buf_add_str(out, "'\n");
+    }
+    for (unsigned i = TOOL_NONE + 1; i < TOOLS; i++) {
+        buf_printf(out, "complete -c highgopress -n __fish_use_subcommand -a %s -d '",
+                   tool_name((enum tool)i));
+        put_fish_text(tool_about((enum tool)i), out);
+        buf_add_str(out, "'\n");
+    }
+    for (unsigned i = 0; i < TOOL_FLAGS; i++) {
+        const struct tool_flag_row *row = tool_flag_row((enum tool_flag)i);
+
+        buf_add_str(out, "complete -c highgopress -n '__fish_seen_subcommand_from ");
+        for (unsigned t = TOOL_NONE + 1; t < TOOLS; t++)
+            if (row->tools & 1u << t)
+                buf_printf(out, "%s ", tool_name((enum tool)t));
+        buf_printf(out, "' -l %s%s -d '", row->name, row->argument ? " -r -F" : "");
+        put_fish_text(row->help, out);
         buf_add_str(out, "'\n");
     }
     buf_add_str(out, "complete -c highgopress -n __fish_use_subcommand -a healthcheck "

@@ -96,16 +96,46 @@ static void put_roles(struct buf *out) {
     buf_add_str(out, ".El\n");
 }
 
+static void put_tools(struct buf *out) {
+    buf_add_str(out, "The tools are:\n.Bl -tag -width Ds\n");
+    for (unsigned i = TOOL_NONE + 1; i < TOOLS; i++) {
+        buf_printf(out, ".It Cm %s\n", tool_name((enum tool)i));
+        put_text(slice_str(tool_about((enum tool)i)), out);
+    }
+    buf_add_str(out, ".El\n.Pp\nTheir own flags are:\n.Bl -tag -width Ds\n");
+    for (unsigned i = 0; i < TOOL_FLAGS; i++) {
+        const struct tool_flag_row *row = tool_flag_row((enum tool_flag)i);
+        const char *comma = "";
+
+        buf_printf(out, ".It Fl -%s", row->name);
+        if (row->argument)
+            buf_printf(out, " Ar %s", row->argument);
+        buf_add_str(out, " Pq ");
+        for (unsigned t = TOOL_NONE + 1; t < TOOLS; t++) {
+            if (row->tools & 1u << t) {
+                buf_printf(out, "%s%s", comma, tool_name((enum tool)t));
+                comma = ", ";
+            }
+        }
+        buf_add_char(out, '\n');
+        put_text(slice_str(row->help), out);
+    }
+    buf_add_str(out, ".El\n");
+}
+
 void put_man_1(struct buf *out) {
     put_head("highgopress", "1", "a counting service that never loses an acknowledged increment",
              out);
     buf_add_str(out, ".Sh SYNOPSIS\n.Nm\n.Op Ar role\n.Op Fl -flag Ar value ...\n"
                      ".Nm\n.Cm healthcheck\n.Op Ar role\n.Op Fl -flag Ar value ...\n"
+                     ".Nm\n.Ar tool\n.Op Fl -flag Ar value ...\n"
                      ".Sh DESCRIPTION\n.Nm\ncounts: likes, views, votes.\n"
                      "An acknowledged increment is never lost and never counted twice.\n");
     put_roles(out);
     buf_add_str(out, ".Pp\n.Cm healthcheck\nasks the admin listener that the same flags, variables "
-                     "or file name\nwhether the service is ready.\n.Pp\nThe flags are:\n");
+                     "or file name\nwhether the service is ready.\n.Pp\n");
+    put_tools(out);
+    buf_add_str(out, ".Pp\nThe flags are:\n");
     put_flags(out);
     buf_add_str(
         out, "Every other key of\n.Xr highgopress.yaml 5\nis set by its variable or in the file.\n"
@@ -119,7 +149,8 @@ void put_man_1(struct buf *out) {
              "The watchdog is fed while every event loop turns.\n.El\n"
              ".Sh EXIT STATUS\n.Bl -tag -width Ds\n"
              ".It 0\nIt ended in good order, or is ready.\n"
-             ".It 1\n.Cm healthcheck :\nit is not ready.\n"
+             ".It 1\n.Cm healthcheck :\nit is not ready.\n.Cm verify :\nsomething differs.\n"
+             ".It 65, 66\n.Cm verify :\na list, an event or a store can't be read.\n"
              ".It 64\nWrong use of the command line.\n"
              ".It 69\nAn address or a store can't be had.\n"
              ".It 71\nMemory or descriptors ran out.\n"

@@ -18,9 +18,9 @@ _highgopress() {
     --config) COMPREPLY=($(compgen -f -- "$word")) && return ;;
     esac
     if [[ $word == -* ]]; then
-        COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --upstream --durability --events' -- "$word"))
+        COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --upstream --durability --events --prefix --list --each --json --wait' -- "$word"))
     elif [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W 'healthcheck all gateway counter' -- "$word"))
+        COMPREPLY=($(compgen -W 'healthcheck verify all gateway counter' -- "$word"))
     elif [ "$COMP_CWORD" -eq 2 ] && [ "$before" = healthcheck ]; then
         COMPREPLY=($(compgen -W 'all gateway counter' -- "$word"))
     fi

@@ -5,12 +5,14 @@
 
 #include "base/config.h"
 #include "cli/build_info.h"
+#include "cli/tool.h"
 
 #define INDENT 6u
 
 static const char head[] =
     "Usage: " BUILD_NAME " [ROLE] [flags]\n"
     "       " BUILD_NAME " healthcheck [ROLE] [flags]\n"
+    "       " BUILD_NAME " TOOL [flags]\n"
     "\n"
     "A counting service: an acknowledged increment is never lost and never\n"
     "counted twice.\n"
@@ -21,7 +23,9 @@ static const char head[] =
     "  counter             the counter core with its store, over gRPC (--grpc)\n"
     "\n"
     "healthcheck asks the admin listener that these flags, variables and file name\n"
-    "whether the service is ready: exit code 0, or 1 and the reason.\n"
+    "whether the service is ready: exit code 0, or 1 and the reason.\n";
+
+static const char flags[] =
     "\n"
     "Flags of every role:\n"
     "  --config FILE       read this YAML file\n"
@@ -37,7 +41,8 @@ static const char tail[] =
     "for . and -, as in HGP_HTTP and HGP_LIMITS_BODY_BYTES.\n"
     "A flag overrides a variable, a variable the file, the file the default.\n"
     "\n"
-    "Exit codes: 0 fine, 64 wrong use of the command line, 78 wrong configuration.\n";
+    "Exit codes: 0 fine, 64 wrong use of the command line, 78 wrong configuration;\n"
+    "verify: 1 drift, others when it could not compare.\n";
 
 /* Words of 'text', each line indented; 'text' has no line feeds. */
 static void put_wrapped(struct buf *out, struct slice text) {
@@ -99,10 +104,28 @@ static void put_row(const struct config_row *row, struct buf *out) {
     buf_release(&text);
 }
 
+static void put_tools(struct buf *out) {
+    buf_add_str(out, "\nTools:\n");
+    for (unsigned i = TOOL_NONE + 1; i < TOOLS; i++) {
+        buf_printf(out, "  %s\n", tool_name((enum tool)i));
+        put_wrapped(out, slice_str(tool_about((enum tool)i)));
+    }
+    buf_add_str(out, "\nFlags of tools:\n");
+    for (unsigned i = 0; i < TOOL_FLAGS; i++) {
+        const struct tool_flag_row *row = tool_flag_row((enum tool_flag)i);
+
+        buf_printf(out, "  --%s%s%s\n", row->name, row->argument ? " " : "",
+                   row->argument ? row->argument : "");
+        put_wrapped(out, slice_str(row->help));
+    }
+}
+
 void help_print(struct buf *out) {
     const char *title = "";
 
     buf_add_str(out, head);
+    put_tools(out);
+    buf_add_str(out, flags);
     for (unsigned i = 0; i < CONFIG_KEYS; i++) {
         const struct config_row *row = config_row((enum config_key)i);
 

@@ -46,8 +46,13 @@ static void parse_role(const char *name, struct options *out, struct config_prob
         config_problem(problems, "there is no role \"%s\"; it is one of %s", name, role_names());
 }
 
-static void refuse_flag(const char *name, struct config_problems *problems) {
+static void refuse_flag(const char *name, const struct options *options,
+                        struct config_problems *problems) {
     struct similar near = similar_to(name);
+
+    for (unsigned i = 0; i < TOOL_FLAGS; i++)
+        if (tool_flag_row((enum tool_flag)i)->tools & 1u << options->tool.tool)
+            similar_offer(&near, tool_flag_row((enum tool_flag)i)->name);
 
     for (size_t i = 0; i < ARRAY_LEN(specials); i++)
         similar_offer(&near, specials[i].name);
@@ -93,6 +98,16 @@ static void parse_key(struct args *args, enum config_key key, const char *inline
                          args->problems);
 }
 
+static void parse_tool_flag(struct args *args, enum tool_flag flag, const char *inline_value) {
+    const struct tool_flag_row *row = tool_flag_row(flag);
+
+    args->out->tool.given[flag] = true;
+    if (row->argument)
+        args->out->tool.value[flag] = take_value(args, row->name, inline_value);
+    else if (inline_value)
+        config_problem(args->problems, "--%s: takes no value", row->name);
+}
+
 /* 'flag' is without its dashes. */
 static void parse_flag(struct args *args, const char *flag) {
     const char *equals = strchr(flag, '=');
@@ -106,12 +121,17 @@ static void parse_flag(struct args *args, const char *flag) {
             return;
         }
     }
+    enum tool_flag tool_flag = tool_flag_find(args->out->tool.tool, name);
+    if (tool_flag != TOOL_FLAGS) {
+        parse_tool_flag(args, tool_flag, equals ? equals + 1 : NULL);
+        return;
+    }
     enum config_key key = config_find_flag(name);
     if (key != CONFIG_KEYS) {
         parse_key(args, key, equals ? equals + 1 : NULL);
         return;
     }
-    refuse_flag(name, args->problems);
+    refuse_flag(name, args->out, args->problems);
     /* What follows was meant as its value: not shown as an unexpected argument,
      * it may be a URL with a password. */
     if (!equals && args->count > 0 && args->next[0][0] != '-') {
@@ -140,8 +160,12 @@ void options_parse(int argc, char *const argv[], struct config *cfg, struct opti
     *out = (struct options){.role = ROLE_ALL, .action = ACTION_RUN};
     if (argc < 2)
         return;
-    if (strcmp(args.next[0], "healthcheck") == 0) {
+    out->tool.tool = tool_find(args.next[0]);
+    if (out->tool.tool != TOOL_NONE)
+        out->action = ACTION_TOOL;
+    else if (strcmp(args.next[0], "healthcheck") == 0)
         out->action = ACTION_HEALTHCHECK;
+    if (out->action != ACTION_RUN) {
         args.count--;
         args.next++;
     }
@@ -216,7 +240,7 @@ static void load_layers(const struct invocation *invocation, const struct option
         config_validate(cfg, problems);
     if (problems->count == 0 && role_parts(options->role, cfg).core)
         store_url_check(cfg, problems);
-    if (problems->count == 0)
+    if (problems->count == 0 && options->action != ACTION_TOOL)
         events_check(cfg, problems);
 }
 
@@ -242,7 +266,8 @@ bool options_begin(const struct invocation *invocation, struct config *cfg, stru
         *out_exit = EX_CONFIG;
         return false;
     }
-    if (out->action == ACTION_RUN || out->action == ACTION_HEALTHCHECK)
+    if (out->action == ACTION_RUN || out->action == ACTION_HEALTHCHECK ||
+        out->action == ACTION_TOOL)
         return true;
     *out_exit = answer(out->action, cfg, invocation->out);
     return false;

@@ -1,6 +1,6 @@
 /* options.h - the command line: ROLE, flags, and what to do instead of running.
  *
- *     highgopress [healthcheck] [ROLE] [--flag VALUE | --flag=VALUE]...
+ *     highgopress [healthcheck | TOOL] [ROLE] [--flag VALUE | --flag=VALUE]...
  *
  * Threads    Before there are any.
  * Ownership  What is given is borrowed for as long as the configuration lives.
@@ -13,10 +13,12 @@
 
 #include "base/config.h"
 #include "cli/role.h"
+#include "cli/tool.h"
 
 enum action {
     ACTION_RUN,
     ACTION_HEALTHCHECK,
+    ACTION_TOOL,
     ACTION_CHECK,
     ACTION_PRINT,
     ACTION_HELP,
@@ -26,7 +28,8 @@ enum action {
 struct options {
     enum role role;
     enum action action;
-    const char *config_file; /* NULL: none */
+    const char *config_file;  /* NULL: none */
+    struct tool_options tool; /* ACTION_TOOL */
 };
 
 /* What a process starts with. */

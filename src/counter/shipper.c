@@ -248,8 +248,7 @@ static void on_problem(void *ctx, const char *text) {
 
 static enum err new_producer(struct shipper *s, const char **out_detail) {
     struct kafka_conf conf = {
-        .brokers = s->conf.url.brokers,
-        .topic = s->conf.url.topic,
+        .url = &s->conf.url,
         .partitions = s->conf.partitions,
         .queue_max = 2 * s->conf.in_flight, /* never full before the relay's limit */
         .ctx = s,

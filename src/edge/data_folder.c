@@ -281,19 +281,48 @@ void data_folder_release(struct data_folder *folder) {
     data_folder_init(folder);
 }
 
+static enum err set_path(struct data_folder *folder, const char *path, char *out_detail,
+                         size_t detail_size) {
+    folder->path = strdup(path);
+    if (folder->path)
+        return ERR_OK;
+    snprintf(out_detail, detail_size, "out of memory");
+    return ERR_NO_MEMORY;
+}
+
+enum err data_folder_look(struct data_folder *folder, const char *path, char *out_detail,
+                          size_t detail_size) {
+    char text[FORMAT_BYTES];
+    ssize_t len = 0;
+    enum err err = set_path(folder, path, out_detail, detail_size);
+
+    if (err != ERR_OK)
+        return err;
+    folder->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder->dir_fd >= 0)
+        len = read_format(folder->dir_fd, text);
+    if (len < 0 || (folder->dir_fd < 0 && errno != ENOENT))
+        return io_error(path, "read", out_detail, detail_size);
+    if (len > 0)
+        err = judge_format(folder, text, out_detail, detail_size);
+    if (err != ERR_OK || (len > 0 && !folder->creating))
+        return err;
+    snprintf(out_detail, detail_size, "there is no store in the folder %s", path);
+    return ERR_NOT_FOUND;
+}
+
 enum err data_folder_open(struct data_folder *folder, const char *path, char *out_detail,
                           size_t detail_size) {
-    folder->path = strdup(path);
-    if (!folder->path) {
-        snprintf(out_detail, detail_size, "out of memory");
-        return ERR_NO_MEMORY;
-    }
+    enum err err = set_path(folder, path, out_detail, detail_size);
+
+    if (err != ERR_OK)
+        return err;
     if (!make_folders(folder->path))
         return io_error(path, "made", out_detail, detail_size);
     folder->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder->dir_fd < 0)
         return io_error(path, "opened", out_detail, detail_size);
-    enum err err = refuse_strangers(folder, out_detail, detail_size);
+    err = refuse_strangers(folder, out_detail, detail_size);
     if (err == ERR_OK)
         err = take_ownership(folder, out_detail, detail_size);
     if (err == ERR_OK)

@@ -41,6 +41,11 @@ void data_folder_release(struct data_folder *folder);
 MUST_CHECK enum err data_folder_open(struct data_folder *folder, const char *path, char *out_detail,
                                      size_t detail_size);
 
+/* Recognises it and nothing more: another process may own it, and nothing is written.
+ * ERR_NOT_FOUND: no store of ours was ever made here; else as above. */
+MUST_CHECK enum err data_folder_look(struct data_folder *folder, const char *path, char *out_detail,
+                                     size_t detail_size);
+
 /* The store in it is complete: a missing file is damage from now on. Durable when it returns. */
 MUST_CHECK enum err data_folder_ready(struct data_folder *folder, char *out_detail,
                                       size_t detail_size);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <librdkafka/rdkafka.h>
+#include "edge/kafka_config.h"
 
 struct kafka_producer {
     struct kafka_conf conf;
@@ -20,28 +20,22 @@ struct kafka_producer {
     bool finished;
 };
 
-static char new_detail[512];
+static struct kafka_detail new_detail;
 
 /* ---- configuration ---- */
-
-/* Names of librdkafka's CONFIGURATION.md. */
-static bool set(rd_kafka_conf_t *conf, const char *name, const char *value) {
-    return rd_kafka_conf_set(conf, name, value, new_detail, sizeof(new_detail)) == RD_KAFKA_CONF_OK;
-}
 
 static bool set_all(rd_kafka_conf_t *conf, const struct kafka_conf *own) {
     char number[16];
 
     (void)snprintf(number, sizeof(number), "%u", own->queue_max);
     /* message.timeout.ms=0: a message that times out leaves a gap behind which others arrive. */
-    return set(conf, "bootstrap.servers", own->brokers) && set(conf, "client.id", "highgopress") &&
-           set(conf, "enable.idempotence", "true") && set(conf, "acks", "all") &&
-           set(conf, "message.timeout.ms", "0") &&
-           set(conf, "queue.buffering.max.messages", number) &&
-           set(conf, "queue.buffering.max.kbytes", "1048576") && set(conf, "linger.ms", "5") &&
-           set(conf, "socket.keepalive.enable", "true") &&
-           set(conf, "reconnect.backoff.max.ms", "2000") &&
-           set(conf, "log.connection.close", "false") && set(conf, "log.queue", "true");
+    return kafka_set_common(conf, own->url, &new_detail) &&
+           kafka_set(conf, "enable.idempotence", "true", &new_detail) &&
+           kafka_set(conf, "acks", "all", &new_detail) &&
+           kafka_set(conf, "message.timeout.ms", "0", &new_detail) &&
+           kafka_set(conf, "queue.buffering.max.messages", number, &new_detail) &&
+           kafka_set(conf, "queue.buffering.max.kbytes", "1048576", &new_detail) &&
+           kafka_set(conf, "linger.ms", "5", &new_detail);
 }
 
 static rd_kafka_conf_t *make_conf(const struct kafka_conf *own) {
@@ -70,13 +64,13 @@ static void on_event(rd_kafka_t *rk, void *opaque) {
 static enum err start(struct kafka_producer *kafka) {
     rd_kafka_conf_t *conf = make_conf(&kafka->conf);
 
-    kafka->topic_name = strdup(kafka->conf.topic);
+    kafka->topic_name = strdup(kafka->conf.url->topic);
     if (!conf || !kafka->topic_name) {
         if (conf)
             rd_kafka_conf_destroy(conf);
         return ERR_INVALID;
     }
-    kafka->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, new_detail, sizeof(new_detail));
+    kafka->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, new_detail.text, sizeof(new_detail.text));
     if (!kafka->rk) {
         rd_kafka_conf_destroy(conf); /* it takes it over only when it succeeds */
         return ERR_INVALID;
@@ -91,8 +85,8 @@ enum err kafka_new(const struct kafka_conf *conf, struct kafka_producer **out,
                    const char **out_detail) {
     struct kafka_producer *kafka = calloc(1, sizeof(*kafka));
 
-    *out_detail = new_detail;
-    (void)snprintf(new_detail, sizeof(new_detail), "out of memory");
+    *out_detail = new_detail.text;
+    (void)snprintf(new_detail.text, sizeof(new_detail.text), "out of memory");
     if (!kafka)
         return ERR_NO_MEMORY;
     kafka->conf = *conf;

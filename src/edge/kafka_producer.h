@@ -20,6 +20,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "edge/kafka_url.h"
 
 #define KAFKA_PREPARE_MS    500
 #define KAFKA_PROBLEM_BYTES 256
@@ -27,9 +28,8 @@
 struct kafka_producer;
 
 struct kafka_conf {
-    const char *brokers;
-    const char *topic;
-    uint32_t partitions; /* the topic is made with so many, and must have them */
+    const struct kafka_url *url; /* borrowed until kafka_new() returns */
+    uint32_t partitions;         /* the topic is made with so many, and must have them */
     uint32_t queue_max;
     void *ctx;
     void (*wake)(void *ctx);                /* kafka_serve() soon */
@@ -39,7 +39,7 @@ struct kafka_conf {
 };
 
 /* Nothing is connected yet. ERR_NO_MEMORY; ERR_INVALID: librdkafka refuses the configuration,
- * '*out_detail' says why, in a static buffer. 'conf' is copied, its texts too. */
+ * '*out_detail' says why, in a static buffer. 'conf' is copied. */
 MUST_CHECK enum err kafka_new(const struct kafka_conf *conf, struct kafka_producer **out,
                               const char **out_detail);
 

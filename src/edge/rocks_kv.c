@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rocksdb/c.h>
 
@@ -333,24 +334,85 @@ static enum err open_all(struct rocks_kv *rocks, const char *folder,
     return err;
 }
 
-enum err rocks_kv_open(const char *folder, const struct rocks_kv_conf *conf, struct rocks_kv **out,
-                       const char **out_detail) {
+static struct rocks_kv *make(const char **out_detail) {
     struct rocks_kv *rocks = calloc(1, sizeof(*rocks));
 
     *out_detail = open_detail;
     if (!rocks) {
         snprintf(open_detail, sizeof(open_detail), "out of memory");
-        return ERR_NO_MEMORY;
+        return NULL;
     }
     data_folder_init(&rocks->folder);
     init_writer(rocks);
-    enum err err = open_all(rocks, folder, conf);
-    if (err != ERR_OK) {
+    return rocks;
+}
+
+/* Gives it to the caller, or closes it. */
+static enum err hand_over(struct rocks_kv *rocks, enum err err, struct rocks_kv **out) {
+    if (err == ERR_OK)
+        *out = rocks;
+    else
         rocks_kv_close(rocks);
-        return err;
+    return err;
+}
+
+enum err rocks_kv_open(const char *folder, const struct rocks_kv_conf *conf, struct rocks_kv **out,
+                       const char **out_detail) {
+    struct rocks_kv *rocks = make(out_detail);
+
+    return rocks ? hand_over(rocks, open_all(rocks, folder, conf), out) : ERR_NO_MEMORY;
+}
+
+/* RocksDB's "secondary instance": it follows the owner's manifest, tables and log. It wants a
+ * folder for a log of its own; that is gone again before this returns, as nothing more is written
+ * to it. */
+static enum err look(struct rocks_kv *rocks, const char *scratch) {
+    struct rocks_options options;
+    char *message = NULL;
+
+    rocks_options_init(&options, &(struct rocks_kv_conf){0}, false);
+    rocksdb_options_set_max_open_files(options.db,
+                                       -1); /* the owner may delete what it holds open */
+    /* The owner may be in the middle of a record. */
+    rocksdb_options_set_wal_recovery_mode(options.db, rocksdb_point_in_time_recovery);
+    rocks->db = rocksdb_open_as_secondary_column_families(options.db, rocks->folder.path, scratch,
+                                                          KV_SPACES, rocks_space_names,
+                                                          options.spaces, rocks->spaces, &message);
+    rocks_options_release(&options);
+    if (!message)
+        return ERR_OK;
+    enum err err = strstr(message, "No such file") ? ERR_BUSY : error_of(message);
+    snprintf(open_detail, sizeof(open_detail), "the data folder %s can't be read (%s)",
+             rocks->folder.path, message);
+    rocksdb_free(message);
+    return err;
+}
+
+static enum err look_from(struct rocks_kv *rocks) {
+    const char *tmp = getenv("TMPDIR");
+    char scratch[256];
+
+    (void)snprintf(scratch, sizeof(scratch), "%s/highgopress-look-XXXXXX",
+                   tmp && tmp[0] ? tmp : "/tmp");
+    if (!mkdtemp(scratch)) {
+        snprintf(open_detail, sizeof(open_detail), "%s: a folder can't be made there", scratch);
+        return ERR_IO;
     }
-    *out = rocks;
-    return ERR_OK;
+    enum err err = look(rocks, scratch);
+    char log[sizeof(scratch) + 8];
+    (void)snprintf(log, sizeof(log), "%s/LOG", scratch);
+    (void)unlink(log);
+    (void)rmdir(scratch);
+    return err;
+}
+
+enum err rocks_kv_look(const char *folder, struct rocks_kv **out, const char **out_detail) {
+    struct rocks_kv *rocks = make(out_detail);
+
+    if (!rocks)
+        return ERR_NO_MEMORY;
+    enum err err = data_folder_look(&rocks->folder, folder, open_detail, sizeof(open_detail));
+    return hand_over(rocks, err == ERR_OK ? look_from(rocks) : err, out);
 }
 
 void rocks_kv_close(struct rocks_kv *rocks) {

@@ -103,6 +103,52 @@ static void test_one_owner(void **state) {
     store_teardown(&t.s);
 }
 
+/* ---- reading beside the owner ---- */
+
+static void see(struct store *s, const char *want) {
+    struct rocks_kv *seen = NULL;
+    const char *detail = "";
+
+    must(rocks_kv_look(s->data, &seen, &detail) == ERR_OK, detail);
+    must(strcmp(get_str(rocks_kv_view(seen), KV_COUNTER, "a"), want) == 0, "what was written");
+    put_str(rocks_kv_view(seen), KV_COUNTER, "a", "no");
+    must(kv_commit(rocks_kv_view(seen), false) == ERR_IO, "it can't be written to");
+    rocks_kv_close(seen);
+}
+
+static void write_and_see(void *arg) {
+    struct store *s = arg;
+    struct rocks_kv *seen = NULL;
+    const char *detail = "";
+
+    must(rocks_kv_look(s->data, &seen, &detail) == ERR_NOT_FOUND, "nothing is there yet");
+    must(strstr(detail, s->data) != NULL, "it names the folder");
+    must(store_open(s) == ERR_OK, "the owner opens");
+    see(s, "");
+    for (int i = 0; i < 3; i++) {
+        char value[16];
+
+        snprintf(value, sizeof(value), "%d", i);
+        put_str(s->kv, KV_COUNTER, "a", value);
+        must(kv_commit(s->kv, i % 2 == 0) == ERR_OK, "commit"); /* synced or not */
+        see(s, value);
+    }
+    store_close(s);
+    see(s, "2");
+    must(store_open(s) == ERR_OK, "the owner opens again");
+    must(strcmp(get_str(s->kv, KV_COUNTER, "a"), "2") == 0, "nothing has changed for it");
+    store_close(s);
+}
+
+static void test_a_look_beside_the_owner(void **state) {
+    struct store s;
+
+    (void)state;
+    store_setup(&s);
+    assert_int_equal(in_child(write_and_see, &s), 0);
+    store_teardown(&s);
+}
+
 /* Commits until it fails; how many were acknowledged. */
 static int commit_until_failure(struct store *s) {
     char value[VALUE_BYTES];
@@ -225,6 +271,7 @@ static void test_a_full_disk(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_owner),
+        cmocka_unit_test(test_a_look_beside_the_owner),
         cmocka_unit_test(test_a_failed_write_finishes_the_store),
         cmocka_unit_test(test_a_full_disk),
     };

@@ -1,0 +1,53 @@
+/* tool.c - the tables. */
+#include "cli/tool.h"
+
+#include <string.h>
+
+#include "base/attr.h"
+
+#define VERIFY (1u << TOOL_VERIFY)
+
+static const char *const names[TOOLS] = {[TOOL_VERIFY] = "verify"};
+
+static const char *const about[TOOLS] = {
+    [TOOL_VERIFY] =
+        "Compare the store's counters with the sum of their events; the store may be in "
+        "use.",
+};
+
+/* clang-format off */
+static const struct tool_flag_row rows[TOOL_FLAGS] = {
+    [TOOL_FLAG_PREFIX] = {"prefix",   "TEXT",  "Only counters whose resource_id begins so.", VERIFY},
+    [TOOL_FLAG_LIST]   = {"list",     "FILE",  "Only these counters: a line RESOURCE:TYPE for each, with % and : inside a type written %25 and %3A; - is standard input.", VERIFY},
+    [TOOL_FLAG_EACH]   = {"each",     NULL,    "Print every counter, not only those that differ.", VERIFY},
+    [TOOL_FLAG_JSON]   = {"json",     NULL,    "Print one JSON object.", VERIFY},
+    [TOOL_FLAG_WAIT]   = {"wait",     "SECONDS", "How long to wait for events that are still on their way, from the last one that came; 30 unless given.", VERIFY},
+};
+/* clang-format on */
+
+enum tool tool_find(const char *name) {
+    for (unsigned i = TOOL_NONE + 1; i < TOOLS; i++)
+        if (strcmp(names[i], name) == 0)
+            return (enum tool)i;
+    return TOOL_NONE;
+}
+
+const char *tool_name(enum tool tool) {
+    return names[tool];
+}
+
+const char *tool_about(enum tool tool) {
+    return about[tool];
+}
+
+const struct tool_flag_row *tool_flag_row(enum tool_flag flag) {
+    return &rows[flag];
+}
+
+enum tool_flag tool_flag_find(enum tool tool, const char *name) {
+    unsigned i = 0;
+
+    while (i < TOOL_FLAGS && !((rows[i].tools & 1u << tool) && strcmp(rows[i].name, name) == 0))
+        i++;
+    return (enum tool_flag)i;
+}

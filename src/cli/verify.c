@@ -1,0 +1,82 @@
+/* verify.c - read the store, then its events, then compare. */
+#include "cli/verify.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "cli/build_info.h"
+#include "cli/store_url.h"
+#include "cli/verify_internal.h"
+
+#define WAIT_S     30
+#define WAIT_S_MAX 86400
+
+int verify_give_up(const struct verify *verify, int code, const char *fmt, ...) {
+    va_list args;
+
+    (void)fputs(BUILD_NAME " verify: ", verify->err);
+    va_start(args, fmt);
+    (void)vfprintf(verify->err, fmt, args);
+    va_end(args);
+    (void)fputc('\n', verify->err);
+    return code;
+}
+
+static int read_wait(struct verify *verify) {
+    const char *text = verify->options->value[TOOL_FLAG_WAIT];
+    char *end = NULL;
+    long seconds = WAIT_S;
+
+    errno = 0;
+    if (text)
+        seconds = strtol(text, &end, 10);
+    if (text && (errno || end == text || *end || seconds < 0 || seconds > WAIT_S_MAX))
+        return verify_give_up(verify, EX_USAGE, "--wait: a number of seconds up to %d", WAIT_S_MAX);
+    verify->wait_ms = seconds * 1000;
+    return EX_OK;
+}
+
+int verify_begin(struct verify *verify, uint32_t lanes, const struct event_position *at,
+                 bool others_write) {
+    struct audit_conf conf = {
+        .store_id = verify->store_id,
+        .lanes = lanes,
+        .others_write = others_write,
+        .adds_unread = !verify->wanted.listed,
+        .adds = verify->wanted.prefix,
+    };
+
+    verify->audit = audit_new(&conf);
+    if (!verify->audit)
+        return verify_give_up(verify, EX_OSERR, "out of memory");
+    for (uint32_t i = 0; i < lanes; i++)
+        audit_lane(verify->audit, i, at[i]);
+    return EX_OK;
+}
+
+static int compare(struct verify *verify) {
+    if (store_url_is_redis(verify->config))
+        return verify_give_up(verify, EX_CONFIG, "a store in Redis can't be verified yet");
+    bool topic = strcmp(verify->config->events_url, "none") != 0;
+    int code = verify_folder(verify, !topic);
+
+    if (code == EX_OK && topic)
+        code = verify_kafka(verify);
+    return code == EX_OK ? verify_print(verify) : code;
+}
+
+int verify(const struct config *config, const struct tool_options *options, FILE *out, FILE *err) {
+    struct verify verify = {.config = config, .options = options, .out = out, .err = err};
+    int code = read_wait(&verify);
+
+    if (code == EX_OK)
+        code = verify_wanted_read(&verify);
+    if (code == EX_OK)
+        code = compare(&verify);
+    audit_free(verify.audit);
+    verify_wanted_release(&verify.wanted);
+    return code;
+}

@@ -1,0 +1,61 @@
+/* verify_internal.h - what the files of `verify` share.
+ *
+ * verify.c         the order of things
+ * verify_wanted.c  which counters
+ * verify_folder.c  the embedded store, and its outbox
+ * verify_kafka.c   a topic
+ * verify_print.c   the verdict, for people and as JSON
+ */
+#ifndef CLI_VERIFY_INTERNAL_H
+#define CLI_VERIFY_INTERNAL_H
+
+#include "base/buf.h"
+#include "cli/verify.h"
+#include "core/audit.h"
+
+/* Every counter whose resource_id begins with 'prefix', or those of a list. */
+struct verify_wanted {
+    struct slice prefix;
+    bool listed;
+    struct buf text; /* the list's file */
+};
+
+struct verify {
+    const struct config *config;
+    const struct tool_options *options;
+    FILE *out;
+    FILE *err;
+    struct verify_wanted wanted;
+    struct audit *audit; /* NULL until the store has been read */
+    uint64_t store_id;
+    char store[CONFIG_TEXT_BYTES + 64]; /* what was read, for people */
+    char events[512];                   /* and where the events came from */
+    int64_t wait_ms;
+};
+
+/* Says why it can't go on, and returns the exit code. */
+int verify_give_up(const struct verify *verify, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* verify_wanted.c */
+MUST_CHECK int verify_wanted_read(struct verify *verify);
+void verify_wanted_release(struct verify_wanted *wanted);
+bool verify_is_wanted(const struct verify_wanted *wanted, struct slice resource_id);
+/* The next of the list, taken off the front of '*list' (at first wanted->text). False at its end;
+ * '*out_bad' is then a line that is none, or {NULL, 0}. The type is decoded into 'type'. */
+MUST_CHECK bool verify_wanted_next(struct slice *list, struct slice *out_resource,
+                                   struct buf *out_type, struct slice *out_bad);
+
+/* Makes verify->audit, and hands it the lanes. 'at' is by lane. */
+MUST_CHECK int verify_begin(struct verify *verify, uint32_t lanes, const struct event_position *at,
+                            bool others_write);
+
+/* verify_folder.c: the store in --data; its outbox as well where no topic is to be read. */
+MUST_CHECK int verify_folder(struct verify *verify, bool outbox);
+
+/* verify_kafka.c: until all that is needed has come, or nothing for so long. */
+MUST_CHECK int verify_kafka(struct verify *verify);
+
+/* verify_print.c: the exit code. */
+MUST_CHECK int verify_print(struct verify *verify);
+
+#endif

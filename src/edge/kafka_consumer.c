@@ -1,0 +1,204 @@
+/* kafka_consumer.c - librdkafka's simple consumer: partitions forwarded to one queue. */
+#include "edge/kafka_consumer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "edge/kafka_config.h"
+
+struct kafka_consumer {
+    char topic_name[KAFKA_TOPIC_BYTES];
+    int64_t *from;
+    uint32_t from_count;
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *queue; /* of messages */
+    rd_kafka_topic_t *topic; /* NULL: not open */
+    int partitions;
+    rd_kafka_message_t *message; /* the last one given */
+    char problem[512];
+};
+
+static struct kafka_detail new_detail;
+
+static rd_kafka_conf_t *make_conf(const struct kafka_url *url) {
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+
+    if (kafka_set_common(conf, url, &new_detail) &&
+        kafka_set(conf, "enable.auto.commit", "false", &new_detail) &&
+        kafka_set(conf, "fetch.wait.max.ms", "100", &new_detail) &&
+        kafka_set(conf, "queued.max.messages.kbytes", "16384", &new_detail))
+        return conf;
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+}
+
+static void keep_problem(struct kafka_consumer *consumer, const char *what, const char *why) {
+    (void)snprintf(consumer->problem, sizeof(consumer->problem), "%.120s: %.380s", what, why);
+}
+
+/* Served by rd_kafka_poll(), on the owner's thread: the main queue's errors. */
+static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque) {
+    (void)rk;
+    keep_problem(opaque, rd_kafka_err2name((rd_kafka_resp_err_t)err), reason);
+}
+
+static bool copy_from(struct kafka_consumer *consumer, const struct kafka_consumer_conf *conf) {
+    if (!conf->from_count)
+        return true;
+    consumer->from = malloc(conf->from_count * sizeof(*conf->from));
+    if (!consumer->from)
+        return false;
+    memcpy(consumer->from, conf->from, conf->from_count * sizeof(*conf->from));
+    consumer->from_count = conf->from_count;
+    return true;
+}
+
+static enum err start(struct kafka_consumer *consumer, const struct kafka_consumer_conf *own) {
+    rd_kafka_conf_t *conf = make_conf(own->url);
+
+    if (!conf)
+        return ERR_INVALID;
+    rd_kafka_conf_set_opaque(conf, consumer);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    consumer->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, new_detail.text, sizeof(new_detail.text));
+    if (!consumer->rk) {
+        rd_kafka_conf_destroy(conf); /* it takes it over only when it succeeds */
+        return ERR_INVALID;
+    }
+    (void)rd_kafka_set_log_queue(consumer->rk, NULL); /* the main queue */
+    consumer->queue = rd_kafka_queue_new(consumer->rk);
+    return ERR_OK;
+}
+
+enum err kafka_consumer_new(const struct kafka_consumer_conf *conf, struct kafka_consumer **out,
+                            const char **out_detail) {
+    struct kafka_consumer *consumer = calloc(1, sizeof(*consumer));
+
+    *out_detail = new_detail.text;
+    (void)snprintf(new_detail.text, sizeof(new_detail.text), "out of memory");
+    if (!consumer)
+        return ERR_NO_MEMORY;
+    (void)snprintf(consumer->topic_name, sizeof(consumer->topic_name), "%s", conf->url->topic);
+    enum err err = copy_from(consumer, conf) ? start(consumer, conf) : ERR_NO_MEMORY;
+    if (err != ERR_OK) {
+        kafka_consumer_free(consumer);
+        return err;
+    }
+    *out = consumer;
+    return ERR_OK;
+}
+
+static void drop_message(struct kafka_consumer *consumer) {
+    if (consumer->message)
+        rd_kafka_message_destroy(consumer->message);
+    consumer->message = NULL;
+}
+
+void kafka_consumer_free(struct kafka_consumer *consumer) {
+    if (!consumer)
+        return;
+    drop_message(consumer);
+    for (int i = 0; i < consumer->partitions; i++)
+        (void)rd_kafka_consume_stop(consumer->topic, i);
+    if (consumer->topic)
+        rd_kafka_topic_destroy(consumer->topic);
+    if (consumer->queue)
+        rd_kafka_queue_destroy(consumer->queue);
+    if (consumer->rk)
+        rd_kafka_destroy(consumer->rk);
+    free(consumer->from);
+    free(consumer);
+}
+
+const char *kafka_consumer_problem(const struct kafka_consumer *consumer) {
+    return consumer->problem;
+}
+
+/* ---- the topic ---- */
+
+static int partitions_of(const struct rd_kafka_metadata *metadata, const char *name) {
+    for (int i = 0; i < metadata->topic_cnt; i++)
+        if (strcmp(metadata->topics[i].topic, name) == 0 && !metadata->topics[i].err)
+            return metadata->topics[i].partition_cnt;
+    return -1;
+}
+
+static enum err begin(struct kafka_consumer *consumer, int partitions) {
+    consumer->topic = rd_kafka_topic_new(consumer->rk, consumer->topic_name, NULL);
+    if (!consumer->topic)
+        return ERR_NO_MEMORY;
+    for (; consumer->partitions < partitions; consumer->partitions++) {
+        int i = consumer->partitions;
+        int64_t from =
+            (uint32_t)i < consumer->from_count ? consumer->from[i] : RD_KAFKA_OFFSET_BEGINNING;
+
+        if (rd_kafka_consume_start_queue(consumer->topic, i, from, consumer->queue) != 0) {
+            keep_problem(consumer, "a partition can't be read",
+                         rd_kafka_err2str(rd_kafka_last_error()));
+            return ERR_UNAVAILABLE;
+        }
+    }
+    return ERR_OK;
+}
+
+enum err kafka_consumer_open(struct kafka_consumer *consumer) {
+    const struct rd_kafka_metadata *metadata;
+
+    if (consumer->topic)
+        return ERR_OK;
+    (void)rd_kafka_poll(consumer->rk, 0);
+    /* Of all topics: asking for one by name may make it. */
+    rd_kafka_resp_err_t err = rd_kafka_metadata(consumer->rk, 1, NULL, &metadata, KAFKA_OPEN_MS);
+    if (err) {
+        char last[sizeof(consumer->problem)];
+
+        (void)rd_kafka_poll(consumer->rk, 0); /* what went wrong says more than "timed out" */
+        (void)snprintf(last, sizeof(last), "%s", consumer->problem);
+        keep_problem(consumer, "no broker answers", last[0] ? last : rd_kafka_err2str(err));
+        return ERR_UNAVAILABLE;
+    }
+    int partitions = partitions_of(metadata, consumer->topic_name);
+    rd_kafka_metadata_destroy(metadata);
+    if (partitions < 0) {
+        keep_problem(consumer, consumer->topic_name, "there is no such topic");
+        return ERR_NOT_FOUND;
+    }
+    return begin(consumer, partitions);
+}
+
+/* ---- messages ---- */
+
+static enum err judge(struct kafka_consumer *consumer, struct kafka_message *out) {
+    const rd_kafka_message_t *message = consumer->message;
+
+    switch (message->err) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+        *out = (struct kafka_message){
+            .partition = message->partition,
+            .offset = message->offset,
+            .key = slice_of(message->key, message->key_len),
+            .value = slice_of(message->payload, message->len),
+        };
+        return ERR_OK;
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        return ERR_NOT_FOUND;
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+        keep_problem(consumer, "an offset isn't there any more", rd_kafka_message_errstr(message));
+        return ERR_TRIMMED;
+    default:
+        keep_problem(consumer, "a partition can't be read", rd_kafka_message_errstr(message));
+        return ERR_UNAVAILABLE;
+    }
+}
+
+enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
+                             struct kafka_message *out) {
+    drop_message(consumer);
+    consumer->message = rd_kafka_consume_queue(consumer->queue, (int)wait_ms);
+    if (consumer->message)
+        return judge(consumer, out);
+    (void)rd_kafka_poll(consumer->rk, 0);
+    return ERR_NOT_FOUND;
+}

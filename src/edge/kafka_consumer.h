@@ -1,0 +1,62 @@
+/* kafka_consumer.h - reads one topic, every partition from a given offset on, by librdkafka.
+ *
+ *     kafka_consumer_new() ─► kafka_consumer_open() … ERR_OK ─► kafka_consumer_next() … ─► free
+ *
+ * No consumer group: who reads keeps the offsets itself, and another reader takes nothing away.
+ * Messages of a partition come in order; after trouble with a broker they go on where they were.
+ *
+ * Threads    One owner; librdkafka's threads are inside.
+ * Limits     kafka_consumer_open() blocks for up to KAFKA_OPEN_MS, kafka_consumer_next() as long as
+ * it is told to, kafka_consumer_free() until the threads have ended.
+ */
+#ifndef EDGE_KAFKA_CONSUMER_H
+#define EDGE_KAFKA_CONSUMER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "edge/kafka_url.h"
+
+#define KAFKA_OPEN_MS 5000
+
+struct kafka_consumer;
+
+struct kafka_consumer_conf {
+    const struct kafka_url *url; /* copied */
+    /* By partition where reading begins; NULL, and behind 'from_count': at the first message kept.
+     */
+    const int64_t *from;
+    uint32_t from_count;
+};
+
+struct kafka_message { /* borrowed until the next call */
+    int32_t partition;
+    int64_t offset;
+    struct slice key;
+    struct slice value; /* {NULL, 0}: a tombstone */
+};
+
+/* Nothing is connected yet. ERR_NO_MEMORY; ERR_INVALID: librdkafka refuses the configuration. */
+MUST_CHECK enum err kafka_consumer_new(const struct kafka_consumer_conf *conf,
+                                       struct kafka_consumer **out, const char **out_detail);
+
+/* NULL is fine. */
+void kafka_consumer_free(struct kafka_consumer *consumer);
+
+/* Finds the topic's partitions and begins to read them. ERR_UNAVAILABLE: no broker answers, try
+ * again; ERR_NOT_FOUND: there is no such topic; ERR_NO_MEMORY. */
+MUST_CHECK enum err kafka_consumer_open(struct kafka_consumer *consumer);
+
+/* The next message of any partition. ERR_NOT_FOUND: none came within 'wait_ms';
+ * ERR_TRIMMED: the offset that a partition should go on from isn't there any more;
+ * ERR_UNAVAILABLE: reading a partition has failed, kafka_consumer_problem() says why. */
+MUST_CHECK enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
+                                        struct kafka_message *out);
+
+/* The last trouble, a sentence for people; "" when there was none. */
+const char *kafka_consumer_problem(const struct kafka_consumer *consumer);
+
+#endif

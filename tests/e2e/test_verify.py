@@ -1,0 +1,181 @@
+"""highgopress verify: the store against its events, beside the service and under load.
+
+What it finds must be there: events are taken out of a copy of the topic, changed and doubled.
+"""
+import json
+import subprocess
+import tempfile
+import threading
+
+import lib
+from lib import Server, call, check, counter_path, eq, increment
+from test_kafka import Counting, consume, kafka, load, topic_url, wait_shipped
+
+SMOKE = False
+
+
+def verify(*flags, stdin=None, env=None):
+    """(exit code, stdout, stderr)."""
+    clean = {k: v for k, v in lib.os.environ.items() if not k.startswith('HGP_')}
+    done = subprocess.run([str(Server.binary), 'verify', *flags], capture_output=True, text=True,
+                          input=stdin, timeout=120, env={**clean, **(env or {})})
+    return done.returncode, done.stdout, done.stderr
+
+
+def found(code, said, *flags, **more):
+    """Its verdict, as JSON."""
+    got, out, err = verify('--json', *flags, **more)
+    eq(got, code, f'{said}: exit code; {out[:500]} {err[:500]}')
+    return json.loads(out)
+
+
+def on(server):
+    return ['--data', server.data, '--events', f'kafka://{server.brokers}/{server.topic}']
+
+
+# ---- without Kafka: the outbox
+
+
+def test_a_store_and_its_outbox():
+    with Server(env={'HGP_ANALYTICS_ENABLED': 'false'}) as server:
+        for n in range(50):
+            increment(server, f'k-{n % 7}', n + 1)
+        call(server.admin, 'PUT', counter_path('k-3'), {'value': -4})
+        for process in ('running', 'ended'):
+            got = found(0, process, '--data', server.data, '--each')
+            eq((got['counters'], got['events'], got['drift']), (7, 51, False), process)
+            eq({d['resource_id']: d['value'] for d in got['details']}['k-3'], -4, process)
+            server.stop()
+        got = found(0, 'a prefix', '--data', server.data, '--prefix', 'k-3', '--each')
+        eq([d['resource_id'] for d in got['details']], ['k-3'], 'a prefix')
+        got = found(0, 'a list', '--data', server.data, '--list', '-', '--each',
+                    stdin='k-1:like\n\nk-9:a%3Ab\n')
+        eq([(d['resource_id'], d['counter_type'], d['value']) for d in got['details']],
+           [('k-1', 'like', sum(range(2, 51, 7))), ('k-9', 'a:b', 0)], 'a list')
+
+
+def test_what_can_t_be_compared():
+    with tempfile.TemporaryDirectory(prefix='hgp-e2e-') as folder:
+        for flags, want, why in (
+                (['--data', folder], 66, 'no store in the folder'),
+                (['--data', folder + '/none'], 66, 'no store in the folder'),
+                (['--list', folder + '/none'], 66, 'No such file'),
+                (['--wait', 'x'], 64, '--wait'),
+                (['--list', 'a', '--prefix', 'b'], 64, 'not both'),
+                (['--sort'], 64, 'no such flag')):
+            code, out, err = verify(*flags)
+            eq((code, out), (want, ''), f'{flags}: {err}')
+            check(why in err, f'{flags}: {err}')
+        with Server(data=folder + '/data') as server:
+            increment(server, 'a')
+            code, out, err = verify('--data', server.data, '--wait', '1', '--events',
+                                    f'kafka://127.0.0.1:{lib.free_port()}/t')
+            eq((code, out), (69, ''), err)
+            check('no broker answers' in err, err)
+            code, _, err = verify('--data', server.data, '--list', '-', stdin='nothing\n')
+            eq(code, 65, err)
+
+
+# ---- with Kafka
+
+
+def test_beside_a_load():
+    with Counting(topic_url(kafka())) as server:
+        codes = []
+        running = threading.Event()
+
+        def again():
+            while not running.is_set():
+                codes.append(verify(*on(server)))
+
+        beside = threading.Thread(target=again)
+        load(server, seconds=0.2)
+        beside.start()
+        load(server, seconds=2)
+        running.set()
+        beside.join()
+        eq([c for c in codes if c[0]], [], 'verdicts under load')
+        got = found(0, 'afterwards', *on(server))
+        eq((got['counters'], got['missing'], got['duplicates']), (40, 0, 0), 'afterwards')
+        print(f'     {len(codes)} times under load, {got["events"]} events', flush=True)
+
+
+def copy_topic(server, url, change):
+    """The topic's messages, changed one by one, into another one. 'change' gives a list for each."""
+    brokers, topic = url.removeprefix('kafka://').split('/')
+    lines = [f'{key}\t{json.dumps(event)}\n' for _, key, message in consume(server)
+             for event in change(message)]
+    # One partition: all lanes in their order.
+    subprocess.run(['kcat', '-b', brokers, '-t', topic, '-P', '-K', '\t', '-p', '0'],
+                   input=''.join(lines), text=True, check=True, timeout=60)
+
+
+def make_topic(url, server):
+    """By a service that starts there and counts nothing."""
+    with Counting(url):
+        lib.ready(server)
+        test = Counting(url)
+        call_until_there(test)
+
+
+def call_until_there(server):
+    got = ''
+    while f'"{server.topic}"' not in got:
+        got = subprocess.run(['kcat', '-L', '-J', '-b', server.brokers], capture_output=True,
+                             text=True, timeout=60).stdout
+
+
+def test_what_it_finds():
+    with Counting(topic_url(kafka())) as server:
+        for n in range(30):
+            increment(server, f'k-{n % 5}', n + 1)
+        wait_shipped(server)
+        events = [event for _, _, event in consume(server)]
+        middle = next(e for e in events if e['resource_id'] == 'k-2' and e['delta'] == 13)
+        last = next(e for e in events if e['resource_id'] == 'k-2' and e['delta'] == 28)
+
+        def against(change):
+            url = topic_url(kafka())
+            make_topic(url, server)
+            copy_topic(server, url, change)
+            return ['--data', server.data, '--events', url, '--wait', '3']
+
+        def without(event):
+            return against(lambda e: [] if e == event else [e])
+
+        got = found(1, 'one is missing', *without(middle))
+        eq((got['missing'], got['drifting']), (1, 1), 'one is missing')
+        eq([(d['resource_id'], d['drift']) for d in got['details']], [('k-2', 13)], 'which one')
+        eq([(d['lane'], d['missing_first']) for d in got['lanes']],
+           [(middle['lane'], middle['seq'])], 'where')
+
+        got = found(0, 'all twice', *against(lambda e: [e, e]))
+        eq((got['events'], got['duplicates']), (30, 30), 'all twice')
+
+        got = found(1, 'another delta', *against(
+            lambda e: [{**e, 'delta': 99} if e == last else e]))
+        eq([(d['resource_id'], d['sum'] - d['value'] + d['drift']) for d in got['details']],
+           [('k-2', 0)], 'another delta')
+
+        got = found(0, 'others too', *against(
+            lambda e: [e, {**e, 'event_id': e['event_id'].replace(e['event_id'][:16], '1' * 16)}]))
+        eq(got['of_other_stores'], 30, 'others too')
+
+        got = found(0, 'without the first ones', *against(lambda e: [e] if e['seq'] > 2 else []))
+        eq((got['missing'], got['drifting']), (0, 0), 'without the first ones')
+
+        code, out, err = verify(*without(events[-1]))
+        if events[-1]['seq'] == max(e['seq'] for e in events if e['lane'] == events[-1]['lane']):
+            eq((code, out), (69, ''), err)
+            check('1 events of the store' in err, err)
+
+
+def test_protobuf_and_text():
+    with Counting(topic_url(kafka()), env={'HGP_EVENTS_FORMAT': 'protobuf'}) as server:
+        increment(server, 'a"b', -5)
+        increment(server, 'a"b', 7)
+        code, out, err = verify(*on(server), '--each')
+        eq(code, 0, out + err)
+        check('ok       "a\\"b" "like" value 2 = opening 0 + external 0 + events 2 (2) + drift 0' in
+              out, out)
+        check(out.endswith('no drift\n'), out)
