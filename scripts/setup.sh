@@ -9,7 +9,7 @@ set -eu
 
 run_packages='gcc libc6-dev make meson ninja-build pkg-config
     libhiredis-dev librdkafka-dev liburing-dev libnghttp2-dev librocksdb-dev libyaml-dev libxxhash-dev zlib1g-dev
-    libssl-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler grpc-proto curl'
+    libssl-dev libcurl4-openssl-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler grpc-proto curl'
 # Go and the certificates are for scripts/fetch_*.sh and Consul, LLVM for the names in
 # the sanitizers' stack traces.
 test_packages='libcmocka-dev libjansson-dev clang clang-format clang-tidy libclang-rt-14-dev

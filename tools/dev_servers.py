@@ -365,7 +365,7 @@ def consul_program():
 class Consul:
     """One agent that is server and client, with its data on disk: a restart knows everything."""
 
-    def __init__(self, folder, settings=None, token=''):
+    def __init__(self, folder, settings=None, token='', https=-1):
         program = consul_program()
         folder.mkdir(parents=True, exist_ok=True)
         names = ('http', 'dns', 'server', 'serf_lan')
@@ -379,7 +379,7 @@ class Consul:
             # A lone server needs no leisure to elect itself.
             'performance': {'raft_multiplier': 1},
             'dns_config': {'allow_stale': True, 'service_ttl': {'*': '0s'}},
-            'ports': {**self.ports, 'https': -1, 'grpc': -1, 'serf_wan': -1},
+            'ports': {**self.ports, 'https': https, 'grpc': -1, 'serf_wan': -1},
             **(settings or {})}))
         self.process = Process(folder, [program, 'agent', '-config-file', conf])
         try:

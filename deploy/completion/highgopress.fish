@@ -26,5 +26,6 @@ complete -c highgopress -l store -x -d 'Where counters are kept: rocksdb: inside
 complete -c highgopress -l loop -x -a 'auto io_uring epoll' -d 'The event loop\'s back end; auto takes io_uring where the kernel allows it.'
 complete -c highgopress -l threads -x -d 'Worker threads; 0 is one per CPU.'
 complete -c highgopress -l upstream -x -a 'grpc direct' -d 'How a gateway counts: through counter processes (grpc), or itself on --store and --data (direct), as the role all does.'
+complete -c highgopress -l discovery -x -d 'Where a gateway finds its counters: static, those of --counter; dns, what the names of --counter stand for at the moment (HOST:PORT, or _SERVICE._PROTO.DOMAIN for SRV records), as the system or the name server of dns://HOST:PORT says; consul://HOST:PORT, consuls:// by TLS, those that are passing in Consul, where every role then registers itself.'
 complete -c highgopress -l durability -x -a 'fast local replicated' -d 'When an increment is acknowledged: fast after the write, local after the fsync, which a Redis makes as it is configured to, replicated when replicas of a Redis have it as well.'
 complete -c highgopress -l events -x -d 'Where the store\'s events go: none, or kafka://HOST:PORT,HOST:PORT/TOPIC; with Kafka away they wait in the outbox, with none they only stay there for a while.'

@@ -110,6 +110,9 @@ static bool is_upstream(struct slice text) {
     char port_text[8];
     int64_t port;
 
+    /* An SRV record has the port (RFC 2782). */
+    if (!colon && text.len && text.ptr[0] == '_')
+        return is_remote_host(text);
     if (!colon || !is_remote_host(slice_of(text.ptr, (size_t)(colon - text.ptr))))
         return false;
     struct slice rest = slice_skip(text, (size_t)(colon + 1 - text.ptr));

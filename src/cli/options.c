@@ -7,6 +7,7 @@
 
 #include "base/similar.h"
 #include "cli/build_info.h"
+#include "cli/discovery.h"
 #include "cli/events.h"
 #include "cli/help.h"
 #include "cli/print_config.h"
@@ -242,6 +243,8 @@ static void load_layers(const struct invocation *invocation, const struct option
         store_url_check(cfg, problems);
     if (problems->count == 0 && options->action != ACTION_TOOL)
         events_check(cfg, problems);
+    if (problems->count == 0)
+        discovery_check(cfg, problems);
 }
 
 bool options_begin(const struct invocation *invocation, struct config *cfg, struct options *out,

@@ -13,13 +13,14 @@ static const char *const about[ROLES] = {
 };
 
 /* Keys, or groups of keys where the name ends in a dot or an underscore. NULL-terminated. */
-static const char *const unused[ROLES][16] = {
-    [ROLE_ALL] = {"counter", "gateway."},
+static const char *const unused[ROLES][20] = {
+    [ROLE_ALL] = {"counter", "gateway.", "discovery.tags", "discovery.dns_ms"},
     [ROLE_GATEWAY] = {"grpc", "data", "store", "lanes", "durability.", "limits.grpc_", "outbox.",
                       "events.", "idempotency.ttl_ms", "cache.", "rocksdb.", "redis.", "redis_tls.",
                       "analytics."},
     [ROLE_COUNTER] = {"http", "http_tls.", "counter", "gateway.", "idempotency.required",
-                      "rate_limit.", "analytics.", "stream."},
+                      "rate_limit.", "analytics.", "stream.", "discovery.tags",
+                      "discovery.dns_ms"},
 };
 
 const char *role_name(enum role role) {

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "cli/analytics.h"
+#include "cli/discovery.h"
 #include "cli/events.h"
 #include "cli/exit.h"
 #include "cli/listen.h"
@@ -27,7 +28,7 @@ struct run {
     enum role role;
     struct role_parts parts;
     const struct config *config;
-    /* A shard for each worker, the store thread, the scrape, the relay, analytics. */
+    /* A shard for each worker, the store thread, the scrape, the relay, analytics, discovery. */
     struct metrics *metrics;
     struct store store;
     struct events_part events;
@@ -40,6 +41,7 @@ struct run {
     struct gateway_fleet fleet;
     struct front_fleet front;
     struct grpc_host_fleet host;
+    struct discovery *discovery; /* NULL: none */
     struct worker *workers;
     unsigned count;
     struct listen_names names;
@@ -60,7 +62,7 @@ static int open_secure(struct run *run) {
 static int make_metrics(struct run *run, const char *version) {
     char labels[METRICS_LABELS_BYTES];
 
-    run->metrics = metrics_new(run->count + 4);
+    run->metrics = metrics_new(run->count + 5);
     if (!run->metrics)
         return give_up("out of memory", "while making the metrics", EX_OSERR);
     (void)snprintf(labels, sizeof(labels), "version=\"%s\"", version);
@@ -196,6 +198,18 @@ static int start_analytics(struct run *run) {
                                run->count + 3, run->parts.http);
 }
 
+static int start_discovery(struct run *run, const char *version) {
+    struct discovery_conf conf = {
+        .config = run->config,
+        .version = version,
+        .fleet = run->ways.remotes,
+        .metrics = run->metrics,
+        .shard = run->count + 4,
+    };
+
+    return discovery_start(&conf, &run->discovery);
+}
+
 static int make_workers(struct run *run) {
     run->workers = calloc(run->count, sizeof(*run->workers));
     if (!run->workers)
@@ -228,6 +242,13 @@ static void end_workers(struct run *run, unsigned started) {
     serve_drain(&run->serve, run->workers, started, run->config->timeouts_drain_ms);
     for (unsigned i = 0; i < started; i++)
         worker_stop_and_join(&run->workers[i]);
+}
+
+/* First of all others are told not to come any more: while they hear of it everybody is served. */
+static void leave(struct run *run) {
+    atomic_store(&run->fleet.draining, true);
+    if (discovery_leave(run->discovery))
+        serve_linger(&run->serve, run->config->consul_leave_ms);
 }
 
 static int start_workers(struct run *run) {
@@ -263,7 +284,10 @@ static int serve(struct run *run) {
         .https = run->secure.http,
         .grpcs = run->secure.grpc,
     });
+    discovery_join(run->discovery, run->role, run->parts, &run->names,
+                   run->fleet.backend.up(run->fleet.backend.ctx));
     serve_wait(&run->serve, run->workers, run->count, reload, run);
+    leave(run);
     end_workers(run, run->count);
     return atomic_load(&run->serve.broken) ? EX_IOERR : EX_OK;
 }
@@ -301,6 +325,7 @@ static void release(struct run *run) {
     int64_t left_ms = run->drain_until_ms - clock_mono_ms();
 
     free(run->workers);
+    discovery_stop(run->discovery);
     shipper_stop(run->events.shipper, left_ms > 0 ? left_ms : 0);
     analytics_part_close(&run->analytics);
     store_close(&run->store);
@@ -332,6 +357,8 @@ int run_role(enum role role, const struct config *config, const char *version) {
         code = start_events(&run);
     if (code == EX_OK)
         code = start_analytics(&run);
+    if (code == EX_OK)
+        code = start_discovery(&run, version);
     if (code == EX_OK)
         code = make_workers(&run);
     if (code == EX_OK)

@@ -136,17 +136,28 @@ static void let_signals_end_us(void) {
     (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static bool wait_drained(struct serve *serve, int64_t until_ms) {
-    while (atomic_load(&serve->draining) > 0) {
-        int got = next_signal(serve, until_ms);
+/* False: 'until_ms' has come. */
+static bool next_word(struct serve *serve, int64_t until_ms) {
+    int got = next_signal(serve, until_ms);
 
-        if (got == SIGINT || got == SIGTERM) {
-            log_line(LOG_WARN, "a second signal: ending at once");
-            _exit(128 + got);
-        }
-        if (got == 0)
-            return false;
+    if (got == SIGINT || got == SIGTERM) {
+        log_line(LOG_WARN, "a second signal: ending at once");
+        _exit(128 + got);
     }
+    return got != 0;
+}
+
+void serve_linger(struct serve *serve, int64_t ms) {
+    int64_t until_ms = clock_mono_ms() + ms;
+
+    while (!atomic_load(&serve->broken) && next_word(serve, until_ms))
+        ;
+}
+
+static bool wait_drained(struct serve *serve, int64_t until_ms) {
+    while (atomic_load(&serve->draining) > 0)
+        if (!next_word(serve, until_ms))
+            return false;
     let_signals_end_us();
     return true;
 }

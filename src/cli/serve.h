@@ -40,6 +40,9 @@ void serve_drained(void *ctx);
 void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
                 void (*reload)(void *ctx), void *ctx);
 
+/* Goes on serving for 'ms'. A second signal ends the process at once. */
+void serve_linger(struct serve *serve, int64_t ms);
+
 /* Lets the workers finish what is under way, for 'drain_ms'; then cuts clients off. A second signal
  * ends the process at once: what was acknowledged is in the store, the rest was never promised. */
 void serve_drain(struct serve *serve, struct worker *workers, unsigned count, int64_t drain_ms);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cli/store_url.h"
+#include "edge/consul.h"
 
 /* ":8080" is announced as 0.0.0.0 or [::], which nobody can type into a browser. */
 static void print_try_line(const struct welcome *welcome) {
@@ -30,6 +31,11 @@ static void print_listener(const char *key, const char *name) {
         printf("%-6s listening on %s\n", key, name);
 }
 
+/* Who says where they are, when it isn't the configuration. */
+static const char *counters(const struct config *config) {
+    return consul_is(config->discovery_url) ? config->discovery_url : config->counter;
+}
+
 static void log_serving(const struct welcome *welcome) {
     const struct config *config = welcome->config;
     const struct listen_names *names = welcome->names;
@@ -48,7 +54,7 @@ static void log_serving(const struct welcome *welcome) {
     else
         log_line(LOG_INFO, "serving", LOG_STR("role", role_name(welcome->role)),
                  LOG_STR("http", names->http), LOG_STR("admin", names->admin),
-                 LOG_STR("counter", config->counter), LOG_STR("loop", welcome->loop),
+                 LOG_STR("counter", counters(config)), LOG_STR("loop", welcome->loop),
                  LOG_INT("threads", welcome->threads));
 }
 
@@ -61,7 +67,7 @@ void welcome_print(const struct welcome *welcome) {
     else if (welcome->parts.core)
         printf("data   %s\n", store);
     else
-        printf("counts through %s\n", welcome->config->counter);
+        printf("counts through %s\n", counters(welcome->config));
     print_listener("http", welcome->names->http);
     print_listener("grpc", welcome->names->grpc);
     print_listener("admin", welcome->names->admin);

@@ -1,4 +1,4 @@
-/* peers.c - fewest under way, outlier ejection, the retry budget. */
+/* peers.c - fewest under way, turns by weight, slow start, outlier ejection, the retry budget. */
 #include "core/peers.h"
 
 #include <assert.h>
@@ -9,6 +9,9 @@
 #define PROBES_MAX        10
 #define EJECT_MIN_MS      30000
 #define EJECT_MAX_MS      300000
+#define SLOW_START_MS     5000
+#define SLOW_START_TENTHS 1    /* of its share, at the beginning */
+#define SHARE             1000 /* of a weight of 1; slow ones have less */
 
 #define RETRY            1000 /* the budget counts thousandths */
 #define BUDGET_PER_FIRST 200
@@ -19,12 +22,45 @@
 
 void peers_init(struct peers *peers, size_t count, int64_t now_ms) {
     assert(count <= PEERS_MAX);
-    *peers = (struct peers){.count = count, .budget = BUDGET_MAX, .budget_at_ms = now_ms};
+    *peers = (struct peers){.budget = BUDGET_MAX, .budget_at_ms = now_ms};
+    for (size_t i = 0; i < count; i++)
+        peers_add(peers, i, 1);
 }
 
-void peers_set_usable(struct peers *peers, size_t i, bool usable) {
+void peers_set_weight(struct peers *peers, size_t i, uint32_t weight) {
     assert(i < peers->count);
-    peers->peer[i].usable = usable;
+    if (weight > PEERS_WEIGHT_MAX)
+        weight = PEERS_WEIGHT_MAX;
+    peers->peer[i].weight = weight ? weight : 1;
+}
+
+void peers_add(struct peers *peers, size_t i, uint32_t weight) {
+    assert(i < PEERS_MAX && peers->peer[i].weight == 0);
+    if (i >= peers->count)
+        peers->count = i + 1;
+    peers->peer[i] = (struct peer){0};
+    peers_set_weight(peers, i, weight);
+}
+
+void peers_remove(struct peers *peers, size_t i) {
+    assert(i < peers->count && peers->peer[i].out == 0);
+    peers->peer[i] = (struct peer){0};
+    while (peers->count && peers->peer[peers->count - 1].weight == 0)
+        peers->count--;
+}
+
+static void starts(struct peer *peer, int64_t now_ms) {
+    peer->since_ms = now_ms;
+    peer->credit = 0;
+}
+
+void peers_set_usable(struct peers *peers, size_t i, bool usable, int64_t now_ms) {
+    assert(i < peers->count);
+    struct peer *peer = &peers->peer[i];
+
+    if (usable && !peer->usable)
+        starts(peer, now_ms);
+    peer->usable = usable;
 }
 
 static bool set_aside(const struct peer *peer, int64_t now_ms) {
@@ -49,32 +85,86 @@ enum peer_state peers_state(const struct peers *peers, size_t i, int64_t now_ms)
 
 /* ---- choosing ---- */
 
-/* Only for who has nobody else. */
-static bool passed_over(const struct peer *peer, int64_t now_ms) {
-    return set_aside(peer, now_ms) || (half_open(peer, now_ms) && peer->out >= PROBES_MAX);
+static bool is_slow(const struct peer *peer, int64_t now_ms) {
+    return now_ms - peer->since_ms < SLOW_START_MS;
 }
 
-/* A peer that fails at once always has the fewest under way: without the first rule it would get
- * all three attempts of a message before it is ejected. */
-static bool better(const struct peer *a, const struct peer *b, bool retry) {
+/* Of the messages, in relation to the others' shares. */
+static int64_t share(const struct peer *peer, int64_t now_ms) {
+    int64_t full = (int64_t)peer->weight * SHARE;
+    int64_t least = full * SLOW_START_TENTHS / 10;
+
+    if (!is_slow(peer, now_ms))
+        return full;
+    return least + (full - least) * (now_ms - peer->since_ms) / SLOW_START_MS;
+}
+
+/* How gladly: one of a lower rank only for who has nobody else. */
+enum rank { RANK_SET_ASIDE, RANK_SLOW, RANK_FULL };
+
+static enum rank rank(const struct peer *peer, int64_t now_ms) {
+    if (set_aside(peer, now_ms) || (half_open(peer, now_ms) && peer->out >= PROBES_MAX))
+        return RANK_SET_ASIDE;
+    /* It has had its share, however little is under way to it. */
+    return is_slow(peer, now_ms) && peer->credit < 0 ? RANK_SLOW : RANK_FULL;
+}
+
+/* The one with less under way for its weight, and of equals the one that is owed more. A peer that
+ * fails at once always has the fewest under way: without the rule for retries it would get all
+ * three attempts of a message before it is ejected. */
+static bool better(const struct peer *a, const struct peer *b, bool retry, int64_t now_ms) {
+    enum rank rank_a = rank(a, now_ms);
+    enum rank rank_b = rank(b, now_ms);
+
+    if (rank_a != rank_b)
+        return rank_a > rank_b;
     if (retry && a->failures != b->failures)
         return a->failures < b->failures;
-    return a->out < b->out;
+    uint64_t load_a = (uint64_t)a->out * b->weight;
+    uint64_t load_b = (uint64_t)b->out * a->weight;
+
+    return load_a != load_b ? load_a < load_b : a->credit > b->credit;
 }
 
-static size_t choose(const struct peers *peers, bool retry, bool passed, int64_t now_ms) {
+static size_t choose(const struct peers *peers, bool retry, int64_t now_ms) {
     size_t best = PEERS_NONE;
 
-    for (size_t k = 0; k < peers->count; k++) {
-        size_t i = (peers->turn + k) % peers->count;
+    for (size_t i = 0; i < peers->count; i++) {
         const struct peer *peer = &peers->peer[i];
 
-        if (!peer->usable || passed_over(peer, now_ms) != passed)
-            continue;
-        if (best == PEERS_NONE || better(peer, &peers->peer[best], retry))
+        if (peer->usable && (best == PEERS_NONE || better(peer, &peers->peer[best], retry, now_ms)))
             best = i;
     }
     return best;
+}
+
+/* Everybody who may be chosen is owed its share of this message. Returns all shares together. */
+static int64_t credit_all(struct peers *peers, int64_t now_ms) {
+    int64_t total = 0;
+
+    for (size_t i = 0; i < peers->count; i++) {
+        struct peer *peer = &peers->peer[i];
+
+        if (!peer->usable || set_aside(peer, now_ms))
+            continue;
+        peer->credit += share(peer, now_ms);
+        total += share(peer, now_ms);
+    }
+    return total;
+}
+
+/* And who gets it pays for it. No debt or claim beyond one round is remembered: one that was
+ * loaded for a while must not get all the next ones. */
+static void settle(struct peers *peers, size_t chosen, int64_t total) {
+    peers->peer[chosen].credit -= total;
+    for (size_t i = 0; i < peers->count; i++) {
+        struct peer *peer = &peers->peer[i];
+
+        if (peer->credit > total)
+            peer->credit = total;
+        if (peer->credit < -total)
+            peer->credit = -total;
+    }
 }
 
 static void add_to_budget(struct peers *peers, int64_t thousandths) {
@@ -90,22 +180,28 @@ static void refill(struct peers *peers, int64_t now_ms) {
     peers->budget_at_ms = now_ms;
 }
 
-size_t peers_pick(struct peers *peers, bool retry, int64_t now_ms, bool *out_budget) {
-    size_t i = choose(peers, retry, false, now_ms);
+static bool anybody(const struct peers *peers) {
+    for (size_t i = 0; i < peers->count; i++)
+        if (peers->peer[i].usable)
+            return true;
+    return false;
+}
 
-    if (i == PEERS_NONE) /* the others are gone */
-        i = choose(peers, retry, true, now_ms);
+size_t peers_pick(struct peers *peers, bool retry, int64_t now_ms, bool *out_budget) {
     *out_budget = true;
-    if (i == PEERS_NONE)
+    if (!anybody(peers))
         return PEERS_NONE;
     refill(peers, now_ms);
     if (retry && peers->budget < RETRY) {
         *out_budget = false;
         return PEERS_NONE;
     }
+    int64_t total = credit_all(peers, now_ms);
+    size_t i = choose(peers, retry, now_ms);
+
+    settle(peers, i, total);
     add_to_budget(peers, retry ? -RETRY : BUDGET_PER_FIRST);
     peers->peer[i].out++;
-    peers->turn = (i + 1) % peers->count;
     return i;
 }
 
@@ -127,12 +223,13 @@ static void eject(struct peer *peer, int64_t now_ms) {
     peer->served = 0;
 }
 
-static void serves(struct peer *peer) {
+static void serves(struct peer *peer, int64_t now_ms) {
     peer->failures = 0;
     if (!peer->ejected_ms || ++peer->served < SERVED_TO_CLOSE)
         return;
     peer->ejected_ms = 0;
     peer->served = 0;
+    starts(peer, now_ms);
 }
 
 void peers_returned(struct peers *peers, size_t i, bool failed, int64_t now_ms) {
@@ -144,7 +241,7 @@ void peers_returned(struct peers *peers, size_t i, bool failed, int64_t now_ms) 
     if (set_aside(peer, now_ms))
         return;
     if (!failed) {
-        serves(peer);
+        serves(peer, now_ms);
         return;
     }
     if (peer->failures > 0 && peer->failed_at_ms == now_ms)

@@ -1,8 +1,11 @@
 /* peers.h - which of several counter instances gets the next message.
  *
  * All serve the same store, so any may take any message (DESIGN decision 5): among the usable ones
- * the one with the fewest messages under way, by turns; a retry rather goes where nothing has
- * failed lately. One that keeps failing is set aside for a while, but never the last usable one:
+ * the one with the fewest messages under way for its weight; equals take turns, by weight (a smooth
+ * weighted round robin). A retry rather goes where nothing has failed lately. One that has just
+ * become usable, or comes back from having been set aside, gets a tenth of its share at first and
+ * all of it after 5 s. One that keeps failing is set aside for a while, but never the last usable
+ * one:
  *
  *            5 failures in a row              time is over
  *     CLOSED ───────────────────────► OPEN ─────────────────► HALF OPEN
@@ -10,7 +13,7 @@
  *        └──────────────────────── 3 that serve ◄────────────────┘
  *
  * It is open for 30 s, doubling to 300 s while it comes back failing; half open it has at most 10
- * messages under way, so that one that comes back starts slowly. Retries are allowed from a budget:
+ * messages under way. Retries are allowed from a budget:
  * 20 % of the messages sent first, and 10 a second, saved up to 100.
  *
  * Threads    One owner (a loop).
@@ -23,11 +26,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PEERS_MAX  64
-#define PEERS_NONE PEERS_MAX
+#define PEERS_MAX        64
+#define PEERS_NONE       PEERS_MAX
+#define PEERS_WEIGHT_MAX 65535 /* as in Consul and in SRV records */
 
 struct peer {
     bool usable;              /* connected, and of the right store */
+    uint32_t weight;          /* 1 to PEERS_WEIGHT_MAX; 0: nobody */
+    int64_t since_ms;         /* usable, or closed again */
+    int64_t credit;           /* what it should have got more than it has, in shares */
     unsigned out;             /* messages under way */
     unsigned failures;        /* in a row */
     int64_t failed_at_ms;     /* the last of them */
@@ -38,16 +45,23 @@ struct peer {
 
 struct peers {
     struct peer peer[PEERS_MAX];
-    size_t count;
-    size_t turn;    /* the next to prefer among equals */
+    size_t count;   /* beyond it there is nobody */
     int64_t budget; /* thousandths of a retry */
     int64_t budget_at_ms;
 };
 
-/* 'count' peers, at most PEERS_MAX, none of them usable yet. */
+/* 'count' peers of weight 1, at most PEERS_MAX, none of them usable yet. */
 void peers_init(struct peers *peers, size_t count, int64_t now_ms);
 
-void peers_set_usable(struct peers *peers, size_t i, bool usable);
+/* Somebody new at 'i' (below PEERS_MAX), where nobody is; not usable yet. A weight out of range is
+ * the nearest in it. */
+void peers_add(struct peers *peers, size_t i, uint32_t weight);
+void peers_set_weight(struct peers *peers, size_t i, uint32_t weight);
+
+/* Nobody is at 'i' any more; no message is under way to it. */
+void peers_remove(struct peers *peers, size_t i);
+
+void peers_set_usable(struct peers *peers, size_t i, bool usable, int64_t now_ms);
 
 /* One for a first attempt or, out of the budget, for a retry; counts it as under way. PEERS_NONE:
  * none is usable. '*out_budget' false (then PEERS_NONE too): the budget is used up. */

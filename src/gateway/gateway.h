@@ -18,6 +18,7 @@
 #include "base/attr.h"
 #include "base/config.h"
 #include "base/err.h"
+#include "base/instance.h"
 #include "base/metrics.h"
 #include "base/slice.h"
 #include "core/batcher.h"
@@ -57,10 +58,10 @@ struct gateway_pool {
 };
 
 struct gateway_problem {
-    struct slice address;
-    unsigned open;      /* threads that have set it aside, */
-    unsigned half_open; /* or try it again */
-    char text[320];     /* why it can't be used; "": it can, or nobody has tried yet */
+    char address[INSTANCE_ADDRESS_BYTES]; /* "": nobody at this place */
+    unsigned open;                        /* threads that have set it aside, */
+    unsigned half_open;                   /* or try it again */
+    char text[320]; /* why it can't be used; "": it can, or nobody has tried yet */
 };
 
 /* Events on their way to Kafka. */

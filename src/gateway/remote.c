@@ -48,7 +48,7 @@ static void tell_breaker(struct remote *remote, size_t peer) {
     struct remote_line *line = &remote->lines[peer];
     enum peer_state now = peers_state(&remote->peers, peer, loop_now_ms(remote->loop));
 
-    if (line->breaker == now)
+    if (line->breaker == now || line->leaving)
         return;
     remote_fleet_breaker(remote->fleet, peer, remote->shard, line->breaker, now);
     line->breaker = now;
@@ -68,12 +68,15 @@ static void call_done(struct grpc_out_call *out_call, const struct grpc_result *
     struct remote *remote = call->remote;
     struct delivery *delivery = call->delivery;
 
+    size_t peer = call->peer;
+
     remote_observe(remote, REMOTE_APPLY, result->status, call->sent_ns);
     back_from(remote, call->peer, remote_result(call, result));
     if (delivery->err == ERR_OK)
         remote_learn_clock(remote, delivery->store_now_ms, call->sent_ms);
     give_call(remote, call);
     remote->user.delivered(remote->user.ctx, delivery);
+    remote_line_answered(&remote->lines[peer]);
 }
 
 static enum err start_call(struct remote *remote, struct remote_call *call) {
@@ -156,7 +159,7 @@ struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigne
 
     if (!remote)
         return NULL;
-    remote->lines = calloc(fleet->count, sizeof(*remote->lines));
+    remote->lines = calloc(PEERS_MAX, sizeof(*remote->lines));
     if (!remote->lines) {
         free(remote);
         return NULL;
@@ -170,24 +173,21 @@ struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigne
     remote->shard = shard;
     remote->user = *user;
     atomic_fetch_add(&fleet->loops, 1);
-    peers_init(&remote->peers, fleet->count, loop_now_ms(loop));
-    for (size_t i = 0; i < fleet->count; i++)
-        remote_line_init(&remote->lines[i], remote, i);
+    peers_init(&remote->peers, 0, loop_now_ms(loop));
+    remote_set_join(remote);
     return remote;
 }
 
 void remote_connect(struct remote *remote) {
-    for (size_t i = 0; i < remote->fleet->count; i++)
-        remote_line_connect(&remote->lines[i]);
+    remote->connects = true;
+    remote_follow(remote);
 }
 
 struct upstream *remote_upstream(struct remote *remote) {
     return &remote->upstream;
 }
 
-static void one_closed(void *ctx) {
-    struct remote *remote = ctx;
-
+void remote_one_closed(struct remote *remote) {
     if (--remote->close.waiting > 0)
         return;
     void (*closed)(void *ctx) = remote->close.closed;
@@ -207,13 +207,17 @@ static void one_closed(void *ctx) {
 }
 
 void remote_close(struct remote *remote, void (*closed)(void *ctx), void *ctx) {
-    struct remote_fleet *fleet = remote->fleet;
-
     timer_stop(remote->loop, &remote->turn);
     remote->close.closed = closed;
     remote->close.ctx = ctx;
-    remote->close.waiting = fleet->count + 1; /* nothing ends before all were told */
-    for (size_t i = 0; i < fleet->count; i++)
-        remote_line_close(&remote->lines[i], one_closed, remote);
-    one_closed(remote);
+    remote->close.waiting = 1; /* nothing ends before all were told */
+    if (remote_set_leave(remote))
+        remote->close.waiting++;
+    for (size_t i = 0; i < PEERS_MAX; i++) {
+        if (!remote->lines[i].used)
+            continue;
+        remote->close.waiting++;
+        remote_line_close(&remote->lines[i]);
+    }
+    remote_one_closed(remote);
 }

@@ -1,8 +1,10 @@
 /* remote.h - the counter core in other processes: an upstream over gRPC, one per gateway loop.
  *
  * Keeps a channel to every counter address, asks each for its store (Hello) and sends messages only
- * to those of one and the same store; which one is core/peers.h's choice. Turns answers, lost
- * connections and deadlines into deliveries; the batcher retries, with the message's own number.
+ * to those of one and the same store; which one is core/peers.h's choice. Addresses may come and
+ * go: one that goes gets no more messages, and its channel is closed when the last one is answered.
+ * Turns answers, lost connections and deadlines into deliveries; the batcher retries, with the
+ * message's own number.
  *
  * Threads    A remote belongs to its loop. The fleet is what the remotes of one process share; any
  *            thread may ask it.
@@ -16,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/config.h"
+#include "base/instance.h"
 #include "base/metrics.h"
 #include "core/batcher.h"
 #include "gateway/gateway.h"
@@ -26,12 +29,17 @@ struct remote;
 struct remote_fleet;
 struct tls;
 
-/* To the counters of config->counter, under 'tls' (NULL: plain). Before any loop starts. NULL when
- * memory runs out. */
+/* To the counters of config->counter, unless discovery is to find others, under 'tls' (NULL:
+ * plain). Before any loop starts. NULL when memory runs out. */
 struct remote_fleet *remote_fleet_new(const struct config *config, struct metrics *metrics,
                                       struct resolver *resolver, struct tls *tls);
 /* All remotes are closed. NULL is fine. */
 void remote_fleet_free(struct remote_fleet *fleet);
+
+/* These are the counters from now on; loops hear of it by mail. Any thread, one call at
+ * a time, also while loops run. False: not all have found a place, because others that are leaving
+ * still have theirs, or there are more than PEERS_MAX; call again later. */
+bool remote_fleet_set(struct remote_fleet *fleet, const struct instances *counters);
 
 /* What a gateway that counts through this fleet says of its store. */
 struct gateway_backend remote_fleet_backend(struct remote_fleet *fleet);

@@ -7,13 +7,21 @@
 #include "base/log.h"
 #include "gateway/remote_internal.h"
 
-_Static_assert(CONFIG_UPSTREAMS_MAX <= PEERS_MAX, "every address that can be configured is a peer");
+_Static_assert(CONFIG_UPSTREAMS_MAX <= INSTANCES_MAX && INSTANCES_MAX <= PEERS_MAX,
+               "every address that can be configured is a peer");
 
 static void read_addresses(struct remote_fleet *fleet) {
     struct slice list = slice_str(fleet->config->counter);
+    struct instances counters = {.count = 0};
 
-    while (list.len)
-        fleet->address[fleet->count++].text = config_next_upstream(&list);
+    while (list.len) {
+        struct slice address = config_next_upstream(&list);
+        struct instance *to = &counters.instance[counters.count++];
+
+        (void)snprintf(to->address, sizeof(to->address), "%.*s", SLICE_ARGS(address));
+        to->weight = 1;
+    }
+    (void)remote_fleet_set(fleet, &counters); /* nobody has a place yet */
 }
 
 struct remote_fleet *remote_fleet_new(const struct config *config, struct metrics *metrics,
@@ -29,7 +37,9 @@ struct remote_fleet *remote_fleet_new(const struct config *config, struct metric
     fleet->promise = (struct gateway_promise){"unknown", "no counter has been reached yet"};
     atomic_init(&fleet->updated_s, clock_wall_ms() / 1000);
     (void)pthread_mutex_init(&fleet->lock, NULL);
-    read_addresses(fleet);
+    list_init(&fleet->remotes);
+    if (strcmp(config->discovery_url, "static") == 0)
+        read_addresses(fleet);
     if (remote_series_make(fleet))
         return fleet;
     remote_fleet_free(fleet);
@@ -86,7 +96,7 @@ void remote_fleet_usable(struct remote_fleet *fleet, size_t index, bool usable) 
     address->answers = false;
     (void)pthread_mutex_unlock(&fleet->lock);
     if (news)
-        log_line(LOG_INFO, "a counter can be used", LOG_SLICE("counter", address->text));
+        log_line(LOG_INFO, "a counter can be used", LOG_STR("counter", address->text));
 }
 
 void remote_fleet_problem(struct remote_fleet *fleet, size_t index, const char *problem,
@@ -101,7 +111,7 @@ void remote_fleet_problem(struct remote_fleet *fleet, size_t index, const char *
     address->answers = answers;
     (void)pthread_mutex_unlock(&fleet->lock);
     if (news)
-        log_line(LOG_WARN, "a counter can't be used", LOG_SLICE("counter", address->text),
+        log_line(LOG_WARN, "a counter can't be used", LOG_STR("counter", address->text),
                  LOG_STR("detail", text));
 }
 
@@ -120,7 +130,7 @@ void remote_fleet_breaker(struct remote_fleet *fleet, size_t index, unsigned sha
         metrics_add(fleet->metrics, shard, fleet->series.breakers[to], 1);
     }
     log_line(to == PEER_OPEN ? LOG_WARN : LOG_INFO, "a counter's breaker has moved",
-             LOG_SLICE("counter", address->text), LOG_STR("from", names[from]),
+             LOG_STR("counter", address->text), LOG_STR("from", names[from]),
              LOG_STR("to", names[to]));
 }
 
@@ -150,7 +160,7 @@ static void pool(void *ctx, struct gateway_pool *out) {
         .connections = atomic_load_explicit(&fleet->usable, memory_order_relaxed),
         .updated_s = atomic_load_explicit(&fleet->updated_s, memory_order_relaxed),
     };
-    for (size_t i = 0; i < fleet->count; i++)
+    for (size_t i = 0; i < PEERS_MAX; i++)
         if (atomic_load_explicit(&fleet->address[i].usable, memory_order_relaxed))
             out->instances++;
 }
@@ -158,12 +168,12 @@ static void pool(void *ctx, struct gateway_pool *out) {
 static bool problem(void *ctx, size_t index, struct gateway_problem *out) {
     struct remote_fleet *fleet = ctx;
 
-    if (index >= fleet->count)
+    if (index >= PEERS_MAX)
         return false;
-    out->address = fleet->address[index].text;
     out->open = atomic_load(&fleet->address[index].breakers[PEER_OPEN]);
     out->half_open = atomic_load(&fleet->address[index].breakers[PEER_HALF_OPEN]);
     (void)pthread_mutex_lock(&fleet->lock);
+    (void)snprintf(out->address, sizeof(out->address), "%s", fleet->address[index].text);
     (void)snprintf(out->text, sizeof(out->text), "%s", fleet->address[index].problem);
     (void)pthread_mutex_unlock(&fleet->lock);
     return true;
@@ -174,13 +184,13 @@ static void down(void *ctx, char *out, size_t size) {
 
     (void)snprintf(out, size, "no counter service can be reached");
     (void)pthread_mutex_lock(&fleet->lock);
-    for (size_t i = 0; i < fleet->count; i++) {
+    for (size_t i = 0; i < PEERS_MAX; i++) {
         const struct remote_address *address = &fleet->address[i];
 
         if (!address->answers)
             continue;
-        (void)snprintf(out, size, "no counter service can be used: %.*s: %s",
-                       SLICE_ARGS(address->text), address->problem);
+        (void)snprintf(out, size, "no counter service can be used: %s: %s", address->text,
+                       address->problem);
         break;
     }
     (void)pthread_mutex_unlock(&fleet->lock);

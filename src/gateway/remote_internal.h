@@ -1,6 +1,7 @@
 /* remote_internal.h - what the files of the remote upstream share.
  *
  * remote_fleet.c    what the loops of a process share: the store, its promise, who is connected
+ * remote_set.c      which addresses there are, and how loops follow
  * remote.c          one loop's upstream: send, answer, close
  * remote_line.c     one loop's connection to one counter, and its Hello
  * remote_result.c   what came of a call, as a delivery
@@ -18,6 +19,7 @@
 #include "edge/grpc_channel.h"
 #include "edge/lanes_codec.h"
 #include "gateway/remote.h"
+#include "loop/mailbox.h"
 #include "loop/timer.h"
 
 #define REMOTE_PROBLEM_BYTES 320
@@ -38,9 +40,16 @@ struct remote_series {
     metric_series breakers[PEER_STATES]; /* but for closed */
 };
 
-/* One counter address, as all loops see it. */
+/* One counter address, as all loops see it. It keeps its place for as long as a loop holds it:
+ *
+ *     free ──► wanted ──► leaving ──► free       the set says so; the last loop has let go
+ */
 struct remote_address {
-    struct slice text; /* "host:port", in the configuration */
+    char text[INSTANCE_ADDRESS_BYTES]; /* "host:port"; fixed while anybody holds it */
+    uint32_t weight;                   /* under the fleet's lock, like */
+    bool taken;                        /* not free */
+    bool wanted;
+    unsigned held; /* loops with a line to it */
     _Atomic unsigned usable;
     _Atomic unsigned breakers[PEER_STATES]; /* loops that have it open, or half open */
     bool known;                             /* has been usable; under the fleet's lock, like */
@@ -53,15 +62,15 @@ struct remote_fleet {
     struct metrics *metrics;
     struct resolver *resolver;
     struct tls *tls; /* NULL: plain */
-    size_t count;
     struct remote_address address[PEERS_MAX];
+    struct list remotes;       /* under the lock */
     _Atomic uint64_t store_id; /* the first one seen; 0: none yet */
     _Atomic unsigned usable;   /* connections, on all loops */
     _Atomic unsigned loops;    /* that have a remote, */
     _Atomic unsigned loops_up; /* and of these, with a counter that is up */
     _Atomic int64_t updated_s; /* wall clock: the last change of who is usable */
     struct remote_series series;
-    pthread_mutex_t lock; /* texts only: never held for long */
+    pthread_mutex_t lock; /* texts and lists: never held for long */
     struct gateway_promise promise;
 };
 
@@ -88,6 +97,9 @@ void remote_fleet_problem(struct remote_fleet *fleet, size_t address, const char
 enum line_state { LINE_DOWN, LINE_GREETING, LINE_USABLE, LINE_REFUSED, LINE_RESTING };
 
 struct remote_line {
+    bool used;    /* else all of it is zero */
+    bool leaving; /* its address isn't wanted any more: no more messages, */
+    bool closing; /* and when those before are answered the channel is closed */
     struct remote *remote;
     size_t index;                 /* of the address, and of the peer */
     struct grpc_channel *channel; /* NULL: memory had run out, made again after a pause */
@@ -117,12 +129,16 @@ struct remote_call {
 
 struct remote {
     struct upstream upstream;
+    struct list node; /* in fleet->remotes */
+    struct mail mail; /* the set has changed */
+    bool posted;      /* the mail is under way; under the fleet's lock */
+    bool connects;    /* remote_connect() was called */
     struct remote_fleet *fleet;
     struct loop *loop;
     unsigned shard;
     struct remote_user user;
     struct peers peers;
-    struct remote_line *lines; /* one per address */
+    struct remote_line *lines; /* one per place of an address */
     struct remote_call *free;
     struct buf out; /* requests are written here */
     int64_t clock_ahead_ms;
@@ -136,17 +152,34 @@ struct remote {
     struct {
         void (*closed)(void *ctx);
         void *ctx;
-        size_t waiting; /* lines that still close; one more while they are told to */
+        size_t waiting; /* lines that still close, mail under way; one more while they are told */
     } close;
 };
 
+/* remote_set.c */
+
+/* Lets the loop's lines follow the set. */
+void remote_follow(struct remote *remote);
+/* From now on by mail. */
+void remote_set_join(struct remote *remote);
+/* No more mail. True: one is under way, and remote_one_closed() will come. */
+MUST_CHECK bool remote_set_leave(struct remote *remote);
+/* A loop lets go of an address. */
+void remote_set_release(struct remote_fleet *fleet, size_t index);
+
 /* remote.c */
+void remote_one_closed(struct remote *remote);
 void remote_learn_clock(struct remote *remote, int64_t store_now_ms, int64_t sent_ms);
 
 /* remote_line.c */
 void remote_line_init(struct remote_line *line, struct remote *remote, size_t index);
 void remote_line_connect(struct remote_line *line);
-void remote_line_close(struct remote_line *line, void (*closed)(void *ctx), void *ctx);
+/* No more messages; the line is free when those under way are answered. */
+void remote_line_leave(struct remote_line *line);
+/* A call of the line has ended. */
+void remote_line_answered(struct remote_line *line);
+/* Now, whatever is under way: remote_one_closed() comes when it is free. */
+void remote_line_close(struct remote_line *line);
 
 /* remote_result.c */
 

@@ -44,7 +44,7 @@ static void count(struct remote_line *line, enum line_state state, int by) {
         else if (by > 0 && remote->usable == 1)
             timer_start(remote->loop, &remote->turn, 0);
         remote_fleet_usable(fleet, line->index, by > 0);
-        peers_set_usable(&remote->peers, line->index, by > 0);
+        peers_set_usable(&remote->peers, line->index, by > 0, loop_now_ms(remote->loop));
         metrics_set(fleet->metrics, remote->shard, fleet->series.connections, remote->usable);
     }
     if (state == LINE_REFUSED) {
@@ -136,6 +136,7 @@ static void hello_done(struct grpc_out_call *call, const struct grpc_result *res
 
     line->hello_out = false;
     remote_observe(line->remote, REMOTE_HELLO, result->status, line->hello_sent_ns);
+    remote_line_answered(line);
     /* Whoever answered an earlier connection says nothing about who is there now. */
     if (line->hello_era != line->era) {
         if (line->state == LINE_GREETING)
@@ -172,7 +173,7 @@ void remote_line_connect(struct remote_line *line) {
     struct remote_fleet *fleet = line->remote->fleet;
     struct grpc_channel_conf conf = {
         .resolver = fleet->resolver,
-        .address = fleet->address[line->index].text,
+        .address = slice_str(fleet->address[line->index].text),
         .connect_ms = CONNECT_MS,
         .backoff_min_ms = BACKOFF_MIN_MS,
         .backoff_max_ms = BACKOFF_MAX_MS,
@@ -190,10 +191,73 @@ void remote_line_connect(struct remote_line *line) {
         rest(line, err_text(ERR_NO_MEMORY), false);
 }
 
+/* ---- the end ---- */
+
+static void on_closed(void *ctx) {
+    struct remote_line *line = ctx;
+    struct remote *remote = line->remote;
+    size_t index = line->index;
+
+    timer_stop(remote->loop, &line->rest);
+    *line = (struct remote_line){0};
+    peers_remove(&remote->peers, index);
+    remote_set_release(remote->fleet, index);
+    if (remote->close.closed)
+        remote_one_closed(remote);
+}
+
+static void close_now(struct remote_line *line) {
+    line->closing = true;
+    if (line->channel)
+        grpc_channel_close(line->channel, on_closed, line);
+    else
+        on_closed(line);
+}
+
+static void close_when_idle(struct remote_line *line) {
+    if (!line->closing && (!line->channel || grpc_channel_calls(line->channel) == 0))
+        close_now(line);
+}
+
+/* Nothing is known of who will be at this address next. */
+static void forget(struct remote_line *line) {
+    timer_stop(line->remote->loop, &line->rest);
+    line->leaving = true;
+    line->era++;
+    enter(line, LINE_DOWN);
+    say_up(line, false);
+    if (line->breaker != PEER_CLOSED)
+        remote_fleet_breaker(line->remote->fleet, line->index, line->remote->shard, line->breaker,
+                             PEER_CLOSED);
+    line->breaker = PEER_CLOSED;
+}
+
+void remote_line_answered(struct remote_line *line) {
+    /* Not here: this may be the channel's own callback. */
+    if (line->leaving && !line->closing)
+        timer_start(line->remote->loop, &line->rest, 0);
+}
+
+void remote_line_leave(struct remote_line *line) {
+    forget(line);
+    remote_line_answered(line);
+}
+
+void remote_line_close(struct remote_line *line) {
+    if (line->closing)
+        return;
+    if (!line->leaving)
+        forget(line);
+    timer_stop(line->remote->loop, &line->rest);
+    close_now(line);
+}
+
 static void on_rest(struct timer *timer) {
     struct remote_line *line = CONTAINER_OF(timer, struct remote_line, rest);
 
-    if (!line->channel)
+    if (line->leaving)
+        close_when_idle(line);
+    else if (!line->channel)
         remote_line_connect(line);
     else if (ready(line))
         greet(line);
@@ -202,6 +266,8 @@ static void on_rest(struct timer *timer) {
 static void on_state(void *ctx, enum grpc_channel_state state) {
     struct remote_line *line = ctx;
 
+    if (line->leaving)
+        return;
     line->era++;
     timer_stop(line->remote->loop, &line->rest);
     if (state == GRPC_CHANNEL_READY) {
@@ -218,20 +284,10 @@ static void on_state(void *ctx, enum grpc_channel_state state) {
 }
 
 void remote_line_init(struct remote_line *line, struct remote *remote, size_t index) {
+    line->used = true;
     line->remote = remote;
     line->index = index;
     line->state = LINE_DOWN;
     line->rest.fire = on_rest;
     line->rest_ms = REST_MIN_MS;
-}
-
-void remote_line_close(struct remote_line *line, void (*closed)(void *ctx), void *ctx) {
-    timer_stop(line->remote->loop, &line->rest);
-    line->era++;
-    enter(line, LINE_DOWN);
-    say_up(line, false);
-    if (line->channel)
-        grpc_channel_close(line->channel, closed, ctx);
-    else
-        closed(ctx);
 }

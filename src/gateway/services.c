@@ -15,7 +15,7 @@ static void add_problems(struct buf *body, const struct gateway_backend *backend
             continue;
         buf_add_slice(body, any ? SLICE(",") : SLICE(",\"problems\":["));
         buf_add_slice(body, SLICE("{\"address\":"));
-        json_add_string(body, problem.address);
+        json_add_string(body, slice_str(problem.address));
         buf_add_slice(body, SLICE(",\"problem\":"));
         json_add_string(body, slice_str(problem.text));
         buf_add_char(body, '}');
@@ -35,7 +35,7 @@ static void add_breakers(struct buf *body, const struct gateway_backend *backend
             continue;
         buf_add_slice(body, any ? SLICE(",") : SLICE(",\"breakers\":["));
         buf_add_slice(body, SLICE("{\"address\":"));
-        json_add_string(body, problem.address);
+        json_add_string(body, slice_str(problem.address));
         buf_printf(body, ",\"open\":%u,\"half_open\":%u}", problem.open, problem.half_open);
         any = true;
     }

@@ -28,7 +28,7 @@ static void set_usable(struct line *line, bool usable) {
     struct gateway *gateway = line->gateway;
     bool were = any_usable(gateway);
 
-    peers_set_usable(&gateway->peers, line->counter, usable);
+    peers_set_usable(&gateway->peers, line->counter, usable, world_now(gateway->world));
     if (were && !any_usable(gateway))
         gateway->lost_ms = world_now(gateway->world);
     else if (!were && usable)

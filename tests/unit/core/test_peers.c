@@ -2,6 +2,7 @@
  *
  * A script is a list of steps at a time; a pick says which peer it has to be. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/attr.h"
 #include "base/random.h"
@@ -99,8 +100,8 @@ static const struct {
      {EJECT_1(0), {30005, DOWN, 0}, {30005, FIRST, 1}, {30005, OK, 1}, {30005, FIRST, 1}, {30005, OK, 1},
       {30005, FIRST, 1}, {30005, UP, 0}, {30006, FAIL, 1}, {30007, FIRST, 0}, {30007, FIRST, 0}}},
     {"half open: never aside when it is the last", 2,
-     {EJECT_1(0), {30005, DOWN, 0}, {30005, FIRST, 1}, {30006, FAIL, 1}, {30007, UP, 0}, {30007, FIRST, 0},
-      {30007, FIRST, 1}}},
+     {EJECT_1(0), {30005, DOWN, 0}, {30005, FIRST, 1}, {30006, FAIL, 1}, {30007, UP, 0}, {30007, FIRST, 1},
+      {30007, FIRST, 0}}},
     {"again after it had served: 30 s", 2,
      {EJECT_1(0), {30005, DOWN, 0}, {30005, FIRST, 1}, {30005, OK, 1},
       {30005, FIRST, 1}, {30005, OK, 1}, {30005, FIRST, 1}, {30005, OK, 1}, EJECT_1(30005), {60009, FIRST, 0}, {60009, FIRST, 0},
@@ -121,7 +122,7 @@ static void run_step(struct peers *peers, const char *name, const struct step *s
     switch (step->verb) {
     case UP:
     case DOWN:
-        peers_set_usable(peers, step->peer, step->verb == UP);
+        peers_set_usable(peers, step->peer, step->verb == UP, step->at_ms);
         break;
     case FIRST:
     case RETRY:
@@ -153,12 +154,12 @@ static void test_ejections_double(void **state) {
     bool budget;
 
     peers_init(&peers, 2, 0);
-    peers_set_usable(&peers, 0, true);
+    peers_set_usable(&peers, 0, true, 0);
     for (size_t i = 0; i < ARRAY_LEN(want_ms); i++) {
         for (int k = 0; k < (i == 0 ? 5 : 1); k++) {
-            peers_set_usable(&peers, 1, false);
+            peers_set_usable(&peers, 1, false, now_ms);
             assert_int_equal(peers_pick(&peers, false, now_ms, &budget), 0);
-            peers_set_usable(&peers, 1, true);
+            peers_set_usable(&peers, 1, true, now_ms);
             assert_false(peers_ejected(&peers, 0, now_ms));
             peers_returned(&peers, 0, true, ++now_ms);
         }
@@ -173,10 +174,10 @@ static void test_ejections_double(void **state) {
 static void eject_1(struct peers *peers) {
     bool budget;
 
-    peers_set_usable(peers, 1, true);
+    peers_set_usable(peers, 1, true, 0);
     for (int k = 0; k < 5; k++)
         assert_int_equal(peers_pick(peers, false, 0, &budget), 1);
-    peers_set_usable(peers, 0, true);
+    peers_set_usable(peers, 0, true, 0);
     for (int k = 0; k < 5; k++)
         peers_returned(peers, 1, true, k);
     assert_int_equal(peers_state(peers, 1, 30003), PEER_OPEN);
@@ -197,8 +198,124 @@ static void test_half_open_has_ten_at_most(void **state) {
     for (int k = 0; k < 3; k++)
         peers_returned(&peers, 1, false, 30005);
     assert_int_equal(peers_state(&peers, 1, 30005), PEER_CLOSED);
+    for (int k = 0; k < 20; k++) /* the fewest under way, but it begins slowly */
+        to_1 += peers_pick(&peers, false, 30005, &budget) == 1;
+    assert_in_range(to_1, 11, 13);
     for (int k = 0; k < 20; k++)
-        assert_int_equal(peers_pick(&peers, false, 30005, &budget), 1); /* the fewest under way */
+        assert_int_equal(peers_pick(&peers, false, 36000, &budget), 1);
+}
+
+/* ---- shares ---- */
+
+/* Of 'picks', each back before the next, how many went to each. */
+static void share_out(struct peers *peers, int picks, int64_t now_ms, int *out) {
+    bool budget;
+
+    memset(out, 0, PEERS_MAX * sizeof(*out));
+    for (int k = 0; k < picks; k++) {
+        size_t i = peers_pick(peers, false, now_ms, &budget);
+
+        out[i]++;
+        peers_returned(peers, i, false, now_ms);
+    }
+}
+
+static void test_turns_by_weight(void **state) {
+    (void)state;
+    struct peers peers;
+    int got[PEERS_MAX];
+
+    peers_init(&peers, 0, 0);
+    peers_add(&peers, 0, 5);
+    peers_add(&peers, 1, 1);
+    peers_add(&peers, 7, 2);
+    for (size_t i = 0; i < 8; i += i == 1 ? 6 : 1)
+        peers_set_usable(&peers, i, true, 0);
+    share_out(&peers, 80, 10000, got);
+    assert_int_equal(got[0], 50);
+    assert_int_equal(got[1], 10);
+    assert_int_equal(got[7], 20);
+    peers_set_weight(&peers, 0, 1);
+    share_out(&peers, 80, 10000, got);
+    assert_in_range(got[0], 18, 25);
+    assert_in_range(got[7], 36, 42);
+}
+
+/* Two that hold what they get: one has three times the other's, whoever is asked first. */
+static void test_load_by_weight(void **state) {
+    (void)state;
+    struct peers peers;
+    bool budget;
+
+    peers_init(&peers, 2, 0);
+    peers_set_weight(&peers, 1, 3);
+    peers_set_usable(&peers, 0, true, 0);
+    peers_set_usable(&peers, 1, true, 0);
+    for (int k = 0; k < 400; k++)
+        (void)peers_pick(&peers, false, 10000, &budget);
+    assert_int_equal(peers.peer[0].out, 100);
+    assert_int_equal(peers.peer[1].out, 300);
+}
+
+static const struct {
+    int64_t age_ms;
+    int least; /* of 1000 messages that two share */
+    int most;
+} ages[] = {
+    {0, 85, 100}, {1000, 210, 225}, {2500, 350, 360}, {4999, 495, 505}, {5000, 495, 505},
+};
+
+static void test_slow_start(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ages); i++) {
+        struct peers peers;
+        int got[PEERS_MAX];
+
+        peers_init(&peers, 1, 0);
+        peers_set_usable(&peers, 0, true, 0);
+        peers_add(&peers, 1, 1);
+        peers_set_usable(&peers, 1, true, 20000);
+        share_out(&peers, 1000, 20000 + ages[i].age_ms, got);
+        if (got[1] < ages[i].least || got[1] > ages[i].most)
+            fail_msg("%" PRId64 " ms after it came: %d of 1000", ages[i].age_ms, got[1]);
+    }
+}
+
+/* However much the others have under way: its share is its share. */
+static void test_slow_start_under_load(void **state) {
+    (void)state;
+    struct peers peers;
+    bool budget;
+    int to_1 = 0;
+
+    peers_init(&peers, 2, 0);
+    peers_set_usable(&peers, 0, true, 0);
+    peers_set_usable(&peers, 1, true, 20000);
+    for (int k = 0; k < 1000; k++)
+        to_1 += peers_pick(&peers, false, 20000, &budget) == 1;
+    assert_in_range(to_1, 85, 100);
+}
+
+/* Who leaves is not chosen, who comes to the same place begins anew. */
+static void test_who_comes_and_goes(void **state) {
+    (void)state;
+    struct peers peers;
+    int got[PEERS_MAX];
+
+    peers_init(&peers, 3, 0);
+    for (size_t i = 0; i < 3; i++)
+        peers_set_usable(&peers, i, true, 0);
+    peers_remove(&peers, 1);
+    share_out(&peers, 10, 10000, got);
+    assert_int_equal(got[0] + got[2], 10);
+    peers_remove(&peers, 2);
+    assert_int_equal(peers.count, 1);
+    peers_add(&peers, 1, 1);
+    share_out(&peers, 10, 10000, got);
+    assert_int_equal(got[0], 10); /* it isn't usable yet */
+    peers_set_usable(&peers, 1, true, 10000);
+    share_out(&peers, 100, 20000, got);
+    assert_int_equal(got[1], 50);
 }
 
 /* Whatever happens: only the moves of the picture, somebody is found while somebody is usable, and
@@ -220,7 +337,7 @@ static void test_breaker_property(void **state) {
 
             now_ms += (int64_t)(random_next(&seed) % (step % 100 ? 3 : 40000));
             if (random_next(&seed) % 20 == 0)
-                peers_set_usable(&peers, i, random_next(&seed) % 3 != 0);
+                peers_set_usable(&peers, i, random_next(&seed) % 3 != 0, now_ms);
             if (random_next(&seed) % 2 == 0) {
                 size_t got = peers_pick(&peers, false, now_ms, &budget);
                 bool others = false;
@@ -264,7 +381,7 @@ static bool allowed(struct peers *peers, bool retry, int64_t now_ms) {
 
 static void begin(struct peers *peers, int64_t now_ms) {
     peers_init(peers, 1, now_ms);
-    peers_set_usable(peers, 0, true);
+    peers_set_usable(peers, 0, true, 0);
 }
 
 /* As many retries as the budget gives right now. */
@@ -319,12 +436,12 @@ static void test_budget_is_kept_when_nobody_is_there(void **state) {
     bool budget;
 
     begin(&peers, 0);
-    peers_set_usable(&peers, 0, false);
+    peers_set_usable(&peers, 0, false, 0);
     for (int i = 0; i < 1000; i++) {
         assert_int_equal(peers_pick(&peers, true, 0, &budget), PEERS_NONE);
         assert_true(budget);
     }
-    peers_set_usable(&peers, 0, true);
+    peers_set_usable(&peers, 0, true, 0);
     assert_int_equal(spend(&peers, 0), 100);
 }
 
@@ -348,6 +465,11 @@ int main(void) {
         cmocka_unit_test(test_scripts),
         cmocka_unit_test(test_ejections_double),
         cmocka_unit_test(test_half_open_has_ten_at_most),
+        cmocka_unit_test(test_turns_by_weight),
+        cmocka_unit_test(test_load_by_weight),
+        cmocka_unit_test(test_slow_start),
+        cmocka_unit_test(test_slow_start_under_load),
+        cmocka_unit_test(test_who_comes_and_goes),
         cmocka_unit_test(test_breaker_property),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_budget_is_kept_when_nobody_is_there),
