@@ -61,7 +61,8 @@ static bool begin(struct lookup *lookup, const struct dns *dns) {
 /* NULL and the message is there; "" : the name has none of this type; else why there is no answer.
  */
 static const char *query(struct lookup *lookup, const char *name, ns_type type) {
-    int len = res_nsearch(&lookup->state, name, ns_c_in, type, lookup->answer, ANSWER_BYTES);
+    int len =
+        res_nsearch(&lookup->state, name, (int)ns_c_in, (int)type, lookup->answer, ANSWER_BYTES);
 
     if (len < 0 && (lookup->state.res_h_errno == NO_DATA))
         return "";
