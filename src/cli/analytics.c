@@ -67,9 +67,9 @@ int analytics_part_open(struct analytics_part *part, const struct config *config
                         bool asked) {
     if (!store->counter)
         return EX_OK;
-    part->feed = (struct store_feed){.store = store, .consumer = CONSUMER};
+    part->feed = (struct store_feed){.store = store, .consumer = CONSUMER, .shard = shard};
     if (!config->analytics_enabled || !asked) {
-        enum err err = store_feed_forget(store, CONSUMER);
+        enum err err = store_feed_forget(&part->feed);
 
         return err == ERR_OK ? EX_OK
                              : give_up("analytics can't be left out", err_text(err), EX_OSERR);
@@ -82,4 +82,5 @@ void analytics_part_close(struct analytics_part *part) {
     if (part->service)
         analytics_stop(part->service);
     rocks_tally_close(part->rocks);
+    store_feed_close(&part->feed);
 }

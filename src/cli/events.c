@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "cli/exit.h"
-#include "cli/store_url.h"
 #include "edge/kafka_url.h"
 
 static bool wanted(const struct config *config) {
@@ -16,11 +15,8 @@ static const char *problem_of(const struct config *config) {
     static struct kafka_url url;
     const char *problem = NULL;
 
-    if (kafka_url_parse(slice_str(config->events_url), &url, &problem) != ERR_OK)
-        return problem;
-    if (store_url_is_redis(config))
-        return "events of a store in Redis can't go to Kafka yet; use none";
-    return NULL;
+    return kafka_url_parse(slice_str(config->events_url), &url, &problem) == ERR_OK ? NULL
+                                                                                    : problem;
 }
 
 void events_check(const struct config *config, struct config_problems *problems) {
@@ -36,8 +32,8 @@ void events_check(const struct config *config, struct config_problems *problems)
 }
 
 /* What a registered consumer hasn't taken is kept for it: one that won't come back must go. */
-static int forget(const struct store *store) {
-    enum err err = store_feed_forget(store, SHIPPER_CONSUMER);
+static int forget(struct events_part *part) {
+    enum err err = store_feed_forget(&part->feed);
 
     return err == ERR_OK
                ? EX_OK
@@ -56,13 +52,18 @@ int events_start(struct events_part *part, const struct config *config, const st
     };
     const char *detail = "";
 
+    part->feed = (struct store_feed){.store = store, .consumer = SHIPPER_CONSUMER, .shard = shard};
     if (!wanted(config))
-        return forget(store);
-    part->feed = (struct store_feed){.store = store, .consumer = SHIPPER_CONSUMER};
+        return forget(part);
     if (kafka_url_parse(slice_str(config->events_url), &conf.url, &detail) == ERR_OK &&
         shipper_start(&conf, &part->shipper, &detail) == ERR_OK)
         return EX_OK;
     return give_up("events can't go to Kafka", detail, EX_CONFIG);
+}
+
+void events_stop(struct events_part *part, int64_t flush_ms) {
+    shipper_stop(part->shipper, flush_ms);
+    store_feed_close(&part->feed);
 }
 
 void events_status(void *ctx, struct gateway_events *out) {

@@ -25,6 +25,9 @@ void events_check(const struct config *config, struct config_problems *problems)
 MUST_CHECK int events_start(struct events_part *part, const struct config *config,
                             const struct store *store, struct metrics *metrics, unsigned shard);
 
+/* Waits up to 'flush_ms' for what is in flight. Before the store. */
+void events_stop(struct events_part *part, int64_t flush_ms);
+
 /* For struct gateway_backend; 'ctx' is the shipper. */
 void events_status(void *ctx, struct gateway_events *out);
 

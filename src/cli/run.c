@@ -163,7 +163,7 @@ static int open_store(struct run *run) {
 static int start_events(struct run *run) {
     int code;
 
-    if (!run->store.counter)
+    if (!run->parts.core)
         return EX_OK;
     code = events_start(&run->events, run->config, &run->store, run->metrics, run->count + 2);
     if (run->events.shipper) {
@@ -326,7 +326,7 @@ static void release(struct run *run) {
 
     free(run->workers);
     discovery_stop(run->discovery);
-    shipper_stop(run->events.shipper, left_ms > 0 ? left_ms : 0);
+    events_stop(&run->events, left_ms > 0 ? left_ms : 0);
     analytics_part_close(&run->analytics);
     store_close(&run->store);
     remote_fleet_free(run->ways.remotes);

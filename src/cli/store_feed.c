@@ -1,24 +1,42 @@
-/* store_feed.c - the embedded store's. */
+/* store_feed.c - of the store in a folder, or of a Redis. */
 #include "cli/store_feed.h"
+
+static struct feed *make_embedded(struct store_feed *feed, struct loop *loop) {
+    feed->embedded = counter_feed_new(feed->store->counter, feed->consumer, loop_mailbox(loop));
+    return feed->embedded ? counter_feed_base(feed->embedded) : NULL;
+}
+
+static struct feed *make_redis(struct store_feed *feed, struct loop *loop) {
+    feed->redis = redis_feed_new(feed->store->redis, feed->consumer, loop, feed->shard);
+    return feed->redis ? redis_feed_base(feed->redis) : NULL;
+}
 
 static struct feed *make(void *ctx, struct loop *loop) {
     struct store_feed *feed = ctx;
 
-    feed->embedded = counter_feed_new(feed->store->counter, feed->consumer, loop_mailbox(loop));
-    return feed->embedded ? counter_feed_base(feed->embedded) : NULL;
+    return feed->store->redis ? make_redis(feed, loop) : make_embedded(feed, loop);
 }
 
 static void release(void *ctx) {
     struct store_feed *feed = ctx;
 
     counter_feed_free(feed->embedded);
+    redis_feed_free(feed->redis);
     feed->embedded = NULL;
+    feed->redis = NULL;
 }
 
 struct feed_maker store_feed_maker(struct store_feed *feed) {
     return (struct feed_maker){.ctx = feed, .make = make, .release = release};
 }
 
-enum err store_feed_forget(const struct store *store, const char *consumer) {
-    return counter_forget_consumer(store->counter, consumer);
+enum err store_feed_forget(struct store_feed *feed) {
+    if (!feed->store->redis)
+        return counter_forget_consumer(feed->store->counter, feed->consumer);
+    feed->forget = redis_forget_start(feed->store->redis, feed->consumer, feed->shard);
+    return feed->forget ? ERR_OK : ERR_NO_MEMORY;
+}
+
+void store_feed_close(struct store_feed *feed) {
+    redis_forget_stop(feed->forget);
 }

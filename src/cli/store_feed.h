@@ -9,17 +9,26 @@
 #include "base/attr.h"
 #include "cli/store.h"
 #include "counter/feed.h"
+#include "counter/redis_feed.h"
+#include "counter/redis_forget.h"
 #include "edge/feed_maker.h"
 
 struct store_feed {
     const struct store *store;
     const char *consumer;          /* its name in the store */
-    struct counter_feed *embedded; /* made */
+    unsigned shard;                /* of the consumer's thread, in the metrics */
+    struct counter_feed *embedded; /* made: one of them */
+    struct redis_feed *redis;
+    struct redis_forget *forget;
 };
 
 struct feed_maker store_feed_maker(struct store_feed *feed);
 
-/* Nobody here will read under this name: the store need keep nothing for it. */
-MUST_CHECK enum err store_feed_forget(const struct store *store, const char *consumer);
+/* Nothing is made of it: the store need keep nothing for this consumer; a Redis, as long as no
+ * other process runs it. */
+MUST_CHECK enum err store_feed_forget(struct store_feed *feed);
+
+/* The consumer has ended. One that was never filled in is fine. */
+void store_feed_close(struct store_feed *feed);
 
 #endif

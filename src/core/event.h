@@ -37,4 +37,9 @@ static inline bool event_position_less(struct event_position a, struct event_pos
     return a.epoch != b.epoch ? a.epoch < b.epoch : a.seq < b.seq;
 }
 
+/* The number of the event behind 'at', when that one is of 'epoch'. */
+static inline uint64_t event_position_next(struct event_position at, uint64_t epoch) {
+    return epoch == at.epoch ? at.seq + 1 : 1;
+}
+
 #endif

@@ -18,6 +18,7 @@
 #ifndef CORE_FEED_H
 #define CORE_FEED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -28,6 +29,7 @@ struct feed_info {
     uint32_t lanes;
     const struct event_position *reported; /* by lane: where this consumer goes on; until opened()
                                               returns */
+    bool shared; /* no lane is this consumer's before assigned() says so */
 };
 
 struct feed_user {
@@ -36,6 +38,10 @@ struct feed_user {
     void (*opened)(void *ctx, enum err err, const struct feed_info *info);
     /* There may be more in any lane. Comes at least once after a read that came back empty. */
     void (*more)(void *ctx);
+    /* NULL: all lanes or none. Else processes that have opened a feed under the same name may share
+     * the lanes: this one goes on with the lane behind 'at'; NULL: it is another's from now on, and
+     * reads come back empty. What was read before may still be reported. */
+    void (*assigned)(void *ctx, uint32_t lane, const struct event_position *at);
 };
 
 struct feed_read {

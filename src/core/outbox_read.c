@@ -99,11 +99,6 @@ static enum err take_event(struct outbox_reader *reader, const struct outbox_ent
     return ERR_OK;
 }
 
-/* The number after 'at' in the record's epoch. */
-static uint64_t expected_seq(struct event_position at, uint64_t epoch) {
-    return epoch == at.epoch ? at.seq + 1 : 1;
-}
-
 static enum err take_record(struct outbox_reader *reader, struct slice key, struct slice value,
                             struct event_position *at) {
     struct outbox_entry entry;
@@ -112,7 +107,7 @@ static enum err take_record(struct outbox_reader *reader, struct slice key, stru
 
     if (err != ERR_OK)
         return err;
-    uint64_t next = expected_seq(*at, entry.epoch);
+    uint64_t next = event_position_next(*at, entry.epoch);
     if (entry.first_seq > next || entry.last_seq < next)
         return reader->count ? ERR_CORRUPT : ERR_TRIMMED;
     if (entry.events > value.len) /* an event takes a byte at least */

@@ -12,6 +12,7 @@ struct lane_relay {
     struct event_position sent;
     struct relay_slot *first; /* in flight, oldest first */
     struct relay_slot **last;
+    bool mine; /* else another instance ships it */
     bool reading;
     bool asleep; /* the last read came back empty */
     bool stopped;
@@ -77,7 +78,7 @@ void relay_pump(struct relay *relay) {
     for (uint32_t i = 0; i < relay->count; i++) {
         struct lane_relay *lane = &relay->lanes[i];
 
-        if (!lane->reading && !lane->asleep && !lane->stopped)
+        if (lane->mine && !lane->reading && !lane->asleep && !lane->stopped)
             read_lane(lane);
     }
 }
@@ -106,6 +107,10 @@ static bool ship(struct lane_relay *lane, const struct event *event) {
     return true;
 }
 
+static bool at_same(struct event_position a, struct event_position b) {
+    return a.epoch == b.epoch && a.seq == b.seq;
+}
+
 static void on_read(struct feed_read *read, enum err err, const struct event *events,
                     size_t count) {
     struct lane_relay *lane = CONTAINER_OF(read, struct lane_relay, read);
@@ -114,8 +119,8 @@ static void on_read(struct feed_read *read, enum err err, const struct event *ev
 
     lane->reading = false;
     /* Asked for before a pause: what is wanted now is something else. */
-    if (!relay->running || event_position_less(lane->sent, read->after)) {
-        if (relay->running)
+    if (!relay->running || !lane->mine || !at_same(lane->sent, read->after)) {
+        if (relay->running && lane->mine)
             relay->sink.work(relay->sink.ctx);
         return;
     }
@@ -139,6 +144,27 @@ static void on_more(void *ctx) {
         relay->sink.work(relay->sink.ctx);
 }
 
+static void rise(struct event_position *at, struct event_position to) {
+    if (event_position_less(*at, to))
+        *at = to;
+}
+
+/* What is in flight of a lane that is lost is confirmed as ever: whoever has the lane now may have
+ * sent it, too. When the lane comes back, it may have been carried on meanwhile. */
+static void on_assigned(void *ctx, uint32_t number, const struct event_position *at) {
+    struct relay *relay = ctx;
+    struct lane_relay *lane = &relay->lanes[number];
+
+    lane->mine = at != NULL;
+    if (!at)
+        return;
+    rise(&lane->confirmed, *at);
+    rise(&lane->sent, *at);
+    lane->asleep = false;
+    if (relay->running)
+        relay->sink.work(relay->sink.ctx);
+}
+
 /* ---- the sink ---- */
 
 bool relay_acked(struct relay *relay, struct relay_slot *slot) {
@@ -149,7 +175,7 @@ bool relay_acked(struct relay *relay, struct relay_slot *slot) {
     lane->first = slot->next;
     if (!lane->first)
         lane->last = &lane->first;
-    lane->confirmed = slot->at;
+    rise(&lane->confirmed, slot->at);
     slot->next = relay->free;
     relay->free = slot;
     relay->in_flight--;
@@ -195,6 +221,7 @@ static bool make_lanes(struct relay *relay, const struct feed_info *info) {
         struct lane_relay *lane = &relay->lanes[i];
 
         lane->relay = relay;
+        lane->mine = !info->shared;
         lane->read = (struct feed_read){.lane = i, .max_bytes = READ_BYTES, .done = on_read};
         lane->confirmed = lane->sent = info->reported[i];
         lane->last = &lane->first;
@@ -212,7 +239,8 @@ static void on_opened(void *ctx, enum err err, const struct feed_info *info) {
 }
 
 void relay_open(struct relay *relay) {
-    struct feed_user user = {.ctx = relay, .opened = on_opened, .more = on_more};
+    struct feed_user user = {
+        .ctx = relay, .opened = on_opened, .more = on_more, .assigned = on_assigned};
 
     feed_open(relay->feed, &user);
 }
@@ -235,7 +263,8 @@ void relay_stats(const struct relay *relay, struct relay_stats *out) {
     for (uint32_t i = 0; i < relay->count; i++) {
         const struct lane_relay *lane = &relay->lanes[i];
 
-        out->lag_events += distance(lane->confirmed, feed_end(relay->feed, i));
+        if (lane->mine)
+            out->lag_events += distance(lane->confirmed, feed_end(relay->feed, i));
         if (lane->first && lane->first->et_ms < out->oldest_ms)
             out->oldest_ms = lane->first->et_ms;
     }

@@ -49,7 +49,7 @@ struct relay_sink {
 
 struct relay_stats {
     uint64_t shipped_total; /* events confirmed */
-    uint64_t lag_events;    /* readable and not confirmed */
+    uint64_t lag_events;    /* readable and not confirmed, of the lanes that are this relay's */
     uint64_t in_flight;
     int64_t oldest_ms; /* event time of the oldest in flight; INT64_MAX: none */
     uint32_t lanes_stopped;

@@ -28,7 +28,7 @@ bool cluster_all_tried(const struct redis_cluster *cluster) {
 }
 
 static void count_up(struct redis_cluster *cluster, bool up) {
-    if (cluster->counted_up == up)
+    if (cluster->counted_up == up || cluster->store->aside)
         return;
     cluster->counted_up = up;
     atomic_fetch_add(&cluster->fleet->loops_up, up ? 1 : -1u);
@@ -100,6 +100,38 @@ bool cluster_read_strings(struct redis_cluster *cluster, const struct redis_repl
     return true;
 }
 
+/* ---- what isn't a message ---- */
+
+enum err redis_cluster_ask(struct redis_cluster *cluster, uint16_t slot,
+                           struct redis_request *request, struct slice command) {
+    struct cluster_node *node = cluster_map_owner(cluster, slot);
+
+    return node && node->usable ? redis_conn_ask(node->conn, request, command) : ERR_UNAVAILABLE;
+}
+
+/* A slot on its way has to arrive first: ASK and TRYAGAIN are no reason to do anything. */
+void redis_cluster_trouble(struct redis_cluster *cluster, uint16_t slot,
+                           const struct redis_outcome *outcome) {
+    struct slice text = redis_reply_text(outcome->reply);
+    struct cluster_node *node = cluster_map_owner(cluster, slot);
+    struct redis_redirect to;
+    char why[REDIS_DETAIL_BYTES];
+
+    (void)snprintf(why, sizeof(why), "%.*s", SLICE_ARGS(text));
+    if (node && redis_redirect_read(text, node->url.address, &to)) {
+        if (!to.ask)
+            cluster_map_moved(cluster, &to);
+    } else if (outcome->err == ERR_NOT_FOUND && node) {
+        redis_conn_give_up(node->conn, why); /* the scripts come with the next greeting */
+    } else if (outcome->err == ERR_LAYOUT || outcome->err == ERR_CORRUPT) {
+        cluster_damage(cluster, text);
+    } else if (outcome->err == ERR_INTERNAL) {
+        redis_fleet_complain(cluster->fleet, why);
+    } else {
+        cluster_map_want(cluster);
+    }
+}
+
 /* ---- life ---- */
 
 static void release(struct redis_cluster *cluster) {
@@ -110,7 +142,6 @@ static void release(struct redis_cluster *cluster) {
     timer_stop(cluster->loop, &cluster->later);
     buf_release(&cluster->command);
     free(cluster->strings);
-    free(cluster->tidy.bytes);
     free(cluster);
 }
 

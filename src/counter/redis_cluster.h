@@ -27,6 +27,12 @@ MUST_CHECK bool redis_cluster_connect(struct redis_cluster *cluster);
 MUST_CHECK enum err redis_cluster_send(struct redis_cluster *cluster, struct redis_port *port,
                                        struct delivery *delivery);
 
+/* As redis_store_ask() and redis_store_trouble(). */
+MUST_CHECK enum err redis_cluster_ask(struct redis_cluster *cluster, uint16_t slot,
+                                      struct redis_request *request, struct slice command);
+void redis_cluster_trouble(struct redis_cluster *cluster, uint16_t slot,
+                           const struct redis_outcome *outcome);
+
 /* Every delivery comes back; then closed() runs once, on a later turn, and the cluster is gone. */
 void redis_cluster_close(struct redis_cluster *cluster, void (*closed)(void *ctx), void *ctx);
 

@@ -118,8 +118,6 @@ struct redis_cluster {
         bool under_way;
         uint32_t lane;
         int64_t next_ms;
-        uint64_t *bytes; /* of the outbox, by lane */
-        uint64_t sum;
     } tidy;
 
     void (*closed)(void *ctx);

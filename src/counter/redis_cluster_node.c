@@ -11,8 +11,12 @@
 #define BACKOFF_MAX_MS 500 /* what is back is found within a second */
 
 static const struct redis_script *const scripts[] = {&redis_script_apply_cluster,
-                                                     &redis_script_tidy, &redis_script_cluster_lane,
-                                                     &redis_script_cluster_meta, NULL};
+                                                     &redis_script_tidy,
+                                                     &redis_script_consumer,
+                                                     &redis_script_lease,
+                                                     &redis_script_cluster_lane,
+                                                     &redis_script_cluster_meta,
+                                                     NULL};
 
 static void set_usable(struct cluster_node *node, bool usable) {
     struct redis_cluster *cluster = node->cluster;

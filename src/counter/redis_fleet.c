@@ -9,8 +9,9 @@
 #include "core/applier.h"
 #include "counter/redis_internal.h"
 
-#define LAYOUT_FORMAT 1
-#define EPOCHS_AT     6 /* in lua/open.lua's reply */
+#define LAYOUT_FORMAT     1
+#define COMPLAIN_EVERY_MS 10000
+#define EPOCHS_AT         6 /* in lua/open.lua's reply */
 
 static void make_series(struct redis_fleet *fleet) {
     struct metrics *m = fleet->conf.metrics;
@@ -23,6 +24,8 @@ static void make_series(struct redis_fleet *fleet) {
     fleet->series.commit = metrics_series(m, METRIC_STORE_COMMIT, "");
     fleet->series.trimmed = metrics_series(m, METRIC_OUTBOX_TRIMMED, "");
     fleet->series.outbox_bytes = metrics_series(m, METRIC_OUTBOX_BYTES, "");
+    fleet->series.consumers = metrics_series(m, METRIC_OUTBOX_CONSUMERS, "");
+    fleet->series.refused_full = metrics_series(m, METRIC_OUTBOX_REFUSED, "");
     fleet->series.connections = metrics_series(m, METRIC_REDIS_CONNECTIONS, "");
 }
 
@@ -52,6 +55,7 @@ void redis_fleet_free(struct redis_fleet *fleet) {
     (void)pthread_mutex_destroy(&fleet->lock);
     free((void *)(uintptr_t)fleet->layout.epochs);
     free((void *)(uintptr_t)fleet->layout.tags);
+    free((void *)fleet->outbox_bytes);
     free(fleet);
 }
 
@@ -187,9 +191,12 @@ static enum err compare(const struct redis_fleet *fleet, const struct redis_layo
     return ERR_OK;
 }
 
-static void learn(struct redis_fleet *fleet, struct redis_layout_said *said) {
+static enum err learn(struct redis_fleet *fleet, struct redis_layout_said *said) {
     if (atomic_load(&fleet->known))
-        return;
+        return ERR_OK;
+    fleet->outbox_bytes = calloc((size_t)said->lanes, sizeof(*fleet->outbox_bytes));
+    if (!fleet->outbox_bytes)
+        return ERR_NO_MEMORY;
     fleet->id = said->id;
     fleet->layout = (struct redis_layout){.lanes = (uint32_t)said->lanes,
                                           .store_id = said->id,
@@ -197,10 +204,13 @@ static void learn(struct redis_fleet *fleet, struct redis_layout_said *said) {
                                           .tags = said->tags,
                                           .seed = {said->seed[0], said->seed[1]},
                                           .key_ttl_ms = fleet->conf.key_ttl_ms,
+                                          .outbox_max_bytes =
+                                              fleet->conf.outbox_max_bytes / (uint64_t)said->lanes,
                                           .coalesce = fleet->conf.coalesce};
     said->epochs = NULL;
     said->tags = NULL;
     atomic_store(&fleet->known, true);
+    return ERR_OK;
 }
 
 enum err redis_fleet_know(struct redis_fleet *fleet, struct redis_layout_said *said,
@@ -208,7 +218,7 @@ enum err redis_fleet_know(struct redis_fleet *fleet, struct redis_layout_said *s
     (void)pthread_mutex_lock(&fleet->lock);
     enum err err = compare(fleet, said, out_detail, size);
     if (err == ERR_OK)
-        learn(fleet, said);
+        err = learn(fleet, said);
     (void)pthread_mutex_unlock(&fleet->lock);
     return err;
 }
@@ -266,6 +276,17 @@ void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *gi
     atomic_fetch_add(&fleet->usable, 1);
     if ((atomic_exchange(&fleet->announced_down, false) || news) && atomic_load(&fleet->known))
         redis_fleet_tell_up(fleet, given, guarantee);
+}
+
+void redis_fleet_complain(struct redis_fleet *fleet, const char *detail) {
+    int64_t now_ms = clock_mono_ms();
+    int64_t last_ms = atomic_load(&fleet->complained_ms);
+
+    if ((last_ms && now_ms - last_ms < COMPLAIN_EVERY_MS) ||
+        !atomic_compare_exchange_strong(&fleet->complained_ms, &last_ms, now_ms))
+        return;
+    log_line(LOG_ERROR, "Redis refuses a command", LOG_STR("store", fleet->name),
+             LOG_STR("detail", detail));
 }
 
 void redis_fleet_link_down(struct redis_fleet *fleet, enum err err, const char *why) {

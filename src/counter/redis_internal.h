@@ -7,6 +7,9 @@
  * redis_link.c   a connection's life: connect, hello, usable, housekeeping
  * redis_store.c  messages out, answers in
  * redis_wait.c   answers held until replicas have what they speak of
+ * redis_tidy.c   a lane's housekeeping
+ * redis_feed*.c  events out
+ * redis_forget.c  and who wants them no more
  *
  * On a Cluster redis_cluster.h stands in for hello, link and store.
  */
@@ -19,6 +22,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "core/ack.h"
+#include "core/event.h"
 #include "counter/redis_store.h"
 #include "edge/redis_apply.h"
 #include "edge/redis_conn.h"
@@ -54,8 +58,11 @@ struct redis_fleet {
     atomic_bool known;          /* 'layout' and 'id' are set and stay */
     struct redis_layout layout;
     uint64_t id;
-    pthread_mutex_t lock; /* guards what follows, and the setting of the above */
-    const char *mode;     /* in force; "unknown" */
+    _Atomic uint64_t *outbox_bytes; /* by lane, as heard last; there once 'known' */
+    _Atomic uint64_t consumers;     /* likewise */
+    _Atomic int64_t complained_ms;  /* the last time */
+    pthread_mutex_t lock;           /* guards what follows, and the setting of the above */
+    const char *mode;               /* in force; "unknown" */
     char guarantee[REDIS_DETAIL_BYTES];
     char problem[REDIS_DETAIL_BYTES]; /* why the last connection isn't usable, */
     enum err down;                    /* in a word */
@@ -68,6 +75,8 @@ struct redis_fleet {
         metric_series commit;
         metric_series trimmed;
         metric_series outbox_bytes;
+        metric_series consumers;
+        metric_series refused_full;
         metric_series connections;
     } series;
 };
@@ -133,6 +142,7 @@ struct redis_store {
         *cluster; /* NULL: a standalone Redis; else what follows 'user' is unused */
     struct loop *loop;
     unsigned shard;
+    bool aside; /* it doesn't count, in either sense */
     struct redis_store_user user;
     struct redis_url url;            /* of the server; with Sentinels the primary they told last */
     struct redis_sentinel *sentinel; /* NULL: none are asked */
@@ -162,7 +172,6 @@ struct redis_store {
         bool under_way;
         uint32_t lane;
         int64_t next_ms;
-        uint64_t *bytes; /* of the outbox, by lane */
     } tidy;
     void (*closed)(void *ctx);
     void *closed_ctx;
@@ -198,6 +207,8 @@ bool redis_read_hex(const struct redis_reply *reply, uint64_t *out, size_t count
 void redis_fleet_tell_up(const struct redis_fleet *fleet, const struct redis_given *given,
                          const char *guarantee);
 void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *given);
+/* Something is refused that must not be: a line in the log, one in a while. */
+void redis_fleet_complain(struct redis_fleet *fleet, const char *detail);
 /* ERR_UNREACHABLE, or why the server behind it isn't used. */
 void redis_fleet_link_down(struct redis_fleet *fleet, enum err err, const char *why);
 
@@ -216,6 +227,28 @@ void redis_guarantee(const struct redis_fleet *fleet, const struct redis_given *
                      size_t size);
 /* The one in force. */
 enum durability redis_mode(const struct redis_fleet *fleet, const struct redis_given *given);
+
+/* redis_tidy.c */
+
+void redis_add_number(struct buf *out, int64_t number);
+
+/* Begins a call of one of the lanes' scripts: 'keys' ("mwo") are declared where that matters; then
+ * the lane's tag and epoch; 'args' arguments must follow. */
+void redis_lane_script(const struct redis_layout *layout, uint32_t lane,
+                       const struct redis_script *script, const char *keys, size_t args,
+                       struct buf *out);
+
+struct redis_report {
+    const char *consumer;
+    struct event_position at;
+};
+
+/* A lane's housekeeping, with a consumer's report or without one (NULL). */
+void redis_tidy_command(const struct redis_fleet *fleet, uint32_t lane,
+                        const struct redis_report *report, struct buf *out);
+/* False: nothing has been tidied. '*out_more': there is more to be trimmed. */
+bool redis_tidy_heard(struct redis_fleet *fleet, unsigned shard, uint32_t lane,
+                      const struct redis_outcome *outcome, bool *out_more);
 
 /* redis_wait.c */
 static inline bool redis_waits(const struct redis_store *store) {
@@ -239,5 +272,11 @@ void redis_call_refuse(struct redis_call *call, enum err err);
 void redis_store_observe(const struct redis_store *store, const struct delivery *delivery,
                          int64_t sent_ns, bool replayed);
 void redis_store_learn_clock(struct redis_store *store, int64_t clock_ms);
+/* Asks the server of the slot, which is any where there are none. ERR_UNAVAILABLE: not now. */
+MUST_CHECK enum err redis_store_ask(struct redis_store *store, uint16_t slot,
+                                    struct redis_request *request, struct slice command);
+/* It has answered so with an error: what that means for the connection, or the slots' map. */
+void redis_store_trouble(struct redis_store *store, uint16_t slot,
+                         const struct redis_outcome *outcome);
 
 #endif

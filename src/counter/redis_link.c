@@ -13,7 +13,8 @@
 #define TIDY_EVERY_MS  1000
 
 static const struct redis_script *const scripts[] = {&redis_script_apply, &redis_script_open,
-                                                     &redis_script_tidy, NULL};
+                                                     &redis_script_tidy,  &redis_script_consumer,
+                                                     &redis_script_lease, NULL};
 
 /* ---- up and down ---- */
 
@@ -29,7 +30,7 @@ void redis_link_usable(struct redis_link *link, bool usable) {
         return;
     link->usable = usable;
     store->usable += usable ? 1 : -1u;
-    if (store->usable == (usable ? 1 : 0))
+    if (store->usable == (usable ? 1 : 0) && !store->aside)
         atomic_fetch_add(&fleet->loops_up, usable ? 1 : -1u);
     if (!usable)
         atomic_fetch_sub(&fleet->usable, 1);
@@ -172,71 +173,32 @@ static void next_lane(struct redis_store *store) {
         store->tidy.lane = store->shard;
 }
 
-static void count_tidied(struct redis_store *store, int64_t trimmed, int64_t bytes) {
-    struct redis_fleet *fleet = store->fleet;
-    uint64_t sum = 0;
-
-    store->tidy.bytes[store->tidy.lane] = (uint64_t)bytes;
-    for (uint32_t i = store->shard; i < fleet->layout.lanes; i += fleet->conf.loops)
-        sum += store->tidy.bytes[i];
-    metrics_set(fleet->conf.metrics, store->shard, fleet->series.outbox_bytes, sum);
-    metrics_add(fleet->conf.metrics, store->shard, fleet->series.trimmed, (uint64_t)trimmed);
-}
-
 static void on_tidied(struct redis_request *request, const struct redis_outcome *outcome) {
     struct redis_store *store = CONTAINER_OF(request, struct redis_store, tidy.request);
     uint32_t lanes = store->fleet->layout.lanes / store->fleet->conf.loops + 1;
-    int64_t trimmed = 0;
-    int64_t bytes = 0;
-    int64_t more = 0;
+    bool more;
 
     store->tidy.under_way = false;
     store->tidy.next_ms = loop_now_ms(store->loop) + TIDY_EVERY_MS / lanes;
-    if (outcome->err != ERR_OK || redis_reply_count(outcome->reply) < 4 ||
-        !redis_reply_i64(redis_reply_at(outcome->reply, 0), &trimmed) ||
-        !redis_reply_i64(redis_reply_at(outcome->reply, 1), &bytes) ||
-        !redis_reply_i64(redis_reply_at(outcome->reply, 3), &more))
+    if (!redis_tidy_heard(store->fleet, store->shard, store->tidy.lane, outcome, &more))
         return;
-    count_tidied(store, trimmed, bytes);
     if (more)
         store->tidy.next_ms = 0;
     else
         next_lane(store);
 }
 
-static bool make_bytes(struct redis_store *store) {
-    if (!store->tidy.bytes)
-        store->tidy.bytes = calloc(store->fleet->layout.lanes, sizeof(*store->tidy.bytes));
-    return store->tidy.bytes != NULL;
-}
-
 /* Behind traffic only: an idle store has nothing new to tidy, and an idle process no wake-ups. */
 void redis_link_tidy(struct redis_link *link) {
     struct redis_store *store = link->store;
     const struct redis_fleet *fleet = store->fleet;
-    const struct redis_layout *layout = &fleet->layout;
     uint32_t lane = store->tidy.lane;
     struct buf *command = &store->command;
-    int64_t numbers[4];
 
     if (store->tidy.under_way || loop_now_ms(store->loop) < store->tidy.next_ms ||
-        lane >= layout->lanes || !make_bytes(store))
+        lane >= fleet->layout.lanes)
         return;
-    numbers[0] = lane;
-    numbers[1] = (int64_t)layout->epochs[lane];
-    numbers[2] = (int64_t)(fleet->conf.outbox_max_bytes / layout->lanes);
-    numbers[3] = fleet->conf.outbox_max_age_ms;
-    buf_clear(command);
-    redis_command_begin(command, 7);
-    redis_command_arg(command, SLICE("EVALSHA"));
-    redis_command_arg(command, slice_str(redis_script_tidy.sha1));
-    redis_command_arg(command, SLICE("0"));
-    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
-        char text[32];
-        int len = snprintf(text, sizeof(text), "%" PRId64, numbers[i]);
-
-        redis_command_arg(command, slice_of(text, (size_t)len));
-    }
+    redis_tidy_command(fleet, lane, NULL, command);
     store->tidy.request.done = on_tidied;
     store->tidy.under_way = !buf_failed(command) && redis_conn_ask(link->conn, &store->tidy.request,
                                                                    buf_slice(command)) == ERR_OK;

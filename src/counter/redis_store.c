@@ -1,6 +1,7 @@
 /* redis_store.c - deliveries to script calls, replies to answers. */
 #include "counter/redis_store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -71,10 +72,12 @@ void redis_store_observe(const struct redis_store *store, const struct delivery 
     const struct message *message = delivery->message;
     uint64_t applied = 0;
     uint64_t keys = 0;
+    uint64_t full = 0;
 
     for (size_t i = 0; i < message->count; i++) {
         const struct answer *answer = &delivery->answers[i];
 
+        full += answer->err == ERR_OUTBOX_FULL;
         if (message->ops[i].kind == OP_GET || answer->err != ERR_OK)
             continue;
         applied += !answer->replayed;
@@ -84,6 +87,7 @@ void redis_store_observe(const struct redis_store *store, const struct delivery 
     metrics_observe(m, shard, fleet->series.batch_operations, message->count);
     metrics_observe(m, shard, fleet->series.commit, (uint64_t)(clock_mono_ns() - sent_ns) / 1000);
     metrics_add(m, shard, fleet->series.message_replays, replayed);
+    metrics_add(m, shard, fleet->series.refused_full, full);
     if (replayed)
         return;
     metrics_add(m, shard, fleet->series.operations, applied);
@@ -242,6 +246,36 @@ static enum err store_send(struct upstream *upstream, struct delivery *delivery)
     return err;
 }
 
+/* ---- what isn't a message ---- */
+
+enum err redis_store_ask(struct redis_store *store, uint16_t slot, struct redis_request *request,
+                         struct slice command) {
+    if (store->cluster)
+        return redis_cluster_ask(store->cluster, slot, request, command);
+    for (unsigned i = 0; i < store->links_count; i++)
+        if (store->links[i].usable)
+            return redis_conn_ask(store->links[i].conn, request, command);
+    return ERR_UNAVAILABLE;
+}
+
+/* A script that is missing comes with the next greeting, and that shows a replica and another
+ * store, too. */
+void redis_store_trouble(struct redis_store *store, uint16_t slot,
+                         const struct redis_outcome *outcome) {
+    struct slice text = redis_reply_text(outcome->reply);
+    char why[REDIS_DETAIL_BYTES];
+
+    if (store->cluster) {
+        redis_cluster_trouble(store->cluster, slot, outcome);
+        return;
+    }
+    (void)snprintf(why, sizeof(why), "%.*s", SLICE_ARGS(text));
+    if (outcome->err == ERR_INTERNAL)
+        redis_fleet_complain(store->fleet, why);
+    else if (outcome->err != ERR_BUSY && outcome->err != ERR_IO && outcome->err != ERR_NO_MEMORY)
+        redis_conn_give_up(store->links[0].conn, why);
+}
+
 /* ---- life ---- */
 
 static void release(struct redis_store *store) {
@@ -257,7 +291,6 @@ static void release(struct redis_store *store) {
     timer_stop(store->loop, &store->later);
     buf_release(&store->command);
     free(store->strings);
-    free(store->tidy.bytes);
     free(store);
 }
 
@@ -276,12 +309,13 @@ static void on_later(struct timer *timer) {
     }
 }
 
-struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop, unsigned shard,
-                                    const struct redis_store_user *user) {
+static struct redis_store *make(struct redis_fleet *fleet, struct loop *loop, unsigned shard,
+                                const struct redis_store_user *user, bool aside) {
     struct redis_store *store = calloc(1, sizeof(*store));
 
     if (!store)
         return NULL;
+    store->aside = aside;
     store->fleet = fleet;
     store->loop = loop;
     store->shard = shard;
@@ -296,8 +330,18 @@ struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop
         free(store);
         return NULL;
     }
-    atomic_fetch_add(&fleet->loops, 1);
+    atomic_fetch_add(&fleet->loops, aside ? 0 : 1);
     return store;
+}
+
+struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop, unsigned shard,
+                                    const struct redis_store_user *user) {
+    return make(fleet, loop, shard, user, false);
+}
+
+struct redis_store *redis_store_new_aside(struct redis_fleet *fleet, struct loop *loop,
+                                          unsigned shard, const struct redis_store_user *user) {
+    return make(fleet, loop, shard, user, true);
 }
 
 bool redis_store_connect(struct redis_store *store) {
@@ -307,7 +351,7 @@ bool redis_store_connect(struct redis_store *store) {
     if (!redis_link_watch(store))
         return false;
     store->links_open += store->sentinel != NULL;
-    for (unsigned i = 0; i < store->fleet->conf.connections; i++) {
+    for (unsigned i = 0; i < (store->aside ? 1 : store->fleet->conf.connections); i++) {
         if (!redis_link_start(&store->links[i], store, random_u64()))
             return false;
         store->links_count++;
@@ -349,7 +393,7 @@ void redis_store_close(struct redis_store *store, void (*closed)(void *ctx), voi
     }
     if (store->sentinel)
         redis_sentinel_close(store->sentinel, on_one_closed, store);
-    atomic_fetch_sub(&store->fleet->loops, 1);
+    atomic_fetch_sub(&store->fleet->loops, store->aside ? 0 : 1);
     if (store->cluster)
         redis_cluster_close(store->cluster, on_cluster_closed, store);
     else if (store->links_open == 0)

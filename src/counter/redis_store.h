@@ -106,6 +106,10 @@ struct redis_store_user {
 struct redis_store *redis_store_new(struct redis_fleet *fleet, struct loop *loop, unsigned shard,
                                     const struct redis_store_user *user);
 
+/* Beside the loops that count: with one connection, and not in redis_fleet_up(). */
+struct redis_store *redis_store_new_aside(struct redis_fleet *fleet, struct loop *loop,
+                                          unsigned shard, const struct redis_store_user *user);
+
 /* Begins to connect. Once, behind the making of the batcher, so that what it sends leaves in the
  * same tick. False when memory runs out: close it. */
 MUST_CHECK bool redis_store_connect(struct redis_store *store);

@@ -154,6 +154,10 @@ static enum err take_part(struct reading *in, const struct redis_plan_part *part
         return ERR_CORRUPT;
     if (writes.len == 0 || slice_eq(writes, SLICE("A")))
         return part->writes ? ERR_CORRUPT : ERR_OK;
+    if (slice_eq(writes, SLICE("F"))) {
+        refuse_part(in, part, ERR_OUTBOX_FULL, false);
+        return ERR_OK;
+    }
     if (!redis_take_char(&writes, 'N')) {
         if (!redis_take_char(&writes, 'R'))
             return ERR_CORRUPT;

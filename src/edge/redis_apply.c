@@ -412,12 +412,13 @@ static void add_args(struct redis_plan *plan, const struct redis_layout *layout,
     for (uint32_t i = from; i < end; i++)
         pack_part(plan, layout, message, &plan->parts[i], packed);
     redis_command_arg(out, buf_slice(packed));
+    add_number_arg(out, (int64_t)layout->outbox_max_bytes);
     out->failed |= buf_failed(packed) || buf_failed(&plan->scratch);
 }
 
 void redis_plan_command(struct redis_plan *plan, const struct redis_layout *layout,
                         const struct message *message, struct buf *out) {
-    add_script(out, &redis_script_apply, plan->items_count, 6);
+    add_script(out, &redis_script_apply, plan->items_count, 7);
     add_counter_keys(plan, out);
     add_args(plan, layout, message, 0, plan->parts_count, out);
 }
@@ -427,7 +428,7 @@ void redis_plan_part_command(struct redis_plan *plan, const struct redis_layout 
     const struct redis_plan_part *part = &plan->parts[i];
     char id[24];
 
-    add_script(out, &redis_script_apply_cluster, 3 + part->items, 7);
+    add_script(out, &redis_script_apply_cluster, 3 + part->items, 8);
     add_lane_key(plan, layout, part->lane, "m", out);
     add_lane_key(plan, layout, part->lane, "w", out);
     add_lane_key(plan, layout, part->lane, "o", out);

@@ -37,6 +37,7 @@ struct redis_layout {
                                      counters Phase 1's keys */
     uint64_t seed[2]; /* the store's own: where a client's key is kept can't be guessed */
     int64_t key_ttl_ms;
+    uint64_t outbox_max_bytes; /* of a lane */
     bool coalesce;
 };
 

@@ -16,6 +16,8 @@ extern const struct redis_script redis_script_apply;         /* with lua/keys_st
 extern const struct redis_script redis_script_apply_cluster; /* with lua/keys_cluster.lua */
 extern const struct redis_script redis_script_cluster_lane;
 extern const struct redis_script redis_script_cluster_meta;
+extern const struct redis_script redis_script_consumer;
+extern const struct redis_script redis_script_lease;
 extern const struct redis_script redis_script_open;
 extern const struct redis_script redis_script_tidy;
 

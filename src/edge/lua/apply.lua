@@ -24,11 +24,12 @@
 --           indexes    of its operations in the message: "3"; kind 4: "3,9,12"
 --           extra      kind 4: the deltas "1,1,1"; with a key: bucket and field of its record
 --           counter    on a Cluster only
+--       7 the most bytes of a lane's outbox: with consumers behind by that, it takes no more
 --
 -- Reply: the store's clock, then two strings for each part:
 --   writes  "" the part has none; "A" likewise, but the message is aged: its reads count if another
---           lane knows it (on a Cluster only); "O" too old; "N" or "R" (applied now or earlier) and
---           the record:
+--           lane knows it (on a Cluster only); "O" too old; "F" the outbox is full; "N" or "R"
+--           (applied now or earlier) and the record:
 --           format, "c" or "s", how many operations, et, an answer for each item:
 --             42       the value           !42      past int64, the value stays
 --             x        another payload     =42@17   the key's first answer and its time
@@ -50,6 +51,7 @@ local ADD, SET, RESET, GET, ADD_MANY, SHARED = 0, 1, 2, 3, 4, 8
 local producer, number_text, ttl, coalesce = ARGV[1], ARGV[2], tonumber(ARGV[4]), ARGV[5] == 'c'
 local number, issued = tonumber(number_text), tonumber(ARGV[3])
 local packed = cmsgpack.unpack(ARGV[6])
+local outbox_max = tonumber(ARGV[7])
 
 -- @keys
 
@@ -75,7 +77,7 @@ local producer_field = 'p:' .. producer
 local aged = issued < clock - MAX_AGE_MS or issued > clock + MAX_AHEAD_MS
 local any_known = false
 
--- The window: nil and the record, or the part's fate.
+-- The part's fate, and the record of one that is known.
 local function look(part, slot)
     if number <= part.highest - WINDOW then
         return 'O'
@@ -87,12 +89,15 @@ local function look(part, slot)
             return 'R' .. record
         end
     end
-    return (aged or issued <= part.forgotten) and 'O' or 'N'
+    if aged or issued <= part.forgotten then
+        return 'O'
+    end
+    return part.held and part.bytes >= outbox_max and 'F' or 'N'
 end
 
 local function judge(part)
     local m = pcall_('HMGET', part.name .. 'm', 'epoch', 'seq', 'chain', 'et', 'forgotten',
-        'generation', 'began', 'ttl', 'bytes', producer_field, 'store')
+        'generation', 'began', 'ttl', 'bytes', producer_field, 'store', 'consumers')
     if m.err then
         return damaged(part.name .. 'm')
     end
@@ -109,6 +114,7 @@ local function judge(part)
     part.seq, part.chain, part.et = tonumber(m[2]), m[3], tonumber(m[4])
     part.forgotten, part.generation = tonumber(m[5]), tonumber(m[6])
     part.began, part.began_ttl, part.bytes = tonumber(m[7]), tonumber(m[8]), tonumber(m[9])
+    part.held = m[12] and m[12] ~= '0'
     if m[10] then
         local highest, active = match(m[10], '^(%d+) (%d+)$')
         part.highest, part.active = tonumber(highest), tonumber(active)
@@ -461,8 +467,8 @@ while packed[at] do
     local part = {name = 'hgp:{' .. packed[at] .. '}:', epoch = packed[at + 1],
         items = packed[at + 2], writes = packed[at + 3], from = at + 4, key = key, fate = '',
         seq = 0, chain = '', et = 0, forgotten = 0, generation = 0, began = 0, began_ttl = 0,
-        bytes = 0, highest = 0, active = -1, now = 0, turned = false, one_by_one = false,
-        keys = false, last = {}, events = {}, indexes = {}}
+        bytes = 0, highest = 0, active = -1, now = 0, held = false, turned = false,
+        one_by_one = false, keys = false, last = {}, events = {}, indexes = {}}
     local err = judge(part)
     if err then
         return err

@@ -5,11 +5,11 @@
 -- refused (TRYAGAIN, ASK) unless this node has all of them.
 --
 -- KEYS  the lane's meta, windows and outbox, then the hash of each item's counter, in their order.
--- ARGV  7 the store's id
+-- ARGV  8 the store's id
 
 local ITEM = 5 -- strings in ARGV[6] for each item: the fifth is its field in that hash
 local CLOCK = KEYS[1]
-local STORE = ARGV[7] -- a Cluster emptied and laid out anew under a running process has another id
+local STORE = ARGV[8] -- a Cluster emptied and laid out anew under a running process has another id
 local ONE_OF_SEVERAL = true -- other calls may carry the message's other lanes
 local homes = {}
 

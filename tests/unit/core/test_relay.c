@@ -130,7 +130,8 @@ static int setup(void **state) {
     world.relay = relay_new(&world.feed, &sink, IN_FLIGHT);
     assert_non_null(world.relay);
     relay_open(world.relay);
-    world.user.opened(world.user.ctx, ERR_OK, &(struct feed_info){1, LANES, world.start});
+    world.user.opened(world.user.ctx, ERR_OK,
+                      &(struct feed_info){.store_id = 1, .lanes = LANES, .reported = world.start});
     assert_int_equal(world.opened, 1);
     *state = &world;
     return 0;
@@ -325,6 +326,58 @@ static void test_a_sink_without_room_is_tried_again(void **state) {
     assert_int_equal(world.slots_count, 2);
 }
 
+/* Lanes come and go; in between somebody else ships them. */
+static void test_a_lane_that_is_anothers_is_left_alone(void **state) {
+    struct event_position at = {1, 4};
+
+    (void)state;
+    add_events(0, 3);
+    resume();
+    settle();
+    world.user.assigned(world.user.ctx, 0, NULL);
+    assert_true(stats().lag_events == 0);
+    add_events(0, 3);
+    settle();
+    assert_int_equal(world.slots_count, 3); /* what was sent before, */
+    confirm(3);
+    assert_true(world.reported[0] == 3); /* is confirmed all the same */
+
+    world.reported[0] = at.seq; /* by the other one */
+    world.next[0] = at.seq + 1;
+    world.user.assigned(world.user.ctx, 0, &at);
+    settle();
+    assert_int_equal(world.slots_count, 2);
+    assert_true(world.arrived[0] == 6 && stats().lag_events == 2);
+    confirm(2);
+}
+
+/* The other one was quicker, or this one comes back before Kafka has answered. */
+static void test_a_lane_that_comes_back_goes_on_where_it_was(void **state) {
+    struct event_position behind = {1, 1};
+    struct event_position ahead = {1, 5};
+
+    (void)state;
+    add_events(0, 3);
+    resume();
+    settle();
+    world.user.assigned(world.user.ctx, 0, NULL);
+    world.user.assigned(world.user.ctx, 0, &behind);
+    settle();
+    assert_int_equal(world.slots_count, 3); /* not sent again */
+    world.user.assigned(world.user.ctx, 0, NULL);
+    add_events(0, 4);
+    world.next[0] = ahead.seq + 1;
+    world.user.assigned(world.user.ctx, 0, &ahead);
+    settle();
+    assert_true(world.slots_count == 5 && world.arrived[0] == 7);
+    relay_pause(world.relay);
+    world.reported[0] = ahead.seq; /* what a lost sink gets again begins there */
+    resume();
+    settle();
+    assert_int_equal(world.slots_count, 2);
+    confirm(2);
+}
+
 static void test_a_drain_reads_no_more_and_still_confirms(void **state) {
     (void)state;
     add_events(0, 2);
@@ -405,6 +458,8 @@ int main(void) {
         TEST(test_a_gap_stops_its_lane_and_no_other),
         TEST(test_a_store_that_is_away_is_asked_again_when_it_says_so),
         TEST(test_a_sink_without_room_is_tried_again),
+        TEST(test_a_lane_that_is_anothers_is_left_alone),
+        TEST(test_a_lane_that_comes_back_goes_on_where_it_was),
         TEST(test_a_drain_reads_no_more_and_still_confirms),
         TEST(test_random_losses),
     };
