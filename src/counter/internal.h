@@ -54,6 +54,7 @@ struct counter_service {
         bool dirty; /* committed but not synced */
         int64_t dirty_since_ms;
         struct applier_stats reported;
+        bool filling; /* the outbox is, and it was said */
     } own;
     struct {
         metric_series batches;
@@ -70,6 +71,7 @@ struct counter_service {
         metric_series refused_full;
         metric_series consumers;
         metric_series outbox_bytes;
+        metric_series filling;
         metric_series cached;
         metric_series misses;
     } series;

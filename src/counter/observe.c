@@ -1,4 +1,6 @@
 /* observe.c - the store thread's figures, from the applier's into the metrics. */
+#include "base/log.h"
+#include "core/outbox_alarm.h"
 #include "counter/internal.h"
 
 void counter_series_make(struct counter_service *service) {
@@ -18,8 +20,25 @@ void counter_series_make(struct counter_service *service) {
     service->series.refused_full = metrics_series(m, METRIC_OUTBOX_REFUSED, "");
     service->series.consumers = metrics_series(m, METRIC_OUTBOX_CONSUMERS, "");
     service->series.outbox_bytes = metrics_series(m, METRIC_OUTBOX_BYTES, "");
+    service->series.filling = metrics_series(m, METRIC_OUTBOX_FILLING, "");
     service->series.cached = metrics_series(m, METRIC_CACHE_COUNTERS, "");
     service->series.misses = metrics_series(m, METRIC_CACHE_MISSES, "");
+}
+
+static void warn_early(struct counter_service *service, const struct applier_stats *now) {
+    uint64_t max_bytes = service->conf.applier.outbox_max_bytes;
+    bool filling =
+        outbox_filling(service->own.filling, now->consumers, now->outbox_bytes, max_bytes);
+
+    if (filling == service->own.filling)
+        return;
+    service->own.filling = filling;
+    metrics_set(service->conf.metrics, service->conf.shard, service->series.filling, filling);
+    log_line(filling ? LOG_WARN : LOG_INFO,
+             filling ? "the outbox fills up: consumers are behind; at outbox.max_bytes writes will "
+                       "be refused"
+                     : "the outbox has room again",
+             LOG_INT("bytes", now->outbox_bytes), LOG_INT("max_bytes", max_bytes));
 }
 
 void counter_observe(struct counter_service *service) {
@@ -43,5 +62,6 @@ void counter_observe(struct counter_service *service) {
     metrics_set(m, shard, service->series.consumers, now.consumers);
     metrics_set(m, shard, service->series.outbox_bytes, now.outbox_bytes);
     metrics_set(m, shard, service->series.cached, now.cached_counters);
+    warn_early(service, &now);
     service->own.reported = now;
 }

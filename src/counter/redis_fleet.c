@@ -25,6 +25,7 @@ static void make_series(struct redis_fleet *fleet) {
     fleet->series.trimmed = metrics_series(m, METRIC_OUTBOX_TRIMMED, "");
     fleet->series.outbox_bytes = metrics_series(m, METRIC_OUTBOX_BYTES, "");
     fleet->series.consumers = metrics_series(m, METRIC_OUTBOX_CONSUMERS, "");
+    fleet->series.filling = metrics_series(m, METRIC_OUTBOX_FILLING, "");
     fleet->series.refused_full = metrics_series(m, METRIC_OUTBOX_REFUSED, "");
     fleet->series.connections = metrics_series(m, METRIC_REDIS_CONNECTIONS, "");
 }
@@ -56,6 +57,7 @@ void redis_fleet_free(struct redis_fleet *fleet) {
     free((void *)(uintptr_t)fleet->layout.epochs);
     free((void *)(uintptr_t)fleet->layout.tags);
     free((void *)fleet->outbox_bytes);
+    free((void *)fleet->filling);
     free(fleet);
 }
 
@@ -194,8 +196,11 @@ static enum err compare(const struct redis_fleet *fleet, const struct redis_layo
 static enum err learn(struct redis_fleet *fleet, struct redis_layout_said *said) {
     if (atomic_load(&fleet->known))
         return ERR_OK;
+    free((void *)fleet->outbox_bytes); /* of an attempt that failed */
+    free((void *)fleet->filling);
     fleet->outbox_bytes = calloc((size_t)said->lanes, sizeof(*fleet->outbox_bytes));
-    if (!fleet->outbox_bytes)
+    fleet->filling = calloc((size_t)said->lanes, sizeof(*fleet->filling));
+    if (!fleet->outbox_bytes || !fleet->filling)
         return ERR_NO_MEMORY;
     fleet->id = said->id;
     fleet->layout = (struct redis_layout){.lanes = (uint32_t)said->lanes,

@@ -59,7 +59,8 @@ struct redis_fleet {
     struct redis_layout layout;
     uint64_t id;
     _Atomic uint64_t *outbox_bytes; /* by lane, as heard last; there once 'known' */
-    _Atomic uint64_t consumers;     /* likewise */
+    atomic_bool *filling;           /* by lane, and it was said */
+    _Atomic uint64_t consumers;     /* as heard last */
     _Atomic int64_t complained_ms;  /* the last time */
     pthread_mutex_t lock;           /* guards what follows, and the setting of the above */
     const char *mode;               /* in force; "unknown" */
@@ -77,6 +78,7 @@ struct redis_fleet {
         metric_series outbox_bytes;
         metric_series consumers;
         metric_series refused_full;
+        metric_series filling;
         metric_series connections;
     } series;
 };

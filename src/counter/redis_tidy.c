@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/log.h"
+#include "core/outbox_alarm.h"
 #include "counter/redis_internal.h"
 #include "edge/redis_command.h"
 
@@ -56,6 +58,22 @@ void redis_tidy_command(const struct redis_fleet *fleet, uint32_t lane,
 
 /* ---- what it said ---- */
 
+static void warn_early(struct redis_fleet *fleet, unsigned shard, uint32_t lane, uint64_t bytes,
+                       uint64_t consumers) {
+    uint64_t max_bytes = fleet->layout.outbox_max_bytes;
+    bool was = atomic_load(&fleet->filling[lane]);
+    bool filling = outbox_filling(was, consumers, bytes, max_bytes);
+
+    if (filling == was || !atomic_compare_exchange_strong(&fleet->filling[lane], &was, filling))
+        return;
+    metrics_add(fleet->conf.metrics, shard, fleet->series.filling, filling ? 1 : -UINT64_C(1));
+    log_line(filling ? LOG_WARN : LOG_INFO,
+             filling ? "a lane's outbox fills up: consumers are behind; at its share of "
+                       "outbox.max_bytes its writes will be refused"
+                     : "a lane's outbox has room again",
+             LOG_INT("lane", lane), LOG_INT("bytes", bytes), LOG_INT("max_bytes", max_bytes));
+}
+
 /* Counters of all shards together are the whole: each adds what it has learnt anew. */
 static void count(struct redis_fleet *fleet, unsigned shard, uint32_t lane, const int64_t *said) {
     struct metrics *m = fleet->conf.metrics;
@@ -81,6 +99,7 @@ bool redis_tidy_heard(struct redis_fleet *fleet, unsigned shard, uint32_t lane,
             return false;
     }
     count(fleet, shard, lane, said);
+    warn_early(fleet, shard, lane, (uint64_t)said[1], (uint64_t)said[4]);
     *out_more = said[3] != 0;
     return true;
 }

@@ -306,6 +306,7 @@ def test_a_full_outbox_refuses_writes_and_none_gives_it_up():
             check(b'outbox is full' in answer.body, f'the reason: {answer.body!r}')
             eq(get(server, 'full'), value, 'a read, and nothing changed')
             check(metric(server, 'hgp_outbox_refused_total') >= 1, 'the metric')
+            eq(metric(server, 'hgp_outbox_filling'), 1, 'said before, too')
             server.kill()
         with Server(data=data, env=small) as server:
             for _ in range(20):

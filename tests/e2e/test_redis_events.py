@@ -170,6 +170,8 @@ def test_kafka_is_away_and_the_outbox_fills_up():
         check(b'outbox is full' in answer.body, f'the reason: {answer.body!r}')
         eq(get(server, 'full'), value, 'a read, and nothing changed')
         check(metric(server, 'hgp_outbox_refused_total') >= 1, 'the metric')
+        wait_for('a lane that fills up is told', lambda: increment(server, 'other') and
+                 metric(server, 'hgp_outbox_filling') >= 1)  # looked at behind traffic
         server.kill()
     with Server(env=OFF | small, flags=store.flags) as server:  # none, and nobody alive has it
         wait_for('given up', lambda: increment(server, 'full').status == 200)

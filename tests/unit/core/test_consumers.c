@@ -1,5 +1,6 @@
 /* test_consumers.c - positions, what is trimmed for whom, the full outbox, and reading it. */
 #include "core/consumers.h"
+#include "core/outbox_alarm.h"
 #include "core/outbox_read.h"
 #include "core_fixture.h"
 
@@ -202,6 +203,24 @@ static void test_a_full_outbox_refuses_writes_before_anything_changes(void **sta
     assert_int_equal(stats.refused_full_total, 2);
 }
 
+/* Said at 80 %, and again only after it was below 70 %. */
+static void test_an_outbox_that_fills_up_says_so_early(void **state) {
+    static const struct {
+        bool was;
+        uint64_t consumers;
+        uint64_t bytes;
+        bool want;
+    } rows[] = {
+        {false, 1, 799, false}, {false, 1, 800, true},  {true, 1, 700, true},
+        {true, 1, 699, false},  {false, 0, 999, false}, {true, 0, 999, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (outbox_filling(rows[i].was, rows[i].consumers, rows[i].bytes, 1000) != rows[i].want)
+            fail_msg("row %zu", i);
+}
+
 static void test_a_replay_is_answered_though_the_outbox_is_full(void **state) {
     struct world *w = *state;
 
@@ -315,6 +334,7 @@ int main(void) {
         TEST(test_half_an_entry_is_kept),
         TEST(test_age_doesn_t_matter_with_a_consumer),
         TEST(test_a_full_outbox_refuses_writes_before_anything_changes),
+        TEST(test_an_outbox_that_fills_up_says_so_early),
         TEST(test_a_replay_is_answered_though_the_outbox_is_full),
         TEST(test_room_comes_with_a_report),
         TEST(test_reads_what_is_behind_a_position),
