@@ -104,9 +104,8 @@ void counter_ends_publish(struct counter_service *service) {
 
 static void opened(struct mail *mail) {
     struct counter_feed *feed = CONTAINER_OF(mail, struct counter_feed, open);
-    struct feed_info info = {.store_id = feed->service->store_id,
-                             .lanes = feed->service->lanes,
-                             .reported = feed->sent};
+    struct feed_info info = {
+        .store_id = feed->service->store_id, .lanes = feed->service->lanes, .reported = feed->sent};
 
     if (feed->open_err == ERR_OK)
         memcpy(feed->own.at, feed->sent, info.lanes * sizeof(*feed->own.at));
