@@ -19,7 +19,7 @@ static const char *const unused[ROLES][20] = {
                       "events.", "idempotency.ttl_ms", "cache.", "rocksdb.", "redis.", "redis_tls.",
                       "analytics."},
     [ROLE_COUNTER] = {"http", "http_tls.", "counter", "gateway.", "idempotency.required",
-                      "rate_limit.", "analytics.", "stream.", "discovery.tags",
+                      "rate_limit.", "analytics.", "stream.heartbeat_ms", "discovery.tags",
                       "discovery.dns_ms"},
 };
 

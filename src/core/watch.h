@@ -77,7 +77,7 @@ struct watcher_events {
     void (*quiet)(struct watcher *watcher);
     /* It was never told anything and has been taken off: the read has failed. */
     void (*failed)(struct watcher *watcher, enum err err);
-    /* watch_end(); it has been taken off. */
+    /* watch_end(); it has been taken off. NULL where that isn't called. */
     void (*ended)(struct watcher *watcher);
 };
 

@@ -25,6 +25,7 @@ static const struct slice paths[FRONT_METHODS] = {
                          sizeof("/" SERVICE "/BatchGetCounters") - 1},
     [FRONT_BATCH_INCREMENT] = {"/" SERVICE "/BatchIncrementCounters",
                                sizeof("/" SERVICE "/BatchIncrementCounters") - 1},
+    [FRONT_WATCH] = {"/" SERVICE "/Watch", sizeof("/" SERVICE "/Watch") - 1},
     [FRONT_APPLY] = {LANES_APPLY_PATH, sizeof(LANES_APPLY_PATH) - 1},
     [FRONT_HELLO] = {LANES_HELLO_PATH, sizeof(LANES_HELLO_PATH) - 1},
 };
@@ -46,6 +47,13 @@ void front_services(struct front *front, struct grpc_service out[FRONT_SERVICES]
             .ctx = &front->entries[i],
         };
     }
+    out[0].methods[FRONT_WATCH] = (struct grpc_method){
+        .path = paths[FRONT_WATCH],
+        .handle = front_watch,
+        .gone = front_watch_gone,
+        .long_lived = true,
+        .ctx = &front->entries[FRONT_WATCH],
+    };
     out[1] = (struct grpc_service){.name = SLICE("counter.internal.Lanes"),
                                    .internal = true,
                                    .method_count = FRONT_APPLY_METHODS};
@@ -89,6 +97,16 @@ static struct loop_batcher *make_batcher(struct front *front, struct upstream *u
     return loop_batcher_new(front->loop, &conf, upstream, &user);
 }
 
+static struct live *make_live(struct front *front) {
+    struct live_conf conf = {
+        .shared = &front->fleet->watches,
+        .shard = front->shard,
+        .read_ms = front->fleet->config->timeouts_request_ms,
+    };
+
+    return live_new(front->loop, &conf);
+}
+
 static struct front_apply *make_apply(struct front *front, struct upstream *upstream) {
     struct front_apply_conf conf = {
         .loop = front->loop,
@@ -112,10 +130,13 @@ struct front *front_new(struct front_fleet *fleet, struct loop *loop, unsigned s
     front->fleet = fleet;
     front->loop = loop;
     front->shard = shard;
+    front->live = make_live(front);
     front->apply = make_apply(front, upstreams->messages);
     front->batcher = make_batcher(front, upstreams->calls);
-    if (front->apply && front->batcher)
+    if (front->live && front->apply && front->batcher) {
+        live_use(front->live, front->batcher);
         return front;
+    }
     front_free(front);
     return NULL;
 }
@@ -124,6 +145,7 @@ void front_free(struct front *front) {
     if (!front)
         return;
     loop_batcher_free(front->batcher);
+    live_free(front->live);
     front_apply_free(front->apply);
     buf_release(&front->message);
     free(front);
@@ -132,6 +154,7 @@ void front_free(struct front *front) {
 void front_fleet_init(struct front_fleet *fleet) {
     fleet->batch_retries = metrics_series(fleet->metrics, METRIC_BATCH_RETRIES, "");
     fleet->batch_refused = metrics_series(fleet->metrics, METRIC_BATCH_REFUSED, "");
+    live_shared_init(&fleet->watches, fleet->metrics, "grpc", fleet->config->stream_connections);
 }
 
 /* ---- the store ---- */

@@ -20,6 +20,7 @@
 #include "core/batcher.h"
 #include "counter/backend.h"
 #include "edge/grpc_host.h"
+#include "edge/live.h"
 #include "loop/loop.h"
 
 struct front;
@@ -29,8 +30,10 @@ struct front_fleet {
     struct metrics *metrics;
     struct counter_backend backend;
     const char *version;
-    metric_series batch_retries; /* front_fleet_init() makes them */
+    /* front_fleet_init() makes them */
+    metric_series batch_retries;
     metric_series batch_refused;
+    struct live_shared watches;
 };
 
 /* Makes the series, before any loop starts. */

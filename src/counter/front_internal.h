@@ -3,6 +3,7 @@
  * front.c        composition, the store's state, drain
  * front_call.c   methods with one operation
  * front_batch.c  methods with many
+ * front_watch.c  Watch, which answers without end
  * front_apply.c  gateways' messages, an object of its own
  */
 #ifndef COUNTER_FRONT_INTERNAL_H
@@ -20,6 +21,7 @@ enum front_method {
     FRONT_DELETE,
     FRONT_BATCH_GET,
     FRONT_BATCH_INCREMENT,
+    FRONT_WATCH,
     FRONT_APPLY, /* from here on front_apply.c's */
     FRONT_HELLO,
     FRONT_METHODS
@@ -37,6 +39,7 @@ struct front {
     struct loop *loop;
     unsigned shard;
     struct grpc_host *host; /* NULL until front_attach() */
+    struct live *live;      /* what Watch calls follow */
     struct loop_batcher *batcher;
     struct front_apply *apply;
     struct front_entry entries[FRONT_APPLY];
@@ -48,8 +51,10 @@ struct front {
     } drain;
 };
 
-/* front_call.c, front_batch.c: struct grpc_method.handle, ctx is a front_entry. */
+/* struct grpc_method.handle and gone, ctx is a front_entry. */
 void front_call(void *ctx, struct grpc_call *call, struct slice message);
 void front_batch(void *ctx, struct grpc_call *call, struct slice message);
+void front_watch(void *ctx, struct grpc_call *call, struct slice message);
+void front_watch_gone(void *ctx, struct grpc_call *call);
 
 #endif

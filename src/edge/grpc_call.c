@@ -88,6 +88,7 @@ static void settle(struct grpc_call *call) {
 }
 
 static void tell_gone(struct grpc_call *call) {
+    call->stream.out.overdue |= call->overflowed;
     call->overflowed = false;
     if (call->method->gone)
         call->method->gone(call->method->ctx, call);
@@ -188,6 +189,14 @@ void grpc_send(struct grpc_call *call, struct slice message) {
                       SLICE("the client doesn't take its responses"));
     call->overflowed = true;
     conn_wake(h2_conn_of(call->stream.h2), loop_now_ms(call->server->loop)); /* grpc_call_due() */
+}
+
+bool grpc_ready(const struct grpc_call *call) {
+    return h2_taken(&call->stream);
+}
+
+bool grpc_overdue(const struct grpc_call *call) {
+    return call->stream.out.overdue;
 }
 
 void grpc_add_trailer(struct grpc_call *call, struct slice name, struct slice value) {

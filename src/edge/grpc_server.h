@@ -121,6 +121,11 @@ const struct trace_context *grpc_trace(const struct grpc_call *call);
 /* Sends one response message (copied). One for a unary method, any number for a stream. What a
  * client doesn't take is bounded: beyond that the call ends with RESOURCE_EXHAUSTED, and gone(). */
 void grpc_send(struct grpc_call *call, struct slice message);
+/* All that was sent is on its way: the client keeps up. Who sends only then is owed to by one
+ * message at most, and a slow client gets the latest instead of a queue. */
+bool grpc_ready(const struct grpc_call *call);
+/* In gone(): because the client didn't take what was sent in time. */
+bool grpc_overdue(const struct grpc_call *call);
 /* Adds to the trailers (copied); before grpc_finish(). A "-bin" value is encoded. */
 void grpc_add_trailer(struct grpc_call *call, struct slice name, struct slice value);
 /* Ends the call; once. 'message' is for people, empty with GRPC_OK. Trailers-only when nothing

@@ -58,6 +58,8 @@ struct proto_counter {
     int64_t time_s; /* Unix seconds */
     enum err err;   /* for a batch increment's item; then value, time and replayed aren't sent */
     bool replayed;
+    bool stale;      /* of a read: it is what it was at as_of_s, */
+    int64_t as_of_s; /* which is 0 otherwise */
 };
 
 /* IncrementResponse; SetCounterResponse and DeleteCounterResponse are the same bytes. */
@@ -68,6 +70,9 @@ void proto_write_get(struct buf *out, const struct proto_counter *counter);
 
 /* BatchGetResponse */
 void proto_write_batch_get(struct buf *out, const struct proto_counter *counters, size_t count);
+
+/* One more counter of a WatchResponse. WatchRequest is the same bytes as BatchGetRequest. */
+void proto_write_watch(struct buf *out, const struct proto_counter *counter);
 
 /* BatchIncrementResponse, a failed item with its err as code and message. */
 void proto_write_batch_increment(struct buf *out, const struct proto_counter *counters,

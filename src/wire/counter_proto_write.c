@@ -16,7 +16,8 @@ enum {
     RESOURCE_ID = 4,
     COUNTER_TYPE = 5,
     TIMESTAMP = 6,
-    REPLAYED = 7,
+    REPLAYED = 7, /* of a change; of a read: stale, */
+    AS_OF = 8,    /* and as_of */
     CODE = 8,
 };
 
@@ -28,7 +29,8 @@ enum { ELEMENTS = 1 };
 static size_t done_size(const struct proto_counter *counter) {
     return proto_number_size(1) + proto_number_size(counter->value) +
            proto_text_size(counter->resource_id) + proto_text_size(counter->counter_type) +
-           proto_number_size(counter->time_s) + proto_number_size(counter->replayed);
+           proto_number_size(counter->time_s) + proto_number_size(counter->replayed) +
+           proto_number_size(counter->as_of_s);
 }
 
 static char *put_done(char *p, const struct proto_counter *counter) {
@@ -37,7 +39,8 @@ static char *put_done(char *p, const struct proto_counter *counter) {
     p = proto_put_text(p, RESOURCE_ID, counter->resource_id);
     p = proto_put_text(p, COUNTER_TYPE, counter->counter_type);
     p = proto_put_number(p, TIMESTAMP, counter->time_s);
-    return proto_put_number(p, REPLAYED, counter->replayed);
+    p = proto_put_number(p, REPLAYED, counter->replayed);
+    return proto_put_number(p, AS_OF, counter->as_of_s);
 }
 
 /* ---- an item that failed ---- */
@@ -100,6 +103,14 @@ void proto_write_batch_get(struct buf *out, const struct proto_counter *counters
         if (!write_element(out, &read))
             return;
     }
+}
+
+void proto_write_watch(struct buf *out, const struct proto_counter *counter) {
+    struct proto_counter read = *counter;
+
+    read.err = ERR_OK;
+    read.replayed = counter->stale;
+    (void)write_element(out, &read);
 }
 
 void proto_write_batch_increment(struct buf *out, const struct proto_counter *counters,

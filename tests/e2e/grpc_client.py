@@ -79,7 +79,7 @@ class Client:
     def counter(self, name, response):
         return self.method(f'/{COUNTER}/{name}', getattr(self.pb, response))
 
-    # --- the six methods; fields by name -----------------------------------------------------
+    # --- the methods; fields by name ---------------------------------------------------------
 
     def increment(self, resource_id, delta=0, key='', counter_type='like', timeout=WAIT_S):
         return self.counter('IncrementCounter', 'IncrementResponse')(self.pb.IncrementRequest(
@@ -113,6 +113,14 @@ class Client:
         return self.counter('DeleteCounter', 'DeleteCounterResponse')(
             self.pb.DeleteCounterRequest(resource_id=resource_id, counter_type=counter_type,
                                          idempotency_key=key), timeout=WAIT_S)
+
+    def watch(self, *names, counter_type='like', timeout=None):
+        """Messages without end: an iterator, and a call."""
+        request = self.pb.WatchRequest(requests=[
+            self.pb.GetCounterRequest(resource_id=name, counter_type=counter_type)
+            for name in names])
+        return self.method(f'/{COUNTER}/Watch', self.pb.WatchResponse, 'unary_stream')(
+            request, timeout=timeout)
 
     # --- analytics ---------------------------------------------------------------------------
 

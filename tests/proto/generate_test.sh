@@ -65,7 +65,7 @@ methods = [m.name for m in
 assert methods == ['GetTopCounters', 'GetCounterStats'], methods
 methods = [m.name for m in file.services_by_name['CounterService'].methods]
 assert methods == ['IncrementCounter', 'GetCounter', 'BatchGetCounters', 'BatchIncrementCounters',
-                   'SetCounter', 'DeleteCounter'], methods
+                   'Watch', 'SetCounter', 'DeleteCounter'], methods
 assert health_pb2.HealthCheckResponse.NOT_SERVING == 2
 assert reflection_v1_pb2.DESCRIPTOR.package == 'grpc.reflection.v1'
 assert reflection_v1alpha_pb2.DESCRIPTOR.package == 'grpc.reflection.v1alpha'

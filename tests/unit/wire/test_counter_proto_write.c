@@ -146,6 +146,31 @@ static void test_batch_get(void **state) {
     buf_release(&out);
 }
 
+/* One message grows by a counter at a time; a stale one says so. */
+static void test_watch(void **state) {
+    (void)state;
+    Counter__GetCounterResponse responses[ARRAY_LEN(counters)];
+    Counter__GetCounterResponse *pointers[ARRAY_LEN(counters)];
+    struct buf out = {0};
+
+    for (size_t i = 0; i < ARRAY_LEN(counters); i++) {
+        Counter__WatchResponse message = COUNTER__WATCH_RESPONSE__INIT;
+        struct proto_counter counter = counters[i];
+
+        counter.stale = i % 2;
+        counter.as_of_s = i % 2 ? 1732290000 : 0;
+        responses[i] = get_of(&counter);
+        responses[i].stale = counter.stale;
+        responses[i].as_of = counter.as_of_s;
+        pointers[i] = &responses[i];
+        message.n_counters = i + 1;
+        message.counters = pointers;
+        proto_write_watch(&out, &counter);
+        assert_packs(&message.base, &out);
+    }
+    buf_release(&out);
+}
+
 static void test_batch_increment(void **state) {
     (void)state;
     Counter__IncrementResult results[ARRAY_LEN(mixed)];
@@ -185,7 +210,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_changes),   cmocka_unit_test(test_get),
         cmocka_unit_test(test_batch_get), cmocka_unit_test(test_batch_increment),
-        cmocka_unit_test(test_appends),
+        cmocka_unit_test(test_watch),     cmocka_unit_test(test_appends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
