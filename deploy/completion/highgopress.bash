@@ -19,7 +19,7 @@ _highgopress() {
     --config) COMPREPLY=($(compgen -f -- "$word")) && return ;;
     esac
     if [[ $word == -* ]]; then
-        COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --upstream --discovery --durability --events --prefix --list --each --json --wait' -- "$word"))
+        COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --upstream --discovery --durability --events --prefix --list --each --json --strict --wait' -- "$word"))
     elif [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W 'healthcheck verify all gateway counter' -- "$word"))
     elif [ "$COMP_CWORD" -eq 2 ] && [ "$before" = healthcheck ]; then

@@ -9,6 +9,7 @@ complete -c highgopress -n '__fish_seen_subcommand_from verify ' -l prefix -r -F
 complete -c highgopress -n '__fish_seen_subcommand_from verify ' -l list -r -F -d 'Only these counters: a line RESOURCE:TYPE for each, with % and : inside a type written %25 and %3A; - is standard input.'
 complete -c highgopress -n '__fish_seen_subcommand_from verify ' -l each -d 'Print every counter, not only those that differ.'
 complete -c highgopress -n '__fish_seen_subcommand_from verify ' -l json -d 'Print one JSON object.'
+complete -c highgopress -n '__fish_seen_subcommand_from verify ' -l strict -d 'Nobody else writes in this Redis: a change that no event tells of is drift, not external.'
 complete -c highgopress -n '__fish_seen_subcommand_from verify ' -l wait -r -F -d 'How long to wait for events that are still on their way, from the last one that came; 30 unless given.'
 complete -c highgopress -n __fish_use_subcommand -a healthcheck -d 'Ask whether the service is ready.'
 complete -c highgopress -n '__fish_seen_subcommand_from healthcheck' -a 'all gateway counter'

@@ -21,6 +21,7 @@ static const struct tool_flag_row rows[TOOL_FLAGS] = {
     [TOOL_FLAG_LIST]   = {"list",     "FILE",  "Only these counters: a line RESOURCE:TYPE for each, with % and : inside a type written %25 and %3A; - is standard input.", VERIFY},
     [TOOL_FLAG_EACH]   = {"each",     NULL,    "Print every counter, not only those that differ.", VERIFY},
     [TOOL_FLAG_JSON]   = {"json",     NULL,    "Print one JSON object.", VERIFY},
+    [TOOL_FLAG_STRICT] = {"strict",   NULL,    "Nobody else writes in this Redis: a change that no event tells of is drift, not external.", VERIFY},
     [TOOL_FLAG_WAIT]   = {"wait",     "SECONDS", "How long to wait for events that are still on their way, from the last one that came; 30 unless given.", VERIFY},
 };
 /* clang-format on */

@@ -18,6 +18,7 @@ enum tool_flag {
     TOOL_FLAG_LIST,
     TOOL_FLAG_EACH,
     TOOL_FLAG_JSON,
+    TOOL_FLAG_STRICT,
     TOOL_FLAG_WAIT,
     TOOL_FLAGS
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/log.h"
 #include "cli/build_info.h"
 #include "cli/store_url.h"
 #include "cli/verify_internal.h"
@@ -44,7 +45,7 @@ int verify_begin(struct verify *verify, uint32_t lanes, const struct event_posit
     struct audit_conf conf = {
         .store_id = verify->store_id,
         .lanes = lanes,
-        .others_write = others_write,
+        .others_write = others_write && !verify->options->given[TOOL_FLAG_STRICT],
         .adds_unread = !verify->wanted.listed,
         .adds = verify->wanted.prefix,
     };
@@ -58,10 +59,9 @@ int verify_begin(struct verify *verify, uint32_t lanes, const struct event_posit
 }
 
 static int compare(struct verify *verify) {
-    if (store_url_is_redis(verify->config))
-        return verify_give_up(verify, EX_CONFIG, "a store in Redis can't be verified yet");
     bool topic = strcmp(verify->config->events_url, "none") != 0;
-    int code = verify_folder(verify, !topic);
+    int code = store_url_is_redis(verify->config) ? verify_redis(verify, !topic)
+                                                  : verify_folder(verify, !topic);
 
     if (code == EX_OK && topic)
         code = verify_kafka(verify);
@@ -71,6 +71,8 @@ static int compare(struct verify *verify) {
 int verify(const struct config *config, const struct tool_options *options, FILE *out, FILE *err) {
     struct verify verify = {.config = config, .options = options, .out = out, .err = err};
     int code = read_wait(&verify);
+
+    log_setup(LOG_WARN, LOG_CONSOLE);
 
     if (code == EX_OK)
         code = verify_wanted_read(&verify);

@@ -85,9 +85,7 @@ static int read_list(const struct reading *reading) {
     if (err != ERR_OK)
         return verify_give_up(reading->verify, EX_IOERR, "a counter can't be read: %s",
                               err_text(err));
-    return bad.ptr ? verify_give_up(reading->verify, EX_DATAERR,
-                                    "--list: \"%.*s\" is no RESOURCE:TYPE", SLICE_ARGS(bad))
-                   : EX_OK;
+    return bad.ptr ? verify_wanted_bad(reading->verify, bad) : EX_OK;
 }
 
 static int read_counters(struct reading *reading, bool outbox) {

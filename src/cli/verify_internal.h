@@ -3,6 +3,7 @@
  * verify.c         the order of things
  * verify_wanted.c  which counters
  * verify_folder.c  the embedded store, and its outbox
+ * verify_redis*.c  a Redis, and its outbox
  * verify_kafka.c   a topic
  * verify_print.c   the verdict, for people and as JSON
  */
@@ -44,6 +45,7 @@ bool verify_is_wanted(const struct verify_wanted *wanted, struct slice resource_
  * '*out_bad' is then a line that is none, or {NULL, 0}. The type is decoded into 'type'. */
 MUST_CHECK bool verify_wanted_next(struct slice *list, struct slice *out_resource,
                                    struct buf *out_type, struct slice *out_bad);
+int verify_wanted_bad(const struct verify *verify, struct slice bad);
 
 /* Makes verify->audit, and hands it the lanes. 'at' is by lane. */
 MUST_CHECK int verify_begin(struct verify *verify, uint32_t lanes, const struct event_position *at,
@@ -51,6 +53,9 @@ MUST_CHECK int verify_begin(struct verify *verify, uint32_t lanes, const struct 
 
 /* verify_folder.c: the store in --data; its outbox as well where no topic is to be read. */
 MUST_CHECK int verify_folder(struct verify *verify, bool outbox);
+
+/* verify_redis.c: the same of the Redis in --store. */
+MUST_CHECK int verify_redis(struct verify *verify, bool outbox);
 
 /* verify_kafka.c: until all that is needed has come, or nothing for so long. */
 MUST_CHECK int verify_kafka(struct verify *verify);

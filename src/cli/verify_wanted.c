@@ -4,6 +4,7 @@
 #include <sysexits.h>
 
 #include "cli/verify_internal.h"
+#include "edge/redis_name.h"
 
 #define LIST_BYTES_MAX ((size_t)1 << 30)
 
@@ -44,41 +45,25 @@ bool verify_is_wanted(const struct verify_wanted *wanted, struct slice resource_
     return slice_starts(resource_id, wanted->prefix);
 }
 
-/* As Phase 1's keys have it (CONTRACT A): in a type '%' and ':' are %25 and %3A. */
-static bool decode_type(struct slice text, struct buf *out) {
-    buf_clear(out);
-    for (size_t i = 0; i < text.len; i++) {
-        struct slice rest = slice_skip(text, i);
-
-        if (text.ptr[i] != '%') {
-            buf_add_char(out, text.ptr[i]);
-        } else if (slice_starts(rest, SLICE("%25")) || slice_starts(rest, SLICE("%3A"))) {
-            buf_add_char(out, rest.ptr[1] == '2' ? '%' : ':');
-            i += 2;
-        } else {
-            return false;
-        }
-    }
-    return out->len > 0;
-}
-
 bool verify_wanted_next(struct slice *list, struct slice *out_resource, struct buf *out_type,
                         struct slice *out_bad) {
     *out_bad = (struct slice){NULL, 0};
     while (list->len) {
         const char *end = memchr(list->ptr, '\n', list->len);
         struct slice line = slice_of(list->ptr, end ? (size_t)(end - list->ptr) : list->len);
-        const char *colon = line.len ? memrchr(line.ptr, ':', line.len) : NULL;
 
         *list = slice_skip(*list, line.len + (end != NULL));
         if (!line.len)
             continue;
-        *out_resource = slice_of(line.ptr, colon ? (size_t)(colon - line.ptr) : 0);
-        if (out_resource->len && !memchr(line.ptr, 0, line.len) &&
-            decode_type(slice_skip(line, out_resource->len + 1), out_type))
+        if (redis_name_read(line, out_resource, out_type) == ERR_OK)
             return true;
         *out_bad = line;
         return false;
     }
     return false;
+}
+
+int verify_wanted_bad(const struct verify *verify, struct slice bad) {
+    return verify_give_up(verify, EX_DATAERR, "--list: \"%.*s\" is no RESOURCE:TYPE",
+                          SLICE_ARGS(bad));
 }

@@ -20,5 +20,6 @@ extern const struct redis_script redis_script_consumer;
 extern const struct redis_script redis_script_lease;
 extern const struct redis_script redis_script_open;
 extern const struct redis_script redis_script_tidy;
+extern const struct redis_script redis_script_verify;
 
 #endif

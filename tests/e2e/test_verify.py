@@ -10,6 +10,8 @@ import threading
 import lib
 from lib import Server, call, check, counter_path, eq, increment
 from test_kafka import Counting, consume, kafka, load, topic_url, wait_shipped
+from test_redis import Shared, sentinels
+from test_redis_cluster import Cluster, masters
 
 SMOKE = False
 
@@ -74,6 +76,100 @@ def test_what_can_t_be_compared():
             check('no broker answers' in err, err)
             code, _, err = verify('--data', server.data, '--list', '-', stdin='nothing\n')
             eq(code, 65, err)
+
+
+# ---- in Redis
+
+
+def test_others_count_in_the_same_redis():
+    """Phase 1, or redis-cli, beside us and under load: external, never drift."""
+    url, db = Shared.store()
+    Shared.server.cli('-n', db, 'set', 'counter:old:like', 40)
+    with Server(flags=['--store', url]) as server:
+        codes = []
+        running = threading.Event()
+
+        def again():
+            while not running.is_set():
+                Shared.server.cli('-n', db, 'incrby', 'counter:test:like', 3)
+                Shared.server.cli('-n', db, 'incrby', 'counter:k-1:like', 3)
+                codes.append(verify('--store', url))
+
+        beside = threading.Thread(target=again)
+        load(server, seconds=0.2)
+        beside.start()
+        load(server, seconds=2)
+        running.set()
+        beside.join()
+        eq([c for c in codes if c[0]], [], 'verdicts under load')
+        increment(server, 'old')
+        got = found(0, 'afterwards', '--store', url, '--each')
+        external = {d['resource_id']: d['external'] for d in got['details'] if d['external']}
+        eq(external, {'old': 40, 'test': 3 * len(codes), 'k-1': 3 * len(codes)}, 'external')
+        got = found(1, 'nobody else should', '--store', url, '--strict')
+        eq({d['resource_id']: d['drift'] for d in got['details']}, external, 'drift')
+
+        Shared.server.cli('-n', db, 'set', 'counter:foreign', 'x')
+        code, out, err = verify('--store', url, '--prefix', 'k-')
+        eq((code, 'no drift' in out), (0, True), out + err)
+        Shared.server.cli('-n', db, 'set', 'counter:k-2:like', 'x')
+        code, out, err = verify('--store', url)
+        eq((code, out), (65, ''), err)
+        check('counter:k-2:like holds no whole number' in err, err)
+        print(f'     {len(codes)} times under load', flush=True)
+
+
+def test_an_event_that_is_gone_from_redis():
+    url, db = Shared.store()
+    with Server(flags=['--store', url]) as server:
+        for n in range(20):
+            increment(server, 'lost', n + 1)
+        increment(server, 'other')
+        stream = next(key for key in Shared.server.cli('-n', db, 'keys', 'hgp:*:o').split()
+                      if int(Shared.server.cli('-n', db, 'xlen', key)) >= 20)
+        entry = Shared.server.cli('-n', db, 'xrange', stream, '1-10', '1-10').split()[0]
+        eq(Shared.server.cli('-n', db, 'xdel', stream, entry), '1', 'taken out')
+        got = found(1, 'one is missing', '--store', url)
+        eq((got['missing'], got['drifting'], got['external']), (1, 1, 0), 'one is missing')
+        eq(got['lanes'][0]['missing_first'], 10, 'which one')
+
+
+def test_sentinels():
+    with sentinels() as group, Server(flags=['--store', group.url]) as server:
+        for n in range(30):
+            increment(server, f'k-{n % 7}', n + 1)
+        got = found(0, 'the primary', '--store', group.url)
+        eq((got['counters'], got['events']), (7, 30), 'the primary')
+
+
+def test_a_cluster():
+    url = Cluster.store()
+    with Server(flags=['--store', url]) as server:
+        load(server, seconds=0.3)
+        increment(server, 'a:b', 5, counter_type='c%:')
+        got = found(0, 'all', '--store', url, '--each')
+        eq(got['counters'], 41, 'all')
+        got = found(0, 'a list', '--store', url, '--list', '-', '--each',
+                    stdin='a:b:c%25%3A\nnone:like\n')
+        eq([(d['resource_id'], d['counter_type'], d['value']) for d in got['details']],
+           [('a:b', 'c%:', 5), ('none', 'like', 0)], 'a list')
+        key = masters()[0].cli('--scan', '--pattern', 'hgp:*:c:*').split()[0]
+        field = masters()[0].cli('hkeys', key).split('\n')[0]
+        masters()[0].cli('hincrby', key, field, 1)
+        got = found(1, 'by hand', '--store', url)
+        eq([(f'{d["resource_id"]}:{d["counter_type"]}', d['drift']) for d in got['details']],
+           [(field, 1)], 'nobody else writes there')
+    Cluster.end()
+
+
+def test_a_redis_that_is_away():
+    url = f'redis://127.0.0.1:{lib.free_port()}'
+    code, out, err = verify('--store', url, '--wait', '1')
+    eq((code, out), (69, ''), err)
+    check("can't be reached" in err or 'refused' in err, err)
+    code, out, err = verify('--store', Shared.store()[0], '--wait', '1')
+    eq((code, out), (66, ''), err)
+    check('nothing of ours' in err, err)
 
 
 # ---- with Kafka
