@@ -32,7 +32,8 @@ struct kv {
 };
 
 /* A view for threads beside the owner's: committed state only. Any thread, also several at once.
- * RocksDB has one; what it reads may be newer than what is durable. */
+ * RocksDB has one; what it reads may be newer than what is durable. Not of KV_COUNTER, whose
+ * records are overwritten in place. */
 struct kv_scanner {
     /* Every record at or behind 'from', in order, until 'take' says no more; what it is given
      * lives until it returns. ERR_OK also at the end. */
@@ -50,7 +51,7 @@ struct kv_ops {
     /* Stage into the current batch; never fail (memory running out fails the commit). */
     void (*put)(struct kv *kv, enum kv_space space, struct slice key, struct slice value);
     void (*del)(struct kv *kv, enum kv_space space, struct slice key);
-    /* Every key in [from, to). */
+    /* Every key in [from, to). Not in KV_COUNTER. */
     void (*del_range)(struct kv *kv, enum kv_space space, struct slice from, struct slice to);
     /* All staged writes or none. 'durable': on disk (fsync) before it returns; else in the
      * operating system's hands (survives our crash, not the machine's). After ERR_IO the store

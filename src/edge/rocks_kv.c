@@ -6,6 +6,7 @@
  */
 #include "edge/rocks_kv.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,7 @@ static void rocks_del_range(struct kv *kv, enum kv_space space, struct slice fro
                             struct slice to) {
     struct rocks_kv *rocks = stage(kv);
 
+    assert(space != KV_COUNTER);
     rocksdb_writebatch_delete_range_cf(rocks->batch, rocks->spaces[space], from.ptr, from.len,
                                        to.ptr, to.len);
 }
@@ -240,6 +242,7 @@ static enum err rocks_scan(const struct kv_scanner *scanner, enum kv_space space
         rocksdb_create_iterator_cf(rocks->db, rocks->read, rocks->spaces[space]);
     bool more = true;
 
+    assert(space != KV_COUNTER);
     rocksdb_iter_seek(it, from.ptr, from.len);
     while (more && rocksdb_iter_valid(it)) {
         size_t key_len;

@@ -81,6 +81,18 @@ static void set_hashed_memtable(rocksdb_options_t *options, size_t buffer_bytes)
     rocksdb_options_set_hash_link_list_rep(options, buffer_bytes / BUFFER_BYTES_PER_BUCKET);
 }
 
+/* A counter's record is overwritten where it is in memory: a hot counter is there once, not once
+ * for each commit, and a flush, which sorts, has so much less to sort. With 100,000 counters an
+ * increment is 1.9x cheaper (bench/store.c: 2.2 -> 1.2 us). What RocksDB wants for it holds in
+ * this space alone: one writer, nobody who reads beside it (kv_scanner) or an older state
+ * (iterators live until the next commit, rocks_kv.c), and no deletes by range, which would hide
+ * what is overwritten behind them, as it keeps its old sequence number. Records are of one length;
+ * a longer one is added. */
+static void set_overwritten(rocksdb_options_t *options) {
+    rocksdb_options_set_inplace_update_support(options, 1);
+    rocksdb_options_set_inplace_update_num_locks(options, 1); /* nobody to wait for */
+}
+
 rocksdb_options_t *rocks_options_track_logs(rocksdb_options_t *options) {
     rocksdb_options_t *changed = rocksdb_options_create();
     char *message = NULL;
@@ -115,10 +127,12 @@ void rocks_options_init(struct rocks_options *options, const struct rocks_kv_con
     set_table(options->looked_up, cache, true);
     options->hashed = rocksdb_options_create_copy(options->looked_up);
     set_hashed_memtable(options->hashed, buffer_bytes);
+    options->counters = rocksdb_options_create_copy(options->hashed);
+    set_overwritten(options->counters);
     /* A new counter, part or idempotency key is looked up before it is there: the filter
      * answers without reading the disk. */
     options->spaces[KV_META] = options->scanned;
-    options->spaces[KV_COUNTER] = options->hashed;
+    options->spaces[KV_COUNTER] = options->counters;
     options->spaces[KV_WINDOW] = options->looked_up;
     options->spaces[KV_KEY] = options->hashed;
     options->spaces[KV_OUTBOX] = options->scanned;
@@ -126,6 +140,7 @@ void rocks_options_init(struct rocks_options *options, const struct rocks_kv_con
 }
 
 void rocks_options_release(struct rocks_options *options) {
+    rocksdb_options_destroy(options->counters);
     rocksdb_options_destroy(options->hashed);
     rocksdb_options_destroy(options->looked_up);
     rocksdb_options_destroy(options->scanned);

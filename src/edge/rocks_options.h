@@ -18,6 +18,7 @@ struct rocks_options {
     const rocksdb_options_t *spaces[KV_SPACES];
     /* What 'spaces' points at; spaces of one kind share. */
     rocksdb_options_t *looked_up;
+    rocksdb_options_t *counters;
     rocksdb_options_t *hashed;
     rocksdb_options_t *scanned;
 };

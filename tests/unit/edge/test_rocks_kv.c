@@ -172,6 +172,64 @@ static void test_many_reopens(void **state) {
     store_teardown(&s);
 }
 
+/* ---- overwriting ---- */
+
+#define COUNTERS 500
+#define ROUNDS   200
+
+/* Lengths that shrink, grow and stay, deletes, and a state that was read before. */
+static void overwrite_some(struct store *s, unsigned round, char want[COUNTERS][64]) {
+    for (unsigned i = round % 3; i < COUNTERS; i += 3) {
+        char key[16];
+        unsigned digits = i % 2 ? 17 : 1 + (round * 7 + i) % 40;
+
+        snprintf(key, sizeof(key), "%u", i);
+        snprintf(want[i], sizeof(want[i]), "%0*u", (int)digits, round);
+        if ((round + i) % 50 == 0) {
+            want[i][0] = '\0';
+            kv_del(s->kv, KV_COUNTER, slice_str(key));
+        } else {
+            put_str(s->kv, KV_COUNTER, key, "overwritten at once");
+            put_str(s->kv, KV_COUNTER, key, want[i]);
+        }
+    }
+}
+
+static void expect_all(struct store *s, char want[COUNTERS][64]) {
+    for (unsigned i = 0; i < COUNTERS; i++) {
+        char key[16];
+
+        snprintf(key, sizeof(key), "%u", i);
+        assert_string_equal(get_str(s->kv, KV_COUNTER, key), want[i]);
+    }
+}
+
+/* A buffer that is full, a log that is read again: the last value everywhere. */
+static void test_counters_are_overwritten(void **state) {
+    (void)state;
+    struct store s;
+    static char want[COUNTERS][64];
+    static char filler[8192];
+
+    store_setup(&s);
+    memset(filler, 'f', sizeof(filler) - 1);
+    store_must_open(&s);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        overwrite_some(&s, round, want);
+        put_str(s.kv, KV_META, "filler", filler); /* makes RocksDB flush all spaces now and then */
+        assert_int_equal(kv_commit(s.kv, round % 10 == 0), ERR_OK);
+        if (round % 20 == 0)
+            expect_all(&s, want);
+        if (round % 50 == 49) {
+            store_close(&s);
+            store_must_open(&s);
+            expect_all(&s, want);
+        }
+    }
+    expect_all(&s, want);
+    store_teardown(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_staged_is_not_visible),
@@ -181,6 +239,7 @@ int main(void) {
         cmocka_unit_test(test_del_range_is_half_open_and_survives),
         cmocka_unit_test(test_binary_keys_and_empty_values),
         cmocka_unit_test(test_many_reopens),
+        cmocka_unit_test(test_counters_are_overwritten),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
