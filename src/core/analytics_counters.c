@@ -56,7 +56,7 @@ static enum err add_type(struct analytics *a, struct slice name, uint32_t *out) 
     }
     type->order.before = id_before;
     type->owner = a;
-    type->rest = NO_COUNTER;
+    type->number = number;
     a->types[number] = type;
     *out = number;
     return ERR_OK;
@@ -72,6 +72,7 @@ static void release_type(struct counter_type *type) {
     for (unsigned i = 0; i < RANGES; i++)
         ranking_release(&type->rankings[i]);
     free(type->members);
+    free(type->groups);
     free(type);
 }
 
@@ -121,32 +122,38 @@ static enum err add_entry(struct analytics *a, struct counter_type *type, uint32
     return ERR_OK;
 }
 
-/* The id's type, made if it is new. */
-static enum err type_of_id(struct analytics *a, struct slice id, uint32_t *out) {
-    const char *zero = memchr(id.ptr, '\0', id.len);
-
-    if (!zero)
-        return ERR_CORRUPT;
-    struct slice name = slice_skip(id, (size_t)(zero - id.ptr) + 1);
+enum err analytics_make_type(struct analytics *a, struct slice name, uint32_t *out) {
     *out = find_type(a, name);
     return *out == BYTES_TABLE_NONE ? add_type(a, name, out) : ERR_OK;
 }
 
-static enum err place(struct analytics *a, uint32_t counter, bool many) {
-    struct counter_type *type = a->types[a->counters[counter].type];
+/* Where the counter of this id belongs: its type, and of a group its number. */
+static enum err parse_id(struct analytics *a, struct slice id, struct tracked *out) {
+    const char *zero = memchr(id.ptr, '\0', id.len);
+    struct slice name;
 
-    if (!many) {
-        a->held++;
-        return add_entry(a, type, counter);
+    if (!zero)
+        return ERR_CORRUPT;
+    if (zero == id.ptr) {
+        enum err err = analytics_rest_parse(id, &name, &out->entry);
+        if (err != ERR_OK)
+            return err;
+    } else {
+        name = slice_skip(id, (size_t)(zero - id.ptr) + 1);
     }
-    a->full = true;
-    type->rest = counter;
-    return ERR_OK;
+    return analytics_make_type(a, name, &out->type);
+}
+
+static enum err place(struct analytics *a, uint32_t counter) {
+    if (analytics_is_rest(&a->counters[counter]))
+        return analytics_rest_place(a, counter);
+    a->held++;
+    return add_entry(a, a->types[a->counters[counter].type], counter);
 }
 
 enum err analytics_add_counter(struct analytics *a, struct slice id, uint32_t *out) {
-    struct tracked counter = {.entry = NO_ENTRY};
-    enum err err = type_of_id(a, id, &counter.type);
+    struct tracked counter = {0};
+    enum err err = parse_id(a, id, &counter);
 
     if (err == ERR_OK && !widen_counters(a))
         err = ERR_NO_MEMORY;
@@ -157,10 +164,10 @@ enum err analytics_add_counter(struct analytics *a, struct slice id, uint32_t *o
         return ERR_NO_MEMORY;
     a->counters[number] = counter;
     *out = number;
-    return place(a, number, id.ptr[0] == '\0');
+    return place(a, number);
 }
 
-static struct slice make_id(struct buf *out, struct slice resource_id, struct slice counter_type) {
+struct slice analytics_id(struct buf *out, struct slice resource_id, struct slice counter_type) {
     buf_clear(out);
     buf_add_slice(out, resource_id);
     buf_add_char(out, '\0');
@@ -169,28 +176,14 @@ static struct slice make_id(struct buf *out, struct slice resource_id, struct sl
 }
 
 uint32_t analytics_find(struct analytics *a, struct slice resource_id, struct slice counter_type) {
-    struct slice id = make_id(&a->scratch, resource_id, counter_type);
+    struct slice id = analytics_id(&a->scratch, resource_id, counter_type);
 
     return buf_failed(&a->scratch) ? NO_COUNTER : bytes_table_find(&a->ids, hash_of(a, id), id);
 }
 
-/* What stands for counters of this type beyond the limit; a type nobody knows yet stays unknown. */
-static enum err find_rest(struct analytics *a, struct slice counter_type, uint32_t *out) {
-    uint32_t type = find_type(a, counter_type);
-
-    if (type == BYTES_TABLE_NONE)
-        type = 0;
-    if (a->types[type]->rest != NO_COUNTER) {
-        *out = a->types[type]->rest;
-        return ERR_OK;
-    }
-    struct slice id = make_id(&a->scratch, SLICE(""), type ? counter_type : SLICE(""));
-    return buf_failed(&a->scratch) ? ERR_NO_MEMORY : analytics_add_counter(a, id, out);
-}
-
 enum err analytics_counter(struct analytics *a, struct slice resource_id, struct slice counter_type,
                            uint32_t *out) {
-    struct slice id = make_id(&a->scratch, resource_id, counter_type);
+    struct slice id = analytics_id(&a->scratch, resource_id, counter_type);
 
     if (buf_failed(&a->scratch))
         return ERR_NO_MEMORY;
@@ -199,16 +192,16 @@ enum err analytics_counter(struct analytics *a, struct slice resource_id, struct
         return ERR_OK;
     if (!a->full && a->held < a->conf.counters_max)
         return analytics_add_counter(a, id, out);
-    return find_rest(a, counter_type, out);
+    return analytics_rest_counter(a, resource_id, counter_type, out);
 }
 
 /* ---- where it stands ---- */
 
 struct tally analytics_tally(const struct analytics *a, uint32_t counter, enum time_range range) {
     const struct tracked *tracked = &a->counters[counter];
-    const struct counter_type *type = a->types[tracked->type];
+    struct counter_type *type = a->types[tracked->type];
 
-    return analytics_is_rest(tracked) ? type->rest_tallies[range]
+    return analytics_is_rest(tracked) ? *analytics_rest_tally(type, tracked->entry, range)
                                       : type->rankings[range].entries[tracked->entry];
 }
 
@@ -218,7 +211,7 @@ void analytics_rank(struct analytics *a, uint32_t counter, enum time_range range
     struct counter_type *type = a->types[tracked->type];
 
     if (analytics_is_rest(tracked))
-        type->rest_tallies[range] = tally;
+        *analytics_rest_tally(type, tracked->entry, range) = tally;
     else
         ranking_set(&type->rankings[range], &type->order, tracked->entry, tally);
 }

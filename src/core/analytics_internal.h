@@ -4,6 +4,7 @@
  * analytics_commit.c   what is pending, stored
  * analytics_load.c     what is stored, read back
  * analytics_counters.c counters and types: found, admitted, ranked
+ * analytics_rest.c     counters beyond the limit, and what none of them can exceed
  * analytics_move.c     windows that move
  * analytics_query.c    tops and series
  */
@@ -17,27 +18,37 @@
 #include "core/tally_pending.h"
 
 #define NO_COUNTER UINT32_MAX
-#define NO_ENTRY   UINT32_MAX
+
+/* Counters beyond the limit are counted in groups, by a hash of their id: none can have more than
+ * its group. Types that have groups are few, so that nobody fills memory with types. */
+#define REST_GROUPS    1024
+#define REST_TYPES_MAX 64
+#define REST_ENTRY     (UINT32_C(1) << 31) /* and the group's number; REST_GROUPS: rest_before */
 
 #define GENERATIONS 2
 
-/* A counter; or, without an entry, all those of a type that are beyond the limit. Its value and
- * increments are its tally of RANGE_ALL: after its last event; of many the largest value that was
- * seen, and events. */
+/* A counter; or a group of those beyond the limit. Its value and increments are its tally of
+ * RANGE_ALL: after its last event; of a group the largest value that was seen, and events. */
 struct tracked {
     uint32_t type;
-    uint32_t entry;             /* in the type's rankings, NO_ENTRY */
+    uint32_t entry;             /* in the type's rankings; of a group see REST_ENTRY */
     uint32_t hint[GENERATIONS]; /* where it is pending */
+};
+
+struct rest_groups {
+    uint32_t counters[REST_GROUPS]; /* NO_COUNTER: nobody is in it */
+    struct tally tallies[RANGES][REST_GROUPS];
 };
 
 struct counter_type {
     struct ranking_order order;
     const struct analytics *owner;
+    uint32_t number;
     struct ranking rankings[RANGES];
     uint32_t *members; /* counters by entry */
     uint32_t members_cap;
-    uint32_t rest; /* the counter that stands for those beyond the limit, NO_COUNTER */
-    struct tally rest_tallies[RANGES];
+    struct rest_groups *groups;       /* NULL: nobody is beyond the limit */
+    struct tally rest_before[RANGES]; /* of all who were when there was one group (version 2) */
 };
 
 struct analytics_lane {
@@ -72,6 +83,7 @@ struct analytics {
     struct bytes_table type_names; /* number 0, "": types beyond the limit */
     struct counter_type **types;
     uint32_t types_cap;
+    uint32_t rest_types; /* that have groups, number 0 apart */
 
     bool sourced;
     uint64_t store_id;
@@ -96,6 +108,12 @@ struct analytics {
 /* Type 0, for counters of types beyond the limit. */
 MUST_CHECK enum err analytics_make_rest(struct analytics *a);
 
+/* resource_id, a zero byte, counter_type. */
+struct slice analytics_id(struct buf *out, struct slice resource_id, struct slice counter_type);
+
+/* The number of the type of this name, made if it is new. ERR_NO_MEMORY. */
+MUST_CHECK enum err analytics_make_type(struct analytics *a, struct slice name, uint32_t *out);
+
 /* The counter of this id, or what stands for it. ERR_NO_MEMORY. */
 MUST_CHECK enum err analytics_counter(struct analytics *a, struct slice resource_id,
                                       struct slice counter_type, uint32_t *out);
@@ -103,7 +121,7 @@ MUST_CHECK enum err analytics_counter(struct analytics *a, struct slice resource
 /* A counter of this id is held: NO_COUNTER otherwise. */
 uint32_t analytics_find(struct analytics *a, struct slice resource_id, struct slice counter_type);
 
-/* The next counter, with this id; 'entry': it is one, not many. ERR_NO_MEMORY, ERR_CORRUPT. */
+/* The next counter, with this id. ERR_NO_MEMORY, ERR_CORRUPT. */
 MUST_CHECK enum err analytics_add_counter(struct analytics *a, struct slice id, uint32_t *out);
 
 /* The type of this name, NULL if it isn't known. */
@@ -118,8 +136,34 @@ void analytics_rank(struct analytics *a, uint32_t counter, enum time_range range
 void analytics_counters_release(struct analytics *a);
 
 static inline bool analytics_is_rest(const struct tracked *counter) {
-    return counter->entry == NO_ENTRY;
+    return counter->entry & REST_ENTRY;
 }
+
+/* ---- analytics_rest.c ---- */
+
+/* The group that stands for the counter. ERR_NO_MEMORY. */
+MUST_CHECK enum err analytics_rest_counter(struct analytics *a, struct slice resource_id,
+                                           struct slice counter_type, uint32_t *out);
+
+/* Of an id that begins with a zero byte: the type's name, and where a->counters[].entry is.
+ * ERR_CORRUPT. */
+MUST_CHECK enum err analytics_rest_parse(struct slice id, struct slice *out_type,
+                                         uint32_t *out_entry);
+
+/* 'counter' is this group of its type from now on. ERR_NO_MEMORY. */
+MUST_CHECK enum err analytics_rest_place(struct analytics *a, uint32_t counter);
+
+static inline struct tally *analytics_rest_tally(struct counter_type *type, uint32_t entry,
+                                                 enum time_range range) {
+    uint32_t group = entry - REST_ENTRY;
+
+    return group == REST_GROUPS ? &type->rest_before[range] : &type->groups->tallies[range][group];
+}
+
+/* What no counter of the type (number 0: one that isn't known) that is beyond the limit can exceed
+ * in the range; or, with 'one', what this one can't. False: nothing is missing. */
+bool analytics_rest_bound(struct analytics *a, const struct counter_type *type,
+                          const struct stats_query *one, enum time_range range, int64_t *out);
 
 /* ---- analytics_move.c ---- */
 
@@ -146,7 +190,7 @@ static inline struct generation *analytics_open_generation(struct analytics *a) 
  *     'V' counter                      value, increments: since then
  *     'B' width bucket counter         a tally, which grows by additions
  */
-#define ANALYTICS_VERSION 2 /* 1: every change rewrote 'C' */
+#define ANALYTICS_VERSION 3 /* 1: every change rewrote 'C'; 2: one group for each type */
 
 #define KEY_META    'M'
 #define KEY_LANE    'L'

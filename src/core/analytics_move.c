@@ -68,7 +68,10 @@ static enum err shift(struct analytics *a, enum time_range range, int64_t first,
 static void reset_window(struct analytics *a, enum time_range range) {
     for (uint32_t i = 0; i < a->type_names.count; i++) {
         ranking_reset(&a->types[i]->rankings[range], &a->types[i]->order);
-        a->types[i]->rest_tallies[range] = (struct tally){0};
+        a->types[i]->rest_before[range] = (struct tally){0};
+        if (a->types[i]->groups)
+            memset(a->types[i]->groups->tallies[range], 0,
+                   sizeof(a->types[i]->groups->tallies[range]));
     }
 }
 

@@ -5,24 +5,14 @@
 
 /* ---- what may be missing ---- */
 
-/* What no counter beyond the limit can exceed in the range; false: there are none. */
-static bool rest_bound(const struct counter_type *type, enum time_range range, int64_t *out) {
-    if (type->rest == NO_COUNTER)
-        return false;
-    if (range != RANGE_ALL && tally_empty(type->rest_tallies[range]))
-        return false;
-    int64_t bound = type->rest_tallies[range].sum;
-    *out = bound > 0 ? bound : 0;
-    return true;
-}
-
-static struct certainty certainty_of(const struct analytics *a, const struct counter_type *type,
-                                     enum time_range range) {
+/* 'one': about a counter that isn't held; NULL: about all that aren't. */
+static struct certainty certainty_of(struct analytics *a, const struct counter_type *type,
+                                     const struct stats_query *one, enum time_range range) {
     int64_t bound;
 
     if (a->stats.halted)
         return (struct certainty){.max_error = -1};
-    if (rest_bound(type, range, &bound))
+    if (analytics_rest_bound(a, type, one, range, &bound))
         return (struct certainty){.max_error = bound};
     return (struct certainty){.exact = true};
 }
@@ -74,7 +64,7 @@ enum err analytics_top(struct analytics *a, const struct top_query *query, struc
     buf_clear(&out->items);
     buf_clear(&out->names);
     out->count = 0;
-    out->certainty = certainty_of(a, type, query->range);
+    out->certainty = certainty_of(a, type, NULL, query->range);
     if (!entries)
         return ERR_NO_MEMORY;
     enum err err = ranking_top(ranking, &type->order, reach, entries, &found);
@@ -129,12 +119,14 @@ enum err analytics_series(struct analytics *a, const struct stats_query *query,
     const struct counter_type *type = type_or_rest(a, query->counter_type);
     uint32_t number = analytics_find(a, query->resource_id, query->counter_type);
 
-    *out = (struct stats_answer){.certainty = certainty_of(a, type, query->range)};
+    *out = (struct stats_answer){.certainty = {.exact = true}};
+    if (number == NO_COUNTER)
+        out->certainty = certainty_of(a, type, query, query->range);
+    else if (a->stats.halted)
+        out->certainty = (struct certainty){.max_error = -1};
     if (number == NO_COUNTER)
         return ERR_OK;
     const struct tracked *counter = &a->counters[number];
-    out->certainty =
-        a->stats.halted ? (struct certainty){.max_error = -1} : (struct certainty){.exact = true};
     out->total = type->rankings[query->range].entries[counter->entry];
     enum err err = read_points(a, number, query->range, out);
     if (err == ERR_OK)

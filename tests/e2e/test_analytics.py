@@ -225,7 +225,8 @@ def test_beyond_the_limit_it_says_what_can_be_missing():
         end = time.monotonic() + lib.WAIT_S
         while True:
             got = ask(server, 'top?counter_type=like&time_range=1h&limit=20')
-            if got.get('max_error') == sum(100 - n for n in range(16, 40)):
+            # Groups: at least the largest counter beyond, rarely with one more in its group.
+            if 84 <= got.get('max_error', 0) < 3 * 84:
                 break
             check(time.monotonic() < end, f'{got}')
             time.sleep(0.01)
@@ -234,4 +235,5 @@ def test_beyond_the_limit_it_says_what_can_be_missing():
         whole = ask(server, 'top?counter_type=like&time_range=all&limit=3')
         eq((whole['exact'], [c['value'] for c in whole['counters']]), (True, [100, 99, 98]), 'all')
         eq(ask(server, 'stats/c20/like')['exact'], False, 'a counter beyond the limit')
+        check(ask(server, 'stats/c20/like?time_range=1h')['max_error'] >= 80, 'its own bound')
         eq(ask(server, 'stats/c01/like')['exact'], True, 'one within')
