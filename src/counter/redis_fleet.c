@@ -273,12 +273,16 @@ static bool set_promise(struct redis_fleet *fleet, const struct redis_given *giv
 }
 
 void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *given) {
+    atomic_store(&fleet->changed_s, clock_wall_ms() / 1000);
+    atomic_fetch_add(&fleet->usable, 1);
+    redis_fleet_given(fleet, given);
+}
+
+void redis_fleet_given(struct redis_fleet *fleet, const struct redis_given *given) {
     char guarantee[REDIS_DETAIL_BYTES];
 
     redis_guarantee(fleet, given, guarantee, sizeof(guarantee));
     bool news = set_promise(fleet, given, guarantee);
-    atomic_store(&fleet->changed_s, clock_wall_ms() / 1000);
-    atomic_fetch_add(&fleet->usable, 1);
     if ((atomic_exchange(&fleet->announced_down, false) || news) && atomic_load(&fleet->known))
         redis_fleet_tell_up(fleet, given, guarantee);
 }

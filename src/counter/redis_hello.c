@@ -159,6 +159,17 @@ static void judge(struct redis_link *link) {
     ask(link, HELLO_OPEN);
 }
 
+static void judge_again(struct redis_link *link) {
+    struct redis_fleet *fleet = link->store->fleet;
+
+    link->looking = false;
+    link->opened = redis_fleet_judge(fleet, &link->given, link->refusal, sizeof(link->refusal));
+    if (link->opened != ERR_OK)
+        redis_conn_give_up(link->conn, link->refusal);
+    else
+        redis_fleet_given(fleet, &link->given);
+}
+
 static void on_hello(struct redis_request *request, const struct redis_outcome *outcome) {
     struct redis_hello *hello = CONTAINER_OF(request, struct redis_hello, request);
     struct redis_link *link = hello->link;
@@ -173,7 +184,9 @@ static void on_hello(struct redis_request *request, const struct redis_outcome *
     case HELLO_CONFIG:
         if (outcome->err == ERR_OK)
             redis_given_config(&link->given, outcome->reply);
-        if (!redis_waits(link->store))
+        if (link->looking)
+            judge_again(link);
+        else if (!redis_waits(link->store))
             judge(link);
         break;
     case HELLO_WAIT:
@@ -194,7 +207,7 @@ static void on_hello(struct redis_request *request, const struct redis_outcome *
     }
 }
 
-void redis_hello_ask(struct redis_link *link) {
+static void ask_settings(struct redis_link *link) {
     struct buf *command = &link->store->command;
 
     link->given = (struct redis_given){.replicas = -1};
@@ -208,6 +221,18 @@ void redis_hello_ask(struct redis_link *link) {
     redis_command_arg(command, SLICE("GET"));
     redis_command_arg(command, SLICE(REDIS_SETTINGS));
     ask(link, HELLO_CONFIG);
+}
+
+void redis_hello_look(struct redis_link *link) {
+    link->looking = true;
+    ask_settings(link);
+}
+
+void redis_hello_ask(struct redis_link *link) {
+    struct buf *command = &link->store->command;
+
+    link->looking = false;
+    ask_settings(link);
     if (!redis_waits(link->store))
         return;
     buf_clear(command); /* may we? */

@@ -109,6 +109,8 @@ struct redis_link {
     bool usable;
     struct redis_hello hello[HELLOS];
     struct redis_given given;
+    bool looking;    /* hello's questions are asked again, and nothing else */
+    int64_t look_ms; /* when they are due */
     enum err opened; /* the verdict */
     char refusal[REDIS_DETAIL_BYTES];
     int64_t clock_ms;
@@ -181,6 +183,9 @@ struct redis_store {
 
 /* redis_hello.c: asks; redis_link_opened() follows when all is answered. */
 void redis_hello_ask(struct redis_link *link);
+/* Once more what the server gives: an operator may have changed it, a replica may have joined. Up to
+ * now it would do; the connection is given up if it no longer does. */
+void redis_hello_look(struct redis_link *link);
 
 void redis_given_info(struct redis_given *given, struct slice info);
 /* The reply to CONFIG GET REDIS_SETTINGS, which has appendfsync and aof-load-truncated in it;
@@ -209,6 +214,8 @@ bool redis_read_hex(const struct redis_reply *reply, uint64_t *out, size_t count
 void redis_fleet_tell_up(const struct redis_fleet *fleet, const struct redis_given *given,
                          const char *guarantee);
 void redis_fleet_link_up(struct redis_fleet *fleet, const struct redis_given *given);
+/* What a server gives by now: shown, and logged when it has changed. */
+void redis_fleet_given(struct redis_fleet *fleet, const struct redis_given *given);
 /* Something is refused that must not be: a line in the log, one in a while. */
 void redis_fleet_complain(struct redis_fleet *fleet, const char *detail);
 /* ERR_UNREACHABLE, or why the server behind it isn't used. */

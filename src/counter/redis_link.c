@@ -11,6 +11,7 @@
 #define BACKOFF_MIN_MS 25
 #define BACKOFF_MAX_MS 400 /* what is back is found within a second, by gateways too */
 #define TIDY_EVERY_MS  1000
+#define LOOK_EVERY_MS  2000 /* what the server gives: some 50 us of its time */
 
 static const struct redis_script *const scripts[] = {&redis_script_apply, &redis_script_open,
                                                      &redis_script_tidy,  &redis_script_consumer,
@@ -111,6 +112,7 @@ void redis_link_opened(struct redis_link *link) {
         redis_conn_give_up(link->conn, link->refusal);
         return;
     }
+    link->look_ms = loop_now_ms(link->store->loop) + LOOK_EVERY_MS;
     redis_store_learn_clock(link->store, link->clock_ms);
     redis_link_usable(link, true);
     redis_fleet_link_up(link->store->fleet, &link->given);
@@ -188,6 +190,15 @@ static void on_tidied(struct redis_request *request, const struct redis_outcome 
         next_lane(store);
 }
 
+static void look(struct redis_link *link) {
+    int64_t now_ms = loop_now_ms(link->store->loop);
+
+    if (link->looking || now_ms < link->look_ms)
+        return;
+    link->look_ms = now_ms + LOOK_EVERY_MS;
+    redis_hello_look(link);
+}
+
 /* Behind traffic only: an idle store has nothing new to tidy, and an idle process no wake-ups. */
 void redis_link_tidy(struct redis_link *link) {
     struct redis_store *store = link->store;
@@ -195,6 +206,7 @@ void redis_link_tidy(struct redis_link *link) {
     uint32_t lane = store->tidy.lane;
     struct buf *command = &store->command;
 
+    look(link);
     if (store->tidy.under_way || loop_now_ms(store->loop) < store->tidy.next_ms ||
         lane >= fleet->layout.lanes)
         return;

@@ -486,6 +486,37 @@ def test_more_replicas_than_are_waited_for():
         check(code != 0 and '2 replicas online' in said, f'{code}: {said}')
 
 
+def comes_to(server, mode, what):
+    """Counts until that mode is in force: settings are looked at behind traffic."""
+    end = time.monotonic() + lib.WAIT_S
+    while call(server.admin, 'GET', '/readyz').json()['durability'] != mode:
+        check(time.monotonic() < end, f'{what}: {call(server.admin, "GET", "/readyz")!r}')
+        increment(server, 'looks')
+        time.sleep(0.05)
+
+
+def test_what_changes_while_it_counts():
+    """A replica that joins, a setting that an operator changes: what is promised follows."""
+    with replicated() as (primary, _), Server(flags=on(primary.url), env=REPLICATED) as ours, \
+            Server(flags=on(primary.url),
+                   env={**REPLICATED, 'HGP_DURABILITY_STRICT': 'true'}) as strict:
+        comes_to(ours, 'replicated', 'at first')
+        with redis('--replicaof', '127.0.0.1', str(primary.port)) as another:
+            in_step(another)
+            comes_to(ours, 'local', 'one more replica than is waited for')
+            end = time.monotonic() + lib.WAIT_S
+            while increment(strict, 'looks').status == 200:
+                check(time.monotonic() < end, 'strict goes on')
+                time.sleep(0.05)
+            said = call(strict.admin, 'GET', '/readyz')
+            check('2 replicas online' in said.body.decode(), f'why strict refuses: {said!r}')
+        comes_to(ours, 'replicated', 'it has gone')
+        ready(strict)
+        primary.cli('config', 'set', 'appendfsync', 'everysec')
+        comes_to(ours, 'fast', 'everysec')
+        check('everysec' in call(ours.admin, 'GET', '/readyz').json()['guarantee'], 'the guarantee')
+
+
 def test_faults_under_replication():
     with replicated() as (primary, replica), \
             Split(gateways=2, counters=2, counter_flags=on(primary.url), env=REPLICATED) as split:
