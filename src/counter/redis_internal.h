@@ -183,8 +183,8 @@ struct redis_store {
 
 /* redis_hello.c: asks; redis_link_opened() follows when all is answered. */
 void redis_hello_ask(struct redis_link *link);
-/* Once more what the server gives: an operator may have changed it, a replica may have joined. Up to
- * now it would do; the connection is given up if it no longer does. */
+/* Once more what the server gives: an operator may have changed it, a replica may have joined. Up
+ * to now it would do; the connection is given up if it no longer does. */
 void redis_hello_look(struct redis_link *link);
 
 void redis_given_info(struct redis_given *given, struct slice info);
