@@ -1,7 +1,7 @@
 #!/bin/sh
 # setup.sh - install what building (run) or testing (test) needs, on Debian 12.
 #
-#     scripts/setup.sh [run|test|bench|servers|deb] ...
+#     scripts/setup.sh [run|test|bench|servers|deb|browser] ...
 #
 # Only what is missing is installed; when nothing is, nothing is done and no
 # network is needed. Idempotent. Needs root or sudo only when it installs.
@@ -17,6 +17,8 @@ test_packages='libcmocka-dev libjansson-dev clang clang-format clang-tidy libcla
     util-linux golang-go ca-certificates openssl shellcheck default-jre-headless maven kcat strace systemd mandoc zsh fish'
 bench_packages='wrk nginx-light nghttp2-client python3 redis-server golang-go libb64-0d libevent-2.1-7'
 deb_packages='debhelper dpkg-dev lintian'
+# Only for tests/e2e/test_live_browser.py, which is skipped without them; npm is large.
+browser_packages='chromium nodejs npm'
 server_packages='redis-server default-jre-headless maven kcat golang-go ca-certificates python3'
 
 say() {
@@ -32,8 +34,9 @@ for profile in "$@"; do
     bench) wanted="$wanted $run_packages $bench_packages" ;;
     servers) wanted="$wanted $server_packages" ;;
     deb) wanted="$wanted $run_packages $deb_packages" ;;
+    browser) wanted="$wanted $browser_packages" ;;
     *)
-        say "unknown profile '$profile': run, test, bench, servers or deb"
+        say "unknown profile '$profile': run, test, bench, servers, deb or browser"
         exit 64
         ;;
     esac

@@ -33,13 +33,12 @@ static uint64_t digest_of(const struct top_answer *answer) {
 }
 
 static void show(struct live_ranking *ranking) {
-    struct top_answer before = ranking->shown;
-
     ranking->digest = digest_of(&ranking->ask.top_answer);
     buf_clear(&ranking->json);
     analytics_add_top(&ranking->json, &ranking->ask);
+    top_answer_release(&ranking->shown);
     ranking->shown = ranking->ask.top_answer;
-    ranking->ask.top_answer = before;
+    ranking->ask.top_answer = (struct top_answer){.count = 0};
 }
 
 static void on_answer(struct analytics_ask *ask) {
@@ -57,6 +56,9 @@ static void on_answer(struct analytics_ask *ask) {
 static enum err read_ranking(struct watch_topic *topic, int64_t now_ms) {
     struct live_ranking *ranking = CONTAINER_OF(topic, struct live_ranking, topic);
 
+    /* As whoever answers finds it elsewhere: empty. */
+    top_answer_release(&ranking->ask.top_answer);
+    ranking->ask.top_answer = (struct top_answer){.count = 0};
     ranking->ask.deadline_ms = now_ms + ranking->gateway->fleet->config->timeouts_request_ms;
     return analytics_ask(ranking->gateway->analytics, &ranking->ask);
 }
