@@ -21,6 +21,10 @@ int64_t clock_mono_ms(void) {
     return read_ns(CLOCK_MONOTONIC) / NS_PER_MS;
 }
 
+int64_t clock_wall_ns(void) {
+    return read_ns(CLOCK_REALTIME);
+}
+
 int64_t clock_wall_ms(void) {
     return read_ns(CLOCK_REALTIME) / NS_PER_MS;
 }

@@ -12,7 +12,8 @@
 int64_t clock_mono_ns(void);
 int64_t clock_mono_ms(void);
 
-/* Milliseconds since the Unix epoch; may step. */
+/* Since the Unix epoch; may step. */
 int64_t clock_wall_ms(void);
+int64_t clock_wall_ns(void);
 
 #endif

@@ -20,6 +20,7 @@
 #include "cli/serve.h"
 #include "cli/store.h"
 #include "cli/store_url.h"
+#include "cli/traces.h"
 #include "cli/welcome.h"
 #include "cli/worker.h"
 #include "edge/flood_penalty.h"
@@ -28,7 +29,8 @@ struct run {
     enum role role;
     struct role_parts parts;
     const struct config *config;
-    /* A shard for each worker, the store thread, the scrape, the relay, analytics, discovery. */
+    /* A shard for each worker, the store thread, the scrape, the relay, analytics, discovery,
+     * traces. */
     struct metrics *metrics;
     struct store store;
     struct events_part events;
@@ -62,7 +64,7 @@ static int open_secure(struct run *run) {
 static int make_metrics(struct run *run, const char *version) {
     char labels[METRICS_LABELS_BYTES];
 
-    run->metrics = metrics_new(run->count + 5);
+    run->metrics = metrics_new(run->count + 6);
     if (!run->metrics)
         return give_up("out of memory", "while making the metrics", EX_OSERR);
     (void)snprintf(labels, sizeof(labels), "version=\"%s\"", version);
@@ -312,6 +314,10 @@ static void raise_descriptor_limit(void) {
     }
 }
 
+static int start_traces(struct run *run) {
+    return traces_open(run->config, role_name(run->role), run->metrics, run->count + 5);
+}
+
 static int open_and_serve(struct run *run) {
     int code = listen_open(run->config, run->parts, run->workers, run->count, &run->names);
 
@@ -331,6 +337,7 @@ static void release(struct run *run) {
     store_close(&run->store);
     remote_fleet_free(run->ways.remotes);
     resolver_free(run->resolver);
+    traces_close();
     grpc_host_fleet_release(&run->host);
     gateway_fleet_release(&run->fleet);
     metrics_free(run->metrics);
@@ -349,6 +356,8 @@ int run_role(enum role role, const struct config *config, const char *version) {
     int code = open_secure(&run);
     if (code == EX_OK)
         code = make_metrics(&run, version);
+    if (code == EX_OK)
+        code = start_traces(&run);
     if (code == EX_OK)
         code = make_fleets(&run, version);
     if (code == EX_OK)

@@ -85,7 +85,8 @@ enum err batch_push(struct batch *batch, const struct op *op, struct waiter *wai
     batch->waiters[i] = waiter;
     batch->message.count++;
     batch->waiting++;
-    if (UNLIKELY(waiter->trace && !batch->trace))
+    if (UNLIKELY(waiter->trace) &&
+        (!batch->trace || (trace_sampled(waiter->trace) && !trace_sampled(batch->trace))))
         batch->trace = copy_trace(&batch->arena, waiter->trace);
     if (waiter->deadline_ms < batch->earliest_ms)
         batch->earliest_ms = waiter->deadline_ms;

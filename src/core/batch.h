@@ -27,13 +27,14 @@ struct attempt;
 
 struct batch {
     struct list node;
-    struct message message;            /* immutable once an attempt may have been delivered */
-    struct op *ops;                    /* what 'message' points to */
-    struct waiter **waiters;           /* one per operation; NULL once answered */
-    size_t waiting;                    /* waiters not answered yet */
-    int64_t earliest_ms;               /* no waiter's deadline is before; INT64_MAX: nobody waits */
-    int64_t latest_ms;                 /* none is after */
-    const struct trace_context *trace; /* of the first operation that had one; in the arena */
+    struct message message;  /* immutable once an attempt may have been delivered */
+    struct op *ops;          /* what 'message' points to */
+    struct waiter **waiters; /* one per operation; NULL once answered */
+    size_t waiting;          /* waiters not answered yet */
+    int64_t earliest_ms;     /* no waiter's deadline is before; INT64_MAX: nobody waits */
+    int64_t latest_ms;       /* none is after */
+    const struct trace_context
+        *trace; /* as struct delivery has it, but the request's; in the arena */
     struct arena arena;
 
     struct attempt *current; /* the attempt being waited for; NULL: not sent, or backing off */

@@ -19,13 +19,15 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/random.h"
 #include "core/batch.h"
 #include "core/rules.h"
 
 struct attempt {
-    struct delivery delivery; /* what the upstream sees */
+    struct delivery delivery;   /* what the upstream sees */
+    struct trace_context trace; /* where it is a span of its own */
     struct batch *batch;
     struct list node; /* while free */
 };
@@ -216,6 +218,29 @@ static void number_again(struct batcher *b, struct batch *batch) {
     list_push_back(&b->sent, &batch->node);
 }
 
+/* The attempt's trace: a span of its own, that the requests it carries are told of. */
+static const struct trace_context *make_span(struct batcher *b, struct attempt *attempt) {
+    struct batch *batch = attempt->batch;
+    struct trace_context *own = &attempt->trace;
+
+    if (!b->conf.spans || !trace_sampled(batch->trace))
+        return batch->trace;
+    uint64_t id = random_next(&b->random);
+    *own = *batch->trace;
+    memcpy(own->parent_id, batch->trace->span_id, sizeof(own->parent_id));
+    id |= id == 0; /* all zeroes is invalid */
+    memcpy(own->span_id, &id, sizeof(own->span_id));
+    for (size_t i = 0; i < batch->message.count; i++) {
+        struct trace_context *request = batch->waiters[i] ? batch->waiters[i]->trace : NULL;
+
+        if (!request)
+            continue;
+        memcpy(request->batch.trace_id, own->trace_id, sizeof(own->trace_id));
+        memcpy(request->batch.span_id, own->span_id, sizeof(own->span_id));
+    }
+    return own;
+}
+
 static void send_attempt(struct batcher *b, struct batch *batch, int64_t now_ms) {
     struct attempt *attempt = take_attempt(b);
     enum err err = ERR_NO_MEMORY;
@@ -234,7 +259,8 @@ static void send_attempt(struct batcher *b, struct batch *batch, int64_t now_ms)
         attempt->delivery.store_now_ms = 0;
         attempt->delivery.attempt = batch->attempts;
         attempt->delivery.deadline_ms = batch->latest_ms;
-        attempt->delivery.trace = batch->trace;
+        attempt->delivery.trace = make_span(b, attempt);
+        attempt->delivery.sent_ns = 0;
         attempt->delivery.upstream_data = NULL;
         err = b->upstream->send(b->upstream, &attempt->delivery);
         if (err != ERR_OK)

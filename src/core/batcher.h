@@ -50,8 +50,11 @@ struct delivery {
     unsigned attempt;       /* 1 on the first try */
     int64_t deadline_ms;    /* the latest of the waiters' (monotonic): an answer after it is for
                                nobody, and the upstream needn't apply it any more; 0: none */
-    const struct trace_context *trace; /* of the first operation in it whose request has one, as
-                                  requests and messages are many to one; NULL: none has */
+    const struct trace_context *trace; /* of the first operation in it whose request has one, a
+                                  sampled one before others, as requests and messages are many to
+                                  one; with conf.spans and sampled: a span of its own, whose parent
+                                  is that request's; NULL: none has */
+    int64_t sent_ns;                   /* for whoever makes that span: not the batcher's */
     void *upstream_data;               /* the upstream's, e.g. its stream */
 };
 
@@ -70,8 +73,9 @@ struct waiter {
     struct waiter *next;                                              /* the batcher's */
     void (*done)(struct waiter *waiter, const struct answer *answer); /* answer: for the call */
     int64_t deadline_ms;                                              /* monotonic */
-    const struct trace_context *trace; /* of its request, read at add only; NULL: none */
-    bool answered;                     /* the batcher's */
+    struct trace_context *trace; /* of its request, until its callback: with conf.spans a
+                            sampled one learns here which message carried it; NULL: none */
+    bool answered;               /* the batcher's */
 };
 
 struct batcher_conf {
@@ -83,7 +87,8 @@ struct batcher_conf {
     int64_t backoff_min_ms; /* full jitter: 0 .. min before the first retry, then 0 .. 2 min, */
     int64_t backoff_max_ms; /* doubling up to 0 .. max */
     struct producer_id producer; /* random */
-    uint64_t seed;               /* of the jitter */
+    uint64_t seed;               /* of the jitter, and of span ids */
+    bool spans;                  /* a delivery of a sampled request is a span */
 };
 
 struct batcher_stats {

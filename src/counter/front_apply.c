@@ -131,6 +131,7 @@ static enum err parcel_fill(struct parcel *parcel, struct slice bytes,
     struct answer *answers = arena_alloc(&parcel->arena, parcel->message.count * sizeof(*answers));
     parcel->delivery = (struct delivery){
         .deadline_ms = grpc_deadline_ms(parcel->call),
+        .trace = grpc_trace(parcel->call),
         .message = &parcel->message,
         .answers = answers,
         .attempt = 1,

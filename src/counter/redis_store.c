@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "counter/redis_cluster.h"
+#include "edge/tracer.h"
 
 /* ---- calls ---- */
 
@@ -64,6 +65,15 @@ static bool read_strings(struct redis_store *store, const struct redis_reply *re
     return true;
 }
 
+static void end_span(const struct delivery *delivery, int64_t duration_ns) {
+    struct span span = tracer_child(delivery->trace, SPAN_CLIENT);
+
+    span.name[0] = SLICE("EVALSHA");
+    span_text(&span, SLICE("db.system.name"), SLICE("redis"));
+    span_number(&span, SLICE("hgp.batch.operations"), (int64_t)delivery->message->count);
+    tracer_end(&span, duration_ns);
+}
+
 void redis_store_observe(const struct redis_store *store, const struct delivery *delivery,
                          int64_t sent_ns, bool replayed) {
     const struct redis_fleet *fleet = store->fleet;
@@ -88,6 +98,8 @@ void redis_store_observe(const struct redis_store *store, const struct delivery 
     metrics_observe(m, shard, fleet->series.commit, (uint64_t)(clock_mono_ns() - sent_ns) / 1000);
     metrics_add(m, shard, fleet->series.message_replays, replayed);
     metrics_add(m, shard, fleet->series.refused_full, full);
+    if (tracer_wants(delivery->trace))
+        end_span(delivery, clock_mono_ns() - sent_ns);
     if (replayed)
         return;
     metrics_add(m, shard, fleet->series.operations, applied);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "counter/internal.h"
+#include "edge/tracer.h"
 
 /* Messages under way from all loops: each has at most MESSAGE_WINDOW / 2. */
 #define MAILBOX_SLOTS 16384
@@ -57,6 +58,22 @@ static enum err apply_group(struct counter_service *service, struct applier_time
     return applier_tidy(service->applier, now);
 }
 
+/* A group is many messages' commit: each that is traced has a span of it. */
+static void end_spans(const struct counter_service *service, enum err err, int64_t duration_ns) {
+    for (const struct ticket *ticket = service->own.first; ticket; ticket = ticket->next) {
+        const struct delivery *delivery = ticket->delivery;
+
+        if (!tracer_wants(delivery->trace))
+            continue;
+        struct span span = tracer_child(delivery->trace, SPAN_INTERNAL);
+        span.name[0] = SLICE("store commit");
+        span.failed = err != ERR_OK;
+        span_number(&span, SLICE("hgp.group.messages"), (int64_t)service->own.messages);
+        span_number(&span, SLICE("hgp.batch.operations"), (int64_t)delivery->message->count);
+        tracer_end(&span, duration_ns);
+    }
+}
+
 static enum err commit_group(struct counter_service *service) {
     int64_t started_ns = clock_mono_ns();
     bool durable = service->conf.durability == DURABILITY_LOCAL;
@@ -66,6 +83,8 @@ static enum err commit_group(struct counter_service *service) {
                     (uint64_t)(clock_mono_ns() - started_ns) / 1000);
     metrics_observe(service->conf.metrics, service->conf.shard, service->series.group,
                     service->own.messages);
+    if (tracer_on())
+        end_spans(service, err, clock_mono_ns() - started_ns);
     if (err == ERR_OK && !durable && !service->own.dirty) {
         service->own.dirty = true;
         service->own.dirty_since_ms = clock_mono_ms();

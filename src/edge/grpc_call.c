@@ -176,7 +176,7 @@ struct slice grpc_metadata(const struct grpc_call *call, struct slice name) {
     return found;
 }
 
-const struct trace_context *grpc_trace(const struct grpc_call *call) {
+struct trace_context *grpc_trace(const struct grpc_call *call) {
     return call->trace;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "edge/grpc_host_internal.h"
+#include "edge/tracer.h"
 
 static const struct {
     enum grpc_status status;
@@ -73,6 +74,18 @@ static size_t row_of(const struct grpc_host *host, const struct grpc_method *met
     return index < host->method_count ? host->rows[index] : host->fleet->path_count;
 }
 
+/* As the semantic conventions of RPC have it: the method without its slash. */
+static void end_span(const struct grpc_method *method, enum grpc_status status,
+                     const struct trace_context *trace, int64_t duration_us) {
+    struct span span = tracer_span(trace, SPAN_SERVER);
+
+    span.name[0] = method ? slice_skip(method->path, 1) : SLICE("unknown");
+    span.failed = status != GRPC_OK;
+    span_text(&span, SLICE("rpc.system"), SLICE("grpc"));
+    span_number(&span, SLICE("rpc.grpc.status_code"), (int64_t)status);
+    tracer_end(&span, duration_us * 1000);
+}
+
 void grpc_host_finished(void *ctx, const struct grpc_method *method, enum grpc_status status,
                         struct slice message, const struct trace_context *trace,
                         int64_t duration_us) {
@@ -83,6 +96,8 @@ void grpc_host_finished(void *ctx, const struct grpc_method *method, enum grpc_s
 
     metrics_add(metrics, host->shard, host->fleet->requests[row * ARRAY_LEN(statuses) + index], 1);
     metrics_observe(metrics, host->shard, host->fleet->duration[row], (uint64_t)duration_us);
+    if (tracer_wants(trace))
+        end_span(method, status, trace, duration_us);
     if (status == GRPC_OK || status == GRPC_CANCELLED ||
         !log_budget_take(&host->log, loop_now_ms(host->loop)))
         return;

@@ -45,7 +45,7 @@ struct grpc_call {
     void *data;
     struct arena arena;
     int64_t started_us;
-    const struct trace_context *trace;
+    struct trace_context *trace;
 
     struct { /* the request */
         struct grpc_field *fields;

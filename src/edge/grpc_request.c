@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "edge/grpc_internal.h"
+#include "edge/tracer.h"
 #include "wire/grpc_text.h"
 #include "wire/trace_context.h"
 
@@ -133,8 +134,10 @@ static void add_trace_fields(struct trace_fields *out, const struct grpc_field *
 static void read_trace(struct grpc_call *call) {
     struct trace_fields fields;
 
-    if (!grpc_metadata(call, SLICE(TRACEPARENT)).ptr)
+    if (!grpc_metadata(call, SLICE(TRACEPARENT)).ptr) {
+        call->trace = tracer_sample(&call->server->next_span, &call->arena);
         return;
+    }
     fields = (struct trace_fields){.parents = 0};
     add_trace_fields(&fields, call->in.fields);
     call->trace = trace_fields_read(&fields, random_next(&call->server->next_span), &call->arena);

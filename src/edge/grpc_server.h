@@ -116,7 +116,7 @@ int64_t grpc_deadline_ms(const struct grpc_call *call);
 struct slice grpc_metadata(const struct grpc_call *call, struct slice name);
 /* The trace that the metadata "traceparent" names, in the call's workspace; NULL: none, or no valid
  * one. */
-const struct trace_context *grpc_trace(const struct grpc_call *call);
+struct trace_context *grpc_trace(const struct grpc_call *call);
 
 /* Sends one response message (copied). One for a unary method, any number for a stream. What a
  * client doesn't take is bounded: beyond that the call ends with RESOURCE_EXHAUSTED, and gone(). */

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "edge/http_internal.h"
+#include "edge/tracer.h"
 #include "wire/trace_context.h"
 
 #define ARENA_CHUNK 2048u
@@ -37,12 +38,12 @@ static void make_id(struct http_exchange *exchange) {
     exchange->id_len = 32;
 }
 
-static const struct trace_context *read_trace(struct http_exchange *exchange,
-                                              const struct http1_request *request) {
+static struct trace_context *read_trace(struct http_exchange *exchange,
+                                        const struct http1_request *request) {
     struct trace_fields fields;
 
     if (!http1_header(request, SLICE(TRACEPARENT)).ptr)
-        return NULL; /* most have none, and pay no more than for having looked */
+        return tracer_sample(&exchange->server->next_span, &exchange->arena);
     fields = (struct trace_fields){.parents = 0};
     for (size_t i = 0; i < request->header_count; i++)
         trace_fields_add(&fields, request->headers[i].name, request->headers[i].value);
@@ -127,7 +128,7 @@ struct slice http_request_id(const struct http_exchange *exchange) {
     return slice_of(exchange->id, exchange->id_len);
 }
 
-const struct trace_context *http_trace(const struct http_exchange *exchange) {
+struct trace_context *http_trace(const struct http_exchange *exchange) {
     return exchange->trace;
 }
 

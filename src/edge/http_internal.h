@@ -88,7 +88,7 @@ struct http_exchange {
     int64_t started_us;
     struct slice failure_detail;
     struct slice fields; /* http_set_fields() */
-    const struct trace_context *trace;
+    struct trace_context *trace;
     enum err failure;
     unsigned tag;
     bool answered;

@@ -123,8 +123,9 @@ struct buf *http_body(struct http_exchange *exchange);
 
 struct slice http_request_id(const struct http_exchange *exchange);
 
-/* The trace that the request's traceparent names, in its workspace; NULL: none, or no valid one. */
-const struct trace_context *http_trace(const struct http_exchange *exchange);
+/* The trace that the request's traceparent names, or that begins with it (tracer.h), in its
+ * workspace; NULL: none. */
+struct trace_context *http_trace(const struct http_exchange *exchange);
 
 /* Who is connected, an IPv4 address mapped into IPv6; only while request() runs. */
 MUST_CHECK bool http_peer(const struct http_exchange *exchange, struct in6_addr *out);

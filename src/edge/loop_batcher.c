@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/random.h"
+#include "edge/tracer.h"
 #include "loop/timer.h"
 
 /* RELIABILITY 3.9. In process a message can't get lost between the loop and the store, and what the
@@ -13,6 +15,8 @@
 #define BACKOFF_MAX_MS 1000
 
 struct loop_batcher {
+    struct upstream timed; /* the batcher's: 'upstream', with the time of sending */
+    struct upstream *upstream;
     struct loop *loop;
     struct loop_batcher_user user;
     int64_t clock_ahead_ms;
@@ -21,6 +25,35 @@ struct loop_batcher {
     struct loop_hook flush;
     struct timer poll; /* armed only while the batcher waits for something */
 };
+
+/* ---- a delivery as a span ---- */
+
+static enum err on_send(struct upstream *timed, struct delivery *delivery) {
+    struct upstream *upstream = CONTAINER_OF(timed, struct loop_batcher, timed)->upstream;
+
+    if (tracer_wants(delivery->trace))
+        delivery->sent_ns = clock_mono_ns();
+    return upstream->send(upstream, delivery);
+}
+
+static int64_t on_wait(struct upstream *timed) {
+    struct upstream *upstream = CONTAINER_OF(timed, struct loop_batcher, timed)->upstream;
+
+    return upstream->wait_until_ms(upstream);
+}
+
+static void end_span(const struct delivery *delivery) {
+    struct span span = tracer_span(delivery->trace, SPAN_CLIENT);
+
+    span.name[0] = SLICE("batch");
+    span.failed = delivery->err != ERR_OK;
+    span_number(&span, SLICE("hgp.batch.operations"), (int64_t)delivery->message->count);
+    span_number(&span, SLICE("hgp.batch.attempt"), delivery->attempt);
+    span_text(&span, SLICE("hgp.error"), slice_str(err_name(delivery->err)));
+    tracer_end(&span, clock_mono_ns() - delivery->sent_ns);
+}
+
+/* ---- its turn ---- */
 
 static void publish(struct loop_batcher *lb) {
     struct batcher_stats now;
@@ -73,11 +106,15 @@ struct loop_batcher *loop_batcher_new(struct loop *loop, const struct loop_batch
         .backoff_max_ms = BACKOFF_MAX_MS,
         .producer = {random_u64(), random_u64()},
         .seed = random_u64(),
+        .spans = tracer_on(),
     };
 
     if (!lb)
         return NULL;
-    lb->batcher = batcher_new(&own, upstream);
+    lb->upstream = upstream;
+    lb->timed.send = on_send;
+    lb->timed.wait_until_ms = upstream->wait_until_ms ? on_wait : NULL;
+    lb->batcher = batcher_new(&own, &lb->timed);
     if (!lb->batcher) {
         free(lb);
         return NULL;
@@ -114,6 +151,8 @@ enum err loop_batcher_add(struct loop_batcher *lb, const struct op *op, struct w
 }
 
 void loop_batcher_delivered(struct loop_batcher *lb, struct delivery *delivery) {
+    if (tracer_wants(delivery->trace))
+        end_span(delivery);
     batcher_delivered(lb->batcher, delivery, loop_now_ms(lb->loop));
     publish(lb);
 }

@@ -30,7 +30,7 @@ struct op_batch_request {
     const struct op *ops;
     size_t count;
     int64_t deadline_ms;
-    const struct trace_context *trace; /* the request's; NULL: none */
+    struct trace_context *trace; /* the request's; NULL: none */
     void (*finish)(struct op_batch *batch);
     void *ctx;
 };

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "edge/tracer.h"
 #include "gateway/client_limit.h"
 #include "gateway/internal.h"
 #include "gateway/observe.h"
@@ -85,6 +86,19 @@ static void log_failure(struct gateway *gateway, const struct http_exchange *exc
              LOG_INT("suppressed", log_budget_suppressed(&gateway->log)));
 }
 
+static void end_span(const struct http_exchange *exchange, const struct route *route, int status,
+                     int64_t duration_us) {
+    struct span span = tracer_span(http_trace(exchange), SPAN_SERVER);
+
+    span.name[0] = method_name(route->method);
+    span.name[1] = route->path;
+    span.failed = status >= 500;
+    span_text(&span, SLICE("http.request.method"), span.name[0]);
+    span_text(&span, SLICE("http.route"), route->path);
+    span_number(&span, SLICE("http.response.status_code"), status);
+    tracer_end(&span, duration_us * 1000);
+}
+
 void gateway_replied(void *ctx, const struct http_exchange *exchange, int status, size_t body_bytes,
                      int64_t duration_us) {
     struct gateway *gateway = ctx;
@@ -96,6 +110,8 @@ void gateway_replied(void *ctx, const struct http_exchange *exchange, int status
                 fleet->series.requests[route * ARRAY_LEN(statuses) + status_index(status)], 1);
     metrics_observe(fleet->metrics, gateway->shard, fleet->series.duration[route],
                     (uint64_t)duration_us);
+    if (tracer_wants(http_trace(exchange)))
+        end_span(exchange, route_at(route), status, duration_us);
     if (UNLIKELY(status >= 400))
         log_failure(gateway, exchange, status, duration_us);
 }

@@ -213,8 +213,8 @@ static struct slice join_state(const struct trace_fields *fields, struct arena *
     return tracestate_valid(state) ? state : SLICE("");
 }
 
-const struct trace_context *trace_fields_read(const struct trace_fields *fields, uint64_t span_id,
-                                              struct arena *arena) {
+struct trace_context *trace_fields_read(const struct trace_fields *fields, uint64_t span_id,
+                                        struct arena *arena) {
     struct trace_context read = {.flags = 0};
 
     /* Two of them: nobody knows which is meant. */

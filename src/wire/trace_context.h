@@ -37,8 +37,8 @@ void trace_fields_add(struct trace_fields *fields, struct slice name, struct sli
 
 /* The trace they name, in 'arena', with 'span_id' as ours. NULL: none, or none that is valid, or
  * the arena is full. */
-const struct trace_context *trace_fields_read(const struct trace_fields *fields, uint64_t span_id,
-                                              struct arena *arena);
+struct trace_context *trace_fields_read(const struct trace_fields *fields, uint64_t span_id,
+                                        struct arena *arena);
 
 /* Two or more tracestate fields are one, joined by commas (RFC 9110 5.3): whether all of it may be
  * passed on. */

@@ -221,7 +221,7 @@ def test_image_has_all_it_needs():
 def libc_files():
     """What the base image has of it."""
     said = subprocess.run(['ldd', str(Server.binary)], capture_output=True, text=True).stdout
-    found = [word for word in said.split() if re.search(r'/(libc|libm|libpthread)\.so', word)]
+    found = [word for word in said.split() if re.search(r'/(libc|libm|libpthread|libresolv|libdl|librt)\.so', word)]
     return found + [word for word in said.split() if 'ld-linux' in word]
 
 

@@ -327,6 +327,45 @@ static void test_callback_adds(void **state) {
     stop(b);
 }
 
+/* Each attempt is a span below the first sampled request, and all sampled ones learn of it. */
+static void test_an_attempt_is_a_span(void **state) {
+    static const uint8_t none[SPAN_ID_BYTES];
+    struct batcher_conf conf = usual;
+    struct fake fake;
+    struct trace_context traces[3] = {
+        {.trace_id = {1}, .span_id = {11}, .state = SLICE("")},
+        {.trace_id = {2}, .span_id = {22}, .flags = TRACE_SAMPLED, .state = SLICE("")},
+        {.trace_id = {3}, .span_id = {33}, .flags = TRACE_SAMPLED, .state = SLICE("")}};
+    struct request requests[3];
+    uint8_t first[SPAN_ID_BYTES];
+
+    (void)state;
+    conf.spans = true;
+    struct batcher *b = start(&fake, &conf);
+    for (int i = 0; i < 3; i++) {
+        requests[i] = request_of(i + 1, NO_DEADLINE);
+        requests[i].waiter.trace = &traces[i];
+        add(b, &requests[i]);
+    }
+    batcher_flush(b, 0, 0);
+    const struct trace_context *span = fake.held[0]->trace;
+    assert_int_equal(span->trace_id[0], 2); /* sampled before not sampled */
+    assert_memory_equal(span->parent_id, traces[1].span_id, SPAN_ID_BYTES);
+    memcpy(first, span->span_id, sizeof(first));
+    assert_memory_not_equal(first, none, SPAN_ID_BYTES);
+    for (int i = 0; i < 3; i++) {
+        assert_memory_equal(traces[i].batch.trace_id, span->trace_id, TRACE_ID_BYTES);
+        assert_memory_equal(traces[i].batch.span_id, first, SPAN_ID_BYTES);
+    }
+    deliver(b, &fake, 0, ERR_UNAVAILABLE, 0);
+    batcher_poll(b, 25);
+    span = fake.held[fake.count - 1]->trace;
+    assert_memory_not_equal(span->span_id, first, SPAN_ID_BYTES);
+    assert_memory_equal(traces[2].batch.span_id, span->span_id, SPAN_ID_BYTES);
+    drain(b, &fake, 25);
+    stop(b);
+}
+
 /* Requests and messages are many to one: the first traced one's, and its own copy of it, since the
  * request may be gone when the message is sent again. */
 static void test_a_message_takes_the_first_trace(void **state) {
@@ -459,6 +498,7 @@ int main(void) {
         cmocka_unit_test(test_no_retry_for_nobody),
         cmocka_unit_test(test_callback_adds),
         cmocka_unit_test(test_a_message_takes_the_first_trace),
+        cmocka_unit_test(test_an_attempt_is_a_span),
         cmocka_unit_test(test_free_cancels),
         cmocka_unit_test(test_steady_state_does_not_allocate),
         cmocka_unit_test(test_memory_runs_out),
