@@ -1,0 +1,124 @@
+"""Memory is asked for at the start and for connections, not for requests: what the threads that
+serve ask malloc for, while the same connections go on as before."""
+import pathlib
+import re
+import struct
+import tempfile
+
+from lib import (BATCH_INCREMENT, INCREMENT, Server, Skipped, Split, Swarm, call, check,
+                 counter_path, eq, item, ready, request_bytes)
+
+LOOPS = 'both'
+SMOKE = False  # a sanitizer has a malloc of its own
+CONNECTIONS = 20
+WARM = 2000
+REQUESTS = 5000
+SLACK = 20  # a buffer may have to grow for a turn larger than any before
+OF_A_BATCH = 5
+OF_A_MESSAGE = 4
+COUNT = struct.Struct('qQ')  # tests/lib/alloccount.c: thread, requests for memory
+
+KINDS = {
+    'increment': request_bytes('POST', INCREMENT, item('alloc')),
+    'get': request_bytes('GET', counter_path('alloc')),
+    'batch': request_bytes('POST', BATCH_INCREMENT,
+                           {'items': [item(f'alloc-{n}') for n in range(20)]}),
+    'unreadable': request_bytes('POST', INCREMENT, '{"resource_id":'),
+}
+STATUS = {'unreadable': 400}
+
+
+def by_thread(server, file):
+    """How often each of the server's threads has asked for memory, by the thread's name."""
+    found = {}
+    for tid, requests in COUNT.iter_unpack(file.read_bytes()):
+        comm = pathlib.Path(f'/proc/{server.process.pid}/task/{tid}/comm')
+        if tid and comm.exists():
+            found[comm.read_text().strip()] = requests
+    return found
+
+
+def shim(folder):
+    module = pathlib.Path(Server.binary).parent / 'tests/e2e/alloccount.so'
+    if not module.exists():
+        raise Skipped(f'{module} is not built')
+    file = pathlib.Path(folder, 'counts')
+    return file, {'LD_PRELOAD': str(module), 'ALLOC_COUNT': str(file)}
+
+
+def asked_for(server, http, file, kind):
+    """By each loop, during REQUESTS of a kind on connections that have served WARM of them."""
+    left = [WARM + REQUESTS]
+    marks = []
+
+    def source():
+        if left[0] == 0:
+            return None
+        left[0] -= 1
+        if left[0] == REQUESTS - 1:
+            marks.append(by_thread(server, file))
+        if left[0] == 0:  # every connection is open still, and busy
+            marks.append(by_thread(server, file))
+        return kind, KINDS[kind]
+
+    Swarm(http, CONNECTIONS, source,
+          lambda kind, status, body: eq(status, STATUS.get(kind, 200), body)).run()
+    before, after = marks
+    loops = [name for name in after if name.startswith('hgp-loop')]
+    check(loops, f'no loop in {after}')
+    return sum(after[name] - before[name] for name in loops)
+
+
+def messages(server):
+    """To the store, or to the counter."""
+    text = call(server.admin, 'GET', '/metrics').body.decode()
+    found = re.search(r'^(?:hgp_batches_total|hgp_upstream_requests_total\{method="/counter'
+                      r'\.internal\.Lanes/Apply",code="OK"\}) (\d+)$', text, re.M)
+    check(found, 'no metric of messages')
+    return int(found.group(1))
+
+
+def expect(server, file, of_a_message):
+    """A request needs nothing, a batch of 20 a few pieces beyond the 2 KiB that are kept for the
+    next one; a message to the counter what HTTP/2 needs for a stream."""
+    got = {}
+    for kind in KINDS:
+        before = messages(server)
+        asked = asked_for(server, server.http, file, kind)
+        sent = messages(server) - before
+        got[kind] = (asked, sent)
+        most = SLACK + (OF_A_BATCH * REQUESTS if kind == 'batch' else 0) + of_a_message * sent
+        check(asked <= most, f'{kind}: {asked} times, {sent} messages')
+    print(f'     (asked for memory, messages) during {REQUESTS} requests: {got}', flush=True)
+
+
+def test_the_count_counts():
+    """A connection isn't free, so that nought elsewhere means something."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, env = shim(folder)
+        with Server(env=env) as server:
+            before = by_thread(server, file)
+            for _ in range(50):
+                eq(call(server.http, 'GET', counter_path('alloc')).status, 200, 'a read')
+            after = by_thread(server, file)
+        loops = [name for name in after if name.startswith('hgp-loop')]
+        check(sum(after[name] - before.get(name, 0) for name in loops) >= 50, f'{before}, {after}')
+
+
+def test_all():
+    with tempfile.TemporaryDirectory() as folder:
+        file, env = shim(folder)
+        with Server(env=env) as server:
+            expect(server, file, 0)
+
+
+def test_split():
+    with tempfile.TemporaryDirectory() as folder:
+        file, env = shim(folder)
+        with Split() as split:
+            gateway = split.gateways[0]
+            gateway.stop()
+            gateway.env.update(env)
+            gateway.start()
+            ready(gateway)
+            expect(gateway, file, OF_A_MESSAGE)
