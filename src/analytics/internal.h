@@ -32,6 +32,7 @@ struct analytics_service {
     sem_t started;
     enum err start_err;
     struct loop *loop; /* set before 'started' */
+    atomic_bool loop_broken;
 
     struct { /* the service's thread; before it runs, the starter's */
         struct analytics *analytics;

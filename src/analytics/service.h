@@ -37,6 +37,11 @@ struct analytics_service_conf {
 MUST_CHECK enum err analytics_start(const struct analytics_service_conf *conf,
                                     struct analytics_service **out);
 
+/* Stores what was counted, then runs 'action' on the service's thread, which counts and reports
+ * nothing meanwhile: what is on disk now is all that it has told its source. Blocks until that is
+ * done. From a thread that is nobody's loop. False: it has stopped by itself, nothing ran. */
+bool analytics_pause(struct analytics_service *service, void (*action)(void *ctx), void *ctx);
+
 /* Stores and reports what was counted. */
 void analytics_stop(struct analytics_service *service);
 

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "cli/analytics.h"
+#include "cli/backup.h"
 #include "cli/discovery.h"
 #include "cli/events.h"
 #include "cli/exit.h"
@@ -270,6 +271,12 @@ static void reload(void *ctx) {
     secure_reload(&((struct run *)ctx)->secure);
 }
 
+static void back_up(void *ctx) {
+    struct run *run = ctx;
+
+    backup_make(run->config, &run->store, &run->analytics);
+}
+
 static int serve(struct run *run) {
     int code = start_workers(run);
 
@@ -288,7 +295,7 @@ static int serve(struct run *run) {
     });
     discovery_join(run->discovery, run->role, run->parts, &run->names,
                    run->fleet.backend.up(run->fleet.backend.ctx));
-    serve_wait(&run->serve, run->workers, run->count, reload, run);
+    serve_wait(&run->serve, run->workers, run->count, reload, back_up, run);
     leave(run);
     end_workers(run, run->count);
     return atomic_load(&run->serve.broken) ? EX_IOERR : EX_OK;

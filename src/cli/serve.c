@@ -18,6 +18,7 @@ static void end_signals(sigset_t *out) {
     sigaddset(out, SIGTERM);
     sigaddset(out, SIGUSR1);
     sigaddset(out, SIGHUP);
+    sigaddset(out, SIGUSR2);
 }
 
 void serve_init(struct serve *serve) {
@@ -111,7 +112,7 @@ static void reload_and_tell(void (*reload)(void *ctx), void *ctx) {
 }
 
 void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
-                void (*reload)(void *ctx), void *ctx) {
+                void (*reload)(void *ctx), void (*backup)(void *ctx), void *ctx) {
     int got;
 
     begin_pulse(serve, workers, count);
@@ -120,7 +121,9 @@ void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
         got = next_signal(serve, INT64_MAX);
         if (got == SIGHUP)
             reload_and_tell(reload, ctx);
-    } while (got == SIGHUP || (got == SIGUSR1 && !atomic_load(&serve->broken)));
+        if (got == SIGUSR2)
+            backup(ctx);
+    } while (got == SIGHUP || got == SIGUSR2 || (got == SIGUSR1 && !atomic_load(&serve->broken)));
     notify("STOPPING=1");
     if (got != SIGUSR1)
         log_line(LOG_INFO, "draining", LOG_STR("signal", got == SIGINT ? "SIGINT" : "SIGTERM"));

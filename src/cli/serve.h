@@ -36,9 +36,9 @@ void serve_broken(void *ctx);
 void serve_drained(void *ctx);
 
 /* The workers serve: says so to the service manager. Returns on SIGINT, SIGTERM or serve_broken();
- * SIGHUP calls reload(). */
+ * SIGHUP calls reload(), SIGUSR2 backup(). */
 void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
-                void (*reload)(void *ctx), void *ctx);
+                void (*reload)(void *ctx), void (*backup)(void *ctx), void *ctx);
 
 /* Goes on serving for 'ms'. A second signal ends the process at once. */
 void serve_linger(struct serve *serve, int64_t ms);

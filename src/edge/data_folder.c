@@ -340,3 +340,15 @@ enum err data_folder_ready(struct data_folder *folder, char *out_detail, size_t 
         folder->creating = false;
     return err;
 }
+
+enum err data_folder_mark(const struct data_folder *folder, const char *copy) {
+    char text[FORMAT_BYTES] = "";
+    int fd = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return ERR_IO;
+    bool done =
+        read_format(folder->dir_fd, text) > 0 && write_synced(fd, FORMAT, text) && fsync(fd) == 0;
+    close(fd);
+    return done ? ERR_OK : ERR_IO;
+}

@@ -50,4 +50,8 @@ MUST_CHECK enum err data_folder_look(struct data_folder *folder, const char *pat
 MUST_CHECK enum err data_folder_ready(struct data_folder *folder, char *out_detail,
                                       size_t detail_size);
 
+/* 'copy' has a copy of the complete store's other files: now it is a folder of ours, too. Durable
+ * when it returns. ERR_IO. */
+MUST_CHECK enum err data_folder_mark(const struct data_folder *folder, const char *copy);
+
 #endif

@@ -15,6 +15,7 @@
 #include <rocksdb/c.h>
 
 #include "edge/data_folder.h"
+#include "edge/rocks_checkpoint.h"
 #include "edge/rocks_live_log.h"
 #include "edge/rocks_marker.h"
 #include "edge/rocks_options.h"
@@ -432,6 +433,12 @@ void rocks_kv_close(struct rocks_kv *rocks) {
         rocksdb_close(rocks->db);
     data_folder_release(&rocks->folder); /* last: the lock covers all of the above */
     free(rocks);
+}
+
+enum err rocks_kv_backup(const struct rocks_kv *rocks, const char *folder) {
+    enum err err = rocks_checkpoint(rocks->db, folder);
+
+    return err == ERR_OK ? data_folder_mark(&rocks->folder, folder) : err;
 }
 
 struct kv *rocks_kv_view(struct rocks_kv *rocks) {

@@ -49,6 +49,10 @@ MUST_CHECK enum err rocks_kv_look(const char *folder, struct rocks_kv **out,
 /* Flushes nothing by itself: durability is what was committed. NULL is fine. */
 void rocks_kv_close(struct rocks_kv *rocks);
 
+/* A copy of the store as it is now, which opens like any other (rocks_checkpoint.h). ERR_IO:
+ * logged. Any thread. */
+MUST_CHECK enum err rocks_kv_backup(const struct rocks_kv *rocks, const char *folder);
+
 /* The core's view; lives as long as 'rocks'. */
 struct kv *rocks_kv_view(struct rocks_kv *rocks);
 

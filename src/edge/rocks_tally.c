@@ -12,6 +12,7 @@
 #include <rocksdb/c.h>
 
 #include "base/log.h"
+#include "edge/rocks_checkpoint.h"
 #include "edge/rocks_options.h"
 
 #define DETAIL_BYTES     1024
@@ -387,6 +388,10 @@ void rocks_tally_close(struct rocks_tally *rocks) {
     pthread_mutex_unlock(&rocks->lock);
     (void)pthread_join(rocks->thread, NULL);
     release(rocks);
+}
+
+enum err rocks_tally_backup(const struct rocks_tally *rocks, const char *folder) {
+    return rocks_checkpoint(rocks->db, folder);
 }
 
 struct tally_store *rocks_tally_view(struct rocks_tally *rocks) {

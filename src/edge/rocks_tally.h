@@ -29,6 +29,9 @@ MUST_CHECK enum err rocks_tally_open(const char *folder, const struct rocks_tall
 /* Waits for the batch that is under way. NULL is fine. */
 void rocks_tally_close(struct rocks_tally *rocks);
 
+/* A copy of what is stored, as it is now (rocks_checkpoint.h). ERR_IO: logged. Any thread. */
+MUST_CHECK enum err rocks_tally_backup(const struct rocks_tally *rocks, const char *folder);
+
 /* Lives as long as 'rocks'. */
 struct tally_store *rocks_tally_view(struct rocks_tally *rocks);
 
