@@ -65,8 +65,8 @@ static void put_config_doc(struct buf *out) {
                 "bytes in `_bytes`, milliseconds in `_ms`, no suffixes.\n"
                 "\n"
                 "`--check-config` says whether all of it is valid; `--print-config` prints the\n"
-                "effective values and where each came from. `configs/{all,gateway,counter}.yaml`\n"
-                "have the keys of each role with their defaults.\n"
+                "effective values and where each came from. `configs/{all,gateway,counter,\n"
+                "analytics}.yaml` have the keys of each role with their defaults.\n"
                 "\n"
                 "In Kubernetes set `enableServiceLinks: false` if a service is called `hgp`:\n"
                 "its injected `HGP_…` variables would be refused as unknown.\n");
@@ -141,6 +141,10 @@ static void put_gateway_yaml(struct buf *out) {
 
 static void put_counter_yaml(struct buf *out) {
     put_role_yaml(ROLE_COUNTER, "", out);
+}
+
+static void put_analytics_yaml(struct buf *out) {
+    put_role_yaml(ROLE_ANALYTICS, "", out);
 }
 
 static const char *type_name(enum metric_type type) {
@@ -231,6 +235,7 @@ static const struct doc {
     {"docs/man/highgopress.1", put_man_1},
     {"docs/man/highgopress.yaml.5", put_man_5},
     {"configs/all.yaml", put_all_yaml},
+    {"configs/analytics.yaml", put_analytics_yaml},
     {"configs/counter.yaml", put_counter_yaml},
     {"configs/gateway.yaml", put_gateway_yaml},
     {"docs/configuration.md", put_config_doc},

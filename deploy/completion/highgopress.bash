@@ -13,17 +13,18 @@ _highgopress() {
     --loop) COMPREPLY=($(compgen -W 'auto io_uring epoll' -- "$word")) && return ;;
     --threads) COMPREPLY=() && return ;;
     --upstream) COMPREPLY=($(compgen -W 'grpc direct' -- "$word")) && return ;;
+    --analytics) COMPREPLY=() && return ;;
     --discovery) COMPREPLY=() && return ;;
     --durability) COMPREPLY=($(compgen -W 'fast local replicated' -- "$word")) && return ;;
     --events) COMPREPLY=() && return ;;
     --config) COMPREPLY=($(compgen -f -- "$word")) && return ;;
     esac
     if [[ $word == -* ]]; then
-        COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --upstream --discovery --durability --events --prefix --list --each --json --strict --wait' -- "$word"))
+        COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --upstream --analytics --discovery --durability --events --prefix --list --each --json --strict --wait' -- "$word"))
     elif [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W 'healthcheck verify all gateway counter' -- "$word"))
+        COMPREPLY=($(compgen -W 'healthcheck verify all gateway counter analytics' -- "$word"))
     elif [ "$COMP_CWORD" -eq 2 ] && [ "$before" = healthcheck ]; then
-        COMPREPLY=($(compgen -W 'all gateway counter' -- "$word"))
+        COMPREPLY=($(compgen -W 'all gateway counter analytics' -- "$word"))
     fi
 }
 complete -F _highgopress highgopress

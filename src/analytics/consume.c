@@ -16,6 +16,7 @@ void analytics_break(struct analytics_service *service, const char *what, enum e
     if (service->own.broken)
         return;
     service->own.broken = true;
+    analytics_set_answers(service, false);
     log_line(LOG_ERROR, "analytics has stopped; counting goes on", LOG_STR("what", what),
              LOG_STR("error", err_name(err)));
 }
@@ -217,6 +218,8 @@ static void on_opened(void *ctx, enum err err, const struct feed_info *info) {
     else if (err != ERR_OK)
         analytics_break(service, "the events can't be had", err);
     else
+        analytics_set_answers(service, true);
+    if (err == ERR_OK)
         read_all(&service->own.gather);
     analytics_announce(service);
 }

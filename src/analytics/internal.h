@@ -48,6 +48,8 @@ struct analytics_service {
         struct analytics_stats reported;
     } own;
 
+    struct analytics_port *ports; /* the service's thread */
+    atomic_bool answers;
     struct mail stop;
     struct mail stored;      /* from the store's thread: a commit has ended */
     atomic_bool stored_sent; /* and hasn't run yet */
@@ -74,6 +76,11 @@ uint64_t analytics_lag(const struct analytics_service *service);
 
 /* Its state can't be trusted or kept any more. */
 void analytics_break(struct analytics_service *service, const char *what, enum err err);
+
+/* ---- port.c ---- */
+
+/* analytics_answers() from now on; tells the ports. */
+void analytics_set_answers(struct analytics_service *service, bool answers);
 
 /* ---- observe.c ---- */
 

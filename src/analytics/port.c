@@ -1,4 +1,6 @@
 /* port.c - a loop's questions, answered on the service's thread. */
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "analytics/internal.h"
@@ -19,9 +21,24 @@ struct analytics_port {
     struct analytics_service *service;
     struct mailbox *home;
     unsigned under_way;
+    void (*changed)(void *ctx, bool answers);
+    void *ctx;
+    struct mail visit; /* to the service's thread: joins, leaves */
+    struct mail news;  /* to the loop */
+    atomic_bool news_sent;
+    sem_t left;
+    struct analytics_port *next; /* the service's */
 };
 
 /* ---- on the service's thread ---- */
+
+/* Its source can't be reached: nobody knows what has happened there since. */
+static void doubt(struct analytics_ask *ask) {
+    struct certainty *certainty =
+        ask->kind == ASK_TOP ? &ask->top_answer.certainty : &ask->stats_answer.certainty;
+
+    *certainty = (struct certainty){.exact = false, .max_error = -1};
+}
 
 static enum err answer(struct analytics_service *service, struct analytics_ask *ask) {
     struct analytics *analytics = service->own.analytics;
@@ -34,6 +51,8 @@ static enum err answer(struct analytics_service *service, struct analytics_ask *
     if (err == ERR_OK)
         err = ask->kind == ASK_TOP ? analytics_top(analytics, &ask->top, &ask->top_answer)
                                    : analytics_series(analytics, &ask->stats, &ask->stats_answer);
+    if (feed_away(service->own.feed))
+        doubt(ask);
     ask->as_of_ms = analytics_end_ms(analytics);
     ask->lag = analytics_lag(service);
     if (err == ERR_OK || err == ERR_NO_MEMORY)
@@ -66,6 +85,62 @@ static void run_question(struct mail *mail) {
         abort(); /* a loop's mailbox has room for all that a port can have under way */
 }
 
+/* ---- who is told that it answers ---- */
+
+static void ignore(struct mail *mail) {
+    (void)mail; /* part of the port */
+}
+
+static void run_news(struct mail *mail) {
+    struct analytics_port *port = CONTAINER_OF(mail, struct analytics_port, news);
+
+    atomic_store(&port->news_sent, false);
+    port->changed(port->ctx, analytics_answers(port->service));
+}
+
+static void send_news(struct analytics_port *port) {
+    if (!port->changed || atomic_exchange(&port->news_sent, true))
+        return;
+    port->news = (struct mail){.run = run_news, .drop = ignore};
+    if (mailbox_send(port->home, &port->news) != ERR_OK)
+        abort(); /* one at a time: the mailbox has room */
+}
+
+void analytics_set_answers(struct analytics_service *service, bool answers) {
+    atomic_store(&service->answers, answers);
+    for (struct analytics_port *port = service->ports; port; port = port->next)
+        send_news(port);
+}
+
+bool analytics_answers(const struct analytics_service *service) {
+    return atomic_load(&service->answers);
+}
+
+static void run_join(struct mail *mail) {
+    struct analytics_port *port = CONTAINER_OF(mail, struct analytics_port, visit);
+
+    port->next = port->service->ports;
+    port->service->ports = port;
+    send_news(port);
+}
+
+static void run_leave(struct mail *mail) {
+    struct analytics_port *port = CONTAINER_OF(mail, struct analytics_port, visit);
+    struct analytics_port **at = &port->service->ports;
+
+    while (*at != port)
+        at = &(*at)->next;
+    *at = port->next;
+    sem_post(&port->left);
+}
+
+/* The mailbox has room for every port's visit beside its questions. */
+static void visit(struct analytics_port *port, void (*run)(struct mail *mail)) {
+    port->visit = (struct mail){.run = run, .drop = ignore};
+    if (mailbox_send(loop_mailbox(port->service->loop), &port->visit) != ERR_OK)
+        abort();
+}
+
 /* ---- on the loop ---- */
 
 static enum err port_ask(struct analytics_upstream *upstream, struct analytics_ask *ask) {
@@ -86,12 +161,19 @@ static enum err port_ask(struct analytics_upstream *upstream, struct analytics_a
     return err;
 }
 
-struct analytics_port *analytics_port_new(struct analytics_service *service, struct mailbox *home) {
+struct analytics_port *analytics_port_new(struct analytics_service *service, struct mailbox *home,
+                                          void (*changed)(void *ctx, bool answers), void *ctx) {
     struct analytics_port *port = calloc(1, sizeof(*port));
 
-    if (port)
-        *port = (struct analytics_port){
-            .upstream = {.ask = port_ask}, .service = service, .home = home};
+    if (!port)
+        return NULL;
+    port->upstream = (struct analytics_upstream){.reach = TOP_REACH_MAX, .ask = port_ask};
+    port->service = service;
+    port->home = home;
+    port->changed = changed;
+    port->ctx = ctx;
+    (void)sem_init(&port->left, 0, 0);
+    visit(port, run_join);
     return port;
 }
 
@@ -100,5 +182,11 @@ struct analytics_upstream *analytics_port_upstream(struct analytics_port *port) 
 }
 
 void analytics_port_free(struct analytics_port *port) {
+    if (!port)
+        return;
+    visit(port, run_leave);
+    while (sem_wait(&port->left) != 0)
+        ;
+    (void)sem_destroy(&port->left);
     free(port);
 }

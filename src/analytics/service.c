@@ -33,6 +33,8 @@ static void *run(void *arg) {
         struct feed_user user = analytics_consumer(service);
 
         feed_open(service->own.feed, &user);
+        if (service->conf.patient)
+            analytics_announce(service);
     }
     if (serves && loop_run(service->loop) != ERR_OK) {
         log_line(LOG_ERROR, "analytics: its event loop broke");

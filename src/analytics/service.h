@@ -27,13 +27,14 @@ struct analytics_service_conf {
     /* What isn't stored comes again after a crash, and is kept by its source until then. Storing
      * costs most of what counting does, for each counter that has changed, however often. */
     int64_t commit_ms;
+    bool patient; /* the feed may take long to open, which nobody waits for */
     enum loop_backend loop;
     struct metrics *metrics;
     unsigned shard; /* the service thread's */
 };
 
-/* Reads what is stored, starts the thread, and waits until the feed is open or refused.
- * ERR_CORRUPT, ERR_NEWER, ERR_NO_MEMORY, ERR_IO. */
+/* Reads what is stored, starts the thread, and waits until the feed is open or refused, unless it
+ * is patient. ERR_CORRUPT, ERR_NEWER, ERR_NO_MEMORY, ERR_IO. */
 MUST_CHECK enum err analytics_start(const struct analytics_service_conf *conf,
                                     struct analytics_service **out);
 
@@ -45,12 +46,17 @@ bool analytics_pause(struct analytics_service *service, void (*action)(void *ctx
 /* Stores and reports what was counted. */
 void analytics_stop(struct analytics_service *service);
 
-/* A loop's way to ask; 'home' is where the answers come. NULL when memory runs out. */
+/* It has answers: it has heard of its store, and nothing has failed. Any thread. */
+bool analytics_answers(const struct analytics_service *service);
+
+/* A loop's way to ask; 'home' is where the answers come, and where changed() tells, at first and
+ * whenever it changes, what analytics_answers() says; may be NULL. NULL when memory runs out. */
 struct analytics_port;
-struct analytics_port *analytics_port_new(struct analytics_service *service, struct mailbox *home);
+struct analytics_port *analytics_port_new(struct analytics_service *service, struct mailbox *home,
+                                          void (*changed)(void *ctx, bool answers), void *ctx);
 struct analytics_upstream *analytics_port_upstream(struct analytics_port *port);
 
-/* Nothing may be under way. NULL is fine. */
+/* Nothing may be under way, and nothing runs on 'home' any more. NULL is fine. */
 void analytics_port_free(struct analytics_port *port);
 
 #endif

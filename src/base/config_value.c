@@ -169,7 +169,8 @@ static bool parse_text(const struct config_row *row, const char *text, void *fie
         return false;
     if (row->kind == CONFIG_ADDRESS && !is_address(text))
         return false;
-    if (row->kind == CONFIG_UPSTREAMS && !config_are_upstreams(slice_str(text)))
+    if (row->kind == CONFIG_UPSTREAMS && !(row->choices && choice_index(row->choices, text) >= 0) &&
+        !config_are_upstreams(slice_str(text)))
         return false;
     if (row->kind == CONFIG_NETWORKS && !are_networks(text))
         return false;

@@ -1,14 +1,15 @@
-/* analytics.c - its folder, its feed, its thread. */
+/* analytics.c - its folder, its feed, its thread; what others are told of it. */
 #include "cli/analytics.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/random.h"
 #include "cli/exit.h"
+#include "core/consumers.h"
+#include "edge/data_folder.h"
 #include "edge/rocks_tally.h"
-
-/* Its name in the store: what it hasn't taken is kept for it. */
-#define CONSUMER "analytics"
 
 /* Counters that have changed and aren't stored yet: 10 MB, and as much for those on their way; a
  * batch of so many takes 60 MB until it is on disk. */
@@ -23,6 +24,8 @@ static int open_folder(struct analytics_part *part, const struct config *config)
     const char *detail = NULL;
 
     (void)snprintf(folder, sizeof(folder), "%s/analytics", config->data);
+    if (!data_folder_make(config->data))
+        return give_up("analytics can't be opened", strerror(errno), EX_IOERR);
     enum err err = rocks_tally_open(folder, &conf, &part->rocks, &detail);
     if (err == ERR_OK)
         return EX_OK;
@@ -45,7 +48,9 @@ static int start(struct analytics_part *part, const struct config *config, struc
                       .pending_max = PENDING_MAX,
                       .hash_seed = {random_u64(), random_u64()}},
         .commit_ms = config->analytics_commit_ms,
-        .feed = store_feed_maker(&part->feed),
+        .feed =
+            part->beside.store ? store_feed_maker(&part->beside) : source_feed_maker(&part->source),
+        .patient = !part->beside.store, /* who may be away */
         .loop = loop_of(config),
         .metrics = metrics,
         .shard = shard,
@@ -62,25 +67,71 @@ static int start(struct analytics_part *part, const struct config *config, struc
                    err == ERR_CORRUPT || err == ERR_NEWER ? EX_DATAERR : EX_OSERR);
 }
 
-int analytics_part_open(struct analytics_part *part, const struct config *config,
-                        const struct store *store, struct metrics *metrics, unsigned shard,
-                        bool asked) {
-    if (!store->counter)
-        return EX_OK;
-    part->feed = (struct store_feed){.store = store, .consumer = CONSUMER, .shard = shard};
-    if (!config->analytics_enabled || !asked) {
-        enum err err = store_feed_forget(&part->feed);
+int analytics_part_open(struct analytics_part *part, const struct analytics_part_conf *conf) {
+    part->beside = (struct store_feed){
+        .store = conf->store, .consumer = CONSUMER_ANALYTICS, .shard = conf->shard};
+    part->source.config = conf->config;
+    part->source.resolver = conf->resolver;
+    part->source.tls = conf->tls;
+    int code = open_folder(part, conf->config);
+    return code == EX_OK ? start(part, conf->config, conf->metrics, conf->shard) : code;
+}
 
-        return err == ERR_OK ? EX_OK
-                             : give_up("analytics can't be left out", err_text(err), EX_OSERR);
-    }
-    int code = open_folder(part, config);
-    return code == EX_OK ? start(part, config, metrics, shard) : code;
+int analytics_part_forget(struct analytics_part *part, const struct store *store, unsigned shard) {
+    part->beside =
+        (struct store_feed){.store = store, .consumer = CONSUMER_ANALYTICS, .shard = shard};
+    enum err err = store_feed_forget(&part->beside);
+
+    return err == ERR_OK ? EX_OK : give_up("analytics can't be left out", err_text(err), EX_OSERR);
 }
 
 void analytics_part_close(struct analytics_part *part) {
     if (part->service)
         analytics_stop(part->service);
     rocks_tally_close(part->rocks);
-    store_feed_close(&part->feed);
+    store_feed_close(&part->beside);
+}
+
+/* ---- as an admin listener's back end ---- */
+
+static bool up(void *ctx) {
+    return analytics_answers(((struct analytics_part *)ctx)->service);
+}
+
+static void promise(void *ctx, struct gateway_promise *out) {
+    (void)ctx;
+    (void)snprintf(out->durability, sizeof(out->durability), "local");
+    (void)snprintf(
+        out->guarantee, sizeof(out->guarantee),
+        "what was counted is on this disk before the counter may forget its events; what "
+        "a crash takes comes again");
+}
+
+static void pool(void *ctx, struct gateway_pool *out) {
+    const struct analytics_part *part = ctx;
+
+    *out = (struct gateway_pool){.connections = atomic_load(&part->source.up) ? 1 : 0,
+                                 .instances = up(ctx) ? 1 : 0};
+}
+
+static void down(void *ctx, char *out, size_t size) {
+    const struct analytics_part *part = ctx;
+
+    (void)snprintf(out, size,
+                   atomic_load(&part->source.up)
+                       ? "analytics has stopped (the log says why)"
+                       : "the events of the counter at %s can't be read, and it has heard of none "
+                         "since it started (the log says why)",
+                   part->source.config->counter);
+}
+
+struct gateway_backend analytics_part_backend(struct analytics_part *part) {
+    return (struct gateway_backend){
+        .ctx = part,
+        .up = up,
+        .promise = promise,
+        .pool = pool,
+        .down = down,
+        .clock_unknown = ERR_NOT_IMPL, /* it counts nothing by itself */
+    };
 }

@@ -1,4 +1,5 @@
-/* analytics.h - analytics beside the embedded store of this process.
+/* analytics.h - analytics in this process: beside the embedded store, or by itself, reading the
+ * events of a counter elsewhere.
  *
  * Threads    Opened and closed by the main thread.
  * Errors     Logged, and returned as the process's exit code.
@@ -9,19 +10,34 @@
 #include "analytics/service.h"
 #include "base/attr.h"
 #include "base/config.h"
+#include "cli/source.h"
 #include "cli/store_feed.h"
 
 struct analytics_part { /* a zeroed one runs none */
     struct rocks_tally *rocks;
-    struct store_feed feed;
+    struct store_feed beside; /* the events of the store in this process, */
+    struct source source;     /* or of a counter elsewhere */
     struct analytics_service *service;
 };
 
-/* Starts it, where the configuration and the store have it and there is somebody to ask; else sees
- * to it that the store keeps nothing for it. */
-MUST_CHECK int analytics_part_open(struct analytics_part *part, const struct config *config,
-                                   const struct store *store, struct metrics *metrics,
-                                   unsigned shard, bool asked);
+struct analytics_part_conf {
+    const struct config *config;
+    const struct store *store; /* whose events it reads; NULL: those of config->counter, */
+    struct resolver *resolver; /* found by this, */
+    struct tls *tls;           /* reached so; NULL: plain */
+    struct metrics *metrics;
+    unsigned shard;
+};
+
+MUST_CHECK int analytics_part_open(struct analytics_part *part,
+                                   const struct analytics_part_conf *conf);
+
+/* It doesn't run any more, here or elsewhere: the store keeps nothing for it. */
+MUST_CHECK int analytics_part_forget(struct analytics_part *part, const struct store *store,
+                                     unsigned shard);
+
+/* What the admin listener of an analytics process says of it. */
+struct gateway_backend analytics_part_backend(struct analytics_part *part);
 
 /* Before the store, when no worker runs any more. */
 void analytics_part_close(struct analytics_part *part);

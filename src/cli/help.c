@@ -21,6 +21,7 @@ static const char head[] =
     "  all                 the whole service in one process (the default)\n"
     "  gateway             the HTTP API in front of counter processes (--counter)\n"
     "  counter             the counter core with its store, over gRPC (--grpc)\n"
+    "  analytics           rankings and series of a counter's events, over gRPC\n"
     "\n"
     "healthcheck asks the admin listener that these flags, variables and file name\n"
     "whether the service is ready: exit code 0, or 1 and the reason.\n";

@@ -11,6 +11,7 @@
 #include "cli/events.h"
 #include "cli/help.h"
 #include "cli/print_config.h"
+#include "cli/source.h"
 #include "cli/store_url.h"
 #include "wire/config_yaml.h"
 
@@ -241,7 +242,9 @@ static void load_layers(const struct invocation *invocation, const struct option
         config_validate(cfg, problems);
     if (problems->count == 0 && role_parts(options->role, cfg).core)
         store_url_check(cfg, problems);
-    if (problems->count == 0 && options->action != ACTION_TOOL)
+    if (problems->count == 0 && options->role == ROLE_ANALYTICS)
+        source_check(cfg, problems);
+    else if (problems->count == 0 && options->action != ACTION_TOOL)
         events_check(cfg, problems);
     if (problems->count == 0)
         discovery_check(cfg, problems);

@@ -3,24 +3,32 @@
 
 #include <string.h>
 
-static const char *const names[ROLES] = {
-    [ROLE_ALL] = "all", [ROLE_GATEWAY] = "gateway", [ROLE_COUNTER] = "counter"};
+static const char *const names[ROLES] = {[ROLE_ALL] = "all",
+                                         [ROLE_GATEWAY] = "gateway",
+                                         [ROLE_COUNTER] = "counter",
+                                         [ROLE_ANALYTICS] = "analytics"};
 
 static const char *const about[ROLES] = {
     [ROLE_ALL] = "The whole service in one process; the default.",
     [ROLE_GATEWAY] = "The HTTP API in front of counter processes.",
     [ROLE_COUNTER] = "The counter core with its store, over gRPC.",
+    [ROLE_ANALYTICS] = "Rankings and series of what a counter counts, over gRPC.",
 };
 
 /* Keys, or groups of keys where the name ends in a dot or an underscore. NULL-terminated. */
-static const char *const unused[ROLES][20] = {
+static const char *const unused[ROLES][24] = {
     [ROLE_ALL] = {"counter", "gateway.", "discovery.tags", "discovery.dns_ms"},
     [ROLE_GATEWAY] = {"grpc", "data", "store", "lanes", "durability.", "limits.grpc_", "outbox.",
                       "events.", "idempotency.ttl_ms", "cache.", "rocksdb.", "redis.", "redis_tls.",
                       "analytics."},
     [ROLE_COUNTER] = {"http", "http_tls.", "counter", "gateway.", "idempotency.required",
-                      "rate_limit.", "analytics.", "stream.heartbeat_ms", "discovery.tags",
-                      "discovery.dns_ms"},
+                      "rate_limit.", "analytics.counters_max", "analytics.block_cache_bytes",
+                      "analytics.write_buffer_bytes", "analytics.commit_ms", "stream.heartbeat_ms",
+                      "discovery.tags", "discovery.dns_ms"},
+    [ROLE_ANALYTICS] = {"http", "http_tls.", "gateway.", "store", "lanes", "durability.",
+                        "rate_limit.", "batch.", "outbox.", "events.", "idempotency.", "cache.",
+                        "rocksdb.", "redis.", "redis_tls.", "analytics.enabled", "stream.",
+                        "discovery.tags", "discovery.dns_ms"},
 };
 
 const char *role_name(enum role role) {
@@ -40,7 +48,7 @@ enum role role_find(const char *name) {
 }
 
 const char *role_names(void) {
-    return "all, gateway or counter";
+    return "all, gateway, counter or analytics";
 }
 
 /* The three services of one machine mustn't meet (CONTRACT B). */
@@ -49,6 +57,11 @@ void role_defaults(enum role role, struct config *cfg, struct config_problems *p
 
     if (role == ROLE_COUNTER)
         (void)config_set(cfg, "admin", "127.0.0.1:2113", source, problems);
+    if (role != ROLE_ANALYTICS)
+        return;
+    (void)config_set(cfg, "admin", "127.0.0.1:2114", source, problems);
+    (void)config_set(cfg, "grpc", ":50052", source, problems);
+    (void)config_set(cfg, "data", "highgopress-analytics", source, problems);
 }
 
 static bool names_key(const char *entry, const char *key) {
@@ -66,17 +79,20 @@ bool role_uses(enum role role, enum config_key key) {
 }
 
 bool role_leaves_out(enum role role, enum config_key key) {
-    return role != ROLE_COUNTER && key == CONFIG_KEY_grpc;
+    return role != ROLE_COUNTER && role != ROLE_ANALYTICS && key == CONFIG_KEY_grpc;
 }
 
 struct role_parts role_parts(enum role role, const struct config *config) {
-    bool core = role != ROLE_GATEWAY || config->gateway_upstream == CONFIG_UPSTREAM_DIRECT;
+    bool alone = role == ROLE_ANALYTICS;
+    bool core =
+        !alone && (role != ROLE_GATEWAY || config->gateway_upstream == CONFIG_UPSTREAM_DIRECT);
     /* Beside an HTTP API only on request: nobody expects a second public port. */
     bool wants_grpc = config->source[CONFIG_KEY_grpc].layer != CONFIG_DEFAULT;
 
     return (struct role_parts){
-        .http = role != ROLE_COUNTER,
-        .grpc = role == ROLE_COUNTER || (core && wants_grpc),
+        .http = role != ROLE_COUNTER && !alone,
+        .grpc = role == ROLE_COUNTER || alone || (core && wants_grpc),
         .core = core,
+        .counters = !core && !alone,
     };
 }

@@ -10,9 +10,10 @@
 #include "base/config.h"
 
 enum role {
-    ROLE_ALL,     /* HTTP gateway and counter core */
-    ROLE_GATEWAY, /* the HTTP gateway, in front of counters */
-    ROLE_COUNTER, /* the counter core, over gRPC */
+    ROLE_ALL,       /* HTTP gateway and counter core */
+    ROLE_GATEWAY,   /* the HTTP gateway, in front of counters */
+    ROLE_COUNTER,   /* the counter core, over gRPC */
+    ROLE_ANALYTICS, /* rankings and series of a counter's events, over gRPC */
     ROLES
 };
 
@@ -24,7 +25,7 @@ const char *role_about(enum role role);
 /* ROLES: there is none of that name. */
 enum role role_find(const char *name);
 
-/* "all, gateway or counter" */
+/* "all, gateway, counter or analytics" */
 const char *role_names(void);
 
 /* Sets what this role does by default unlike the others. */
@@ -39,9 +40,10 @@ bool role_leaves_out(enum role role, enum config_key key);
 
 /* What a process of this role, configured so, is made of. */
 struct role_parts {
-    bool http; /* the public HTTP API */
-    bool grpc; /* the public gRPC API */
-    bool core; /* the counter core with its store; else a gateway to counters elsewhere */
+    bool http;     /* the public HTTP API */
+    bool grpc;     /* the public gRPC API */
+    bool core;     /* the counter core with its store, */
+    bool counters; /* or the way to counters elsewhere */
 };
 struct role_parts role_parts(enum role role, const struct config *config);
 

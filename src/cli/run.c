@@ -176,12 +176,19 @@ static int start_events(struct run *run) {
     return code;
 }
 
+/* And analytics, which a gateway has elsewhere like them. */
 static int find_counters(struct run *run) {
     run->ways.remotes =
         remote_fleet_new(run->config, run->metrics, run->resolver, run->secure.upstream);
     if (!run->ways.remotes)
         return give_up("out of memory", "while preparing for the counters", EX_OSERR);
     run->fleet.backend = remote_fleet_backend(run->ways.remotes);
+    if (strcmp(run->config->gateway_analytics, "none") == 0)
+        return EX_OK;
+    run->ways.analytics = analytics_fleet_new(run->config, run->resolver, run->secure.upstream);
+    if (!run->ways.analytics)
+        return give_up("out of memory", "while preparing for analytics", EX_OSERR);
+    run->fleet.analytics = analytics_fleet_service(run->ways.analytics);
     return EX_OK;
 }
 
@@ -191,14 +198,42 @@ static int find_store(struct run *run) {
         if (!run->resolver)
             return give_up("out of memory", "while starting", EX_OSERR);
     }
-    return run->parts.core ? open_store(run) : find_counters(run);
+    if (run->parts.core)
+        return open_store(run);
+    return run->parts.counters ? find_counters(run) : EX_OK;
 }
 
+static int open_analytics(struct run *run) {
+    struct analytics_part_conf conf = {
+        .config = run->config,
+        .store = run->store.counter ? &run->store : NULL,
+        .resolver = run->resolver,
+        .tls = run->secure.upstream,
+        .metrics = run->metrics,
+        .shard = run->count + 3,
+    };
+
+    return analytics_part_open(&run->analytics, &conf);
+}
+
+/* Beside the embedded store, or for it elsewhere, or not at all; or by itself. */
 static int start_analytics(struct run *run) {
-    if (!run->parts.core)
+    struct counter_service *counter = run->store.counter;
+
+    if (run->role == ROLE_ANALYTICS) {
+        int code = open_analytics(run);
+
+        run->fleet.backend = analytics_part_backend(&run->analytics);
+        return code;
+    }
+    if (!counter)
         return EX_OK;
-    return analytics_part_open(&run->analytics, run->config, &run->store, run->metrics,
-                               run->count + 3, run->parts.http);
+    if (!run->config->analytics_enabled)
+        return analytics_part_forget(&run->analytics, &run->store, run->count + 3);
+    if (run->parts.http)
+        return open_analytics(run);
+    run->ways.events = counter;
+    return EX_OK;
 }
 
 static int start_discovery(struct run *run, const char *version) {
@@ -343,6 +378,7 @@ static void release(struct run *run) {
     analytics_part_close(&run->analytics);
     store_close(&run->store);
     remote_fleet_free(run->ways.remotes);
+    analytics_fleet_free(run->ways.analytics);
     resolver_free(run->resolver);
     traces_close();
     grpc_host_fleet_release(&run->host);

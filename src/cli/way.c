@@ -36,13 +36,21 @@ static bool open_remote(struct way *way, struct remote_fleet *fleet, struct loop
     return way->remote != NULL;
 }
 
+static bool open_analytics(struct way *way, struct analytics_fleet *fleet, struct loop *loop) {
+    way->analytics = analytics_remote_new(fleet, loop);
+    return way->analytics != NULL;
+}
+
 bool way_open(struct way *way, const struct ways *ways, struct loop *loop, unsigned shard,
               const struct way_user *user) {
+    if (ways->analytics && user->delivered[WAY_GATEWAY] &&
+        !open_analytics(way, ways->analytics, loop))
+        return false;
     if (ways->redis)
         return open_redis(way, ways->redis, loop, shard, user);
     if (ways->remotes)
         return open_remote(way, ways->remotes, loop, shard, user);
-    return open_ports(way, ways->counter, loop, user);
+    return !ways->counter || open_ports(way, ways->counter, loop, user);
 }
 
 struct upstream *way_upstream(struct way *way, enum way_sender sender) {
@@ -51,6 +59,10 @@ struct upstream *way_upstream(struct way *way, enum way_sender sender) {
     if (way->remote)
         return sender == WAY_GATEWAY ? remote_upstream(way->remote) : NULL;
     return way->ports[sender] ? counter_port_upstream(way->ports[sender]) : NULL;
+}
+
+struct analytics_upstream *way_analytics(struct way *way) {
+    return way->analytics ? analytics_remote_upstream(way->analytics) : NULL;
 }
 
 bool way_connect(struct way *way) {
@@ -66,23 +78,29 @@ bool way_tells(const struct way *way) {
 }
 
 bool way_must_close(const struct way *way) {
-    return way->redis || way->remote;
+    return way->redis || way->remote || way->analytics;
 }
 
 static void on_closed(void *ctx) {
     struct way *way = ctx;
 
+    if (--way->closing > 0)
+        return;
     way->redis = NULL;
     way->remote = NULL;
+    way->analytics = NULL;
     way->closed(way->closed_ctx);
 }
 
 void way_close(struct way *way, void (*closed)(void *ctx), void *ctx) {
     way->closed = closed;
     way->closed_ctx = ctx;
+    way->closing = (way->redis ? 1u : 0u) + (way->remote ? 1u : 0u) + (way->analytics ? 1u : 0u);
+    if (way->analytics)
+        analytics_remote_close(way->analytics, on_closed, way);
     if (way->redis)
         redis_store_close(way->redis, on_closed, way);
-    else
+    if (way->remote)
         remote_close(way->remote, on_closed, way);
 }
 

@@ -13,13 +13,16 @@
 #include "base/attr.h"
 #include "counter/redis_store.h"
 #include "counter/service.h"
+#include "gateway/analytics_remote.h"
 #include "gateway/remote.h"
 
-/* Of the process; one of them, the others are NULL. */
+/* Of the process; one of them, the others are NULL. None: it counts nothing. */
 struct ways {
     struct counter_service *counter;
     struct redis_fleet *redis;
     struct remote_fleet *remotes;
+    struct counter_service *events;    /* the counter, if others may follow its events */
+    struct analytics_fleet *analytics; /* where questions go; NULL: not elsewhere */
 };
 
 enum way_sender { WAY_GATEWAY, WAY_CALLS, WAY_MESSAGES, WAY_SENDERS };
@@ -37,6 +40,8 @@ struct way { /* zeroed: not open */
     struct redis_store *redis;
     struct redis_port redis_ports[WAY_SENDERS];
     struct remote *remote;
+    struct analytics_remote *analytics;
+    unsigned closing; /* of the three above, those that still close */
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -44,6 +49,9 @@ struct way { /* zeroed: not open */
 /* False when memory runs out: close and release it all the same. */
 MUST_CHECK bool way_open(struct way *way, const struct ways *ways, struct loop *loop,
                          unsigned shard, const struct way_user *user);
+
+/* NULL: no questions go elsewhere. */
+struct analytics_upstream *way_analytics(struct way *way);
 
 /* NULL: not open for this sender. */
 struct upstream *way_upstream(struct way *way, enum way_sender sender);

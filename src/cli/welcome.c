@@ -20,6 +20,10 @@ static void print_try_line(const struct welcome *welcome) {
         printf("curl -d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
                "http%s://%s%s/api/v1/counter/increment\n",
                welcome->https ? "s" : "", host, rest);
+    else if (welcome->role == ROLE_ANALYTICS)
+        printf("grpcurl %s-d '{\"counter_type\":\"like\"}' %s%s "
+               "analytics.AnalyticsService/GetTopCounters\n",
+               welcome->grpcs ? "" : "-plaintext ", host, rest);
     else
         printf("grpcurl %s-d '{\"resource_id\":\"post-1\",\"counter_type\":\"like\"}' "
                "%s%s counter.CounterService/IncrementCounter\n",
@@ -51,6 +55,11 @@ static void log_serving(const struct welcome *welcome) {
                  LOG_STR("admin", names->admin), LOG_STR("store", store),
                  LOG_STR("durability", promise.durability), LOG_STR("guarantee", promise.guarantee),
                  LOG_STR("loop", welcome->loop), LOG_INT("threads", welcome->threads));
+    else if (welcome->role == ROLE_ANALYTICS)
+        log_line(LOG_INFO, "serving", LOG_STR("role", role_name(welcome->role)),
+                 LOG_STR("grpc", names->grpc), LOG_STR("admin", names->admin),
+                 LOG_STR("data", config->data), LOG_STR("counter", config->counter),
+                 LOG_STR("loop", welcome->loop), LOG_INT("threads", welcome->threads));
     else
         log_line(LOG_INFO, "serving", LOG_STR("role", role_name(welcome->role)),
                  LOG_STR("http", names->http), LOG_STR("admin", names->admin),
@@ -66,6 +75,9 @@ void welcome_print(const struct welcome *welcome) {
         printf("store  %s\n", store);
     else if (welcome->parts.core)
         printf("data   %s\n", store);
+    else if (welcome->role == ROLE_ANALYTICS)
+        printf("data   %s\nreads the events of %s\n", welcome->config->data,
+               welcome->config->counter);
     else
         printf("counts through %s\n", counters(welcome->config));
     print_listener("http", welcome->names->http);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "edge/analytics_codec.h"
+
 static void to_gateway(void *ctx, struct delivery *delivery) {
     gateway_delivered(((struct worker *)ctx)->gateway, delivery);
 }
@@ -80,10 +82,22 @@ static bool make_gateway(struct worker *worker) {
     return worker->gateway || !has_gateway(worker);
 }
 
+static void on_answering(void *ctx, bool answers) {
+    struct worker *worker = ctx;
+
+    worker->answering = answers;
+    if (worker->host && worker->answers)
+        grpc_host_set_serving(worker->host, SLICE(ANALYTICS_SERVICE), answers);
+}
+
 static bool make_questions(struct worker *worker) {
+    if (worker->gateway && way_analytics(&worker->way))
+        gateway_set_analytics(worker->gateway, way_analytics(&worker->way));
     if (!worker->analytics)
         return true;
-    worker->questions = analytics_port_new(worker->analytics, loop_mailbox(worker->loop));
+    worker->answering = analytics_answers(worker->analytics);
+    worker->questions =
+        analytics_port_new(worker->analytics, loop_mailbox(worker->loop), on_answering, worker);
     if (!worker->questions)
         return false;
     if (worker->gateway)
@@ -91,9 +105,14 @@ static bool make_questions(struct worker *worker) {
     return true;
 }
 
+static bool counts(const struct worker *worker) {
+    return worker->ways->counter || worker->ways->redis;
+}
+
 static bool make_front(struct worker *worker) {
     struct front_upstreams upstreams = {.calls = way_upstream(&worker->way, WAY_CALLS),
-                                        .messages = way_upstream(&worker->way, WAY_MESSAGES)};
+                                        .messages = way_upstream(&worker->way, WAY_MESSAGES),
+                                        .events = worker->ways->events};
 
     worker->front = front_new(worker->front_fleet, worker->loop, worker->index, &upstreams);
     return worker->front != NULL;
@@ -108,20 +127,25 @@ static bool make_answers(struct worker *worker) {
 /* Every gRPC service that this worker has, on one host. */
 static bool make_host(struct worker *worker) {
     struct grpc_service services[GRPC_HOST_SERVICES_MAX];
-    size_t count = FRONT_SERVICES;
+    size_t count = 0;
 
     if (worker->grpc_fd < 0)
         return true;
-    if (!make_front(worker) || !make_answers(worker))
+    if ((counts(worker) && !make_front(worker)) || !make_answers(worker))
         return false;
-    front_services(worker->front, services);
+    if (worker->front) {
+        front_services(worker->front, services);
+        count = FRONT_SERVICES;
+    }
     if (worker->answers)
         analytics_front_service(worker->answers, &services[count++]);
     worker->host = grpc_host_new(worker->host_fleet, worker->loop, worker->index, services, count,
                                  worker->grpc_fd);
     worker->grpc_fd = -1;
-    if (worker->host)
+    if (worker->host && worker->front)
         front_attach(worker->front, worker->host);
+    if (worker->host && worker->answers)
+        grpc_host_set_serving(worker->host, SLICE(ANALYTICS_SERVICE), worker->answering);
     return worker->host != NULL;
 }
 
@@ -196,7 +220,10 @@ static void on_drained(void *ctx) {
 static void on_host_drained(void *ctx) {
     struct worker *worker = ctx;
 
-    front_drain(worker->front, on_drained, worker);
+    if (worker->front)
+        front_drain(worker->front, on_drained, worker);
+    else
+        on_drained(worker);
 }
 
 static void run_drain(struct mail *mail) {

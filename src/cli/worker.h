@@ -53,6 +53,7 @@ struct worker {
     struct analytics_port *questions;      /* of the gateway and the answers; NULL: none */
     struct grpc_host *host;                /* gRPC; NULL: none */
     struct front *front;                   /* on the host: the counter's services, */
+    bool answering;                        /* what analytics said last */
     struct analytics_front *answers;       /* and analytics'; NULL: it has no such */
     bool announced;                        /* that it has started */
     unsigned draining;                     /* of the two, those that still drain, and one more */

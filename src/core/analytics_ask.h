@@ -33,6 +33,7 @@ struct analytics_ask {
 };
 
 struct analytics_upstream {
+    uint32_t reach; /* of a ranking: offset and limit together, at most */
     /* ERR_BUSY: too many are under way; ERR_NO_MEMORY. */
     enum err (*ask)(struct analytics_upstream *upstream, struct analytics_ask *ask);
 };

@@ -20,6 +20,9 @@
 #define CONSUMERS_MAX       8
 #define CONSUMER_NAME_BYTES 32
 
+/* Rankings and series are made of what was read under this name. */
+#define CONSUMER_ANALYTICS "analytics"
+
 struct consumer {
     char name[CONSUMER_NAME_BYTES + 1];
     struct event_position *at; /* by lane */

@@ -68,6 +68,8 @@ struct feed_ops {
     void (*report)(struct feed *feed, uint32_t lane, struct event_position at);
     /* The lane's last event that may be read, as far as is known. */
     struct event_position (*end)(struct feed *feed, uint32_t lane);
+    /* The store can't be reached now: end() is what was known before. NULL: it always can. */
+    bool (*away)(struct feed *feed);
     /* Reports that are under way are stored first. The consumer stays registered. */
     void (*close)(struct feed *feed, void (*closed)(void *ctx), void *ctx);
 };
@@ -86,6 +88,10 @@ static inline void feed_report(struct feed *feed, uint32_t lane, struct event_po
 
 static inline struct event_position feed_end(struct feed *feed, uint32_t lane) {
     return feed->ops->end(feed, lane);
+}
+
+static inline bool feed_away(struct feed *feed) {
+    return feed->ops->away && feed->ops->away(feed);
 }
 
 static inline void feed_close(struct feed *feed, void (*closed)(void *ctx), void *ctx) {

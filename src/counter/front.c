@@ -5,6 +5,7 @@
 
 #include "counter/front_internal.h"
 #include "edge/lanes_codec.h"
+#include "edge/outbox_codec.h"
 
 #define SERVICE "counter.CounterService"
 
@@ -28,6 +29,7 @@ static const struct slice paths[FRONT_METHODS] = {
     [FRONT_WATCH] = {"/" SERVICE "/Watch", sizeof("/" SERVICE "/Watch") - 1},
     [FRONT_APPLY] = {LANES_APPLY_PATH, sizeof(LANES_APPLY_PATH) - 1},
     [FRONT_HELLO] = {LANES_HELLO_PATH, sizeof(LANES_HELLO_PATH) - 1},
+    [FRONT_FOLLOW] = {OUTBOX_FOLLOW_PATH, sizeof(OUTBOX_FOLLOW_PATH) - 1},
 };
 
 const struct slice *front_paths(size_t *out_count) {
@@ -58,6 +60,7 @@ void front_services(struct front *front, struct grpc_service out[FRONT_SERVICES]
                                    .internal = true,
                                    .method_count = FRONT_APPLY_METHODS};
     front_apply_methods(front->apply, out[1].methods);
+    front_outbox_service(front->outbox, &out[2]);
 }
 
 void front_attach(struct front *front, struct grpc_host *host) {
@@ -121,6 +124,20 @@ static struct front_apply *make_apply(struct front *front, struct upstream *upst
     return front_apply_new(&conf);
 }
 
+/* A call answered by its deadline may leave its message with the store: that answer is waited for,
+ * since it comes to this front. (A gateway's call lasts until then: the host waits for it.) */
+static void check_drained(struct front *front) {
+    if (front->drain.done && loop_batcher_idle(front->batcher) &&
+        front_outbox_idle(front->outbox)) {
+        front->drain.done(front->drain.ctx);
+        front->drain.done = NULL;
+    }
+}
+
+static void outbox_settled(void *ctx) {
+    check_drained(ctx);
+}
+
 struct front *front_new(struct front_fleet *fleet, struct loop *loop, unsigned shard,
                         const struct front_upstreams *upstreams) {
     struct front *front = calloc(1, sizeof(*front));
@@ -133,7 +150,8 @@ struct front *front_new(struct front_fleet *fleet, struct loop *loop, unsigned s
     front->live = make_live(front);
     front->apply = make_apply(front, upstreams->messages);
     front->batcher = make_batcher(front, upstreams->calls);
-    if (front->live && front->apply && front->batcher) {
+    front->outbox = front_outbox_new(loop, upstreams->events, outbox_settled, front);
+    if (front->live && front->apply && front->batcher && front->outbox) {
         live_use(front->live, front->batcher);
         return front;
     }
@@ -147,6 +165,7 @@ void front_free(struct front *front) {
     loop_batcher_free(front->batcher);
     live_free(front->live);
     front_apply_free(front->apply);
+    front_outbox_free(front->outbox);
     buf_release(&front->message);
     free(front);
 }
@@ -174,15 +193,6 @@ void front_set_serving(struct front *front, bool serving) {
 }
 
 /* ---- drain ---- */
-
-/* A call answered by its deadline may leave its message with the store: that answer is waited for,
- * since it comes to this front. (A gateway's call lasts until then: the host waits for it.) */
-static void check_drained(struct front *front) {
-    if (front->drain.done && loop_batcher_idle(front->batcher)) {
-        front->drain.done(front->drain.ctx);
-        front->drain.done = NULL;
-    }
-}
 
 void front_delivered(struct front *front, struct delivery *delivery) {
     loop_batcher_delivered(front->batcher, delivery);

@@ -41,11 +41,12 @@ void front_fleet_init(struct front_fleet *fleet);
 
 /* Ways to the store. They must not be one and the same: the answers come to different places. */
 struct front_upstreams {
-    struct upstream *calls;    /* for single calls' batches: front_delivered() */
-    struct upstream *messages; /* for gateways' messages: front_message_delivered() */
+    struct upstream *calls;         /* for single calls' batches: front_delivered() */
+    struct upstream *messages;      /* for gateways' messages: front_message_delivered() */
+    struct counter_service *events; /* whose events may be followed; NULL: nobody's */
 };
 
-#define FRONT_SERVICES 2 /* counter.CounterService, counter.internal.Lanes */
+#define FRONT_SERVICES 3 /* counter.CounterService, counter.internal.Lanes and .Outbox */
 
 /* The paths of all their methods, for grpc_host_fleet_init(). */
 const struct slice *front_paths(size_t *out_count);
@@ -70,8 +71,8 @@ void front_set_clock(struct front *front, int64_t clock_ahead_ms);
 /* Whether the store can be used; true at first. Health says so, and Hello. */
 void front_set_serving(struct front *front, bool serving);
 
-/* The host has drained: calls done() once, when what ended calls have left with the store is back.
- */
+/* The host has drained: calls done() once, when what ended calls have left with the store is back,
+ * and what read the store's events is closed. */
 void front_drain(struct front *front, void (*done)(void *ctx), void *ctx);
 
 #endif

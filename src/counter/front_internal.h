@@ -5,12 +5,14 @@
  * front_batch.c  methods with many
  * front_watch.c  Watch, which answers without end
  * front_apply.c  gateways' messages, an object of its own
+ * front_outbox.c the store's events for another process, likewise
  */
 #ifndef COUNTER_FRONT_INTERNAL_H
 #define COUNTER_FRONT_INTERNAL_H
 
 #include "counter/front.h"
 #include "counter/front_apply.h"
+#include "counter/front_outbox.h"
 #include "edge/loop_batcher.h"
 #include "wire/counter_proto.h"
 
@@ -24,10 +26,11 @@ enum front_method {
     FRONT_WATCH,
     FRONT_APPLY, /* from here on front_apply.c's */
     FRONT_HELLO,
+    FRONT_FOLLOW, /* front_outbox.c's */
     FRONT_METHODS
 };
 
-_Static_assert(FRONT_APPLY + FRONT_APPLY_METHODS == FRONT_METHODS, "front_apply_methods()' place");
+_Static_assert(FRONT_APPLY + FRONT_APPLY_METHODS == FRONT_FOLLOW, "front_apply_methods()' place");
 
 struct front_entry { /* a method's context */
     struct front *front;
@@ -42,6 +45,7 @@ struct front {
     struct live *live;      /* what Watch calls follow */
     struct loop_batcher *batcher;
     struct front_apply *apply;
+    struct front_outbox *outbox;
     struct front_entry entries[FRONT_APPLY];
     struct batcher_stats reported; /* what the metrics have of the batcher's */
     struct buf message;            /* responses are written here */

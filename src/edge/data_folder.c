@@ -85,6 +85,16 @@ static bool make_folders(char *path) {
     return make_one(path);
 }
 
+bool data_folder_make(const char *path) {
+    char *copy = strdup(path);
+    bool ok = copy && make_folders(copy);
+    int error = errno;
+
+    free(copy);
+    errno = error;
+    return ok;
+}
+
 static bool is_neutral(const char *name) {
     static const char *const names[] = {".", "..", OWNER, FORMAT_NEW, PROBE, "lost+found"};
 

@@ -28,6 +28,9 @@ struct data_folder {
     bool creating; /* no store has ever been opened here */
 };
 
+/* Makes a folder (0750, parents included) where there is none; false: errno says why not. */
+MUST_CHECK bool data_folder_make(const char *path);
+
 void data_folder_init(struct data_folder *folder);
 void data_folder_release(struct data_folder *folder);
 

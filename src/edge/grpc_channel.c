@@ -53,6 +53,8 @@ static void announce(struct grpc_channel *channel) {
 void grpc_channel_deliver(struct grpc_channel *channel) {
     struct list *node;
 
+    while ((node = list_pop_front(&channel->arrived)))
+        grpc_exchange_hand_messages(CONTAINER_OF(node, struct grpc_exchange, arrived));
     while ((node = list_pop_front(&channel->finished)))
         grpc_exchange_hand_over(CONTAINER_OF(node, struct grpc_exchange, finished));
     announce(channel);
@@ -277,6 +279,7 @@ struct grpc_channel *grpc_channel_new(struct loop *loop, const struct grpc_chann
     channel->flush.run = flush_dirty;
     list_init(&channel->conns);
     list_init(&channel->dirty);
+    list_init(&channel->arrived);
     list_init(&channel->finished);
     list_init(&channel->spare);
     loop_hook_add(loop, &channel->flush);
@@ -317,30 +320,48 @@ static void end_unsent(struct grpc_exchange *ex) {
     grpc_channel_later(ex->channel);
 }
 
-enum err grpc_channel_call(struct grpc_channel *channel, struct grpc_out_call *call,
-                           struct slice path, struct slice request, int64_t deadline_ms) {
-    struct grpc_channel_conn *conn = channel->current;
-    struct grpc_exchange *ex;
-    enum err err;
-
+static enum err can_begin(const struct grpc_channel *channel) {
     if (channel->phase != GRPC_PHASE_READY)
         return ERR_UNREACHABLE;
-    if (is_full(conn))
-        return ERR_BUSY;
-    ex = grpc_exchange_take(channel, call, path, request, deadline_ms);
-    if (!ex)
-        return ERR_NO_MEMORY;
-    if (deadline_ms <= loop_now_ms(channel->loop)) {
-        end_unsent(ex);
-        return ERR_OK;
-    }
-    err = grpc_exchange_begin(ex, conn);
+    return is_full(channel->current) ? ERR_BUSY : ERR_OK;
+}
+
+static enum err begin(struct grpc_channel *channel, struct grpc_exchange *ex) {
+    struct grpc_channel_conn *conn = channel->current;
+    enum err err = grpc_exchange_begin(ex, conn);
+
     if (err == ERR_UNREACHABLE) {
         conn->going_away = true;
         grpc_channel_conn_is_over(conn, "the connection has used up its stream numbers");
         grpc_conn_out_touch(conn);
     }
     return err;
+}
+
+enum err grpc_channel_call(struct grpc_channel *channel, struct grpc_out_call *call,
+                           struct slice path, struct slice request, int64_t deadline_ms) {
+    enum err err = can_begin(channel);
+
+    if (err != ERR_OK)
+        return err;
+    struct grpc_exchange *ex = grpc_exchange_take(channel, call, path, request, deadline_ms);
+    if (!ex)
+        return ERR_NO_MEMORY;
+    if (deadline_ms <= loop_now_ms(channel->loop)) {
+        end_unsent(ex);
+        return ERR_OK;
+    }
+    return begin(channel, ex);
+}
+
+enum err grpc_channel_stream(struct grpc_channel *channel, struct grpc_out_stream *stream,
+                             struct slice path) {
+    enum err err = can_begin(channel);
+
+    if (err != ERR_OK)
+        return err;
+    struct grpc_exchange *ex = grpc_exchange_take_stream(channel, stream, path);
+    return ex ? begin(channel, ex) : ERR_NO_MEMORY;
 }
 
 size_t grpc_channel_calls(const struct grpc_channel *channel) {

@@ -1,9 +1,9 @@
 /* grpc_channel.h - a gRPC client's connection to one server: calls out, answers in.
  *
  * Connects, and connects again with growing pauses (grpc/doc/connection-backoff.md), for as long
- * as it lives. Unary calls share the connection. When the server says GOAWAY, calls it won't serve
- * come back as not processed, the others are finished on the old connection while a new one is
- * made.
+ * as it lives. Unary calls and streams share the connection. When the server says GOAWAY, calls it
+ * won't serve come back as not processed, the others are finished on the old connection while a new
+ * one is made.
  *
  *     new ─► CONNECTING ─► READY ──► CONNECTING …      every change: on_state()
  *                 ▲  └─► WAITING ─┘ (after a pause)
@@ -11,7 +11,8 @@
  * Threads    The loop's thread.
  * Ownership  A call is the caller's memory, used from grpc_channel_call() until done(); path and
  *            request are copied. The response is borrowed for done().
- * Callbacks  Never inside the function that leads to them; done() exactly once per accepted call.
+ * Callbacks  Never inside the function that leads to them; done() exactly once per accepted call,
+ *            behind its last message().
  *            on_state() says the latest state at the end of what changed it.
  * Order      A hook of the loop that starts calls is best added before the channel is made: its
  *            calls then leave in the same tick.
@@ -88,7 +89,28 @@ enum grpc_channel_state grpc_channel_state(const struct grpc_channel *channel);
 MUST_CHECK enum err grpc_channel_call(struct grpc_channel *channel, struct grpc_out_call *call,
                                       struct slice path, struct slice request, int64_t deadline_ms);
 
-/* Calls not answered yet. */
+/* A call whose both sides send messages, for as long as both want; without a deadline. */
+struct grpc_out_stream {       /* embed it */
+    struct grpc_out_call call; /* its done() is told the end; there is no response in the result */
+    void (*message)(struct grpc_out_stream *stream, struct slice message); /* borrowed */
+    struct grpc_exchange *exchange;                                        /* the channel's */
+};
+
+/* Starts it; the errors are grpc_channel_call()'s. */
+MUST_CHECK enum err grpc_channel_stream(struct grpc_channel *channel,
+                                        struct grpc_out_stream *stream, struct slice path);
+
+/* One message (copied), sent at the end of this tick. Nothing comes of it when the stream has ended
+ * and done() is only due. What the server doesn't take is kept: answers should pace the sender. */
+void grpc_out_stream_send(struct grpc_out_stream *stream, struct slice message);
+
+/* No more messages from us; the server's go on until it ends the call. */
+void grpc_out_stream_end(struct grpc_out_stream *stream);
+
+/* No message() any more; done() comes with GRPC_CANCELLED, unless the stream has ended before. */
+void grpc_out_stream_cancel(struct grpc_out_stream *stream);
+
+/* Calls not answered yet, streams too. */
 size_t grpc_channel_calls(const struct grpc_channel *channel);
 
 /* Why the last attempt to connect failed, a sentence for the log; NULL: none has. */

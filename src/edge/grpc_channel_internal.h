@@ -5,6 +5,7 @@
  * grpc_channel_session.c   HTTP/2: nghttp2's callbacks, from frames to exchanges
  * grpc_channel_request.c   an exchange's request, and its life
  * grpc_channel_response.c  an exchange's response, up to its outcome
+ * grpc_channel_stream.c    what only streams have: more messages, in both directions
  * grpc_channel_status.c    HTTP's and HTTP/2's codes as gRPC's
  */
 #ifndef EDGE_GRPC_CHANNEL_INTERNAL_H
@@ -48,6 +49,7 @@ struct grpc_channel {
         *current;         /* HANDSHAKING or READY; the others only finish their calls */
     struct list conns;    /* all, until on_closed() */
     struct list dirty;    /* connections with frames to write at the tick's end */
+    struct list arrived;  /* streams with messages to hand over */
     struct list finished; /* exchanges with an outcome to hand over */
     struct list spare;    /* exchanges to be used again, */
     size_t spares;        /* so many */
@@ -90,8 +92,10 @@ struct grpc_channel_conn {
 struct grpc_exchange {
     struct list node;     /* conn->exchanges, or channel->spare */
     struct list finished; /* channel->finished */
+    struct list arrived;  /* channel->arrived */
     struct grpc_channel *channel;
     struct grpc_out_call *call;     /* NULL once the outcome is handed over */
+    struct grpc_out_stream *stream; /* the same one; NULL: the call is unary */
     struct grpc_channel_conn *conn; /* NULL without a stream */
     int32_t stream_id;
     int64_t deadline_ms;
@@ -103,12 +107,17 @@ struct grpc_exchange {
     struct buf request; /* framed */
     size_t taken;       /* of it, by nghttp2 */
     bool sent;          /* the server may have seen the request */
+    bool deferred;      /* a stream's: nghttp2 waits for more */
+    bool ending;        /* likewise: END_STREAM is due behind what is there */
+    bool cancelled;     /* likewise: nobody wants its messages any more */
 
     struct grpc_frame_reader reader;
-    struct buf response;
-    struct buf message; /* grpc-message, then the outcome's */
-    struct buf error;   /* hgp-error */
-    bool not_applied;   /* hgp-not-applied */
+    struct buf response; /* of a stream: messages, each behind its length */
+    size_t complete;     /* of it: messages that are to be handed over */
+    size_t length_at;    /* in it: the length of the message that is arriving */
+    struct buf message;  /* grpc-message, then the outcome's */
+    struct buf error;    /* hgp-error */
+    bool not_applied;    /* hgp-not-applied */
     unsigned messages;
     unsigned field_count;
     size_t field_bytes;
@@ -157,6 +166,11 @@ nghttp2_session *grpc_session_out_new(struct grpc_channel_conn *conn);
 struct grpc_exchange *grpc_exchange_take(struct grpc_channel *channel, struct grpc_out_call *call,
                                          struct slice path, struct slice request,
                                          int64_t deadline_ms);
+/* Likewise for a stream: no deadline, and no message yet. */
+struct grpc_exchange *grpc_exchange_take_stream(struct grpc_channel *channel,
+                                                struct grpc_out_stream *stream, struct slice path);
+/* A message, framed. */
+void grpc_exchange_frame(struct buf *out, struct slice message);
 /* Submits it: ERR_OK; ERR_UNREACHABLE, the connection's stream numbers are used up; ERR_NO_MEMORY.
  */
 MUST_CHECK enum err grpc_exchange_begin(struct grpc_exchange *ex, struct grpc_channel_conn *conn);
@@ -177,6 +191,13 @@ bool grpc_answer_head(struct grpc_exchange *ex);
 void grpc_answer_data(struct grpc_exchange *ex, struct slice bytes);
 void grpc_answer_end(struct grpc_exchange *ex);
 void grpc_answer_reset(struct grpc_exchange *ex, uint32_t code);
+
+/* grpc_channel_stream.c */
+/* Of a stream: a message begins, or is complete. */
+void grpc_exchange_message_begins(struct grpc_exchange *ex);
+void grpc_exchange_message_ends(struct grpc_exchange *ex);
+/* Hands over what has arrived. */
+void grpc_exchange_hand_messages(struct grpc_exchange *ex);
 
 /* grpc_channel_status.c */
 enum grpc_status grpc_status_of_http(int http_status);

@@ -6,7 +6,7 @@
 #include "wire/trace_context.h"
 
 #define SPARES_MAX 1024u
-#define OWN_FIELDS 9u          /* of a request, beside its trace */
+#define OWN_FIELDS 8u          /* of a request, beside its time-out and trace */
 #define BUF_KEEP   (16u << 10) /* a recycled exchange keeps no more than this of each buffer */
 
 /* ---- recycling ----------------------------------------------------------- */
@@ -58,7 +58,7 @@ void grpc_exchange_recycle(struct grpc_exchange *ex) {
 
 /* ---- the request --------------------------------------------------------- */
 
-static void frame(struct buf *out, struct slice message) {
+void grpc_exchange_frame(struct buf *out, struct slice message) {
     unsigned char prefix[GRPC_PREFIX_BYTES];
 
     grpc_frame_prefix(prefix, false, (uint32_t)message.len);
@@ -78,9 +78,8 @@ static void add_trace(struct grpc_exchange *ex, const struct trace_context *trac
     buf_add_slice(&ex->head, trace->state);
 }
 
-struct grpc_exchange *grpc_exchange_take(struct grpc_channel *channel, struct grpc_out_call *call,
-                                         struct slice path, struct slice request,
-                                         int64_t deadline_ms) {
+static struct grpc_exchange *take(struct grpc_channel *channel, struct grpc_out_call *call,
+                                  struct slice path, int64_t deadline_ms) {
     struct grpc_exchange *ex = unused(channel);
 
     if (!ex)
@@ -91,18 +90,45 @@ struct grpc_exchange *grpc_exchange_take(struct grpc_channel *channel, struct gr
     ex->grpc_status = -1;
     list_init(&ex->node);
     list_init(&ex->finished);
+    list_init(&ex->arrived);
     buf_add_slice(&ex->head, path);
     ex->path_len = ex->head.len;
-    grpc_timeout_write(&ex->head, deadline_ms - loop_now_ms(channel->loop));
+    if (deadline_ms != INT64_MAX)
+        grpc_timeout_write(&ex->head, deadline_ms - loop_now_ms(channel->loop));
     ex->timeout_len = ex->head.len - ex->path_len;
     add_trace(ex, call->trace);
-    frame(&ex->request, request);
+    return ex;
+}
+
+static struct grpc_exchange *taken(struct grpc_exchange *ex) {
     if (buf_failed(&ex->head) || buf_failed(&ex->request)) {
         grpc_exchange_recycle(ex);
         return NULL;
     }
-    channel->calls++;
+    ex->channel->calls++;
     return ex;
+}
+
+struct grpc_exchange *grpc_exchange_take(struct grpc_channel *channel, struct grpc_out_call *call,
+                                         struct slice path, struct slice request,
+                                         int64_t deadline_ms) {
+    struct grpc_exchange *ex = take(channel, call, path, deadline_ms);
+
+    if (!ex)
+        return NULL;
+    grpc_exchange_frame(&ex->request, request);
+    return taken(ex);
+}
+
+struct grpc_exchange *grpc_exchange_take_stream(struct grpc_channel *channel,
+                                                struct grpc_out_stream *stream, struct slice path) {
+    struct grpc_exchange *ex = take(channel, &stream->call, path, INT64_MAX);
+
+    if (!ex)
+        return NULL;
+    ex->stream = stream;
+    stream->exchange = ex;
+    return taken(ex);
 }
 
 static ssize_t read_request(nghttp2_session *session, int32_t stream_id, uint8_t *to, size_t room,
@@ -111,11 +137,21 @@ static ssize_t read_request(nghttp2_session *session, int32_t stream_id, uint8_t
     size_t left = ex->request.len - ex->taken;
     size_t n = left < room ? left : room;
 
+    bool more = ex->stream && !ex->ending;
+
     (void)session, (void)stream_id, (void)ctx;
+    if (n == 0 && more) {
+        ex->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
     memcpy(to, ex->request.ptr + ex->taken, n);
     ex->taken += n;
-    if (n == left)
+    if (n == left && !more)
         *flags = NGHTTP2_DATA_FLAG_EOF;
+    if (n == left && ex->stream) {
+        buf_clear(&ex->request);
+        ex->taken = 0;
+    }
     return (ssize_t)n;
 }
 
@@ -148,18 +184,19 @@ static int32_t submit(struct grpc_exchange *ex, struct grpc_channel_conn *conn) 
     struct slice path = slice_of(ex->head.ptr, ex->path_len);
     struct slice timeout = slice_of(ex->head.ptr + ex->path_len, ex->timeout_len);
     size_t count = OWN_FIELDS;
-    nghttp2_nv fields[OWN_FIELDS + 2] = {
+    nghttp2_nv fields[OWN_FIELDS + 3] = {
         field(":method", SLICE("POST")),
         field(":scheme", conn->channel->conf.tls ? SLICE("https") : SLICE("http")),
         field(":path", path),
         field(":authority", conn->channel->conf.address),
         field("te", SLICE("trailers")),
-        field("grpc-timeout", timeout),
         field("content-type", SLICE("application/grpc")),
         field("grpc-accept-encoding", SLICE("identity")),
         field("user-agent", SLICE("grpc-c-highgopress/" HGP_VERSION)),
     };
 
+    if (timeout.len)
+        fields[count++] = field("grpc-timeout", timeout);
     if (ex->traced)
         count += trace_fields(fields + count,
                               slice_skip(buf_slice(&ex->head), ex->path_len + ex->timeout_len));
@@ -229,7 +266,7 @@ void grpc_exchange_hand_over(struct grpc_exchange *ex) {
         .not_processed = ex->not_processed,
     };
 
-    if (ex->outcome == GRPC_OK)
+    if (ex->outcome == GRPC_OK && !ex->stream)
         result.response = slice_of(ex->response.ptr ? ex->response.ptr : "", ex->response.len);
     ex->channel->calls--;
     call->done(call, &result);

@@ -95,13 +95,15 @@ static void begin_message(struct grpc_exchange *ex) {
     if (ex->reader.compressed) {
         grpc_exchange_abort(ex, GRPC_INTERNAL,
                             SLICE("the response is compressed, which wasn't offered"));
-    } else if (ex->messages > 0) {
+    } else if (ex->messages > 0 && !ex->stream) {
         grpc_exchange_abort(ex, GRPC_INTERNAL, SLICE("more than one message came as the response"));
     } else if (ex->reader.length > max) {
         (void)snprintf(text, sizeof(text),
                        "the response of %" PRIu32 " bytes is larger than the %zu taken",
                        ex->reader.length, max);
         grpc_exchange_abort(ex, GRPC_RESOURCE_EXHAUSTED, slice_str(text));
+    } else if (ex->stream) {
+        grpc_exchange_message_begins(ex);
     }
 }
 
@@ -134,6 +136,8 @@ void grpc_answer_data(struct grpc_exchange *ex, struct slice bytes) {
             break;
         case GRPC_FRAME_END:
             ex->messages++;
+            if (ex->stream)
+                grpc_exchange_message_ends(ex);
             break;
         case GRPC_FRAME_BAD:
             grpc_exchange_abort(ex, GRPC_INTERNAL,
@@ -164,7 +168,7 @@ void grpc_answer_end(struct grpc_exchange *ex) {
                              SLICE("the server ended the call without a grpc-status"));
     else if (ex->grpc_status != GRPC_OK)
         grpc_exchange_decide(ex, (enum grpc_status)ex->grpc_status, buf_slice(&ex->message));
-    else if (ex->messages != 1 || !grpc_frame_between(&ex->reader))
+    else if (!grpc_frame_between(&ex->reader) || (ex->messages != 1 && !ex->stream))
         grpc_exchange_decide(ex, GRPC_INTERNAL,
                              SLICE("the server ended the call well, but not with one message"));
     else

@@ -77,6 +77,11 @@ static void on_headers(struct grpc_channel_conn *conn, struct grpc_exchange *ex,
         grpc_answer_end(ex);
 }
 
+/* A message of a stream may be as small as it wants. */
+static bool ends_message(const struct grpc_exchange *ex) {
+    return ex && ex->stream && grpc_frame_between(&ex->reader);
+}
+
 static void on_data(struct grpc_channel_conn *conn, struct grpc_exchange *ex,
                     const nghttp2_frame *frame) {
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
@@ -84,7 +89,7 @@ static void on_data(struct grpc_channel_conn *conn, struct grpc_exchange *ex,
             grpc_answer_end(ex);
     } else if (frame->hd.length == 0) {
         noise(conn, COST_EMPTY);
-    } else if (frame->hd.length < CRUMB_BYTES) {
+    } else if (frame->hd.length < CRUMB_BYTES && !ends_message(ex)) {
         noise(conn, COST_FRAME);
     }
 }

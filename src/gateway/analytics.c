@@ -10,6 +10,7 @@
 
 struct inquiry {
     struct analytics_ask ask;
+    struct gateway *gateway;
     struct http_exchange *exchange;
     unsigned metrics; /* a set of enum stats_metric */
 };
@@ -24,15 +25,25 @@ static void reply_answer(struct inquiry *inquiry) {
     reply_json(inquiry->exchange, 200, body, SLICE(""));
 }
 
+/* It can't be reached, or it says itself that it has no answer. */
+static void reply_away(struct inquiry *inquiry) {
+    const struct gateway_service *service = &inquiry->gateway->fleet->analytics;
+    char why[GATEWAY_DOWN_BYTES] = ANALYTICS_AWAY;
+
+    if (service->ctx && !service->up(service->ctx))
+        service->down(service->ctx, why, sizeof(why));
+    reply_failure(inquiry->exchange, ERR_UNAVAILABLE, slice_str(why));
+}
+
 static void on_answer(struct analytics_ask *ask) {
     struct inquiry *inquiry = ask->ctx;
 
     if (ask->err == ERR_OK)
         reply_answer(inquiry);
+    else if (ask->err == ERR_UNAVAILABLE)
+        reply_away(inquiry);
     else
-        reply_failure(inquiry->exchange, ask->err,
-                      ask->err == ERR_UNAVAILABLE ? SLICE(ANALYTICS_AWAY)
-                                                  : (struct slice){NULL, 0});
+        reply_failure(inquiry->exchange, ask->err, (struct slice){NULL, 0});
     top_answer_release(&ask->top_answer);
     free(inquiry);
 }
@@ -55,6 +66,7 @@ static void inquire(struct request *request, const struct analytics_params *para
     if (inquiry) {
         struct slice type = top ? params->counter_type : request->parts[1];
 
+        inquiry->gateway = gateway;
         inquiry->exchange = request->exchange;
         inquiry->metrics = params->metrics;
         inquiry->ask.kind = top ? ASK_TOP : ASK_STATS;
@@ -90,6 +102,10 @@ static void handle(struct request *request, bool top) {
         return;
     enum err err = analytics_read_params(request->http->query, top, http_arena(request->exchange),
                                          &params, &detail);
+    if (err == ERR_OK && top && params.offset + params.limit > request->gateway->analytics->reach) {
+        err = ERR_INVALID;
+        detail = "offset: with limit at most 1000 where several analytics instances answer";
+    }
     if (err == ERR_OK)
         inquire(request, &params, top);
     else if (err == ERR_INVALID)

@@ -94,12 +94,22 @@ struct gateway_backend {
     int64_t attempt_ms;     /* an attempt unanswered this long is made again; 0: in this process */
 };
 
+/* Another service, elsewhere. Its functions: any thread; as those of struct gateway_backend. */
+struct gateway_service {
+    void *ctx; /* NULL: there is none, or it is in this process */
+    bool (*up)(void *ctx);
+    void (*pool)(void *ctx, struct gateway_pool *out);
+    bool (*problem)(void *ctx, size_t index, struct gateway_problem *out);
+    void (*down)(void *ctx, char *out, size_t size);
+};
+
 struct gateway_fleet {
     const struct config *config;
     struct metrics *metrics;
     struct tls *tls;               /* of the public listener; NULL: plain */
     struct flood_penalty *penalty; /* likewise; NULL: none */
     struct gateway_backend backend;
+    struct gateway_service analytics;
     struct client_limit *limit; /* NULL: none */
     struct live_shared streams; /* gateway_fleet_init() makes it */
     const char *version;

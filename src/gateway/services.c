@@ -1,4 +1,4 @@
-/* services.c - /api/v1/system/grpc-pools and services/health: how the counter core is reached.
+/* services.c - /api/v1/system/grpc-pools and services/health: how other services are reached.
  *
  * In one process there are no connections, one instance, and its health is the store's.
  */
@@ -6,11 +6,11 @@
 
 /* Why addresses can't be used; nothing at all when there is nothing to say, so that the frozen
  * shape is what a sound system shows. */
-static void add_problems(struct buf *body, const struct gateway_backend *backend) {
+static void add_problems(struct buf *body, const struct gateway_service *service) {
     struct gateway_problem problem;
     bool any = false;
 
-    for (size_t i = 0; backend->problem && backend->problem(backend->ctx, i, &problem); i++) {
+    for (size_t i = 0; service->problem && service->problem(service->ctx, i, &problem); i++) {
         if (!problem.text[0])
             continue;
         buf_add_slice(body, any ? SLICE(",") : SLICE(",\"problems\":["));
@@ -26,11 +26,11 @@ static void add_problems(struct buf *body, const struct gateway_backend *backend
 }
 
 /* Likewise who is set aside, or tried again. */
-static void add_breakers(struct buf *body, const struct gateway_backend *backend) {
+static void add_breakers(struct buf *body, const struct gateway_service *service) {
     struct gateway_problem problem;
     bool any = false;
 
-    for (size_t i = 0; backend->problem && backend->problem(backend->ctx, i, &problem); i++) {
+    for (size_t i = 0; service->problem && service->problem(service->ctx, i, &problem); i++) {
         if (!problem.open && !problem.half_open)
             continue;
         buf_add_slice(body, any ? SLICE(",") : SLICE(",\"breakers\":["));
@@ -43,36 +43,63 @@ static void add_breakers(struct buf *body, const struct gateway_backend *backend
         buf_add_char(body, ']');
 }
 
-void handle_grpc_pools(struct request *request) {
-    const struct gateway_backend *backend = &request->gateway->fleet->backend;
-    struct buf *body = http_body(request->exchange);
+static void add_service(struct buf *body, const char *name, const struct gateway_service *service) {
     struct gateway_pool pool;
 
-    backend->pool(backend->ctx, &pool);
-    buf_add_slice(body, SLICE("{\"data\":{\"counter\":{\"connections\":"));
-    buf_add_u64(body, pool.connections);
-    buf_add_slice(body, SLICE(",\"instances\":"));
-    buf_add_u64(body, pool.instances);
-    buf_add_slice(body, SLICE(",\"last_updated\":"));
-    buf_add_i64(body, pool.updated_s);
-    add_problems(body, backend);
-    add_breakers(body, backend);
-    buf_add_slice(body, SLICE("}},\"status\":\"success\"}"));
+    service->pool(service->ctx, &pool);
+    buf_printf(body, "\"%s\":{\"connections\":%llu,\"instances\":%llu,\"last_updated\":%lld", name,
+               (unsigned long long)pool.connections, (unsigned long long)pool.instances,
+               (long long)pool.updated_s);
+    add_problems(body, service);
+    add_breakers(body, service);
+    buf_add_char(body, '}');
+}
+
+static struct gateway_service counter_of(const struct gateway_backend *backend) {
+    return (struct gateway_service){.ctx = backend->ctx,
+                                    .up = backend->up,
+                                    .pool = backend->pool,
+                                    .problem = backend->problem,
+                                    .down = backend->down};
+}
+
+void handle_grpc_pools(struct request *request) {
+    const struct gateway_fleet *fleet = request->gateway->fleet;
+    struct gateway_service counter = counter_of(&fleet->backend);
+    struct buf *body = http_body(request->exchange);
+
+    buf_add_slice(body, SLICE("{\"data\":{"));
+    add_service(body, "counter", &counter);
+    if (fleet->analytics.ctx) {
+        buf_add_char(body, ',');
+        add_service(body, "analytics", &fleet->analytics);
+    }
+    buf_add_slice(body, SLICE("},\"status\":\"success\"}"));
     reply_json(request->exchange, 200, body, SLICE(""));
 }
 
+/* The first that isn't, NULL: all are healthy. */
+static const struct gateway_service *unhealthy(const struct gateway_service *counter,
+                                               const struct gateway_service *analytics) {
+    if (!counter->up(counter->ctx))
+        return counter;
+    return analytics->ctx && !analytics->up(analytics->ctx) ? analytics : NULL;
+}
+
 void handle_services_health(struct request *request) {
-    const struct gateway_backend *backend = &request->gateway->fleet->backend;
+    const struct gateway_fleet *fleet = request->gateway->fleet;
+    struct gateway_service counter = counter_of(&fleet->backend);
+    const struct gateway_service *down = unhealthy(&counter, &fleet->analytics);
     struct buf *body = http_body(request->exchange);
     char detail[GATEWAY_DOWN_BYTES];
 
-    if (backend->up(backend->ctx)) {
+    if (!down) {
         buf_add_slice(body, SLICE("{\"message\":\"All services are healthy\","
                                   "\"status\":\"success\"}"));
         reply_json(request->exchange, 200, body, SLICE(""));
         return;
     }
-    backend->down(backend->ctx, detail, sizeof(detail));
+    down->down(down->ctx, detail, sizeof(detail));
     http_set_failure(request->exchange, ERR_UNAVAILABLE, slice_str(detail));
     json_write_error(body, slice_str(detail), SLICE("Service health check failed"), true);
     reply_json(request->exchange, 503, body, SLICE("Retry-After: 1\r\n"));

@@ -60,7 +60,7 @@ class Server:
     loop = None
     durability = None
     listeners = {'all': ('http', 'admin'), 'gateway': ('http', 'admin'),
-                 'counter': ('grpc', 'admin')}
+                 'counter': ('grpc', 'admin'), 'analytics': ('grpc', 'admin')}
 
     def __init__(self, data=None, flags=(), env=None, loop=None, durability=None, role='all',
                  port=0):
@@ -206,7 +206,7 @@ class Split:
         self.addresses = [through(('127.0.0.1', counter.port)) for counter in self.counters]
         listed = ','.join(f'{host}:{port}' for host, port in self.addresses)
         self.gateways = [Server(role='gateway', env=env, loop=loop,
-                                flags=['--counter', listed, *flags]) for _ in range(gateways)]
+                                flags=['--counter', listed, '--analytics', 'none', *flags]) for _ in range(gateways)]
         self.counter = self.counters[0]
         self.http = self.admin = None
 

@@ -87,7 +87,7 @@ static const struct {
     {{"--print-config"},              NULL, EX_OK, "http: \":8080\"  ", ""},
     {{"--print-config", "--http=:9"}, NULL, EX_OK, "http: \":9\"  ", ""},
 
-    {{"gatway"},                      NULL, EX_USAGE, "", "there is no role \"gatway\"; it is one of all, gateway or counter\nTry"},
+    {{"gatway"},                      NULL, EX_USAGE, "", "there is no role \"gatway\"; it is one of all, gateway, counter or analytics\nTry"},
     {{""},                            NULL, EX_USAGE, "", "there is no role \"\""},
     {{"healthcheck", "healthcheck"},  NULL, EX_USAGE, "", "there is no role \"healthcheck\""},
     {{"all", "healthcheck"},          NULL, EX_USAGE, "", "healthcheck: unexpected argument\n"},

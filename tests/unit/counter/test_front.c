@@ -86,7 +86,7 @@ static void *serve(void *arg) {
     socket_name(fd, name, sizeof(name));
     f->at.port = atoi(strrchr(name, ':') + 1);
     struct front_upstreams upstreams = {counter_port_upstream(port),
-                                        counter_port_upstream(messages)};
+                                        counter_port_upstream(messages), f->service};
     struct grpc_service services[FRONT_SERVICES];
     f->front = front_new(&f->fleet, f->loop, 0, &upstreams);
     must(f->front);

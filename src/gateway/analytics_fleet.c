@@ -1,0 +1,127 @@
+/* analytics_fleet.c - which analytics instances there are, and what is known of them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/analytics_remote_internal.h"
+
+struct analytics_fleet *analytics_fleet_new(const struct config *config, struct resolver *resolver,
+                                            struct tls *tls) {
+    struct analytics_fleet *fleet = calloc(1, sizeof(*fleet));
+    struct slice list = slice_str(config->gateway_analytics);
+
+    if (!fleet)
+        return NULL;
+    fleet->config = config;
+    fleet->resolver = resolver;
+    fleet->tls = tls;
+    atomic_init(&fleet->updated_s, clock_wall_ms() / 1000);
+    (void)pthread_mutex_init(&fleet->lock, NULL);
+    while (list.len)
+        fleet->instances[fleet->count++].address = config_next_upstream(&list);
+    return fleet;
+}
+
+void analytics_fleet_free(struct analytics_fleet *fleet) {
+    if (!fleet)
+        return;
+    (void)pthread_mutex_destroy(&fleet->lock);
+    free(fleet);
+}
+
+/* ---- what connections report ---- */
+
+void analytics_fleet_ready(struct analytics_fleet *fleet, size_t index, int by) {
+    struct analytics_instance *instance = &fleet->instances[index];
+
+    atomic_store(&fleet->updated_s, clock_wall_ms() / 1000);
+    if (atomic_fetch_add(&instance->ready, by) + by < atomic_load(&fleet->loops) || by < 0)
+        return; /* some loop is without it */
+    (void)pthread_mutex_lock(&fleet->lock);
+    instance->problem[0] = '\0';
+    (void)pthread_mutex_unlock(&fleet->lock);
+    log_line(LOG_INFO, "analytics can be reached", LOG_SLICE("analytics", instance->address));
+}
+
+bool analytics_fleet_there(const struct analytics_fleet *fleet, size_t index) {
+    return atomic_load(&fleet->instances[index].ready) > 0;
+}
+
+void analytics_fleet_problem(struct analytics_fleet *fleet, size_t index, const char *problem) {
+    struct analytics_instance *instance = &fleet->instances[index];
+    char text[ANALYTICS_PROBLEM_BYTES];
+
+    (void)snprintf(text, sizeof(text), "%s", problem);
+    (void)pthread_mutex_lock(&fleet->lock);
+    bool news = strcmp(instance->problem, text) != 0;
+    memcpy(instance->problem, text, sizeof(text));
+    (void)pthread_mutex_unlock(&fleet->lock);
+    if (news)
+        log_line(LOG_WARN, "analytics can't be reached", LOG_SLICE("analytics", instance->address),
+                 LOG_STR("detail", text));
+}
+
+/* ---- what the gateway asks ---- */
+
+/* By every loop: one without a connection fails what comes to it. */
+static size_t reached(const struct analytics_fleet *fleet) {
+    size_t count = 0;
+
+    for (size_t i = 0; i < fleet->count; i++)
+        count += atomic_load(&fleet->instances[i].ready) >= atomic_load(&fleet->loops);
+    return count;
+}
+
+static bool up(void *ctx) {
+    const struct analytics_fleet *fleet = ctx;
+
+    return reached(fleet) == fleet->count;
+}
+
+static void pool(void *ctx, struct gateway_pool *out) {
+    const struct analytics_fleet *fleet = ctx;
+
+    *out = (struct gateway_pool){.instances = reached(fleet),
+                                 .updated_s = atomic_load(&fleet->updated_s)};
+    for (size_t i = 0; i < fleet->count; i++)
+        out->connections += (uint64_t)atomic_load(&fleet->instances[i].ready);
+}
+
+static bool problem(void *ctx, size_t index, struct gateway_problem *out) {
+    struct analytics_fleet *fleet = ctx;
+
+    if (index >= fleet->count)
+        return false;
+    *out = (struct gateway_problem){.open = 0};
+    (void)snprintf(out->address, sizeof(out->address), "%.*s",
+                   SLICE_ARGS(fleet->instances[index].address));
+    (void)pthread_mutex_lock(&fleet->lock);
+    (void)snprintf(out->text, sizeof(out->text), "%s", fleet->instances[index].problem);
+    (void)pthread_mutex_unlock(&fleet->lock);
+    return true;
+}
+
+static void down(void *ctx, char *out, size_t size) {
+    struct analytics_fleet *fleet = ctx;
+
+    (void)snprintf(out, size, "no analytics service can be reached");
+    for (size_t i = 0; i < fleet->count; i++) {
+        struct analytics_instance *instance = &fleet->instances[i];
+
+        if (atomic_load(&instance->ready) >= atomic_load(&fleet->loops))
+            continue;
+        (void)pthread_mutex_lock(&fleet->lock);
+        (void)snprintf(out, size, "the analytics service at %.*s can't be reached: %s",
+                       SLICE_ARGS(instance->address),
+                       instance->problem[0] ? instance->problem : "not connected yet");
+        (void)pthread_mutex_unlock(&fleet->lock);
+        return;
+    }
+}
+
+struct gateway_service analytics_fleet_service(struct analytics_fleet *fleet) {
+    return (struct gateway_service){
+        .ctx = fleet, .up = up, .pool = pool, .problem = problem, .down = down};
+}

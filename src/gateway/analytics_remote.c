@@ -1,0 +1,117 @@
+/* analytics_remote.c - one loop's connections to the analytics instances. */
+#include "gateway/analytics_remote.h"
+
+#include <stdlib.h>
+
+#include "base/random.h"
+#include "gateway/analytics_remote_internal.h"
+
+#define CONNECT_MS           2000
+#define BACKOFF_MIN_MS       100
+#define BACKOFF_MAX_MS       500 /* as to counters: a few SYNs a second cost nobody anything */
+#define KEEPALIVE_MS         20000
+#define KEEPALIVE_TIMEOUT_MS 10000
+/* A thousand names of any size that a request may have are less; a ranking of them isn't asked for
+ * often. */
+#define RESPONSE_BYTES_MAX (16u << 20)
+
+static void set_ready(struct analytics_line *line, bool ready) {
+    if (line->ready != ready)
+        analytics_fleet_ready(line->remote->fleet, line->index, ready ? 1 : -1);
+    line->ready = ready;
+}
+
+static void on_state(void *ctx, enum grpc_channel_state state) {
+    struct analytics_line *line = ctx;
+    const char *problem = grpc_channel_problem(line->channel);
+
+    if (state == GRPC_CHANNEL_READY) {
+        line->failed = false;
+        set_ready(line, true);
+    } else if (state == GRPC_CHANNEL_WAITING) {
+        line->failed = true;
+        set_ready(line, false);
+        analytics_fleet_problem(line->remote->fleet, line->index,
+                                problem ? problem : "not connected");
+    }
+}
+
+static bool connect_line(struct analytics_remote *remote, size_t index) {
+    struct analytics_line *line = &remote->lines[index];
+    struct grpc_channel_conf conf = {
+        .resolver = remote->fleet->resolver,
+        .address = remote->fleet->instances[index].address,
+        .connect_ms = CONNECT_MS,
+        .backoff_min_ms = BACKOFF_MIN_MS,
+        .backoff_max_ms = BACKOFF_MAX_MS,
+        .keepalive_ms = KEEPALIVE_MS,
+        .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS,
+        .message_bytes_max = RESPONSE_BYTES_MAX,
+        .tls = remote->fleet->tls,
+        .on_state = on_state,
+        .ctx = line,
+        .seed = random_u64(),
+    };
+
+    *line = (struct analytics_line){.remote = remote, .index = index};
+    line->channel = grpc_channel_new(remote->loop, &conf);
+    return line->channel != NULL;
+}
+
+static enum err on_ask(struct analytics_upstream *upstream, struct analytics_ask *ask) {
+    return analytics_fan_out(CONTAINER_OF(upstream, struct analytics_remote, upstream), ask);
+}
+
+struct analytics_remote *analytics_remote_new(struct analytics_fleet *fleet, struct loop *loop) {
+    struct analytics_remote *remote = calloc(1, sizeof(*remote));
+
+    if (!remote)
+        return NULL;
+    remote->upstream.ask = on_ask;
+    remote->upstream.reach = fleet->count > 1 ? TOP_LIMIT_MAX : TOP_REACH_MAX;
+    remote->fleet = fleet;
+    remote->loop = loop;
+    remote->lines = calloc(fleet->count, sizeof(*remote->lines));
+    bool made = remote->lines != NULL;
+    atomic_fetch_add(&fleet->loops, 1);
+    for (size_t i = 0; made && i < fleet->count; i++)
+        made = connect_line(remote, i);
+    if (made)
+        return remote;
+    free(remote->lines); /* memory ran out: the process won't start */
+    free(remote);
+    return NULL;
+}
+
+struct analytics_upstream *analytics_remote_upstream(struct analytics_remote *remote) {
+    return &remote->upstream;
+}
+
+/* ---- close ---- */
+
+static void one_closed(void *ctx) {
+    struct analytics_remote *remote = ctx;
+
+    if (--remote->close.waiting > 0)
+        return;
+    void (*closed)(void *ctx) = remote->close.closed;
+    void *closed_ctx = remote->close.ctx;
+
+    buf_release(&remote->out);
+    free(remote->lines);
+    free(remote);
+    closed(closed_ctx);
+}
+
+void analytics_remote_close(struct analytics_remote *remote, void (*closed)(void *ctx), void *ctx) {
+    size_t count = remote->fleet->count;
+
+    remote->close.closed = closed;
+    remote->close.ctx = ctx;
+    remote->close.waiting = count;
+    atomic_fetch_sub(&remote->fleet->loops, 1);
+    for (size_t i = 0; i < count; i++) {
+        set_ready(&remote->lines[i], false);
+        grpc_channel_close(remote->lines[i].channel, one_closed, remote);
+    }
+}
