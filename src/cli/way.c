@@ -50,10 +50,21 @@ bool way_open(struct way *way, const struct ways *ways, struct loop *loop, unsig
         return open_redis(way, ways->redis, loop, shard, user);
     if (ways->remotes)
         return open_remote(way, ways->remotes, loop, shard, user);
-    return !ways->counter || open_ports(way, ways->counter, loop, user);
+    way->nowhere = !ways->counter;
+    return way->nowhere || open_ports(way, ways->counter, loop, user);
 }
 
+/* Of a process that counts nothing. */
+static enum err send_nowhere(struct upstream *upstream, struct delivery *delivery) {
+    (void)upstream, (void)delivery;
+    return ERR_NOT_IMPL;
+}
+
+static struct upstream nowhere = {.send = send_nowhere};
+
 struct upstream *way_upstream(struct way *way, enum way_sender sender) {
+    if (way->nowhere)
+        return &nowhere;
     if (way->redis)
         return way->redis_ports[sender].store ? &way->redis_ports[sender].upstream : NULL;
     if (way->remote)

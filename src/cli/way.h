@@ -40,6 +40,7 @@ struct way { /* zeroed: not open */
     struct redis_store *redis;
     struct redis_port redis_ports[WAY_SENDERS];
     struct remote *remote;
+    bool nowhere; /* what is sent is refused */
     struct analytics_remote *analytics;
     unsigned closing; /* of the three above, those that still close */
     void (*closed)(void *ctx);
