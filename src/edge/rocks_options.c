@@ -93,17 +93,25 @@ static void set_overwritten(rocksdb_options_t *options) {
     rocksdb_options_set_inplace_update_num_locks(options, 1); /* nobody to wait for */
 }
 
-rocksdb_options_t *rocks_options_track_logs(rocksdb_options_t *options) {
+/* Takes 'options' over. What the C interface has no function for. */
+static rocksdb_options_t *with(rocksdb_options_t *options, const char *setting) {
     rocksdb_options_t *changed = rocksdb_options_create();
     char *message = NULL;
 
-    /* The C interface has no function for it. */
-    rocksdb_get_options_from_string(options, "track_and_verify_wals_in_manifest=true", changed,
-                                    &message);
+    rocksdb_get_options_from_string(options, setting, changed, &message);
     assert(!message);
     rocksdb_options_destroy(options);
     return changed;
 }
+
+rocksdb_options_t *rocks_options_track_logs(rocksdb_options_t *options) {
+    return with(options, "track_and_verify_wals_in_manifest=true");
+}
+
+/* Keys that begin with a lane's number and grow with every commit: where the lane's last one went
+ * is remembered, and the next one's place found from there, not from the top of the skip list. In
+ * messages of 16 an increment is 1.3x cheaper (bench/store.c, 1,000 counters: 2.2 -> 1.7 us). */
+#define GROWS_BY_LANE "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.4"
 
 void rocks_options_init(struct rocks_options *options, const struct rocks_kv_conf *conf,
                         bool create) {
@@ -121,11 +129,12 @@ void rocks_options_init(struct rocks_options *options, const struct rocks_kv_con
 
     options->db = rocks_options_track_logs(options->db);
 
-    options->scanned = rocksdb_options_create_copy(options->db);
+    options->scanned = with(rocksdb_options_create_copy(options->db), GROWS_BY_LANE);
     set_table(options->scanned, cache, false);
-    options->looked_up = rocksdb_options_create_copy(options->db);
+    options->looked_up = with(rocksdb_options_create_copy(options->db), GROWS_BY_LANE);
     set_table(options->looked_up, cache, true);
-    options->hashed = rocksdb_options_create_copy(options->looked_up);
+    options->hashed = rocksdb_options_create_copy(options->db);
+    set_table(options->hashed, cache, true);
     set_hashed_memtable(options->hashed, buffer_bytes);
     options->counters = rocksdb_options_create_copy(options->hashed);
     set_overwritten(options->counters);
