@@ -7,7 +7,8 @@ static struct feed *make_embedded(struct store_feed *feed, struct loop *loop) {
 }
 
 static struct feed *make_redis(struct store_feed *feed, struct loop *loop) {
-    feed->redis = redis_feed_new(feed->store->redis, feed->consumer, loop, feed->shard);
+    feed->redis =
+        redis_feed_new(feed->store->redis, feed->consumer, feed->owner, loop, feed->shard);
     return feed->redis ? redis_feed_base(feed->redis) : NULL;
 }
 

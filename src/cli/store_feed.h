@@ -16,6 +16,7 @@
 struct store_feed {
     const struct store *store;
     const char *consumer;          /* its name in the store */
+    const char *owner;             /* names its state; NULL: it has none (redis_feed.h) */
     unsigned shard;                /* of the consumer's thread, in the metrics */
     struct counter_feed *embedded; /* made: one of them */
     struct redis_feed *redis;

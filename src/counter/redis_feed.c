@@ -201,6 +201,15 @@ static struct event_position lane_end(struct feed *base, uint32_t lane) {
     return of(base)->lanes[lane].end;
 }
 
+static bool is_away(struct feed *base) {
+    const struct redis_feed *feed = of(base);
+    bool all = feed->up;
+
+    for (uint32_t i = 0; i < feed->lanes_count && !feed->user.assigned; i++)
+        all &= feed->lanes[i].state == LANE_MINE;
+    return !all;
+}
+
 /* ---- up and down ---- */
 
 static bool make_lanes(struct redis_feed *feed) {
@@ -311,11 +320,12 @@ static const struct feed_ops ops = {
     .read = read_later,
     .report = redis_feed_report,
     .end = lane_end,
+    .away = is_away,
     .close = close_feed,
 };
 
 struct redis_feed *redis_feed_new(struct redis_fleet *fleet, const char *consumer,
-                                  struct loop *loop, unsigned shard) {
+                                  const char *owner, struct loop *loop, unsigned shard) {
     struct redis_feed *feed = calloc(1, sizeof(*feed));
 
     if (!feed)
@@ -327,7 +337,11 @@ struct redis_feed *redis_feed_new(struct redis_fleet *fleet, const char *consume
     feed->later.fire = on_later;
     feed->last = &feed->first;
     (void)snprintf(feed->name, sizeof(feed->name), "%s", consumer);
-    (void)snprintf(feed->instance, sizeof(feed->instance), "%016" PRIx64, random_u64());
+    feed->lease.kept = owner != NULL;
+    if (owner)
+        (void)snprintf(feed->instance, sizeof(feed->instance), "%s", owner);
+    else
+        (void)snprintf(feed->instance, sizeof(feed->instance), "%016" PRIx64, random_u64());
     return feed;
 }
 

@@ -27,10 +27,14 @@
 
 struct redis_feed;
 
-/* 'consumer' is its name in the store; 'shard' the thread's in the metrics. Connects when it is
- * opened. NULL when memory runs out. */
+#define REDIS_FEED_OWNER_BYTES 40
+
+/* 'consumer' is its name in the store; 'shard' the thread's in the metrics. 'owner', up to
+ * REDIS_FEED_OWNER_BYTES with its end, names the state of a consumer that has some: what it has
+ * read once, no other reads, until the consumer is given up (redis_forget.h); NULL: any instance
+ * may. Connects when it is opened. NULL when memory runs out. */
 struct redis_feed *redis_feed_new(struct redis_fleet *fleet, const char *consumer,
-                                  struct loop *loop, unsigned shard);
+                                  const char *owner, struct loop *loop, unsigned shard);
 struct feed *redis_feed_base(struct redis_feed *feed);
 
 /* Never opened, or closed. NULL is fine. */

@@ -56,7 +56,7 @@ struct redis_feed {
     struct loop *loop;
     unsigned shard;
     char name[FEED_NAME_BYTES + 1];
-    char instance[33];
+    char instance[REDIS_FEED_OWNER_BYTES];
     struct redis_store *store;
     struct feed_user user;
     bool opened;  /* the user was told */
@@ -91,6 +91,8 @@ struct redis_feed {
         struct timer timer;
         struct redis_request request;
         bool under_way;
+        bool kept;     /* by this instance, when it ends, too */
+        bool told;     /* that another one has it */
         uint16_t slot; /* of the key */
         uint32_t groups;
         bool mine[FEED_GROUPS_MAX];

@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 
+#include "base/log.h"
 #include "counter/redis_feed_internal.h"
 #include "edge/redis_command.h"
 #include "edge/redis_slot.h"
@@ -47,6 +48,18 @@ static void lose(struct feed_lane *lane) {
         feed->user.assigned(feed->user.ctx, lane->number, NULL);
 }
 
+static void tell_anothers(struct redis_feed *feed) {
+    if (feed->lease.told)
+        return;
+    feed->lease.told = true;
+    log_line(LOG_WARN,
+             feed->lease.kept
+                 ? "these events belong to this consumer in another data folder, which has read "
+                   "some: it has to be given up before this one can have them"
+                 : "another process reads these events: waiting for its end",
+             LOG_STR("store", feed->fleet->name), LOG_STR("consumer", feed->name));
+}
+
 static void apply(struct redis_feed *feed) {
     bool joining = false;
 
@@ -62,6 +75,8 @@ static void apply(struct redis_feed *feed) {
     }
     if (joining)
         redis_feed_look_soon(feed);
+    if (!shares(feed) && !feed->lease.mine[0])
+        tell_anothers(feed);
 }
 
 static bool read_groups(struct redis_feed *feed, const struct redis_reply *reply) {
@@ -110,7 +125,7 @@ static void on_due(struct timer *timer) {
 
     if (feed->up && !feed->lease.under_way) {
         feed->lease.request.done = on_renewed;
-        feed->lease.under_way = ask(feed, SLICE("renew"));
+        feed->lease.under_way = ask(feed, feed->lease.kept ? SLICE("keep") : SLICE("renew"));
     }
     timer_start(feed->loop, timer, RENEW_MS);
 }
@@ -132,7 +147,7 @@ void redis_feed_lease_leave(struct redis_feed *feed) {
         return; /* behind it */
     if (feed->up && feed->lease.groups) {
         feed->lease.request.done = on_left;
-        feed->lease.under_way = ask(feed, SLICE("leave"));
+        feed->lease.under_way = ask(feed, feed->lease.kept ? SLICE("rest") : SLICE("leave"));
     }
     if (!feed->lease.under_way)
         redis_feed_rest(feed);

@@ -63,7 +63,27 @@ static void look_again(struct redis_forget *f) {
         timer_start(f->loop, &f->again, LOOK_EVERY_MS);
 }
 
+static bool ask(struct redis_forget *f, struct slice mode,
+                void (*done)(struct redis_request *request, const struct redis_outcome *outcome)) {
+    uint16_t slot = redis_lease_command(f->consumer, "", 1, mode, &f->command);
+
+    f->look.done = done;
+    f->looking = !buf_failed(&f->command) &&
+                 redis_store_ask(f->store, slot, &f->look, buf_slice(&f->command)) == ERR_OK;
+    return f->looking;
+}
+
 /* ---- leave ---- */
+
+static void on_forgotten(struct redis_request *request, const struct redis_outcome *outcome) {
+    struct redis_forget *f = CONTAINER_OF(request, struct redis_forget, look);
+
+    f->looking = false;
+    if (outcome->err == ERR_OK)
+        finish(f);
+    else
+        look_again(f);
+}
 
 static void on_left(struct redis_request *request, const struct redis_outcome *outcome) {
     struct redis_forget *f = CONTAINER_OF(request, struct forget_lane, request)->forget;
@@ -71,10 +91,8 @@ static void on_left(struct redis_request *request, const struct redis_outcome *o
     f->failed |= outcome->err != ERR_OK;
     if (--f->open > 0 || f->over)
         return;
-    if (f->failed)
+    if (f->failed || !ask(f, SLICE("forget"), on_forgotten))
         look_again(f);
-    else
-        finish(f);
 }
 
 static bool leave(struct redis_forget *f, uint32_t lane) {
@@ -126,11 +144,7 @@ static void look(struct timer *timer) {
 
     if (!f->up || f->looking || f->open > 0)
         return;
-    uint16_t slot = redis_lease_command(f->consumer, "", 1, SLICE("look"), &f->command);
-    f->look.done = on_look;
-    f->looking = !buf_failed(&f->command) &&
-                 redis_store_ask(f->store, slot, &f->look, buf_slice(&f->command)) == ERR_OK;
-    if (!f->looking)
+    if (!ask(f, SLICE("look"), on_look))
         look_again(f);
 }
 

@@ -5,8 +5,10 @@
 -- those alive gets its share of the groups, those with too many give some back.
 --
 -- KEYS  the consumer's leases: a hash, i:<instance> = until when it is alive, g:<group> = instance
--- ARGV  1 the instance   2 how many groups there are   3 the lease in ms   4 "renew" or "leave"; or
---       "look", which changes nothing
+-- ARGV  1 the instance   2 how many groups there are   3 the lease in ms
+--       4 "renew"; "keep": likewise, and what an instance has had once stays its own, dead or alive,
+--         as it has state that no other has; "leave" or "rest": it ends, and gives its groups back or
+--         not; "look" changes nothing; "forget" all of them
 -- Reply: the groups that are this instance's; to "look" how many other instances are alive.
 
 local key, me, groups = KEYS[1], ARGV[1], tonumber(ARGV[2])
@@ -21,12 +23,18 @@ for i = 1, #fields, 2 do
         owner[tonumber(name)] = value
     elseif name ~= me and tonumber(value) > now then
         alive[name], instances = true, instances + 1
-    elseif ARGV[4] ~= 'look' and (name ~= me or ARGV[4] == 'leave') then
+    elseif ARGV[4] ~= 'look' and (name ~= me or ARGV[4] == 'leave' or ARGV[4] == 'rest') then
+        redis.call('HDEL', key, fields[i])
+    end
+    if ARGV[4] == 'forget' then
         redis.call('HDEL', key, fields[i])
     end
 end
-if ARGV[4] == 'look' then
+if ARGV[4] == 'look' or ARGV[4] == 'forget' then
     return instances
+end
+if ARGV[4] == 'rest' then
+    return {}
 end
 
 local function give(group)
@@ -51,7 +59,8 @@ while #mine > share do
     give(table.remove(mine))
 end
 for group = 0, groups - 1 do
-    if #mine < share and owner[group] ~= me and not alive[owner[group] or ''] then
+    local free = not owner[group] or (ARGV[4] == 'renew' and not alive[owner[group]])
+    if #mine < share and owner[group] ~= me and free then
         redis.call('HSET', key, 'g:' .. string.format('%d', group), me)
         mine[#mine + 1] = group
     end

@@ -27,6 +27,7 @@ struct reader {
 };
 
 static struct world world;
+static const char *reader_owner;
 
 struct condition {
     struct timer timer;
@@ -132,7 +133,7 @@ static void open_reader(struct reader *reader, const char *name, bool shares) {
     *reader = (struct reader){.world = &world, .shares = shares, .reports = true};
     for (uint32_t i = 0; i < LANES; i++)
         reader->reads[i] = (struct feed_read){.lane = i, .max_bytes = 1 << 16, .done = on_events};
-    reader->feed = redis_feed_new(world.fleet, name, world.loop, 1);
+    reader->feed = redis_feed_new(world.fleet, name, reader_owner, world.loop, 1);
     assert_non_null(reader->feed);
     feed_open(redis_feed_base(reader->feed), &user);
     assert_int_equal(reader->opened, 0); /* never inside */
@@ -330,6 +331,32 @@ static void test_all_or_none_waits_for_its_turn(void **state) {
     close_reader(&two);
 }
 
+/* A consumer with state: nobody else's state goes on behind it, dead or alive. */
+static void test_what_an_owner_has_read_is_nobody_elses(void **state) {
+    struct reader mine;
+    struct reader other;
+
+    (void)state;
+    world_start(&world);
+    reader_owner = "mine";
+    open_reader(&mine, "test", false);
+    until(is_open, &mine);
+    count_up(10);
+    until(all_counted, &mine);
+    close_reader(&mine);
+    reader_owner = "other";
+    open_reader(&other, "test", false);
+    count_up(10);
+    reader_owner = "mine";
+    open_reader(&mine, "test", false);
+    mine.sum = 10;
+    until(all_counted, &mine);
+    assert_int_equal(other.opened, 0);
+    close_reader(&other);
+    close_reader(&mine);
+    reader_owner = NULL;
+}
+
 static enum err said(const struct reader *reader) {
     for (uint32_t i = 0; i < LANES; i++)
         if (!reader->reading[i] && reader->err[i] != ERR_OK)
@@ -439,6 +466,7 @@ int main(void) {
         TEST(test_what_is_not_reported_stays),
         TEST(test_instances_share_the_lanes),
         TEST(test_all_or_none_waits_for_its_turn),
+        TEST(test_what_an_owner_has_read_is_nobody_elses),
         TEST(test_a_gap_is_told_and_not_skipped),
         TEST(test_a_position_beyond_the_end_is_refused),
         TEST(test_a_redis_that_is_killed_and_comes_back),
