@@ -28,8 +28,10 @@ static int open_folder(struct analytics_part *part, const struct config *config)
         return give_up("analytics can't be opened", strerror(errno), EX_IOERR);
     enum err err = rocks_tally_open(folder, &conf, &part->rocks, &detail);
     if (err == ERR_OK)
+        err = rocks_tally_name(folder, part->name);
+    if (err == ERR_OK)
         return EX_OK;
-    return give_up("analytics can't be opened", detail, err == ERR_CORRUPT ? EX_DATAERR : EX_IOERR);
+    return give_up("analytics can't be opened", detail ? detail : err_text(err), err == ERR_CORRUPT ? EX_DATAERR : EX_IOERR);
 }
 
 static enum loop_backend loop_of(const struct config *config) {
@@ -50,7 +52,7 @@ static int start(struct analytics_part *part, const struct config *config, struc
         .commit_ms = config->analytics_commit_ms,
         .feed =
             part->beside.store ? store_feed_maker(&part->beside) : source_feed_maker(&part->source),
-        .patient = !part->beside.store, /* who may be away */
+        .patient = !part->beside.store || part->beside.store->redis, /* who may be away */
         .loop = loop_of(config),
         .metrics = metrics,
         .shard = shard,
@@ -70,6 +72,7 @@ static int start(struct analytics_part *part, const struct config *config, struc
 int analytics_part_open(struct analytics_part *part, const struct analytics_part_conf *conf) {
     part->beside = (struct store_feed){
         .store = conf->store, .consumer = CONSUMER_ANALYTICS, .shard = conf->shard};
+    part->beside.owner = part->name;
     part->source.config = conf->config;
     part->source.resolver = conf->resolver;
     part->source.tls = conf->tls;

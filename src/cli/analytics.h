@@ -1,5 +1,5 @@
-/* analytics.h - analytics in this process: beside the embedded store, or by itself, reading the
- * events of a counter elsewhere.
+/* analytics.h - analytics in this process: beside its store, or by itself, reading the events of a
+ * counter elsewhere.
  *
  * Threads    Opened and closed by the main thread.
  * Errors     Logged, and returned as the process's exit code.
@@ -12,9 +12,11 @@
 #include "base/config.h"
 #include "cli/source.h"
 #include "cli/store_feed.h"
+#include "edge/rocks_tally.h"
 
 struct analytics_part { /* a zeroed one runs none */
     struct rocks_tally *rocks;
+    char name[ROCKS_TALLY_NAME_BYTES]; /* the folder's: what it holds goes on in no other */
     struct store_feed beside; /* the events of the store in this process, */
     struct source source;     /* or of a counter elsewhere */
     struct analytics_service *service;

@@ -206,7 +206,7 @@ static int find_store(struct run *run) {
 static int open_analytics(struct run *run) {
     struct analytics_part_conf conf = {
         .config = run->config,
-        .store = run->store.counter ? &run->store : NULL,
+        .store = run->parts.core ? &run->store : NULL,
         .resolver = run->resolver,
         .tls = run->secure.upstream,
         .metrics = run->metrics,
@@ -216,7 +216,16 @@ static int open_analytics(struct run *run) {
     return analytics_part_open(&run->analytics, &conf);
 }
 
-/* Beside the embedded store, or for it elsewhere, or not at all; or by itself. */
+/* Of the processes on one Redis, those run it, or give it up, whose configuration says so. */
+static int start_analytics_of_redis(struct run *run) {
+    if (run->config->source[CONFIG_KEY_analytics_enabled].layer == CONFIG_DEFAULT)
+        return EX_OK;
+    if (!run->config->analytics_enabled)
+        return analytics_part_forget(&run->analytics, &run->store, run->count + 3);
+    return run->parts.http ? open_analytics(run) : EX_OK;
+}
+
+/* Beside the store, or for it elsewhere, or not at all; or by itself. */
 static int start_analytics(struct run *run) {
     struct counter_service *counter = run->store.counter;
 
@@ -226,6 +235,8 @@ static int start_analytics(struct run *run) {
         run->fleet.backend = analytics_part_backend(&run->analytics);
         return code;
     }
+    if (run->store.redis)
+        return start_analytics_of_redis(run);
     if (!counter)
         return EX_OK;
     if (!run->config->analytics_enabled)

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <rocksdb/c.h>
 
@@ -396,4 +397,19 @@ enum err rocks_tally_backup(const struct rocks_tally *rocks, const char *folder)
 
 struct tally_store *rocks_tally_view(struct rocks_tally *rocks) {
     return &rocks->store;
+}
+
+/* RocksDB writes it once, when it makes the folder; its C interface has no way to ask for it. */
+enum err rocks_tally_name(const char *folder, char out[ROCKS_TALLY_NAME_BYTES]) {
+    char path[4096];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/IDENTITY", folder);
+    file = fopen(path, "re");
+    if (!file)
+        return ERR_IO;
+    bool ok = fgets(out, ROCKS_TALLY_NAME_BYTES, file) != NULL;
+    (void)fclose(file);
+    out[strcspn(out, "\n")] = '\0';
+    return ok && out[0] ? ERR_OK : ERR_IO;
 }

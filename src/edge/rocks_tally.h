@@ -21,10 +21,15 @@ struct rocks_tally_conf {
     size_t write_buffer_bytes;
 };
 
+#define ROCKS_TALLY_NAME_BYTES 40
+
 /* Opens or makes the folder; what is above it must be there. ERR_LOCKED, ERR_CORRUPT, ERR_IO,
  * ERR_NO_MEMORY; '*out_detail' is then a sentence in a static buffer. */
 MUST_CHECK enum err rocks_tally_open(const char *folder, const struct rocks_tally_conf *conf,
                                      struct rocks_tally **out, const char **out_detail);
+
+/* What no other folder has been called since it was made; copies of it are. ERR_IO. */
+MUST_CHECK enum err rocks_tally_name(const char *folder, char out[ROCKS_TALLY_NAME_BYTES]);
 
 /* Waits for the batch that is under way. NULL is fine. */
 void rocks_tally_close(struct rocks_tally *rocks);
