@@ -1,16 +1,16 @@
 """Events of a real Redis in a real Kafka: the promises of test_kafka, from a store that several
 processes share, and that can be away by itself.
 """
+import concurrent.futures
 import random
 import signal
-import time
 
 import lib
-from lib import BATCH_INCREMENT, Server, call, check, eq, get, increment, item
+from lib import BATCH_INCREMENT, Server, call, check, eq, get, increment, item, ready
 from test_kafka import (COUNTERS, Counting, audit, consume, events_state, figures, kafka, load,
                         metric, nowhere, topic_url, wait_for)
-from test_redis import Shared, redis
-from test_redis_cluster import Cluster, masters
+from test_redis import REPLICATED, Shared, fail_over, redis, sentinels
+from test_redis_cluster import Cluster, dev_servers, masters, reshard
 
 SMOKE = False
 LANES = 4
@@ -86,67 +86,61 @@ def test_every_change_is_an_event():
     eq(store.owners(), {}, 'leases are given back')
 
 
-def test_kill_9_under_load_and_two_that_share():
-    """Whoever dies, the other one takes over, and each lane's events are there without a gap."""
-    store = shared_store()
+def both_have_lanes(store):
+    return len(set(store.owners().values())) == 2 and len(store.owners()) == LANES
+
+
+def one_has_all(store):
+    return len(set(store.owners().values())) == 1 and len(store.owners()) == LANES
+
+
+def kill_one(store, dying, living):
+    """The other one takes over."""
+    dying.process.kill()
+    load(living)
+    wait_for('the other one has all lanes', lambda: one_has_all(store))
+    wait_shipped(store)
+    dying.kill()
+    dying.start()
+
+
+def one_stands_still(store, sleeping, living):
+    """Its leases run out while it sleeps; awake again it is a zombie for a moment."""
+    sleeping.send_signal(signal.SIGSTOP)
+    load(living)
+    wait_for('the other one has all lanes', lambda: one_has_all(store))
+    wait_shipped(store)
+    sleeping.send_signal(signal.SIGCONT)
+    load(sleeping, seconds=0.3)
+
+
+def kill_redis(store, one, two):
+    """All wait for it, and go on."""
+    store.server.process.kill()
+    eq(increment(one, 'away').status, 503, 'without Redis')
+    store.server.restart()
+    for server in (one, two):
+        ready(server)
+
+
+def test_two_that_share():
+    """Whatever happens to whom, each lane's events are in Kafka without a gap."""
+    faults = [kill_one, one_stands_still, kill_redis]
+    rng = random.Random(lib.ROUNDS)
     topic = topic_url(kafka())
-    with counting(store, topic) as one, counting(store, topic) as two:
-        wait_for('both have lanes', lambda: len(set(store.owners().values())) == 2 and
-                 len(store.owners()) == LANES)
-        load(one, seconds=0.5)
-        for dying, living in ((one, two), (two, one)):
-            moment = time.monotonic() + random.uniform(0.2, 0.6)
-
-            def kill(swarm, moment=moment, dying=dying):
-                if time.monotonic() >= moment and dying.alive():
-                    dying.process.kill()
-
-            check(load(living, kill) > 0, 'the other one counts on')
-            dying.kill()
-            killed = time.monotonic()
-            wait_for('the other one has all lanes', lambda: len(set(store.owners().values())) == 1)
-            wait_shipped(store)
-            print(f'     taken over and shipped {time.monotonic() - killed:.1f} s after the kill',
-                  flush=True)
-            dying.start()
-            wait_for('both have lanes', lambda: len(set(store.owners().values())) == 2)
-        load(two, seconds=0.5)
-        wait_shipped(store)
-        duplicates, sums = audit(two, 'shared')
-        eq(len(sums), COUNTERS, 'counters in the topic')
-        print(f'     {duplicates} events came twice', flush=True)
-
-
-def test_one_that_stands_still_is_no_harm():
-    """A lease runs out while its owner sleeps; awake again it is a zombie for a moment."""
-    store = shared_store()
-    topic = topic_url(kafka())
-    with counting(store, topic) as one, counting(store, topic) as two:
-        wait_for('both have lanes', lambda: len(set(store.owners().values())) == 2)
-        load(one, seconds=0.3)
-        one.send_signal(signal.SIGSTOP)
-        load(two, seconds=0.3)
-        wait_for('the other one has all lanes', lambda: len(set(store.owners().values())) == 1)
-        wait_shipped(store)
-        one.send_signal(signal.SIGCONT)
-        load(one, seconds=0.5)
-        wait_for('both have lanes', lambda: len(set(store.owners().values())) == 2)
-        wait_shipped(store)
-        audit(one, 'after standing still')
-
-
-def test_redis_is_killed_and_comes_back():
     with redis() as server:
         store = Store(server)
-        with counting(store, topic_url(kafka())) as relay:
-            load(relay, seconds=0.3)
-            server.process.kill()
-            eq(increment(relay, 'away').status, 503, 'without Redis')
-            server.restart()
-            wait_for('counting goes on', lambda: call(relay.http, 'GET', '/readyz').status == 200)
-            load(relay, seconds=0.3)
+        with counting(store, topic) as one, counting(store, topic) as two:
+            for n in range(max(len(faults), lib.ROUNDS)):
+                wait_for('both have lanes', lambda: both_have_lanes(store))
+                load(one, seconds=0.3)
+                faults[n % len(faults)](store, *rng.sample((one, two), 2))
+            load(two, seconds=0.3)
             wait_shipped(store)
-            audit(relay, 'after its return')
+            duplicates, sums = audit(two, 'shared')
+            check(len(sums) >= COUNTERS, 'counters in the topic')
+            print(f'     {max(len(faults), lib.ROUNDS)} faults, {duplicates} events came twice',
+                  flush=True)
 
 
 def test_kafka_is_away_and_the_outbox_fills_up():
@@ -195,8 +189,31 @@ def test_none_gives_up_nobody_alive():
         audit(relay, 'two processes, one of them sends')
 
 
+def load_until(server, job):
+    def tick(swarm):
+        swarm.stopping = job.done()
+
+    acked = load(server, tick, seconds=60, statuses=(200, 503))
+    job.result()
+    return acked
+
+
+def test_a_failover_by_sentinels():
+    """What Kafka has, the new primary has: the relay waits for replicas before it reads."""
+    with sentinels() as group, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        flags = ['--store', group.url]
+        with Counting(topic_url(kafka()), env=OFF | REPLICATED, flags=flags) as relay:
+            load(relay, seconds=0.5)
+            check(load_until(relay, pool.submit(fail_over, group)) > 0, 'counted meanwhile')
+            wait_for('counting goes on', lambda: call(relay.http, 'GET', '/readyz').status == 200)
+            load(relay, seconds=0.5)
+            wait_shipped(Store(group.master))
+            audit(relay, 'after a failover')
+            eq(metric(relay, 'hgp_relay_lanes_stopped'), 0, 'no lane has stopped')
+
+
 def test_a_cluster():
-    """Lanes on three nodes, shared by two processes, one of which dies."""
+    """Lanes on three nodes, shared by two processes; one of which dies, slots move, a master dies."""
     url = Cluster.store()
     topic = topic_url(kafka())
     env = OFF | {'HGP_LANES': '64'}
@@ -208,14 +225,25 @@ def test_a_cluster():
         wait_for('all is in Kafka', lambda: sum(figures(s)['events_queued'] for s in (one, two)) == 0
                  and cluster_waiting() == 0)
         one.kill()
-        load(two, seconds=0.5)
+        first, second, third = masters()
+        with reshard(first, second) as moving:
+            load(two, lambda swarm: setattr(swarm, 'stopping', moving.poll() is not None),
+                 seconds=60, statuses=(200, 503))
+            eq(moving.returncode, 0, moving.communicate()[0][-500:])
+        third.process.kill()
+        load(two, seconds=0.5, statuses=(200, 503))
+        dev_servers.mend_aof(third.folder)
+        third.process.start()
+        third.wait()
         wait_for('one ships for both', lambda: cluster_waiting() == 0)
+        eq(metric(two, 'hgp_relay_lanes_stopped'), 0, 'no lane has stopped')
         _, sums = audit(two, 'on a Cluster')
         eq(len(sums), COUNTERS, 'counters in the topic')
 
 
 def cluster_waiting():
-    return sum(int(node.cli('eval', WAITING, 0)) for node in masters())
+    said = [node.cli('eval', WAITING, 0) for node in masters()]
+    return sum(map(int, said)) if all(word.isdigit() for word in said) else -1  # it is down
 
 
 WAITING = """local sum, cursor = 0, '0'
