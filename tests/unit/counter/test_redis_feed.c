@@ -420,6 +420,12 @@ static void test_a_redis_that_is_killed_and_comes_back(void **state) {
     close_reader(&reader);
 }
 
+static int64_t wanted;
+
+static bool has_read_wanted(void *ctx) {
+    return ((struct reader *)ctx)->sum == wanted;
+}
+
 static bool says_full(const struct one *one) {
     return one->answer.err == ERR_OUTBOX_FULL;
 }
@@ -440,7 +446,7 @@ static void test_a_full_outbox_refuses_writes_until_it_is_reported(void **state)
         world_run(&world, 1);
     } while (!says_full(&world.ones[world.asked - 1]) && world.asked < 1000);
     assert_true(says_full(&world.ones[world.asked - 1]));
-    int64_t counted = (int64_t)world.asked - 1;
+    int64_t counted = wanted = (int64_t)world.asked - 1;
     world_ask(&world, &read);
     world_ask(&world, &op);
     world_run(&world, 2);
@@ -449,6 +455,7 @@ static void test_a_full_outbox_refuses_writes_until_it_is_reported(void **state)
     assert_true(says_full(&world.ones[world.asked - 1]));
     assert_true(
         metrics_sum(world.metrics, metrics_series(world.metrics, METRIC_OUTBOX_REFUSED, "")) >= 2);
+    until(has_read_wanted, &reader);
     for (uint32_t i = 0; i < LANES; i++)
         feed_report(redis_feed_base(reader.feed), i, reader.at[i]);
     until(outbox_is_empty, NULL);
