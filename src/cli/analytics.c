@@ -31,7 +31,8 @@ static int open_folder(struct analytics_part *part, const struct config *config)
         err = rocks_tally_name(folder, part->name);
     if (err == ERR_OK)
         return EX_OK;
-    return give_up("analytics can't be opened", detail ? detail : err_text(err), err == ERR_CORRUPT ? EX_DATAERR : EX_IOERR);
+    return give_up("analytics can't be opened", detail ? detail : err_text(err),
+                   err == ERR_CORRUPT ? EX_DATAERR : EX_IOERR);
 }
 
 static enum loop_backend loop_of(const struct config *config) {

@@ -17,8 +17,8 @@
 struct analytics_part { /* a zeroed one runs none */
     struct rocks_tally *rocks;
     char name[ROCKS_TALLY_NAME_BYTES]; /* the folder's: what it holds goes on in no other */
-    struct store_feed beside; /* the events of the store in this process, */
-    struct source source;     /* or of a counter elsewhere */
+    struct store_feed beside;          /* the events of the store in this process, */
+    struct source source;              /* or of a counter elsewhere */
     struct analytics_service *service;
 };
 
