@@ -5,6 +5,9 @@
  */
 #include "counter/front_internal.h"
 
+/* A message may be of megabytes, but a stream holds its names for as long as it lasts. */
+#define NAMES_BYTES_MAX 16384u
+
 struct watch_call { /* in the call's arena */
     struct watcher watcher;
     struct front *front;
@@ -102,6 +105,14 @@ static void start(struct front *front, struct grpc_call *call, const struct prot
         fail(watch, err);
 }
 
+static bool names_fit(const struct proto_item *items, size_t count) {
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += items[i].resource_id.len + items[i].counter_type.len;
+    return bytes <= NAMES_BYTES_MAX;
+}
+
 void front_watch(void *ctx, struct grpc_call *call, struct slice message) {
     struct front *front = ((const struct front_entry *)ctx)->front;
     struct proto_problem problem = {""};
@@ -114,6 +125,8 @@ void front_watch(void *ctx, struct grpc_call *call, struct slice message) {
         grpc_fail(call, err, slice_str(problem.text));
     else if (count == 0)
         grpc_fail(call, ERR_INVALID, SLICE("requests: must have at least one element"));
+    else if (!names_fit(items, count))
+        grpc_fail(call, ERR_INVALID, SLICE("requests: names may have 16384 bytes together"));
     else
         start(front, call, items, count);
 }

@@ -7,6 +7,7 @@ import threading
 import time
 
 import lib
+from certs import Pki
 from http2_client import PYTHON  # noqa: F401
 from lib import (WAIT_S, Connection, Gone, Server, Skipped, Split, call, check, eq, get, increment,
                  ready)
@@ -214,6 +215,34 @@ def test_curl(server):
             process.kill()
             process.stdout.close()
             process.wait()
+
+
+def test_tls():
+    """The same under TLS, where the buffers are others."""
+    with Pki() as pki:
+        pki.make('server', 'DNS:localhost,IP:127.0.0.1')
+        env = {'HGP_HTTP_TLS_CERT_FILE': str(pki.pem('server')),
+               'HGP_HTTP_TLS_KEY_FILE': str(pki.key('server'))}
+        with Server(env=env) as server:
+            for version in '--http1.1', '--http2':
+                process = subprocess.Popen(
+                    ['curl', '-sN', version, '--cacert', pki.authority('ca'),
+                     f'https://localhost:{server.http[1]}{STREAM}?counter=tls/{version[2:]}'],
+                    stdout=subprocess.PIPE, text=True)
+                eq(read_until(process, 'tls', 0), [0], 'the first')
+                for value in range(1, 4):
+                    done = subprocess.run(
+                        ['curl', '-s', version, '--cacert', pki.authority('ca'), '-d',
+                         json.dumps(lib.item('tls', version[2:])),
+                         f'https://localhost:{server.http[1]}{lib.INCREMENT}'], capture_output=True)
+                    eq(json.loads(done.stdout)['data']['current_value'], value, 'an increment')
+                    read_until(process, 'tls', value)
+                if version == '--http1.1':
+                    process.kill()
+                else:
+                    eq(server.stop(), 0, 'exit code')
+                process.stdout.close()
+                eq(process.wait(WAIT_S) in (0, -signal.SIGKILL), True, "curl's exit code")
 
 
 def test_http_1_0(server):
