@@ -32,7 +32,7 @@ import time
 
 import lib
 from lib import Server, Swarm, check, eq, get, get_many, increment
-from test_crash import Ledger
+from ledger import Ledger
 
 sys.path[:0] = [str(lib.tree() / 'tests/lib'), str(lib.tree() / 'tools')]
 import dev_servers  # noqa: E402

@@ -1,15 +1,6 @@
 """kill -9 at random moments under load: nothing acknowledged is lost, nothing counts twice.
 
-Every operation has a counter of its own, 'op-<n>', so that a loss and a doubling
-can't hide each other:
-
-    single   increments op-n once
-    keyed    the same with an idempotency key; after the crash it is sent again
-    pair     op-n and the one shared counter in one batch increment
-
-After a restart on the same data every acknowledged op-n is 1, every other one 0 or
-1, a keyed one is exactly 1 once it was sent again, and the shared counter is the
-number of pairs that applied.
+What was sent and what must be there afterwards is in ledger.py.
 
 The retrying tests are clients as they should be: one key per operation, sent again
 after reconnecting until there is an answer. All count on one counter, so their
@@ -21,47 +12,13 @@ import random
 import time
 
 import lib
-from lib import (BATCH_INCREMENT, INCREMENT, Server, Swarm, check, current_value, eq, get,
-                 get_many, increment, item, request_bytes)
+from ledger import Ledger, audit, send_again
+from lib import INCREMENT, Server, Swarm, check, current_value, eq, get, item, request_bytes
 
 SMOKE = False
 CONNECTIONS = 60
 MORE_ROUNDS = 20
 LOAD_S = (0.15, 0.9)  # how long before the kill
-
-
-class Ledger:
-    """What was sent and what was acknowledged, over all rounds of one data folder."""
-
-    def __init__(self):
-        self.kinds = []  # per operation
-        self.acked = set()
-
-    def name(self, n):
-        return f'op-{n}'
-
-    def next(self):
-        n = len(self.kinds)
-        kind = ('single', 'keyed', 'pair')[n % 3]
-        self.kinds.append(kind)
-        if kind == 'pair':
-            data = request_bytes('POST', BATCH_INCREMENT,
-                                 {'items': [item(self.name(n)), item('shared')]})
-        else:
-            headers = [('Idempotency-Key', f'key-{n}')] if kind == 'keyed' else []
-            data = request_bytes('POST', INCREMENT, item(self.name(n)), headers)
-        return n, data
-
-    def of(self, kind):
-        return [n for n, k in enumerate(self.kinds) if k == kind]
-
-    def answered(self, n, status, body):
-        if status == 200:
-            check(b'"success":false' not in body, f'a 200 with a failure inside: {body!r}')
-            check(b'"current_value":1,' in body, f'op-{n} was answered with {body!r}')
-            self.acked.add(n)
-        else:
-            eq(status, 503, f'op-{n}: {body[:100]!r}')
 
 
 class Retriers:
@@ -105,29 +62,6 @@ def crash(server, ledger, rng):
     swarm.run(tick)
     server.kill()
     return swarm.lost
-
-
-def audit(server, ledger, round_name):
-    values = get_many(server, [f'op-{n}' for n in range(len(ledger.kinds))])
-    lost = [n for n in ledger.acked if values[f'op-{n}'] != 1]
-    doubled = [name for name, value in values.items() if value not in (0, 1)]
-    eq(lost[:5], [], f'{round_name}: {len(lost)} acknowledged operations are not there')
-    eq(doubled[:5], [], f'{round_name}: {len(doubled)} operations counted twice')
-    pairs = sum(values[f'op-{n}'] for n in ledger.of('pair'))
-    eq(get(server, 'shared'), pairs, f'{round_name}: the shared counter and its pairs')
-    return values
-
-
-def send_again(server, ledger, values, round_name):
-    """A client that got no answer repeats with its key: then it counts, once."""
-    missing = [n for n in ledger.of('keyed') if n not in ledger.acked]
-    for n in missing:
-        answer = increment(server, f'op-{n}', None, f'key-{n}')
-        eq(answer.status, 200, f'{round_name}: op-{n} again')
-        replayed = answer.header('Idempotent-Replayed') == 'true'
-        eq(replayed, values[f'op-{n}'] == 1, f'{round_name}: op-{n} replayed')
-        eq(answer.value(), 1, f'{round_name}: op-{n} again')
-        ledger.acked.add(n)
 
 
 def random_of(durability):

@@ -1,7 +1,7 @@
 """Counting in a real Redis: the contract, Phase 1 beside us, and all that can happen to either side.
 
 Each test has a database of its own on one redis-server that fsyncs before it answers; those that
-kill it have a server of their own. Ledgers are test_crash's: every operation has a counter of its
+kill it have a server of their own. Ledgers are ledger.py's: every operation has a counter of its
 own, so that a loss and a doubling can't hide each other.
 """
 import contextlib
@@ -19,8 +19,9 @@ from lib import (BATCH, Server, Split, Swarm, call, check, current_value, eq, ge
                  ready, refused, request_bytes)
 from certs import Pki
 from proxy import Proxy
-from test_crash import audit, random_of, send_again
-from test_split import SplitLedger, SplitRetriers, after, finish, load, metric, settle
+from ledger import SplitLedger, audit, send_again
+from test_crash import random_of
+from test_split import SplitRetriers, after, finish, load, metric, settle
 
 sys.path[:0] = [str(lib.tree() / 'tools'), str(lib.tree() / 'tests/golden')]
 import dev_servers  # noqa: E402

@@ -1,6 +1,6 @@
 """Counting in a real Redis Cluster: six nodes, slots that move under load, masters that die.
 
-Ledgers are test_crash's: every operation has a counter of its own, so that a loss and a doubling
+Ledgers are ledger.py's: every operation has a counter of its own, so that a loss and a doubling
 can't hide each other.
 """
 import atexit
@@ -16,8 +16,9 @@ import time
 import lib
 from lib import (Server, call, Split, Swarm, check, current_value, eq, get, get_many, increment, item,
                  refused, request_bytes)
-from test_crash import random_of, send_again
-from test_split import SplitLedger, load, metric
+from ledger import ClusterLedger, send_again
+from test_crash import random_of
+from test_split import load, metric
 
 sys.path[:0] = [str(lib.tree() / 'tools'), str(lib.tree() / 'tests/golden')]
 import dev_servers  # noqa: E402
@@ -87,41 +88,6 @@ def whole():
 
 def id_of(node):
     return node.cli('cluster', 'myid')
-
-
-class ClusterLedger(SplitLedger):
-    """The two operations of a pair are in different lanes, on different nodes perhaps: each has an
-    outcome of its own."""
-
-    def __init__(self):
-        super().__init__()
-        self.shared = []  # the values that the shared counter was answered with
-
-    def answered(self, n, status, body):
-        if self.kinds[n] != 'pair' or status != 200:
-            super().answered(n, status, body)
-            return
-        own, shared = json.loads(body)['data']['results']
-        if own['success']:
-            eq(own['current_value'], 1, f'op-{n}: {body!r}')
-            self.acked.add(n)
-        if shared['success']:
-            self.shared.append(shared['current_value'])
-
-    def audit(self, server, why, may_lose=0.0):
-        """Gives the values, and which acknowledged operations are not there."""
-        values = get_many(server, [self.name(n) for n in range(len(self.kinds))])
-        lost = [n for n in self.acked if values[self.name(n)] != 1]
-        check(len(lost) <= may_lose * len(self.acked),
-              f'{why}: {len(lost)} of {len(self.acked)} acknowledged operations are not there')
-        eq([name for name, value in values.items() if value not in (0, 1)], [],
-           f'{why}: counted twice')
-        if not may_lose:
-            eq(len(set(self.shared)), len(self.shared), f'{why}: a shared value answered twice')
-            total = get(server, 'shared')
-            check(len(self.shared) <= total <= len(self.of('pair')),
-                  f'{why}: {total} of {len(self.shared)} to {len(self.of("pair"))} shared')
-        return values, lost
 
 
 def on(url):

@@ -1,7 +1,7 @@
 """Gateways and counters as processes: exact through everything that can happen between them.
 
-Ledgers and retriers are test_crash's: every operation has a counter of its own, so that a loss and
-a doubling can't hide each other; clients that retry with their key must get exactly 1 ... N.
+Ledgers are ledger.py's: every operation has a counter of its own; clients that retry with their key
+(test_crash's) must get exactly 1 ... N.
 """
 import collections
 import os
@@ -14,10 +14,11 @@ import threading
 import time
 
 import lib
+from ledger import SplitLedger, audit, send_again
 from lib import (INCREMENT, Server, Split, Swarm, call, check, current_value, eq, get, increment,
                  item, ready, refused, request_bytes)
 from proxy import Proxy
-from test_crash import CONNECTIONS, Ledger, Retriers, audit, random_of, send_again
+from test_crash import CONNECTIONS, Retriers, random_of
 
 LOOPS = 'both'
 SMOKE = False
@@ -25,15 +26,6 @@ N = 20000
 BY_HAND = 10  # with --rounds beyond this the long variants run
 UNREACHABLE = '{"details":"no counter service can be reached","error":"Counter service unavailable",' \
               '"status":"error"}'
-
-
-class SplitLedger(Ledger):
-    """A gateway survives its counter, so that requests can run into their deadline (504), or their
-    message into its age (409): the outcome is unknown then."""
-
-    def answered(self, n, status, body):
-        if status not in (409, 504):
-            super().answered(n, status, body)
 
 
 class SplitRetriers(Retriers):
