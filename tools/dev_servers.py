@@ -280,39 +280,83 @@ def kafka_answers(port):
         return False
 
 
-class Kafka:
-    """Apache Kafka in KRaft mode: 'count' nodes that are broker and controller."""
+class KafkaSecurity:
+    """How clients must come: by SASL_SSL. Files are PEM; users by name, each with a password."""
 
-    def __init__(self, folder, count=1):
+    def __init__(self, ca, cert, key, users):
+        self.ca, self.cert, self.key, self.users = ca, cert, key, users
+
+    def settings(self, folder):
+        """As Kafka wants it: key and certificate in one file."""
+        store = folder / 'keystore.pem'
+        store.write_text(pathlib.Path(self.key).read_text() + pathlib.Path(self.cert).read_text())
+        store.chmod(0o600)
+        module = 'org.apache.kafka.common.security'
+        plain = ' '.join(f'user_{name}="{password}"' for name, password in self.users.items())
+        scram = f'{module}.scram.ScramLoginModule required;'
+        listener = 'listener.name.clients'
+        return {
+            'sasl.enabled.mechanisms': 'SCRAM-SHA-512,SCRAM-SHA-256,PLAIN',
+            f'{listener}.scram-sha-512.sasl.jaas.config': scram,
+            f'{listener}.scram-sha-256.sasl.jaas.config': scram,
+            f'{listener}.plain.sasl.jaas.config':
+                f'{module}.plain.PlainLoginModule required {plain};',
+            f'{listener}.ssl.client.auth': 'required',
+            'ssl.keystore.type': 'PEM',
+            'ssl.keystore.location': store,
+            'ssl.truststore.type': 'PEM',
+            'ssl.truststore.location': self.ca,
+        }
+
+
+class Kafka:
+    """Apache Kafka in KRaft mode: 'count' nodes that are broker and controller. With 'security' clients
+    are let in by it alone, on 'client_ports'; else as they are."""
+
+    def __init__(self, folder, count=1, security=None):
         need('java', 'default-jre-headless')
         self.jars = kafka_jars()
+        self.security = security
+        self.client_ports = [free_port() for _ in range(count)] if security else []
         self.ports = [free_port() for _ in range(count)]
         self.control_ports = [free_port() for _ in range(count)]
         self.id = self._tool('random-uuid').split()[-1]
         self.brokers = [self._broker(folder / f'broker-{i}', i) for i in range(count)]
         for port, broker in zip(self.ports, self.brokers):
             wait_until('a Kafka broker', lambda port=port: kafka_answers(port), broker)
+        for name, password in security.users.items() if security else ():
+            for kind in ('512', '256'):  # both in one request are refused
+                self._java('kafka.admin.ConfigCommand', '--bootstrap-server',
+                           f'{HOST}:{self.ports[0]}', '--alter', '--entity-type', 'users',
+                           '--entity-name', name, '--add-config',
+                           f'SCRAM-SHA-{kind}=[password={password}]')
 
     def _tool(self, *args):
-        got = subprocess.run([*JAVA, '-cp', self.jars, 'kafka.tools.StorageTool',
-                              *map(str, args)], capture_output=True, text=True)
+        return self._java('kafka.tools.StorageTool', *args)
+
+    def _java(self, name, *args):
+        got = subprocess.run([*JAVA, '-cp', self.jars, name, *map(str, args)],
+                             capture_output=True, text=True)
         if got.returncode:
-            raise Trouble(f'kafka.tools.StorageTool {args[0]}: {got.stdout}{got.stderr}')
+            raise Trouble(f'{name} {args[0]}: {got.stdout}{got.stderr}')
         return got.stdout
 
     def _settings(self, folder, i):
         voters = ','.join(f'{n + 1}@{HOST}:{port}' for n, port in enumerate(self.control_ports))
         copies = min(3, len(self.ports))
+        clients = f',CLIENTS://{HOST}:{self.client_ports[i]}' if self.security else ''
         return {
             'process.roles': 'broker,controller',
             'node.id': i + 1,
             'controller.quorum.voters': voters,
             'listeners': f'PLAINTEXT://{HOST}:{self.ports[i]},'
-                         f'CONTROLLER://{HOST}:{self.control_ports[i]}',
-            'advertised.listeners': f'PLAINTEXT://{HOST}:{self.ports[i]}',
+                         f'CONTROLLER://{HOST}:{self.control_ports[i]}{clients}',
+            'advertised.listeners': f'PLAINTEXT://{HOST}:{self.ports[i]}{clients}',
             'controller.listener.names': 'CONTROLLER',
             'inter.broker.listener.name': 'PLAINTEXT',
-            'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+            'listener.security.protocol.map':
+                'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,CLIENTS:SASL_SSL',
+            **(self.security.settings(folder) if self.security else {}),
             'log.dirs': folder / 'data',
             'default.replication.factor': copies,
             'min.insync.replicas': max(1, copies - 1),

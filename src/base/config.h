@@ -39,6 +39,7 @@ enum config_durability {
     CONFIG_DURABILITY_REPLICATED
 };
 enum config_events_format { CONFIG_EVENTS_JSON, CONFIG_EVENTS_PROTOBUF };
+enum config_sasl { CONFIG_SASL_SCRAM_SHA_512, CONFIG_SASL_SCRAM_SHA_256, CONFIG_SASL_PLAIN };
 enum config_log_format { CONFIG_LOG_AUTO, CONFIG_LOG_JSON, CONFIG_LOG_CONSOLE };
 
 enum config_kind {

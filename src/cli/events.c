@@ -5,18 +5,79 @@
 #include <string.h>
 
 #include "cli/exit.h"
-#include "edge/kafka_url.h"
+#include "edge/private_file.h"
 
 static bool wanted(const struct config *config) {
     return strcmp(config->events_url, "none") != 0;
+}
+
+static const char *mechanism_of(const struct config *config) {
+    static const char *const names[] = {[CONFIG_SASL_SCRAM_SHA_512] = "SCRAM-SHA-512",
+                                        [CONFIG_SASL_SCRAM_SHA_256] = "SCRAM-SHA-256",
+                                        [CONFIG_SASL_PLAIN] = "PLAIN"};
+
+    return names[config->kafka_sasl_mechanism];
+}
+
+static const char *judge(const struct config *config, const struct kafka_url *url) {
+    bool file = config->kafka_password_file[0] != '\0';
+
+    if (file && !url->user[0])
+        return "kafka.password_file is set, and the URL names no user";
+    if (file && url->password[0])
+        return "it has a password, and so has kafka.password_file";
+    if (url->user[0] && !url->password[0] && !file)
+        return "it has a user and no password; kafka.password_file names a file with it";
+    if (url->user[0] && !url->is_tls && config->kafka_sasl_mechanism == CONFIG_SASL_PLAIN)
+        return "kafka.sasl_mechanism plain would send the password for all to read; use kafkas://";
+    if (!url->is_tls && (config->kafka_tls_ca_file[0] || config->kafka_tls_cert_file[0]))
+        return "kafka_tls.* is set; TLS is kafkas://";
+    return NULL;
 }
 
 static const char *problem_of(const struct config *config) {
     static struct kafka_url url;
     const char *problem = NULL;
 
-    return kafka_url_parse(slice_str(config->events_url), &url, &problem) == ERR_OK ? NULL
-                                                                                    : problem;
+    if (kafka_url_parse(slice_str(config->events_url), &url, &problem) == ERR_OK)
+        problem = judge(config, &url);
+    explicit_bzero(&url, sizeof(url));
+    return problem;
+}
+
+/* librdkafka would take a key that everybody may read. */
+static const char *key_problem(const char *path) {
+    const char *why = NULL;
+    FILE *file = path[0] ? private_file_open(path, &why) : NULL;
+
+    if (file)
+        (void)fclose(file);
+    return why;
+}
+
+const char *events_url_read(const struct config *config, struct kafka_url *out) {
+    static char sentence[CONFIG_TEXT_BYTES + 256];
+    const char *key = "kafka.password_file";
+    const char *path = config->kafka_password_file;
+    const char *why = problem_of(config);
+
+    if (why || kafka_url_parse(slice_str(config->events_url), out, &why) != ERR_OK)
+        return why;
+    out->mechanism = mechanism_of(config);
+    out->ca_file = config->kafka_tls_ca_file;
+    out->cert_file = config->kafka_tls_cert_file;
+    out->key_file = config->kafka_tls_key_file;
+    if (path[0] && private_file_line(path, out->password, sizeof(out->password), &why) == ERR_OK)
+        why = NULL;
+    if (!why) {
+        key = "kafka_tls.key_file";
+        path = config->kafka_tls_key_file;
+        why = key_problem(path);
+    }
+    if (!why)
+        return NULL;
+    (void)snprintf(sentence, sizeof(sentence), "%s: %s: %s", key, path, why);
+    return sentence;
 }
 
 void events_check(const struct config *config, struct config_problems *problems) {
@@ -55,8 +116,14 @@ int events_start(struct events_part *part, const struct config *config, const st
     part->feed = (struct store_feed){.store = store, .consumer = SHIPPER_CONSUMER, .shard = shard};
     if (!wanted(config))
         return forget(part);
-    if (kafka_url_parse(slice_str(config->events_url), &conf.url, &detail) == ERR_OK &&
-        shipper_start(&conf, &part->shipper, &detail) == ERR_OK)
+    detail = events_url_read(config, &conf.url);
+    const char *caution = detail ? NULL : kafka_url_caution(&conf.url);
+    if (caution)
+        log_line(LOG_WARN, "Kafka may not let us in", LOG_STR("detail", caution));
+    if (!detail && shipper_start(&conf, &part->shipper, &detail) == ERR_OK)
+        detail = NULL;
+    explicit_bzero(conf.url.password, sizeof(conf.url.password));
+    if (!detail)
         return EX_OK;
     return give_up("events can't go to Kafka", detail, EX_CONFIG);
 }

@@ -11,12 +11,17 @@
 #include "base/metrics.h"
 #include "cli/store_feed.h"
 #include "counter/shipper.h"
+#include "edge/kafka_url.h"
 #include "gateway/gateway.h"
 
 struct events_part { /* a zeroed one sends none */
     struct store_feed feed;
     struct shipper *shipper;
 };
+
+/* events.url with the user's password and what else it takes to connect. NULL, or a sentence why
+ * not, which doesn't repeat a password. 'config' is borrowed. */
+MUST_CHECK const char *events_url_read(const struct config *config, struct kafka_url *out);
 
 /* What is wrong with the keys by themselves, without a look at servers. */
 void events_check(const struct config *config, struct config_problems *problems);

@@ -19,8 +19,8 @@ static const char *const about[ROLES] = {
 static const char *const unused[ROLES][24] = {
     [ROLE_ALL] = {"counter", "gateway.", "discovery.tags", "discovery.dns_ms"},
     [ROLE_GATEWAY] = {"grpc", "data", "store", "lanes", "durability.", "limits.grpc_", "outbox.",
-                      "events.", "idempotency.ttl_ms", "cache.", "rocksdb.", "redis.", "redis_tls.",
-                      "analytics."},
+                      "events.", "kafka.", "kafka_tls.", "idempotency.ttl_ms", "cache.", "rocksdb.",
+                      "redis.", "redis_tls.", "analytics."},
     [ROLE_COUNTER] = {"http", "http_tls.", "counter", "gateway.", "idempotency.required",
                       "rate_limit.", "analytics.counters_max", "analytics.block_cache_bytes",
                       "analytics.write_buffer_bytes", "analytics.commit_ms", "stream.heartbeat_ms",

@@ -3,13 +3,14 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "cli/events.h"
 #include "cli/verify_internal.h"
 #include "edge/event_read.h"
 #include "edge/kafka_consumer.h"
 
+#define OPEN_MS       1000
 #define POLL_MS       100
 #define EVENTS_A_LOOK 1000 /* between two looks at what is still to come: that walks all lanes */
-#define TOPIC_LOOK_MS 200
 #define ARENA_CHUNK   16384
 #define ARENA_CAP     ((size_t)16 << 20)
 
@@ -85,7 +86,7 @@ static int open_topic(struct reading *reading) {
     enum err err;
 
     do
-        err = kafka_consumer_open(reading->consumer);
+        err = kafka_consumer_open(reading->consumer, OPEN_MS);
     while (err == ERR_UNAVAILABLE && clock_mono_ms() < until_ms);
     return err == ERR_OK ? EX_OK
                          : verify_give_up(reading->verify, EX_UNAVAILABLE, "Kafka: %s",
@@ -96,11 +97,13 @@ int verify_kafka(struct verify *verify) {
     struct reading reading = {
         .verify = verify, .outstanding = UINT64_MAX, .moved_ms = clock_mono_ms()};
     struct kafka_url url;
-    const char *detail = "";
+    const char *detail = events_url_read(verify->config, &url);
 
-    if (kafka_url_parse(slice_str(verify->config->events_url), &url, &detail) != ERR_OK ||
-        kafka_consumer_new(&(struct kafka_consumer_conf){.url = &url}, &reading.consumer,
-                           &detail) != ERR_OK)
+    if (!detail && kafka_consumer_new(&(struct kafka_consumer_conf){.url = &url}, &reading.consumer,
+                                      &detail) == ERR_OK)
+        detail = NULL;
+    explicit_bzero(url.password, sizeof(url.password));
+    if (detail)
         return verify_give_up(verify, EX_CONFIG, "events.url: %s", detail);
     (void)snprintf(verify->events, sizeof(verify->events), "Kafka's topic %s", url.topic);
     arena_init(&reading.arena, ARENA_CHUNK, ARENA_CAP);

@@ -16,6 +16,7 @@ struct kafka_consumer {
     rd_kafka_topic_t *topic; /* NULL: not open */
     int partitions;
     rd_kafka_message_t *message; /* the last one given */
+    char reason[384];            /* what a broker, or the way to it, said last */
     char problem[512];
 };
 
@@ -39,8 +40,12 @@ static void keep_problem(struct kafka_consumer *consumer, const char *what, cons
 
 /* Served by rd_kafka_poll(), on the owner's thread: the main queue's errors. */
 static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque) {
+    struct kafka_consumer *consumer = opaque;
+
     (void)rk;
-    keep_problem(opaque, rd_kafka_err2name((rd_kafka_resp_err_t)err), reason);
+    if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || !consumer->reason[0])
+        (void)snprintf(consumer->reason, sizeof(consumer->reason), "%s", reason);
+    (void)snprintf(consumer->problem, sizeof(consumer->problem), "%s", consumer->reason);
 }
 
 static bool copy_from(struct kafka_consumer *consumer, const struct kafka_consumer_conf *conf) {
@@ -142,20 +147,18 @@ static enum err begin(struct kafka_consumer *consumer, int partitions) {
     return ERR_OK;
 }
 
-enum err kafka_consumer_open(struct kafka_consumer *consumer) {
+enum err kafka_consumer_open(struct kafka_consumer *consumer, int64_t wait_ms) {
     const struct rd_kafka_metadata *metadata;
 
     if (consumer->topic)
         return ERR_OK;
     (void)rd_kafka_poll(consumer->rk, 0);
     /* Of all topics: asking for one by name may make it. */
-    rd_kafka_resp_err_t err = rd_kafka_metadata(consumer->rk, 1, NULL, &metadata, KAFKA_OPEN_MS);
+    rd_kafka_resp_err_t err = rd_kafka_metadata(consumer->rk, 1, NULL, &metadata, (int)wait_ms);
     if (err) {
-        char last[sizeof(consumer->problem)];
-
         (void)rd_kafka_poll(consumer->rk, 0); /* what went wrong says more than "timed out" */
-        (void)snprintf(last, sizeof(last), "%s", consumer->problem);
-        keep_problem(consumer, "no broker answers", last[0] ? last : rd_kafka_err2str(err));
+        keep_problem(consumer, "no broker answers",
+                     consumer->reason[0] ? consumer->reason : rd_kafka_err2str(err));
         return ERR_UNAVAILABLE;
     }
     int partitions = partitions_of(metadata, consumer->topic_name);

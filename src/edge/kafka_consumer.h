@@ -20,8 +20,6 @@
 #include "base/slice.h"
 #include "edge/kafka_url.h"
 
-#define KAFKA_OPEN_MS 5000
-
 struct kafka_consumer;
 
 struct kafka_consumer_conf {
@@ -48,7 +46,7 @@ void kafka_consumer_free(struct kafka_consumer *consumer);
 
 /* Finds the topic's partitions and begins to read them. ERR_UNAVAILABLE: no broker answers, try
  * again; ERR_NOT_FOUND: there is no such topic; ERR_NO_MEMORY. */
-MUST_CHECK enum err kafka_consumer_open(struct kafka_consumer *consumer);
+MUST_CHECK enum err kafka_consumer_open(struct kafka_consumer *consumer, int64_t wait_ms);
 
 /* The next message of any partition. ERR_NOT_FOUND: none came within 'wait_ms';
  * ERR_TRIMMED: the offset that a partition should go on from isn't there any more;

@@ -15,7 +15,8 @@ struct kafka_producer {
     char *topic_name;
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
-    rd_kafka_topic_t *topic; /* NULL: not prepared */
+    rd_kafka_topic_t *topic;          /* NULL: not prepared */
+    char reason[KAFKA_PROBLEM_BYTES]; /* what a broker, or the way to it, said last */
     bool creating;
     bool finished;
 };
@@ -123,6 +124,8 @@ static void say(struct kafka_producer *kafka, const char *what, const char *why)
     kafka->conf.problem(kafka->conf.ctx, text);
 }
 
+static void serve_events(struct kafka_producer *kafka);
+
 /* ---- the topic ---- */
 
 /* The answer comes as an event; asking again before would only be refused. */
@@ -199,7 +202,8 @@ enum err kafka_prepare(struct kafka_producer *kafka) {
     /* Of all topics: asking for one by name may make it, with the brokers' number of partitions. */
     rd_kafka_resp_err_t err = rd_kafka_metadata(kafka->rk, 1, NULL, &metadata, KAFKA_PREPARE_MS);
     if (err) {
-        say(kafka, "no broker answers", rd_kafka_err2str(err));
+        serve_events(kafka); /* says why, where that is known; once only, then it is quiet */
+        say(kafka, "no broker answers", kafka->reason[0] ? kafka->reason : rd_kafka_err2str(err));
         return ERR_UNAVAILABLE;
     }
     int partitions = partitions_of(metadata, kafka->topic_name);
@@ -259,11 +263,19 @@ static void on_delivered(struct kafka_producer *kafka, rd_kafka_event_t *event) 
     }
 }
 
+/* "All brokers are down" comes on top of what is wrong with them. */
+static void on_passing_error(struct kafka_producer *kafka, rd_kafka_event_t *event) {
+    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || !kafka->reason[0])
+        (void)snprintf(kafka->reason, sizeof(kafka->reason), "%s",
+                       rd_kafka_event_error_string(event));
+    say(kafka, kafka->reason, "");
+}
+
 static void on_error(struct kafka_producer *kafka, rd_kafka_event_t *event) {
     char why[256];
 
     if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR__FATAL) {
-        say(kafka, rd_kafka_event_error_string(event), "");
+        on_passing_error(kafka, event);
         return;
     }
     (void)rd_kafka_fatal_error(kafka->rk, why, sizeof(why));
@@ -287,12 +299,16 @@ static void handle(struct kafka_producer *kafka, rd_kafka_event_t *event) {
     }
 }
 
-enum err kafka_serve(struct kafka_producer *kafka) {
+static void serve_events(struct kafka_producer *kafka) {
     rd_kafka_event_t *event;
 
     while (!kafka->finished && (event = rd_kafka_queue_poll(kafka->queue, 0))) {
         handle(kafka, event);
         rd_kafka_event_destroy(event);
     }
+}
+
+enum err kafka_serve(struct kafka_producer *kafka) {
+    serve_events(kafka);
     return kafka->finished ? ERR_UNKNOWN : ERR_OK;
 }

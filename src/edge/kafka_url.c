@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "base/config.h"
+#include "edge/url_text.h"
 
-#define SCHEME SLICE("kafka://")
+#define SCHEME     SLICE("kafka://")
+#define TLS_SCHEME SLICE("kafkas://")
 
 bool kafka_url_is(struct slice text) {
-    return slice_starts(text, SCHEME);
+    return slice_starts(text, SCHEME) || slice_starts(text, TLS_SCHEME);
 }
 
 /* https://kafka.apache.org: letters, digits, '.', '_' and '-', at most 249, not "." or "..". */
@@ -23,27 +25,36 @@ static bool is_topic(struct slice topic) {
            !slice_eq(topic, SLICE(".."));
 }
 
-enum err kafka_url_parse(struct slice text, struct kafka_url *out, const char **out_problem) {
-    if (!kafka_url_is(text)) {
-        *out_problem = "it doesn't begin with kafka://";
-        return ERR_INVALID;
-    }
-    struct slice rest = slice_skip(text, SCHEME.len);
-    const char *slash = rest.len ? memchr(rest.ptr, '/', rest.len) : NULL;
-    struct slice brokers = slice_of(rest.ptr, slash ? (size_t)(slash - rest.ptr) : rest.len);
-    struct slice topic = slash ? slice_skip(rest, brokers.len + 1) : SLICE("");
+static const char *parse(struct slice text, struct kafka_url *url) {
+    struct slice rest;
+    const char *problem =
+        url_take_credentials(text, url->user, url->password, sizeof(url->user), &rest);
+    struct slice topic = url_cut(&rest, '/', false);
 
-    if (!config_are_upstreams(brokers)) {
-        *out_problem = "its brokers aren't HOST:PORT,HOST:PORT";
+    if (problem)
+        return problem;
+    if (url->password[0] && !url->user[0])
+        return "a password needs a user in front of it";
+    if (!config_are_upstreams(rest))
+        return "its brokers aren't HOST:PORT,HOST:PORT";
+    if (!is_topic(topic))
+        return "behind the brokers there must be /TOPIC: at most 249 letters, digits, dots, dashes "
+               "and underscores";
+    memcpy(url->brokers, rest.ptr, rest.len);
+    memcpy(url->topic, topic.ptr, topic.len);
+    return NULL;
+}
+
+enum err kafka_url_parse(struct slice text, struct kafka_url *out, const char **out_problem) {
+    struct kafka_url url = {.is_tls = slice_starts(text, TLS_SCHEME)};
+
+    if (!kafka_url_is(text)) {
+        *out_problem = "it doesn't begin with kafka:// or kafkas://";
         return ERR_INVALID;
     }
-    if (!is_topic(topic)) {
-        *out_problem = "behind the brokers there must be /TOPIC: at most 249 letters, digits, "
-                       "dots, dashes and underscores";
+    *out_problem = parse(slice_skip(text, url.is_tls ? TLS_SCHEME.len : SCHEME.len), &url);
+    if (*out_problem)
         return ERR_INVALID;
-    }
-    *out = (struct kafka_url){0};
-    memcpy(out->brokers, brokers.ptr, brokers.len);
-    memcpy(out->topic, topic.ptr, topic.len);
+    *out = url;
     return ERR_OK;
 }

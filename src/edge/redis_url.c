@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "edge/url_text.h"
+
 #define DB_MAX 65535
 
 static const struct slice tcp_scheme = {"redis://", 8};
@@ -15,34 +17,6 @@ bool redis_url_is(struct slice text) {
     return slice_starts(text, sentinel_scheme) || slice_starts(text, tcp_scheme) ||
            slice_starts(text, tls_scheme) || slice_starts(text, unix_scheme) ||
            slice_starts(text, cluster_scheme);
-}
-
-static int hex(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* False: too long, a bad escape, or a zero byte. */
-static bool unescape(struct slice from, char *out) {
-    size_t len = 0;
-
-    for (size_t i = 0; i < from.len; i++) {
-        char c = from.ptr[i];
-
-        if (c == '%') {
-            if (i + 2 >= from.len || hex(from.ptr[i + 1]) < 0 || hex(from.ptr[i + 2]) < 0)
-                return false;
-            c = (char)(hex(from.ptr[i + 1]) * 16 + hex(from.ptr[i + 2]));
-            i += 2;
-        }
-        if (c == '\0' || len + 1 >= REDIS_URL_TEXT_BYTES)
-            return false;
-        out[len++] = c;
-    }
-    out[len] = '\0';
-    return true;
 }
 
 static bool take_db(struct slice text, unsigned *out) {
@@ -59,48 +33,15 @@ static bool take_db(struct slice text, unsigned *out) {
     return db <= DB_MAX;
 }
 
-/* Cuts 'text' at the first 'c' (the last: 'last'); the part behind it, {NULL, 0} when there is
- * none. */
-static struct slice cut(struct slice *text, char c, bool last) {
-    const char *at = NULL;
-
-    if (text->len)
-        at = last ? memrchr(text->ptr, c, text->len) : memchr(text->ptr, c, text->len);
-    if (!at)
-        return (struct slice){NULL, 0};
-    struct slice behind = slice_skip(*text, (size_t)(at - text->ptr) + 1);
-    text->len = (size_t)(at - text->ptr);
-    return behind;
-}
-
-static const char *parse_credentials(struct slice text, struct redis_url *url) {
-    struct slice password = cut(&text, ':', false);
-
-    if (password.ptr ? password.len == 0 : text.len == 0)
-        return "credentials are user:password@, :password@ or user@";
-    if (!unescape(text, url->user) || (password.ptr && !unescape(password, url->password)))
-        return "user or password is too long or has a bad %-escape";
-    return NULL;
-}
-
-/* Reads what stands before an '@', if there is one; the rest is behind it. */
-static const char *take_credentials(struct slice text, struct redis_url *url,
-                                    struct slice *out_rest) {
-    struct slice rest = cut(&text, '@', true);
-
-    *out_rest = rest.ptr ? rest : text;
-    return rest.ptr ? parse_credentials(text, url) : NULL;
-}
-
 static bool parse_query(struct slice query, struct redis_url *url) {
     while (query.ptr) {
-        struct slice next = cut(&query, '&', false);
+        struct slice next = url_cut(&query, '&', false);
 
         if (slice_starts(query, SLICE("db="))) {
             if (!take_db(slice_skip(query, 3), &url->db))
                 return false;
         } else if (!slice_starts(query, SLICE("user=")) || query.len == 5 ||
-                   !unescape(slice_skip(query, 5), url->user)) {
+                   !url_unescape(slice_skip(query, 5), url->user, sizeof(url->user))) {
             return false;
         }
         query = next;
@@ -109,12 +50,13 @@ static bool parse_query(struct slice query, struct redis_url *url) {
 }
 
 static const char *parse_unix(struct slice text, struct redis_url *url) {
-    struct slice query = cut(&text, '?', false);
+    struct slice query = url_cut(&text, '?', false);
 
     url->is_unix = true;
     if (!parse_query(query, url))
         return "behind the path only ?db=N and user=U are known, with & between";
-    if (text.len == 0 || text.ptr[0] != '/' || !unescape(text, url->address))
+    if (text.len == 0 || text.ptr[0] != '/' ||
+        !url_unescape(text, url->address, sizeof(url->address)))
         return "a socket's path is absolute, as in redis+unix:///run/redis/redis.sock";
     /* sun_path has 108 bytes. */
     return strlen(url->address) < 108 ? NULL : "the socket's path is too long for the kernel";
@@ -122,18 +64,20 @@ static const char *parse_unix(struct slice text, struct redis_url *url) {
 
 static const char *parse_tcp(struct slice text, struct redis_url *url) {
     struct slice place;
-    const char *problem = take_credentials(text, url, &place);
-    struct slice db = cut(&place, '/', false);
+    const char *problem =
+        url_take_credentials(text, url->user, url->password, sizeof(url->user), &place);
+    struct slice db = url_cut(&place, '/', false);
     if (!problem && db.ptr && db.len && !take_db(db, &url->db))
         problem = "the database is a number";
-    if (!problem && (!memchr(place.ptr, ':', place.len) || !unescape(place, url->address)))
+    if (!problem && (!memchr(place.ptr, ':', place.len) ||
+                     !url_unescape(place, url->address, sizeof(url->address))))
         problem = "the place is host:port";
     return problem;
 }
 
 static bool are_places(struct slice list) {
     while (list.ptr) {
-        struct slice rest = cut(&list, ',', false);
+        struct slice rest = url_cut(&list, ',', false);
         const char *colon = list.len ? memrchr(list.ptr, ':', list.len) : NULL;
 
         if (!colon || colon == list.ptr || colon + 1 == list.ptr + list.len)
@@ -145,14 +89,15 @@ static bool are_places(struct slice list) {
 
 static const char *parse_cluster(struct slice text, struct redis_url *url) {
     struct slice places;
-    const char *problem = take_credentials(text, url, &places);
+    const char *problem =
+        url_take_credentials(text, url->user, url->password, sizeof(url->user), &places);
 
     url->is_cluster = true;
     if (problem)
         return problem;
     if (places.len && memchr(places.ptr, '/', places.len))
         return "a Cluster has no databases";
-    if (!are_places(places) || !unescape(places, url->address))
+    if (!are_places(places) || !url_unescape(places, url->address, sizeof(url->address)))
         return "the nodes are host:port,host:port, up to 255 bytes; a few are enough";
     return NULL;
 }
@@ -160,11 +105,11 @@ static const char *parse_cluster(struct slice text, struct redis_url *url) {
 void redis_url_node(const struct redis_url *url, unsigned i, struct redis_url *out) {
     struct slice list = slice_str(url->address);
     struct slice node = list;
-    struct slice rest = cut(&node, ',', false);
+    struct slice rest = url_cut(&node, ',', false);
 
     for (; i > 0; i--) {
         node = rest.ptr ? rest : list;
-        rest = cut(&node, ',', false);
+        rest = url_cut(&node, ',', false);
     }
     *out = *url;
     (void)snprintf(out->address, sizeof(out->address), "%.*s", SLICE_ARGS(node));
@@ -172,20 +117,21 @@ void redis_url_node(const struct redis_url *url, unsigned i, struct redis_url *o
 
 static const char *parse_sentinel(struct slice text, struct redis_url *url) {
     struct slice places;
-    const char *problem = take_credentials(text, url, &places);
+    const char *problem =
+        url_take_credentials(text, url->user, url->password, sizeof(url->user), &places);
 
     url->is_sentinel = true;
     if (problem)
         return problem;
-    struct slice name = cut(&places, '/', false);
-    struct slice db = cut(&name, '/', false);
+    struct slice name = url_cut(&places, '/', false);
+    struct slice db = url_cut(&name, '/', false);
     if (!name.len || name.len >= sizeof(url->master))
         return "behind the Sentinels comes the name that they know the primary by, as in "
                "redis-sentinel://host:port,host:port/name";
     (void)snprintf(url->master, sizeof(url->master), "%.*s", SLICE_ARGS(name));
     if (db.ptr && db.len && !take_db(db, &url->db))
         return "the database is a number";
-    if (!are_places(places) || !unescape(places, url->address))
+    if (!are_places(places) || !url_unescape(places, url->address, sizeof(url->address)))
         return "the Sentinels are host:port,host:port, up to 255 bytes";
     return NULL;
 }

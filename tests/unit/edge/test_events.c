@@ -40,22 +40,31 @@ static const struct {
     const char *url;
     const char *brokers; /* NULL: refused */
     const char *topic;
+    const char *user; /* NULL: none */
+    const char *password;
+    bool is_tls;
 } urls[] = {
-    {"kafka://h:9092/t", "h:9092", "t"},
+    {"kafka://h:9092/t", "h:9092", "t", NULL, NULL, false},
     {"kafka://a:1,b.example:2,[::1]:3/counter-events_1.x", "a:1,b.example:2,[::1]:3",
-     "counter-events_1.x"},
-    {"kafka://h:9092", NULL, NULL},
-    {"kafka://h:9092/", NULL, NULL},
-    {"kafka:///t", NULL, NULL},
-    {"kafka://h/t", NULL, NULL},
-    {"kafka://h:9092,/t", NULL, NULL},
-    {"kafka://h:0/t", NULL, NULL},
-    {"kafka://h:9092/a/b", NULL, NULL},
-    {"kafka://h:9092/a b", NULL, NULL},
-    {"kafka://h:9092/..", NULL, NULL},
-    {"kafka://u:p@h:9092/t", NULL, NULL},
-    {"redis://h:9092/t", NULL, NULL},
-    {"", NULL, NULL},
+     "counter-events_1.x", NULL, NULL, false},
+    {.url = "kafka://h:9092"},
+    {.url = "kafka://h:9092/"},
+    {.url = "kafka:///t"},
+    {.url = "kafka://h/t"},
+    {.url = "kafka://h:9092,/t"},
+    {.url = "kafka://h:0/t"},
+    {.url = "kafka://h:9092/a/b"},
+    {.url = "kafka://h:9092/a b"},
+    {.url = "kafka://h:9092/.."},
+    {"kafka://u:p%40w@h:9092/t", "h:9092", "t", "u", "p@w", false},
+    {"kafkas://u@h:9092,i:1/t", "h:9092,i:1", "t", "u", NULL, true},
+    {"kafkas://h:9092/t", "h:9092", "t", NULL, NULL, true},
+    {.url = "kafka://:p@h:9092/t"},
+    {.url = "kafka://u:@h:9092/t"},
+    {.url = "kafka://@h:9092/t"},
+    {.url = "kafkas:///t"},
+    {.url = "redis://h:9092/t"},
+    {.url = ""},
 };
 
 static void test_urls(void **state) {
@@ -73,6 +82,9 @@ static void test_urls(void **state) {
         }
         assert_string_equal(url.brokers, urls[i].brokers);
         assert_string_equal(url.topic, urls[i].topic);
+        assert_string_equal(url.user, urls[i].user ? urls[i].user : "");
+        assert_string_equal(url.password, urls[i].password ? urls[i].password : "");
+        assert_int_equal(url.is_tls, urls[i].is_tls);
     }
 }
 
