@@ -16,11 +16,12 @@
 struct rocks_options {
     rocksdb_options_t *db;
     const rocksdb_options_t *spaces[KV_SPACES];
-    /* What 'spaces' points at; spaces of one kind share. */
-    rocksdb_options_t *looked_up;
-    rocksdb_options_t *counters;
+    /* What 'spaces' points at. */
+    rocksdb_options_t *meta;
+    rocksdb_options_t *outbox;
+    rocksdb_options_t *windows;
     rocksdb_options_t *hashed;
-    rocksdb_options_t *scanned;
+    rocksdb_options_t *counters;
 };
 
 /* 'create': the store is being made; else a missing one is an error. */
