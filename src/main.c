@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/build_info.h"
 #include "cli/healthcheck.h"
+#include "cli/import.h"
 #include "cli/options.h"
 #include "cli/run.h"
 #include "cli/verify.h"
@@ -29,7 +30,8 @@ int main(int argc, char **argv) {
     if (options.action == ACTION_HEALTHCHECK)
         return healthcheck(&config, stderr);
     if (options.action == ACTION_TOOL)
-        return verify(&config, &options.tool, stdout, stderr);
+        return options.tool.tool == TOOL_IMPORT ? import(&config, &options.tool, stdout, stderr)
+                                                : verify(&config, &options.tool, stdout, stderr);
     log_setup(config.log_level, log_format_of(&config));
     return run_role(options.role, &config, build_version());
 }

@@ -43,7 +43,7 @@ static const char tail[] =
     "A flag overrides a variable, a variable the file, the file the default.\n"
     "\n"
     "Exit codes: 0 fine, 64 wrong use of the command line, 78 wrong configuration;\n"
-    "verify: 1 drift, others when it could not compare.\n";
+    "verify and import: 1 something differs, others when they could not tell.\n";
 
 /* Words of 'text', each line indented; 'text' has no line feeds. */
 static void put_wrapped(struct buf *out, struct slice text) {

@@ -6,13 +6,15 @@
 #include "base/attr.h"
 
 #define VERIFY (1u << TOOL_VERIFY)
+#define IMPORT (1u << TOOL_IMPORT)
 
-static const char *const names[TOOLS] = {[TOOL_VERIFY] = "verify"};
+static const char *const names[TOOLS] = {[TOOL_VERIFY] = "verify", [TOOL_IMPORT] = "import"};
 
 static const char *const about[TOOLS] = {
     [TOOL_VERIFY] =
         "Compare the store's counters with the sum of their events; the store may be in "
         "use.",
+    [TOOL_IMPORT] = "Copy the counters of Phase 1's Redis (--from) into the store, and compare.",
 };
 
 /* clang-format off */
@@ -23,6 +25,8 @@ static const struct tool_flag_row rows[TOOL_FLAGS] = {
     [TOOL_FLAG_JSON]   = {"json",     NULL,    "Print one JSON object.", VERIFY},
     [TOOL_FLAG_STRICT] = {"strict",   NULL,    "Nobody else writes in this Redis: a change that no event tells of is drift, not external.", VERIFY},
     [TOOL_FLAG_WAIT]   = {"wait",     "SECONDS", "How long to wait for events that are still on their way, from the last one that came; 30 unless given.", VERIFY},
+    [TOOL_FLAG_FROM]   = {"from",     "URL",   "The Redis to copy from: redis://, rediss:// (with redis_tls), redis+unix:// or redis-sentinel://.", IMPORT},
+    [TOOL_FLAG_FROM_PASSWORD] = {"from-password", "FILE", "Its password is this file's first line; only the caller may read it.", IMPORT},
 };
 /* clang-format on */
 

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum tool { TOOL_NONE, TOOL_VERIFY, TOOLS };
+enum tool { TOOL_NONE, TOOL_VERIFY, TOOL_IMPORT, TOOLS };
 
 enum tool_flag {
     TOOL_FLAG_PREFIX,
@@ -20,6 +20,8 @@ enum tool_flag {
     TOOL_FLAG_JSON,
     TOOL_FLAG_STRICT,
     TOOL_FLAG_WAIT,
+    TOOL_FLAG_FROM,
+    TOOL_FLAG_FROM_PASSWORD,
     TOOL_FLAGS
 };
 
