@@ -16,7 +16,7 @@ import tempfile
 import time
 
 import yaml
-from lib import Failed, Server, Skipped, Swarm, check, eq, get, increment, request_bytes, tree
+from lib import Failed, Server, Skipped, Swarm, call, check, eq, get, increment, request_bytes, tree
 from lib import INCREMENT, WAIT_S, item
 
 sys.path.insert(0, str(tree() / 'tools'))
@@ -150,7 +150,15 @@ def scraped(prometheus):
     return sorted((row['metric']['role'], row['metric']['instance']) for row in got['result'])
 
 
-def test_the_composed_services_count_exactly():
+def shipped(prometheus):
+    """Has all that was counted reached Kafka?"""
+    query = 'sum(hgp_relay_events_total) > 0 and sum(hgp_relay_lag_events) == 0'
+    return (prometheus.get('query', query=query) or {}).get('result')
+
+
+@contextlib.contextmanager
+def composed():
+    """All of them, and the addresses of the gateways."""
     with contextlib.ExitStack() as stack:
         made = Composed(stack)
         try:
@@ -159,9 +167,28 @@ def test_the_composed_services_count_exactly():
             raise Skipped(str(why)[:200]) from why
         for name in made.hosts:
             made.start(name)
-        prometheus = made.prometheus()
         gateways = [(made.hosts[name], 8080) for name in made.hosts if name.startswith('gateway')]
         eq(len(gateways), 2, 'gateways')
+        yield made, gateways
+
+
+def test_load_test_script():
+    """scripts/load_test.sh over all of it, at its own levels: LOAD_TEST=FILE has what it says."""
+    if not os.environ.get('LOAD_TEST'):
+        raise Skipped('it takes minutes: LOAD_TEST=FILE')
+    with composed() as (made, gateways):
+        prometheus = made.prometheus()
+        done = subprocess.run([tree() / 'scripts/load_test.sh',
+                               *(f'http://{host}:{port}' for host, port in gateways)],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        pathlib.Path(os.environ['LOAD_TEST']).write_text(done.stdout)
+        eq(done.returncode, 0, done.stdout[-1500:])
+        wait_for('all events are in Kafka', lambda: shipped(prometheus))
+
+
+def test_the_composed_services_count_exactly():
+    with composed() as (made, gateways):
+        prometheus = made.prometheus()
         left = iter(range(2000))
         data = request_bytes('POST', INCREMENT, item('composed'))
         answers = []
@@ -173,9 +200,11 @@ def test_the_composed_services_count_exactly():
         wanted = sorted((name.split('-')[0], f'{host}:{2113 if "counter" in name else 2112}')
                         for name, host in made.hosts.items())
         wait_for('Prometheus finds all of them', lambda: scraped(prometheus) == wanted)
-        wait_for('all events are in Kafka', lambda: prometheus.get(
-            'query', query='sum(hgp_relay_events_total) > 0 and sum(hgp_relay_lag_events) == 0')
-            ['result'])
+        top = '/api/v1/analytics/top?counter_type=like&time_range=all'
+        wait_for('it is ranked', lambda: (
+            call(gateways[0], 'GET', top).json().get('data', {}).get('counters') or
+            [{}])[0].get('value') == 2000)
+        wait_for('all events are in Kafka', lambda: shipped(prometheus))
 
         made.processes['counter-1'].terminate()
         eq(made.processes['counter-1'].wait(WAIT_S), 0, 'a counter ends well')

@@ -18,7 +18,8 @@ HOLDS = ('usr/bin/highgopress', 'usr/share/man/man1/highgopress.1.gz',
          'usr/share/zsh/site-functions/_highgopress',
          'usr/share/fish/vendor_completions.d/highgopress.fish',
          'usr/share/doc/highgopress/copyright')
-UNITS = {'highgopress': 'all', 'highgopress-counter': 'counter', 'highgopress-gateway': 'gateway'}
+UNITS = {'highgopress': 'all', 'highgopress-analytics': 'analytics',
+         'highgopress-counter': 'counter', 'highgopress-gateway': 'gateway'}
 
 
 def run(*command, **options):
