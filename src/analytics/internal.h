@@ -3,6 +3,7 @@
  * service.c  the thread, from start to stop
  * consume.c  events in, commits, reports
  * port.c     questions and answers
+ * visit.c    work of other threads, on the service's
  * observe.c  figures
  */
 #ifndef ANALYTICS_INTERNAL_H

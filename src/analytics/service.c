@@ -90,47 +90,6 @@ enum err analytics_start(const struct analytics_service_conf *conf,
     return ERR_OK;
 }
 
-/* ---- pause ---- */
-
-struct pause {
-    struct mail mail;
-    struct analytics_service *service;
-    void (*action)(void *ctx);
-    void *ctx;
-    bool ran;
-    sem_t over;
-};
-
-static void run_pause(struct mail *mail) {
-    struct pause *pause = CONTAINER_OF(mail, struct pause, mail);
-
-    analytics_settle(pause->service);
-    pause->ran = !pause->service->own.broken;
-    if (pause->ran)
-        pause->action(pause->ctx);
-    sem_post(&pause->over);
-}
-
-static void drop_pause(struct mail *mail) {
-    sem_post(&CONTAINER_OF(mail, struct pause, mail)->over);
-}
-
-bool analytics_pause(struct analytics_service *service, void (*action)(void *ctx), void *ctx) {
-    struct pause pause = {.mail = {.run = run_pause, .drop = drop_pause},
-                          .service = service,
-                          .action = action,
-                          .ctx = ctx};
-
-    if (atomic_load(&service->loop_broken))
-        return false;
-    (void)sem_init(&pause.over, 0, 0);
-    if (mailbox_send(loop_mailbox(service->loop), &pause.mail) == ERR_OK)
-        while (sem_wait(&pause.over) != 0)
-            ;
-    sem_destroy(&pause.over);
-    return pause.ran;
-}
-
 /* ---- stop ---- */
 
 static void on_closed(void *ctx) {

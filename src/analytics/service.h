@@ -43,6 +43,20 @@ MUST_CHECK enum err analytics_start(const struct analytics_service_conf *conf,
  * done. From a thread that is nobody's loop. False: it has stopped by itself, nothing ran. */
 bool analytics_pause(struct analytics_service *service, void (*action)(void *ctx), void *ctx);
 
+/* The values of all counters, from the store itself (core/analytics.h): begin, any number of values
+ * of one moment behind the beginning, end. Each blocks until the service's thread has done it; from
+ * one thread that is nobody's loop. ERR_UNAVAILABLE: it has stopped by itself. */
+struct counter_value {
+    struct slice resource_id;
+    struct slice counter_type;
+    int64_t value;
+};
+bool analytics_lacks_values(struct analytics_service *service);
+MUST_CHECK enum err analytics_begin_values(struct analytics_service *service);
+MUST_CHECK enum err analytics_put_values(struct analytics_service *service,
+                                         const struct counter_value *values, size_t count);
+MUST_CHECK enum err analytics_end_values(struct analytics_service *service);
+
 /* Stores and reports what was counted. */
 void analytics_stop(struct analytics_service *service);
 

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "cli/exit.h"
+#include "cli/recount.h"
 #include "core/consumers.h"
 #include "edge/data_folder.h"
 #include "edge/rocks_tally.h"
@@ -78,7 +79,11 @@ int analytics_part_open(struct analytics_part *part, const struct analytics_part
     part->source.resolver = conf->resolver;
     part->source.tls = conf->tls;
     int code = open_folder(part, conf->config);
-    return code == EX_OK ? start(part, conf->config, conf->metrics, conf->shard) : code;
+    if (code == EX_OK)
+        code = start(part, conf->config, conf->metrics, conf->shard);
+    if (code == EX_OK && conf->store && conf->store->rocks)
+        part->recount = recount_start(conf->config->data, part->service);
+    return code;
 }
 
 int analytics_part_forget(struct analytics_part *part, const struct store *store, unsigned shard) {
@@ -90,6 +95,7 @@ int analytics_part_forget(struct analytics_part *part, const struct store *store
 }
 
 void analytics_part_close(struct analytics_part *part) {
+    recount_stop(part->recount);
     if (part->service)
         analytics_stop(part->service);
     rocks_tally_close(part->rocks);

@@ -20,6 +20,7 @@ struct analytics_part { /* a zeroed one runs none */
     struct store_feed beside;          /* the events of the store in this process, */
     struct source source;              /* or of a counter elsewhere */
     struct analytics_service *service;
+    struct recount *recount;
 };
 
 struct analytics_part_conf {

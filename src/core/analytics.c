@@ -43,11 +43,20 @@ void analytics_close(struct analytics *a) {
     analytics_counters_release(a);
     buf_release(&a->scratch);
     buf_release(&a->record);
+    free(a->touched);
     free(a->lanes);
     free(a);
 }
 
 /* ---- the source ---- */
+
+/* Nothing happened before. */
+static bool is_the_beginning(const struct event_position *from, uint32_t lanes) {
+    for (uint32_t i = 0; i < lanes; i++)
+        if (from[i].epoch > 1 || from[i].seq > 0)
+            return false;
+    return true;
+}
 
 enum err analytics_source(struct analytics *a, uint64_t store_id, uint32_t lanes,
                           const struct event_position *from) {
@@ -58,6 +67,8 @@ enum err analytics_source(struct analytics *a, uint64_t store_id, uint32_t lanes
             return ERR_NO_MEMORY;
         a->store_id = store_id;
         analytics_open_generation(a)->source_dirty = true;
+        if (is_the_beginning(from, lanes))
+            analytics_values_end(a);
     }
     for (uint32_t i = 0; i < lanes; i++) {
         if (a->lanes[i].at.epoch)
@@ -142,6 +153,7 @@ static enum err count_event(struct analytics *a, const struct event *event) {
     counter->now =
         value_after(tracked, analytics_tally(a, cell.counter, RANGE_ALL), event, tally, first);
     analytics_rank(a, cell.counter, RANGE_ALL, counter->now);
+    analytics_touch(a, cell.counter);
     if (finest_bucket(a, event->et_ms, &cell))
         tally_pending_add(pending, counter, cell, tally);
     else

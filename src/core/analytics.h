@@ -92,6 +92,21 @@ MUST_CHECK enum err analytics_commit_end(struct analytics *analytics, bool wait)
 /* Stores everything, and waits until it is. As analytics_commit_end(). */
 MUST_CHECK enum err analytics_commit(struct analytics *analytics);
 
+/* The values of all counters, from the store itself: for what has changed without an event that was
+ * counted, as before analytics began. Between begin and end 'all' isn't exact. */
+
+/* They were taken, now or before the last start, or there were none when events began. */
+bool analytics_values_known(const struct analytics *analytics);
+
+/* Forgets one that was begun. ERR_NO_MEMORY. */
+MUST_CHECK enum err analytics_values_begin(struct analytics *analytics);
+
+/* Of each counter, at one moment of the store behind the beginning. ERR_BUSY as analytics_apply();
+ * ERR_NO_MEMORY: commit nothing any more, close. */
+MUST_CHECK enum err analytics_value(struct analytics *analytics, struct slice resource_id,
+                                    struct slice counter_type, int64_t value);
+void analytics_values_end(struct analytics *analytics);
+
 struct analytics_stats {
     uint64_t events;     /* counted since open */
     uint64_t duplicates; /* dropped since open */

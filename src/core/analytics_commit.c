@@ -126,6 +126,8 @@ static enum err fill(struct tally_batch *batch, struct tally_store *store) {
 
     if (generation->source_dirty)
         fill_source(&f, a->store_id, a->lanes_count);
+    if (generation->values_known)
+        store->ops->put(store, analytics_key(&generation->key, KEY_KNOWN, 0), SLICE(""));
     for (uint32_t i = 0; i < a->lanes_count; i++)
         if (generation->lanes[i].at.epoch)
             fill_lane(&f, i);
@@ -182,7 +184,7 @@ void analytics_generations_release(struct analytics *a) {
 }
 
 static bool is_dirty(const struct generation *generation) {
-    return generation->source_dirty || generation->lanes_dirty ||
+    return generation->source_dirty || generation->lanes_dirty || generation->values_known ||
            generation->pending.counters_count;
 }
 
@@ -226,7 +228,7 @@ enum err analytics_commit_end(struct analytics *a, bool wait) {
     for (uint32_t i = 0; err == ERR_OK && i < a->lanes_count; i++)
         a->lanes[i].stored = generation->lanes[i].at;
     tally_pending_clear(&generation->pending);
-    generation->source_dirty = generation->lanes_dirty = false;
+    generation->source_dirty = generation->lanes_dirty = generation->values_known = false;
     return err;
 }
 

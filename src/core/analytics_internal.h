@@ -7,6 +7,7 @@
  * analytics_rest.c     counters beyond the limit, and what none of them can exceed
  * analytics_move.c     windows that move
  * analytics_query.c    tops and series
+ * analytics_values.c   values from the store itself
  */
 #ifndef CORE_ANALYTICS_INTERNAL_H
 #define CORE_ANALYTICS_INTERNAL_H
@@ -65,6 +66,7 @@ struct generation {
     struct analytics_lane *lanes; /* as they were when it was closed */
     bool lanes_dirty;
     bool source_dirty;
+    bool values_known; /* since then */
     int64_t forget_ms; /* 0, or: buckets that aren't kept at this time go */
     uint32_t *order;   /* the store's thread's, and what is below */
     struct buf key;
@@ -93,6 +95,9 @@ struct analytics {
     int64_t end_ms;    /* of the windows */
     int64_t latest_ms; /* of all events */
     struct bucket_span spans[RANGE_WINDOWS];
+    bool values_known;
+    uint64_t *touched;    /* between values_begin and _end: counters that had an event, */
+    uint32_t touched_max; /* of those known then */
     int64_t forgotten_hour;
     struct generation generations[GENERATIONS];
     unsigned open;
@@ -182,12 +187,18 @@ static inline struct generation *analytics_open_generation(struct analytics *a) 
     return &a->generations[a->open];
 }
 
+/* ---- analytics_values.c ---- */
+
+/* The counter has had an event. */
+void analytics_touch(struct analytics *a, uint32_t counter);
+
 /* ---- analytics_load.c ---- */
 
 /*     'M'                              version, store id, lanes
  *     'L' lane                         epoch, seq, latest event time
  *     'C' counter                      value, 0, increments, id: when it was new
  *     'V' counter                      value, increments: since then
+ *     'S'                              there: the values of all counters were taken from the store
  *     'B' width bucket counter         a tally, which grows by additions
  */
 #define ANALYTICS_VERSION 3 /* 1: every change rewrote 'C'; 2: one group for each type */
@@ -197,6 +208,7 @@ static inline struct generation *analytics_open_generation(struct analytics *a) 
 #define KEY_COUNTER 'C'
 #define KEY_VALUE   'V'
 #define KEY_BUCKET  'B'
+#define KEY_KNOWN   'S'
 
 struct slice analytics_key(struct buf *out, char space, uint32_t number);
 struct slice analytics_cell_key(struct buf *out, struct tally_cell cell);

@@ -113,9 +113,19 @@ static enum err load_source(struct analytics *a) {
     return analytics_make_lanes(a, lanes) ? ERR_OK : ERR_NO_MEMORY;
 }
 
+static enum err load_known(struct analytics *a) {
+    enum err err =
+        a->store->ops->get(a->store, analytics_key(&a->scratch, KEY_KNOWN, 0), &a->record);
+
+    a->values_known = err == ERR_OK;
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
 enum err analytics_load(struct analytics *a) {
     enum err err = load_source(a);
 
+    if (err == ERR_OK)
+        err = load_known(a);
     if (err == ERR_OK)
         err = load_space(a, KEY_LANE, take_lane);
     if (err == ERR_OK)

@@ -10,7 +10,7 @@ static struct certainty certainty_of(struct analytics *a, const struct counter_t
                                      const struct stats_query *one, enum time_range range) {
     int64_t bound;
 
-    if (a->stats.halted)
+    if (a->stats.halted || (range == RANGE_ALL && a->touched))
         return (struct certainty){.max_error = -1};
     if (analytics_rest_bound(a, type, one, range, &bound))
         return (struct certainty){.max_error = bound};
@@ -122,7 +122,7 @@ enum err analytics_series(struct analytics *a, const struct stats_query *query,
     *out = (struct stats_answer){.certainty = {.exact = true}};
     if (number == NO_COUNTER)
         out->certainty = certainty_of(a, type, query, query->range);
-    else if (a->stats.halted)
+    else if (a->stats.halted || (query->range == RANGE_ALL && a->touched))
         out->certainty = (struct certainty){.max_error = -1};
     if (number == NO_COUNTER)
         return ERR_OK;

@@ -338,6 +338,65 @@ static void test_a_clock_far_ahead_and_back(void **state) {
     }
 }
 
+/* ---- values from the store ---- */
+
+static void check_total(struct rig *rig, uint32_t counter) {
+    struct stats_query query = {model_id(counter), model_type(counter), RANGE_ALL};
+    static struct stats_answer answer;
+
+    assert_int_equal(analytics_series(rig->analytics, &query, &answer), ERR_OK);
+    assert_int_equal(answer.total.sum, rig->model.value[counter]);
+}
+
+/* At any moment of counting, with events before and behind the moment they are of: 'all' is right
+ * in the end, for counters that never had an event, too. */
+static void test_values_from_the_store(void **state) {
+    (void)state;
+    for (unsigned seed = 1; seed <= SEEDS; seed++) {
+        struct rig *rig = rig_new(seed, MODEL_COUNTERS);
+        struct top_query query = {SLICE("silent"), RANGE_ALL, 0, 10};
+        static struct top_answer answer;
+        int64_t values[MODEL_COUNTERS];
+
+        for (unsigned i = 0; i < 60; i++)
+            step(rig);
+        assert_int_equal(analytics_values_begin(rig->analytics), ERR_OK);
+        for (uint64_t i = below(rig, 20); i > 0; i--)
+            happen(rig);
+        memcpy(values, rig->model.value, sizeof(values));
+        for (uint32_t i = 0; i < MODEL_COUNTERS; i++) {
+            enum err err;
+
+            for (uint64_t k = below(rig, 2); k > 0; k--)
+                happen(rig);
+            if (below(rig, 3) == 0)
+                deliver(rig, (uint32_t)below(rig, MODEL_LANES));
+            while ((err = analytics_value(rig->analytics, model_id(i), model_type(i), values[i])) ==
+                   ERR_BUSY)
+                assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
+            assert_int_equal(err, ERR_OK);
+        }
+        assert_int_equal(
+            analytics_value(rig->analytics, SLICE("s"), SLICE("silent"), (int64_t)seed), ERR_OK);
+        assert_int_equal(analytics_top(rig->analytics, &query, &answer), ERR_OK);
+        assert_false(answer.certainty.exact); /* not all values are there yet */
+        analytics_values_end(rig->analytics);
+        deliver_all(rig);
+        assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
+        crash(rig);
+        start(rig);
+        assert_true(analytics_values_known(rig->analytics));
+        for (uint32_t i = 0; i < MODEL_COUNTERS; i++)
+            if (rig->model.value[i])
+                check_total(rig, i);
+        assert_int_equal(analytics_top(rig->analytics, &query, &answer), ERR_OK);
+        assert_true(answer.certainty.exact);
+        assert_int_equal(answer.count, 1);
+        assert_int_equal(top_item(&answer, 0)->tally.sum, seed);
+        rig_free(rig);
+    }
+}
+
 /* ---- a folder of version 1 ---- */
 
 static enum err fill_version_1(struct tally_batch *batch, struct tally_store *store) {
@@ -527,6 +586,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_like_the_model),
         cmocka_unit_test(test_a_clock_far_ahead_and_back),
+        cmocka_unit_test(test_values_from_the_store),
         cmocka_unit_test(test_version_1_goes_on),
         cmocka_unit_test(test_beyond_the_limit),
         cmocka_unit_test(test_a_gap_halts_the_lane),
