@@ -402,6 +402,22 @@ static void test_a_position_beyond_the_end_is_refused(void **state) {
     close_reader(&reader);
 }
 
+/* Restored from an older copy, say: its numbers will be used again, for other events. */
+static void test_a_redis_that_went_back_is_told(void **state) {
+    struct reader reader;
+
+    (void)state;
+    world_start(&world);
+    count_up(50);
+    open_reader(&reader, "test", false);
+    until(all_counted, &reader);
+    for (int lane = 0; lane < LANES; lane++)
+        (void)ask("HSET hgp:{%d}:m seq 0", lane);
+    until(some_lane_says, &reader);
+    assert_int_equal(said(&reader), ERR_INVALID);
+    close_reader(&reader);
+}
+
 static void test_a_redis_that_is_killed_and_comes_back(void **state) {
     struct reader reader;
 
@@ -476,6 +492,7 @@ int main(void) {
         TEST(test_what_an_owner_has_read_is_nobody_elses),
         TEST(test_a_gap_is_told_and_not_skipped),
         TEST(test_a_position_beyond_the_end_is_refused),
+        TEST(test_a_redis_that_went_back_is_told),
         TEST(test_a_redis_that_is_killed_and_comes_back),
         TEST(test_a_full_outbox_refuses_writes_until_it_is_reported),
     };
