@@ -32,7 +32,7 @@ struct metrics {
     _Atomic uint64_t *cells; /* aligned, inside 'memory' */
     void *memory;
     unsigned shards;
-    unsigned count;      /* series made */
+    atomic_uint count;   /* series made: those below it are there and stay */
     unsigned used_cells; /* in each shard */
     struct series series[METRICS_SERIES_MAX];
 };
@@ -104,7 +104,9 @@ static bool labels_fit(const char *names, const char *labels) {
 }
 
 metric_series metrics_series(struct metrics *metrics, enum metric family, const char *labels) {
-    for (unsigned i = 0; i < metrics->count; i++) {
+    unsigned count = atomic_load_explicit(&metrics->count, memory_order_relaxed);
+
+    for (unsigned i = 0; i < count; i++) {
         const struct series *old = &metrics->series[i];
 
         if (old->family == family && strcmp(old->labels, labels) == 0)
@@ -112,19 +114,21 @@ metric_series metrics_series(struct metrics *metrics, enum metric family, const 
     }
     /* Series come from our own tables, never from input: too many, or labels
      * too long or of other names, is our mistake. */
-    assert(metrics->count < METRICS_SERIES_MAX);
+    assert(count < METRICS_SERIES_MAX);
     assert(labels_fit(families[family].labels, labels));
     assert(strlen(labels) < METRICS_LABELS_BYTES);
-    struct series *fresh = &metrics->series[metrics->count];
+    struct series *fresh = &metrics->series[count];
     fresh->family = family;
     fresh->cell = metrics->used_cells;
     (void)snprintf(fresh->labels, sizeof(fresh->labels), "%s", labels);
     metrics->used_cells += families[family].type == METRIC_HISTOGRAM ? HISTOGRAM_CELLS : 1;
-    return metrics->count++;
+    atomic_store_explicit(&metrics->count, count + 1, memory_order_release);
+    return count;
 }
 
 static _Atomic uint64_t *cell(const struct metrics *metrics, unsigned shard, metric_series series) {
-    assert(shard < metrics->shards && series < metrics->count);
+    assert(shard < metrics->shards &&
+           series < atomic_load_explicit(&metrics->count, memory_order_relaxed));
     return metrics->cells + (size_t)shard * SHARD_CELLS + metrics->series[series].cell;
 }
 
@@ -195,8 +199,10 @@ void metrics_each(const struct metrics *metrics,
                   void (*fn)(void *ctx, enum metric family, metric_series series,
                              const char *labels),
                   void *ctx) {
+    unsigned count = atomic_load_explicit(&metrics->count, memory_order_acquire);
+
     for (unsigned family = 0; family < METRIC_FAMILIES; family++)
-        for (unsigned i = 0; i < metrics->count; i++)
+        for (unsigned i = 0; i < count; i++)
             if ((unsigned)metrics->series[i].family == family)
                 fn(ctx, (enum metric)family, i, metrics->series[i].labels);
 }

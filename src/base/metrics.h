@@ -5,8 +5,8 @@
  * what clients send. Every thread adds into its own shard without contention;
  * a reader sums the shards.
  *
- * Threads    metrics_series() before the threads start. Then each shard has
- *            one writing thread; metrics_sum() and metrics_histogram() any thread.
+ * Threads    metrics_series() at the start, one thread; others may work with theirs already. Each
+ *            shard has one writing thread; metrics_sum() and metrics_histogram() any thread.
  * Limits     METRICS_SERIES_MAX series, labels under METRICS_LABELS_BYTES and named as
  *            the family says; all are asserted. A histogram has fixed bounds.
  */
