@@ -68,12 +68,18 @@ class Deployment:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='hgp-prom-')))
         self.kafka = dev_servers.Kafka(folder / 'kafka')
         self.redis = dev_servers.Redis(folder / 'redis')
-        for process in [*self.kafka.processes(), *self.redis.processes()]:
+        self.consul = dev_servers.Consul(folder / 'consul')
+        for process in [*self.kafka.processes(), *self.redis.processes(),
+                        *self.consul.processes()]:
             stack.callback(process.kill)
         self.shipping = stack.enter_context(Server(
             flags=['--events', self.kafka.url],
             env={'HGP_OUTBOX_MAX_BYTES': '65536', 'HGP_RATE_LIMIT_PER_SECOND': '1000000'}))
-        self.split = stack.enter_context(Split())
+        # A collector that isn't there: spans fail, which is an outcome as well.
+        found = {'flags': ['--discovery', self.consul.url],
+                 'counter_flags': ['--discovery', self.consul.url]}
+        self.split = stack.enter_context(
+            Split(env={'HGP_TRACES_ENDPOINT': 'http://127.0.0.1:9/v1/traces'}, **found))
         self.on_redis = stack.enter_context(Server(flags=['--store', self.redis.url]))
         roles = [('all', self.shipping), ('all', self.on_redis), ('gateway', self.split.gateways[0]),
                  ('counter', self.split.counter)]
