@@ -36,7 +36,8 @@ def fish(line):
 
 
 def test_bash_offers():
-    eq(sorted(bash('')), ['all', 'analytics', 'counter', 'gateway', 'healthcheck', 'verify'], 'roles')
+    eq(sorted(bash('')), ['all', 'analytics', 'counter', 'gateway', 'healthcheck', 'import',
+                             'verify'], 'roles')
     eq(bash('healthcheck', 'co'), ['counter'], 'a role behind healthcheck')
     eq(bash('all', '--dura'), ['--durability'], 'a flag')
     check({'fast', 'local'} <= set(bash('all', '--durability', '')), 'values')
@@ -46,7 +47,8 @@ def test_bash_offers():
 
 
 def test_fish_offers():
-    eq(sorted(fish('')), ['all', 'analytics', 'counter', 'gateway', 'healthcheck', 'verify'], 'roles')
+    eq(sorted(fish('')), ['all', 'analytics', 'counter', 'gateway', 'healthcheck', 'import',
+                             'verify'], 'roles')
     eq(fish('healthcheck co'), ['counter'], 'a role behind healthcheck')
     eq(fish('all --dura'), ['--durability'], 'a flag')
     check({'fast', 'local'} <= set(fish('all --durability ')), 'values')
