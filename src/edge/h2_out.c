@@ -25,6 +25,8 @@ static void take(struct h2_stream *stream, uint8_t *to, size_t n) {
     stream->h2->out_bytes -= n;
     if (queued(stream) == 0) {
         buf_clear(&stream->out.queue);
+        if (!stream->decided && stream->out.queue.cap > QUEUE_KEEP)
+            buf_release(&stream->out.queue); /* more comes, but maybe not soon */
         stream->out.taken = 0;
         stream->out.due_ms = INT64_MAX;
         stream->h2->untaken = 0;

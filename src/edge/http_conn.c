@@ -249,7 +249,7 @@ static bool gather_lasting(struct http_conn *http, struct http_exchange *exchang
     conn->out.failed |= buf_failed(&exchange->reply);
     if (!conn->peer_closed) {
         buf_add_slice(&conn->out, buf_slice(&exchange->reply));
-        buf_clear(&exchange->reply);
+        buf_release(&exchange->reply); /* it may be quiet for long */
         return true;
     }
     list_remove(&exchange->node);
@@ -294,6 +294,15 @@ static int64_t send_due(const struct http_conn *http) {
                                  : INT64_MAX;
 }
 
+/* As an idle connection: it may be quiet for long. */
+static void trim_lasting(struct http_conn *http) {
+    struct conn *conn = http->conn;
+
+    if (!conn->send_busy && !conn->out.len && !list_empty(&http->exchanges) &&
+        http_lasts(CONTAINER_OF(http->exchanges.next, struct http_exchange, node)))
+        conn_trim(conn);
+}
+
 /* What comes next for a connection after something was read, answered or sent. */
 static void settle(struct http_conn *http) {
     struct conn *conn = http->conn;
@@ -308,6 +317,7 @@ static void settle(struct http_conn *http) {
         return; /* the request's own deadline is running */
     if (conn->send_busy || conn->in_work || conn->out.len) {
         conn->deadline_ms = INT64_MAX;
+        trim_lasting(http);
     } else if (conn->state == CONN_FINISHING) {
         conn_linger(conn);
     } else {
