@@ -26,6 +26,7 @@ static void halt(struct analytics_service *service, struct lane_read *lane, enum
 
     lane->halted = true;
     analytics_halt(service->own.analytics, lane->read.lane);
+    feed_drop(service->own.feed, lane->read.lane);
     analytics_observe(service);
     log_line(LOG_ERROR,
              "analytics: a lane's next event can't be had; its counters stand still and answers "
@@ -37,6 +38,10 @@ static void halt(struct analytics_service *service, struct lane_read *lane, enum
 /* ---- storing ---- */
 
 static void begin(struct analytics_service *service) {
+    buf_clear(&service->own.mark);
+    feed_mark(service->own.feed, &service->own.mark);
+    if (service->own.mark.len && !buf_failed(&service->own.mark))
+        analytics_mark(service->own.analytics, buf_slice(&service->own.mark));
     if (analytics_commit_begin(service->own.analytics))
         service->own.committing_ns = clock_mono_ns();
 }

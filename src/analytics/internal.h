@@ -40,6 +40,7 @@ struct analytics_service {
         struct feed *feed;
         uint32_t lanes;
         struct lane_read *reads;
+        struct buf mark; /* the feed's, for the next commit */
         struct timer commit;
         int64_t committing_ns; /* since when */
         struct timer gather;   /* armed between more() and reading */

@@ -32,6 +32,7 @@ static void *run(void *arg) {
     if (serves) {
         struct feed_user user = analytics_consumer(service);
 
+        feed_resume(service->own.feed, analytics_marked(service->own.analytics));
         feed_open(service->own.feed, &user);
         if (service->conf.patient)
             analytics_announce(service);
@@ -52,6 +53,7 @@ static void *run(void *arg) {
 static void release(struct analytics_service *service) {
     analytics_close(service->own.analytics);
     free(service->own.reads);
+    buf_release(&service->own.mark);
     sem_destroy(&service->started);
     free(service);
 }

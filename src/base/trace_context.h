@@ -32,8 +32,8 @@ struct trace_context {
     uint8_t parent_id[SPAN_ID_BYTES]; /* the caller's span */
     uint8_t span_id[SPAN_ID_BYTES];   /* ours: the parent of what we call */
     uint8_t flags;                    /* TRACE_SAMPLED, TRACE_RANDOM_ID */
-    struct trace_link batch;          /* the message that carried its operation; zeros: none (yet) */
-    struct slice state;               /* tracestate, to be passed on as it came; empty: none */
+    struct trace_link batch; /* the message that carried its operation; zeros: none (yet) */
+    struct slice state;      /* tracestate, to be passed on as it came; empty: none */
 };
 
 static inline bool trace_sampled(const struct trace_context *trace) {

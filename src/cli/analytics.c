@@ -78,6 +78,9 @@ int analytics_part_open(struct analytics_part *part, const struct analytics_part
     part->source.config = conf->config;
     part->source.resolver = conf->resolver;
     part->source.tls = conf->tls;
+    const char *problem = part->beside.store ? NULL : source_open(&part->source);
+    if (problem)
+        return give_up("events can't be read", problem, EX_CONFIG);
     int code = open_folder(part, conf->config);
     if (code == EX_OK)
         code = start(part, conf->config, conf->metrics, conf->shard);
@@ -111,10 +114,9 @@ static bool up(void *ctx) {
 static void promise(void *ctx, struct gateway_promise *out) {
     (void)ctx;
     (void)snprintf(out->durability, sizeof(out->durability), "local");
-    (void)snprintf(
-        out->guarantee, sizeof(out->guarantee),
-        "what was counted is on this disk before the counter may forget its events; what "
-        "a crash takes comes again");
+    (void)snprintf(out->guarantee, sizeof(out->guarantee),
+                   "what was counted is on this disk before its source may forget the events; what "
+                   "a crash takes comes again");
 }
 
 static void pool(void *ctx, struct gateway_pool *out) {
@@ -126,13 +128,15 @@ static void pool(void *ctx, struct gateway_pool *out) {
 
 static void down(void *ctx, char *out, size_t size) {
     const struct analytics_part *part = ctx;
+    char name[SOURCE_NAME_BYTES];
 
+    source_name(part->source.config, name);
     (void)snprintf(out, size,
                    atomic_load(&part->source.up)
                        ? "analytics has stopped (the log says why)"
-                       : "the events of the counter at %s can't be read, and it has heard of none "
+                       : "the events of %s can't be read, and it has heard of none "
                          "since it started (the log says why)",
-                   part->source.config->counter);
+                   name);
 }
 
 struct gateway_backend analytics_part_backend(struct analytics_part *part) {

@@ -1,19 +1,92 @@
 /* source.c - see source.h. */
 #include "cli/source.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/events.h"
 #include "core/consumers.h"
+
+static bool is_kafka(const struct config *config) {
+    return strcmp(config->events_url, "none") != 0;
+}
+
+void source_name(const struct config *config, char out[SOURCE_NAME_BYTES]) {
+    struct kafka_url url;
+    const char *problem;
+
+    (void)snprintf(out, SOURCE_NAME_BYTES, "%s", config->counter);
+    if (is_kafka(config) &&
+        kafka_url_parse(slice_str(config->events_url), &url, &problem) == ERR_OK) {
+        (void)snprintf(out, SOURCE_NAME_BYTES, "kafka://%s/%s", url.brokers, url.topic);
+        explicit_bzero(&url, sizeof(url));
+    }
+}
+
+/* "0,1,5": false when it isn't such a list. */
+static bool read_partitions(const char *text, uint32_t *out, uint32_t *out_count) {
+    uint32_t count = 0;
+
+    while (*text) {
+        char *end;
+        unsigned long number = strtoul(text, &end, 10);
+
+        if (end == text || text[0] < '0' || text[0] > '9' || number > INT32_MAX ||
+            count == SOURCE_PARTITIONS_MAX || (*end && (*end != ',' || !end[1])))
+            return false;
+        out[count++] = (uint32_t)number;
+        text = *end ? end + 1 : end;
+    }
+    *out_count = count;
+    return true;
+}
+
+static void check_kafka(const struct config *config, struct config_problems *problems) {
+    uint32_t partitions[SOURCE_PARTITIONS_MAX];
+    uint32_t count;
+
+    events_check(config, problems);
+    if (!read_partitions(config->analytics_partitions, partitions, &count))
+        config_problem(problems,
+                       "analytics.partitions: must be at most %d numbers with commas between",
+                       SOURCE_PARTITIONS_MAX);
+}
 
 /* A counter's embedded store has one owner, and so has every event one place to come from. */
 void source_check(const struct config *config, struct config_problems *problems) {
+    if (is_kafka(config)) {
+        check_kafka(config, problems);
+        return;
+    }
     struct slice list = slice_str(config->counter);
-
     (void)config_next_upstream(&list);
     if (list.len)
         config_problem(problems, "counter: analytics reads the events of one counter");
+    if (config->analytics_partitions[0])
+        config_problem(problems, "analytics.partitions: only a Kafka topic has some (events.url)");
 }
 
-static struct feed *make(void *ctx, struct loop *loop) {
-    struct source *source = ctx;
+const char *source_open(struct source *source) {
+    if (!is_kafka(source->config))
+        return NULL;
+    if (!read_partitions(source->config->analytics_partitions, source->partitions,
+                         &source->partition_count))
+        return "analytics.partitions is no list"; /* source_check() has seen it */
+    return events_url_read(source->config, &source->url);
+}
+
+static struct feed *make_kafka(struct source *source, struct loop *loop) {
+    struct kafka_feed_conf conf = {.url = source->url,
+                                   .partitions = source->partitions,
+                                   .partition_count = source->partition_count,
+                                   .up = &source->up};
+
+    source->kafka = kafka_feed_new(loop, &conf);
+    return source->kafka ? kafka_feed_base(source->kafka) : NULL;
+}
+
+static struct feed *make_outbox(struct source *source, struct loop *loop) {
     struct outbox_feed_conf conf = {
         .resolver = source->resolver,
         .address = slice_str(source->config->counter),
@@ -26,11 +99,19 @@ static struct feed *make(void *ctx, struct loop *loop) {
     return source->outbox ? outbox_feed_base(source->outbox) : NULL;
 }
 
+static struct feed *make(void *ctx, struct loop *loop) {
+    struct source *source = ctx;
+
+    return is_kafka(source->config) ? make_kafka(source, loop) : make_outbox(source, loop);
+}
+
 static void release(void *ctx) {
     struct source *source = ctx;
 
     outbox_feed_free(source->outbox);
+    kafka_feed_free(source->kafka);
     source->outbox = NULL;
+    source->kafka = NULL;
 }
 
 struct feed_maker source_feed_maker(struct source *source) {

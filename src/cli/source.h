@@ -1,4 +1,4 @@
-/* source.h - where an analytics process gets its events: from a counter elsewhere.
+/* source.h - where an analytics process gets its events: from a counter elsewhere, or from Kafka.
  *
  * Threads    The feed is its consumer's; source_up() any thread; the rest the main thread.
  */
@@ -8,17 +8,33 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/attr.h"
 #include "base/config.h"
 #include "edge/feed_maker.h"
+#include "edge/kafka_feed.h"
 #include "edge/outbox_feed.h"
+
+#define SOURCE_PARTITIONS_MAX 256
 
 struct source {
     const struct config *config;
     struct resolver *resolver;
     struct tls *tls;            /* NULL: plain */
-    struct outbox_feed *outbox; /* the consumer's */
-    atomic_bool up;             /* it has events now */
+    struct outbox_feed *outbox; /* the consumer's: one of the two */
+    struct kafka_feed *kafka;
+    uint32_t partitions[SOURCE_PARTITIONS_MAX];
+    uint32_t partition_count;
+    struct kafka_url url; /* of Kafka, with its password */
+    atomic_bool up;       /* it has events now */
 };
+
+#define SOURCE_NAME_BYTES (KAFKA_BROKERS_BYTES + KAFKA_TOPIC_BYTES + 16)
+
+/* Where it gets them, for people: a counter's address, or brokers and topic. */
+void source_name(const struct config *config, char out[SOURCE_NAME_BYTES]);
+
+/* Reads what the feed needs of files. NULL, or a sentence why that can't be. */
+MUST_CHECK const char *source_open(struct source *source);
 
 /* What is wrong with the configuration of an analytics process. */
 void source_check(const struct config *config, struct config_problems *problems);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cli/source.h"
 #include "cli/store_url.h"
 #include "edge/consul.h"
 
@@ -46,7 +47,9 @@ static void log_serving(const struct welcome *welcome) {
 
     struct gateway_promise promise;
     char store[STORE_NAME_BYTES];
+    char source[SOURCE_NAME_BYTES];
 
+    source_name(config, source);
     welcome->backend->promise(welcome->backend->ctx, &promise);
     store_name(config, store, sizeof(store));
     if (welcome->parts.core)
@@ -58,7 +61,7 @@ static void log_serving(const struct welcome *welcome) {
     else if (welcome->role == ROLE_ANALYTICS)
         log_line(LOG_INFO, "serving", LOG_STR("role", role_name(welcome->role)),
                  LOG_STR("grpc", names->grpc), LOG_STR("admin", names->admin),
-                 LOG_STR("data", config->data), LOG_STR("counter", config->counter),
+                 LOG_STR("data", config->data), LOG_STR("events", source),
                  LOG_STR("loop", welcome->loop), LOG_INT("threads", welcome->threads));
     else
         log_line(LOG_INFO, "serving", LOG_STR("role", role_name(welcome->role)),
@@ -69,15 +72,16 @@ static void log_serving(const struct welcome *welcome) {
 
 void welcome_print(const struct welcome *welcome) {
     char store[STORE_NAME_BYTES];
+    char source[SOURCE_NAME_BYTES];
 
+    source_name(welcome->config, source);
     store_name(welcome->config, store, sizeof(store));
     if (welcome->parts.core && store_url_is_redis(welcome->config))
         printf("store  %s\n", store);
     else if (welcome->parts.core)
         printf("data   %s\n", store);
     else if (welcome->role == ROLE_ANALYTICS)
-        printf("data   %s\nreads the events of %s\n", welcome->config->data,
-               welcome->config->counter);
+        printf("data   %s\nreads the events of %s\n", welcome->config->data, source);
     else
         printf("counts through %s\n", counters(welcome->config));
     print_listener("http", welcome->names->http);

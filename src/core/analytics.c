@@ -41,6 +41,7 @@ void analytics_close(struct analytics *a) {
         (void)a->store->ops->end(a->store, true);
     analytics_generations_release(a);
     analytics_counters_release(a);
+    buf_release(&a->mark);
     buf_release(&a->scratch);
     buf_release(&a->record);
     free(a->touched);

@@ -56,6 +56,11 @@ void analytics_close(struct analytics *analytics);
 MUST_CHECK enum err analytics_source(struct analytics *analytics, uint64_t store_id, uint32_t lanes,
                                      const struct event_position *from);
 
+/* What the source needs to go on (core/feed.h), stored in the next batch beside the positions; and
+ * what was there when it was opened, or given since. */
+void analytics_mark(struct analytics *analytics, struct slice mark);
+struct slice analytics_marked(const struct analytics *analytics);
+
 /* Where the lane goes on. */
 struct event_position analytics_position(const struct analytics *analytics, uint32_t lane);
 

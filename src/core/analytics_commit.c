@@ -26,6 +26,11 @@ static void fill_source(struct filling *f, uint64_t store_id, uint32_t lanes) {
                        buf_slice(record));
 }
 
+static void fill_mark(struct filling *f) {
+    f->store->ops->put(f->store, analytics_key(&f->generation->key, KEY_META, META_MARK),
+                       buf_slice(&f->generation->mark));
+}
+
 static void fill_lane(struct filling *f, uint32_t number) {
     const struct analytics_lane *lane = &f->generation->lanes[number];
     struct buf *record = &f->generation->record;
@@ -128,13 +133,18 @@ static enum err fill(struct tally_batch *batch, struct tally_store *store) {
         fill_source(&f, a->store_id, a->lanes_count);
     if (generation->values_known)
         store->ops->put(store, analytics_key(&generation->key, KEY_KNOWN, 0), SLICE(""));
+    if (generation->mark.len)
+        fill_mark(&f);
     for (uint32_t i = 0; i < a->lanes_count; i++)
         if (generation->lanes[i].at.epoch)
             fill_lane(&f, i);
     fill_sorted(&f);
     if (generation->forget_ms)
         fill_forgetting(&f);
-    return buf_failed(&generation->key) || buf_failed(&generation->record) ? ERR_NO_MEMORY : ERR_OK;
+    return buf_failed(&generation->key) || buf_failed(&generation->mark) ||
+                   buf_failed(&generation->record)
+               ? ERR_NO_MEMORY
+               : ERR_OK;
 }
 
 static void ended(struct tally_batch *batch) {
@@ -177,6 +187,7 @@ void analytics_generations_release(struct analytics *a) {
 
         tally_pending_release(&generation->pending);
         buf_release(&generation->key);
+        buf_release(&generation->mark);
         buf_release(&generation->record);
         free(generation->lanes);
         free(generation->order);
@@ -190,6 +201,15 @@ static bool is_dirty(const struct generation *generation) {
 
 bool analytics_dirty(const struct analytics *a) {
     return is_dirty(&a->generations[a->open]);
+}
+
+void analytics_mark(struct analytics *a, struct slice mark) {
+    buf_clear(&a->mark);
+    buf_add_slice(&a->mark, mark);
+}
+
+struct slice analytics_marked(const struct analytics *a) {
+    return buf_slice(&a->mark);
 }
 
 /* Once an hour is enough. */
@@ -209,6 +229,8 @@ bool analytics_commit_begin(struct analytics *a) {
         return false;
     if (a->lanes_count)
         memcpy(generation->lanes, a->lanes, a->lanes_count * sizeof(*a->lanes));
+    buf_clear(&generation->mark);
+    buf_add_slice(&generation->mark, buf_slice(&a->mark));
     generation->forget_ms = forget_at(a);
     a->open = 1 - a->open;
     a->committing = true;

@@ -67,6 +67,7 @@ struct generation {
     bool lanes_dirty;
     bool source_dirty;
     bool values_known; /* since then */
+    struct buf mark;
     int64_t forget_ms; /* 0, or: buckets that aren't kept at this time go */
     uint32_t *order;   /* the store's thread's, and what is below */
     struct buf key;
@@ -91,6 +92,7 @@ struct analytics {
     uint64_t store_id;
     uint32_t lanes_count;
     struct analytics_lane *lanes;
+    struct buf mark;
 
     int64_t end_ms;    /* of the windows */
     int64_t latest_ms; /* of all events */
@@ -203,7 +205,8 @@ void analytics_touch(struct analytics *a, uint32_t counter);
  */
 #define ANALYTICS_VERSION 3 /* 1: every change rewrote 'C'; 2: one group for each type */
 
-#define KEY_META    'M'
+#define KEY_META    'M' /* 0: the source; META_MARK */
+#define META_MARK   1
 #define KEY_LANE    'L'
 #define KEY_COUNTER 'C'
 #define KEY_VALUE   'V'

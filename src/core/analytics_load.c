@@ -121,11 +121,20 @@ static enum err load_known(struct analytics *a) {
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
 
+static enum err load_mark(struct analytics *a) {
+    enum err err =
+        a->store->ops->get(a->store, analytics_key(&a->scratch, KEY_META, META_MARK), &a->mark);
+
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
 enum err analytics_load(struct analytics *a) {
     enum err err = load_source(a);
 
     if (err == ERR_OK)
         err = load_known(a);
+    if (err == ERR_OK)
+        err = load_mark(a);
     if (err == ERR_OK)
         err = load_space(a, KEY_LANE, take_lane);
     if (err == ERR_OK)

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "core/event.h"
 
@@ -70,6 +71,13 @@ struct feed_ops {
     struct event_position (*end)(struct feed *feed, uint32_t lane);
     /* The store can't be reached now: end() is what was known before. NULL: it always can. */
     bool (*away)(struct feed *feed);
+    /* The lane isn't read any more. NULL: nothing to be done. */
+    void (*drop)(struct feed *feed, uint32_t lane);
+    /* What resume() needs to go on behind all that was read and passed, beside the positions;
+     * appended. NULL: nothing. */
+    void (*mark)(struct feed *feed, struct buf *out);
+    /* Before open(): what mark() said when the positions were stored. */
+    void (*resume)(struct feed *feed, struct slice mark);
     /* Reports that are under way are stored first. The consumer stays registered. */
     void (*close)(struct feed *feed, void (*closed)(void *ctx), void *ctx);
 };
@@ -92,6 +100,21 @@ static inline struct event_position feed_end(struct feed *feed, uint32_t lane) {
 
 static inline bool feed_away(struct feed *feed) {
     return feed->ops->away && feed->ops->away(feed);
+}
+
+static inline void feed_drop(struct feed *feed, uint32_t lane) {
+    if (feed->ops->drop)
+        feed->ops->drop(feed, lane);
+}
+
+static inline void feed_mark(struct feed *feed, struct buf *out) {
+    if (feed->ops->mark)
+        feed->ops->mark(feed, out);
+}
+
+static inline void feed_resume(struct feed *feed, struct slice mark) {
+    if (feed->ops->resume && mark.len)
+        feed->ops->resume(feed, mark);
 }
 
 static inline void feed_close(struct feed *feed, void (*closed)(void *ctx), void *ctx) {

@@ -11,6 +11,8 @@ struct kafka_consumer {
     char topic_name[KAFKA_TOPIC_BYTES];
     int64_t *from;
     uint32_t from_count;
+    const uint32_t *only;
+    uint32_t only_count;
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue; /* of messages */
     rd_kafka_topic_t *topic; /* NULL: not open */
@@ -85,6 +87,8 @@ enum err kafka_consumer_new(const struct kafka_consumer_conf *conf, struct kafka
     if (!consumer)
         return ERR_NO_MEMORY;
     (void)snprintf(consumer->topic_name, sizeof(consumer->topic_name), "%s", conf->url->topic);
+    consumer->only = conf->only;
+    consumer->only_count = conf->only_count;
     enum err err = copy_from(consumer, conf) ? start(consumer, conf) : ERR_NO_MEMORY;
     if (err != ERR_OK) {
         kafka_consumer_free(consumer);
@@ -100,12 +104,20 @@ static void drop_message(struct kafka_consumer *consumer) {
     consumer->message = NULL;
 }
 
+static bool is_read(const struct kafka_consumer *consumer, int partition) {
+    for (uint32_t i = 0; i < consumer->only_count; i++)
+        if (consumer->only[i] == (uint32_t)partition)
+            return true;
+    return consumer->only_count == 0;
+}
+
 void kafka_consumer_free(struct kafka_consumer *consumer) {
     if (!consumer)
         return;
     drop_message(consumer);
     for (int i = 0; i < consumer->partitions; i++)
-        (void)rd_kafka_consume_stop(consumer->topic, i);
+        if (is_read(consumer, i))
+            (void)rd_kafka_consume_stop(consumer->topic, i);
     if (consumer->topic)
         rd_kafka_topic_destroy(consumer->topic);
     if (consumer->queue)
@@ -129,12 +141,22 @@ static int partitions_of(const struct rd_kafka_metadata *metadata, const char *n
     return -1;
 }
 
+static bool all_there(const struct kafka_consumer *consumer, int partitions) {
+    for (uint32_t i = 0; i < consumer->only_count; i++)
+        if (consumer->only[i] >= (uint32_t)partitions)
+            return false;
+    return true;
+}
+
 static enum err begin(struct kafka_consumer *consumer, int partitions) {
     consumer->topic = rd_kafka_topic_new(consumer->rk, consumer->topic_name, NULL);
     if (!consumer->topic)
         return ERR_NO_MEMORY;
     for (; consumer->partitions < partitions; consumer->partitions++) {
         int i = consumer->partitions;
+
+        if (!is_read(consumer, i))
+            continue;
         int64_t from =
             (uint32_t)i < consumer->from_count ? consumer->from[i] : RD_KAFKA_OFFSET_BEGINNING;
 
@@ -165,6 +187,10 @@ enum err kafka_consumer_open(struct kafka_consumer *consumer, int64_t wait_ms) {
     rd_kafka_metadata_destroy(metadata);
     if (partitions < 0) {
         keep_problem(consumer, consumer->topic_name, "there is no such topic");
+        return ERR_NOT_FOUND;
+    }
+    if (!all_there(consumer, partitions)) {
+        keep_problem(consumer, consumer->topic_name, "it has fewer partitions than were asked for");
         return ERR_NOT_FOUND;
     }
     return begin(consumer, partitions);

@@ -20,14 +20,18 @@
 #include "base/slice.h"
 #include "edge/kafka_url.h"
 
+#define KAFKA_FROM_FIRST (-2) /* librdkafka's RD_KAFKA_OFFSET_BEGINNING */
+
 struct kafka_consumer;
 
 struct kafka_consumer_conf {
     const struct kafka_url *url; /* copied */
-    /* By partition where reading begins; NULL, and behind 'from_count': at the first message kept.
-     */
+    /* By partition where reading begins; KAFKA_FROM_FIRST, NULL, and behind 'from_count': at the
+     * first message kept. */
     const int64_t *from;
     uint32_t from_count;
+    const uint32_t *only; /* these partitions, borrowed; */
+    uint32_t only_count;  /* 0: all */
 };
 
 struct kafka_message { /* borrowed until the next call */
@@ -45,7 +49,7 @@ MUST_CHECK enum err kafka_consumer_new(const struct kafka_consumer_conf *conf,
 void kafka_consumer_free(struct kafka_consumer *consumer);
 
 /* Finds the topic's partitions and begins to read them. ERR_UNAVAILABLE: no broker answers, try
- * again; ERR_NOT_FOUND: there is no such topic; ERR_NO_MEMORY. */
+ * again; ERR_NOT_FOUND: there is no such topic or partition; ERR_NO_MEMORY. */
 MUST_CHECK enum err kafka_consumer_open(struct kafka_consumer *consumer, int64_t wait_ms);
 
 /* The next message of any partition. ERR_NOT_FOUND: none came within 'wait_ms';

@@ -171,6 +171,7 @@ def test_the_counter_forgets_what_is_stored():
         check(outbox_bytes(three.counter) > 0, 'what is not read is kept')
         three.analytics.restart()
         until(lambda: outbox_bytes(three.counter) == 0, 'and goes when it is')
+        until(lambda: answers(three), 'analytics answers')
         check_all(three, sent)
 
 
@@ -210,7 +211,7 @@ def test_before_its_counter_is_there():
                 eq(health(request, timeout=lib.WAIT_S).status, 2, f'{name}: NOT_SERVING')
             got = call(analytics.admin, 'GET', '/readyz')
             eq(got.status, 503, f'{got!r}')
-            check(str(port).encode() in got.body, f'it names the counter: {got!r}')
+            check(str(port).encode() in got.body, f'it names the source: {got!r}')
             with Server(role='counter', port=port):
                 until(lambda: client.code(client.top)[0] == 'OK', 'it answers once it is there')
                 until(lambda: health(request, timeout=lib.WAIT_S).status == 1, 'SERVING')

@@ -1,0 +1,95 @@
+/* kafka_feed_internal.h - what the feed's files share.
+ *
+ * kafka_feed.c         the consumer's side: reads by lane, offsets
+ * kafka_feed_chunk.c   a chunk: events of one store, by lane
+ * kafka_feed_thread.c  Kafka's side
+ */
+#ifndef EDGE_KAFKA_FEED_INTERNAL_H
+#define EDGE_KAFKA_FEED_INTERNAL_H
+
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "edge/kafka_consumer.h"
+#include "edge/kafka_feed.h"
+#include "loop/mailbox.h"
+#include "loop/timer.h"
+
+#define CHUNKS       4
+#define CHUNK_EVENTS 8192
+#define CHUNK_BYTES  (4u << 20)
+
+struct kafka_offset {
+    int32_t partition;
+    int64_t next; /* behind what was read */
+};
+
+struct chunk_lane { /* events of one lane that the consumer hasn't passed yet */
+    uint32_t lane;
+    size_t first;
+    size_t count;
+};
+
+struct chunk {
+    struct mail mail;
+    struct list node;
+    struct kafka_feed *feed;
+    enum err fault; /* nothing comes behind it */
+    uint64_t store_id;
+    struct arena arena;
+    struct event *events; /* by lane, each lane's in order */
+    size_t count;
+    struct chunk_lane *lanes;
+    size_t lane_count;
+    size_t lanes_left;  /* with events */
+    struct buf offsets; /* of struct kafka_offset */
+};
+
+struct kafka_feed {
+    struct feed feed;
+    struct kafka_feed_conf conf;
+    struct loop *loop;
+
+    struct { /* the loop's */
+        struct feed_user user;
+        uint64_t store_id;   /* 0: not opened */
+        uint64_t resumed_id; /* what feed_resume() said; 0: nothing */
+        enum err fault;
+        struct list chunks; /* in order of arrival */
+        struct buf taken;   /* struct kafka_offset: of chunks that the consumer has passed */
+        struct feed_read *first;
+        struct feed_read **last;
+        struct event_position *ends; /* by lane */
+        bool *dropped;
+        struct timer serve;
+        void (*closed)(void *ctx);
+        void *closed_ctx;
+        bool closing;
+    } own;
+
+    pthread_t thread;
+    bool running;
+    atomic_bool stop;
+    sem_t credit;      /* chunks that may be sent */
+    struct buf resume; /* struct kafka_offset: where the thread begins, then where it is */
+    uint32_t *counts;  /* by lane; the thread's */
+};
+
+/* kafka_feed_chunk.c */
+struct chunk *kafka_chunk_new(struct kafka_feed *feed); /* NULL: out of memory */
+void kafka_chunk_free(struct chunk *chunk);
+/* ERR_OK; ERR_BUSY: it is full; ERR_CORRUPT, ERR_INVALID, ERR_NO_MEMORY: the fault. */
+MUST_CHECK enum err kafka_chunk_add(struct chunk *chunk, const struct kafka_message *message);
+/* It is complete: by lane from now on. */
+MUST_CHECK bool kafka_chunk_close(struct chunk *chunk);
+void kafka_offset_set(struct buf *offsets, int32_t partition, int64_t next);
+
+/* kafka_feed_thread.c */
+void *kafka_feed_run(void *feed);
+/* kafka_feed.c: a chunk has come. */
+void kafka_feed_take(struct mail *mail);
+
+#endif

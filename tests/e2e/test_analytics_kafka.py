@@ -1,0 +1,161 @@
+"""Analytics from a Kafka topic: two processes share its partitions, a gateway merges them."""
+import os
+import random
+import tempfile
+import threading
+import time
+
+import lib
+from grpc_client import PYTHON, Client  # noqa: F401
+from lib import Connection, Server, call, check, eq, free_port, ready
+from test_analytics import Sent, check_all, count, random_items, set_one
+from test_analytics_role import TOP, again, answers, count_until, until
+from test_kafka import kafka, metric, topic_url
+
+SMOKE = False
+ROUNDS = int(os.environ.get('ROUNDS', 0)) or 4
+COMMIT = {'HGP_ANALYTICS_COMMIT_MS': '200'}
+
+
+class Sharded:
+    """A counter whose events go to a topic of four partitions, two analytics, a gateway."""
+
+    def __init__(self, partitions=('0,1', '2,3'), event_format='json'):
+        url = topic_url(kafka())
+        self.counter = Server(role='counter', port=free_port(), flags=['--events', url],
+                              env={'HGP_EVENTS_FORMAT': event_format})
+        self.shards = [Server(role='analytics', port=free_port(), flags=['--events', url],
+                              env={**COMMIT, 'HGP_ANALYTICS_PARTITIONS': one})
+                       for one in partitions]
+        self.gateway = Server(role='gateway', flags=[
+            '--counter', f'127.0.0.1:{self.counter.port}', '--analytics',
+            ','.join(f'127.0.0.1:{shard.port}' for shard in self.shards)])
+        self.all = [self.counter, *self.shards, self.gateway]
+
+    def start(self):
+        for server in self.all:
+            server.start()
+        ready(self.gateway)
+        self.http, self.admin = self.gateway.http, self.gateway.admin
+        return self
+
+    def alive(self):
+        return all(server.alive() for server in self.all)
+
+    def said(self):
+        return '\n'.join(server.said() for server in self.all)
+
+    def stop(self):
+        codes = [server.stop() for server in reversed(self.all)]
+        return next((code for code in codes if code), 0)
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_):
+        for server in reversed(self.all):
+            server.__exit__()
+
+
+def first(sharded, sent):
+    """Every lane has an event, so that both know whose store it is."""
+    with Connection(sharded.http) as connection:
+        count(connection, sent, random_items(200))
+    until(lambda: answers(sharded), 'both answer')
+
+
+def test_two_share_the_partitions():
+    for event_format in ('json', 'protobuf'):
+        sent = Sent()
+        with Sharded(event_format=event_format) as sharded:
+            first(sharded, sent)
+            with Connection(sharded.http) as connection:
+                for _ in range(10):
+                    count(connection, sent, random_items(60))
+            set_one(sharded, sent, 'a', 'like', 12)
+            check_all(sharded, sent)
+            held = []
+            for shard in sharded.shards:
+                with Client(shard) as client:
+                    held.append({c.resource_id for c in
+                                 client.top(time_range='all', limit=1000).counters})
+            check(held[0] and held[1] and not held[0] & held[1], f'each has its own: {held}')
+            eq(call(sharded.http, 'GET', TOP + '&limit=1000&offset=1').status, 400, 'too deep')
+            sharded.shards[1].kill()
+            got = call(sharded.http, 'GET', TOP)
+            eq(got.status, 503, f'half of the counters is no ranking: {got!r}')
+            sharded.shards[1].restart()
+            until(lambda: answers(sharded), 'it answers again')
+            check_all(sharded, sent)
+            eq(sharded.stop(), 0, 'exit code')
+
+
+def test_kills():
+    sent, number = Sent(), 0
+    with Sharded() as sharded:
+        first(sharded, sent)
+        for n in range(ROUNDS):
+            victims = [[sharded.shards[0]], [sharded.counter], sharded.shards][n % 3]
+            ended = threading.Event()
+
+            def kill():
+                for victim in victims:
+                    victim.kill()
+                for victim in victims:
+                    victim.restart()
+                ended.set()
+
+            timer = threading.Timer(random.uniform(0.05, 0.9), kill)
+            timer.start()
+            items = []
+            while not ended.is_set() and items is not None:
+                with Connection(sharded.http) as connection:
+                    number, items = count_until(connection, sent, number, ended)
+                again(sharded, sent, items)
+            timer.join()
+            with Connection(sharded.http) as connection:  # who had stored nothing hears of the store
+                count(connection, sent, random_items(200))
+            until(lambda: answers(sharded), 'both answer')
+            check_all(sharded, sent)
+        for shard in sharded.shards:
+            eq(metric(shard, 'hgp_analytics_halted_lanes'), 0, 'halted lanes')
+        eq(sharded.stop(), 0, 'exit code')
+
+
+def test_goes_on_at_its_offsets():
+    """What is stored isn't read again: the offsets are stored with the positions."""
+    sent = Sent()
+    with Sharded(partitions=('',)) as sharded:
+        first(sharded, sent)
+        check_all(sharded, sent)
+        shard = sharded.shards[0]
+        shard.stop()
+        shard.restart()
+        with Connection(sharded.http) as connection:
+            count(connection, sent, random_items(200))
+        until(lambda: answers(sharded), 'it answers again')
+        check_all(sharded, sent)
+        eq(metric(shard, 'hgp_analytics_duplicates_total'), 0, 'events that came again')
+
+
+def test_wrong_configurations():
+    import subprocess
+    for env, said in (({'HGP_ANALYTICS_PARTITIONS': '0,a'}, 'analytics.partitions'),
+                      ({'HGP_EVENTS': 'kafka://:9092'}, 'events.url')):
+        done = subprocess.run([Server.binary, 'analytics', '--check-config'], capture_output=True,
+                              text=True, env={**os.environ, 'HGP_EVENTS': 'kafka://localhost:1/t',
+                                              **env})
+        eq(done.returncode, 78, f'{env}: {done.stderr}')
+        check(said in done.stderr, f'{env}: {done.stderr}')
+    with tempfile.TemporaryDirectory() as folder:
+        with Server(role='analytics', data=folder, flags=['--events', 'kafka://127.0.0.1:1/t']) as \
+                server:
+            until(lambda: "events can't be read from Kafka" in server.said(), 'the log says why')
+            check(b'kafka://127.0.0.1:1/t' in call(server.admin, 'GET', '/readyz').body, 'readyz')
+            began = time.monotonic()
+            eq(server.stop(), 0, 'exit code')
+            check(time.monotonic() - began < lib.WAIT_S, 'a broker that is away is not waited for')
