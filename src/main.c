@@ -1,9 +1,11 @@
 /* main.c - the one binary: options, log, and on to the role. */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "cli/build_info.h"
+#include "cli/config_tool.h"
 #include "cli/healthcheck.h"
 #include "cli/import.h"
 #include "cli/options.h"
@@ -20,11 +22,14 @@ static enum log_format log_format_of(const struct config *config) {
 
 int main(int argc, char **argv) {
     static struct config config; /* too large for a stack */
+    struct reload reload;
     struct options options;
     int exit_code = 0;
     struct invocation invocation = {
         .argc = argc, .argv = argv, .environment = environ, .out = stdout, .err = stderr};
 
+    if (argc > 1 && strcmp(argv[1], "config") == 0)
+        return config_tool(&invocation, &config);
     if (!options_begin(&invocation, &config, &options, &exit_code))
         return exit_code;
     if (options.action == ACTION_HEALTHCHECK)
@@ -33,5 +38,9 @@ int main(int argc, char **argv) {
         return options.tool.tool == TOOL_IMPORT ? import(&config, &options.tool, stdout, stderr)
                                                 : verify(&config, &options.tool, stdout, stderr);
     log_setup(config.log_level, log_format_of(&config));
-    return run_role(options.role, &config, build_version());
+    reload_init(&reload, &invocation, &options, &config);
+    log_setup(config.log_level, log_format_of(&config)); /* Consul may have said otherwise */
+    exit_code = run_role(options.role, &reload, build_version());
+    reload_release(&reload);
+    return exit_code;
 }

@@ -31,7 +31,8 @@ static void put_config_row(const struct config_row *row, struct buf *out) {
         buf_printf(out, "`%s`", row->value);
     buf_add_str(out, " | ");
     buf_add_slice(out, buf_slice(&allowed));
-    buf_printf(out, " | %s |\n", row->help);
+    buf_printf(out, " | %s%s |\n", row->help,
+               config_is_hot(config_find(row->key)) ? " *Hot.*" : "");
     buf_release(&allowed);
 }
 
@@ -53,23 +54,25 @@ static void put_rules(struct buf *out) {
 static void put_config_doc(struct buf *out) {
     const char *title = "";
 
-    buf_add_str(out,
-                "# Configuration\n"
-                "\n"
-                "Made from `src/base/config.def` by `tools/gen_docs`; change it there.\n"
-                "\n"
-                "A value comes from a flag, else a variable, else the file of `--config`, else\n"
-                "the default. In the YAML file a dotted key may be nested or written as one.\n"
-                "Unknown keys, flags and `HGP_` variables are refused, as are YAML lists,\n"
-                "anchors, aliases and tags, and a key that comes twice. Numbers are plain:\n"
-                "bytes in `_bytes`, milliseconds in `_ms`, no suffixes.\n"
-                "\n"
-                "`--check-config` says whether all of it is valid; `--print-config` prints the\n"
-                "effective values and where each came from. `configs/{all,gateway,counter,\n"
-                "analytics}.yaml` have the keys of each role with their defaults.\n"
-                "\n"
-                "In Kubernetes set `enableServiceLinks: false` if a service is called `hgp`:\n"
-                "its injected `HGP_…` variables would be refused as unknown.\n");
+    buf_add_str(
+        out, "# Configuration\n"
+             "\n"
+             "Made from `src/base/config.def` by `tools/gen_docs`; change it there.\n"
+             "\n"
+             "A value comes from a flag, else a variable, else Consul's KV\n"
+             "(`docs/config-center.md`), else the file of `--config`, else the default. What is\n"
+             "marked *Hot* takes effect while the service runs, the rest when it starts again.\n"
+             "In the YAML file a dotted key may be nested or written as one.\n"
+             "Unknown keys, flags and `HGP_` variables are refused, as are YAML lists,\n"
+             "anchors, aliases and tags, and a key that comes twice. Numbers are plain:\n"
+             "bytes in `_bytes`, milliseconds in `_ms`, no suffixes.\n"
+             "\n"
+             "`--check-config` says whether all of it is valid; `--print-config` prints the\n"
+             "effective values and where each came from. `configs/{all,gateway,counter,\n"
+             "analytics}.yaml` have the keys of each role with their defaults.\n"
+             "\n"
+             "In Kubernetes set `enableServiceLinks: false` if a service is called `hgp`:\n"
+             "its injected `HGP_…` variables would be refused as unknown.\n");
     for (unsigned i = 0; i < CONFIG_KEYS; i++) {
         const struct config_row *row = config_row((enum config_key)i);
 

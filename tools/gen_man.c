@@ -126,12 +126,17 @@ static void put_tools(struct buf *out) {
 void put_man_1(struct buf *out) {
     put_head("highgopress", "1", "a counting service that never loses an acknowledged increment",
              out);
-    buf_add_str(out, ".Sh SYNOPSIS\n.Nm\n.Op Ar role\n.Op Fl -flag Ar value ...\n"
-                     ".Nm\n.Cm healthcheck\n.Op Ar role\n.Op Fl -flag Ar value ...\n"
-                     ".Nm\n.Ar tool\n.Op Fl -flag Ar value ...\n"
-                     ".Sh DESCRIPTION\n.Nm\ncounts: likes, views, votes.\n"
-                     "An acknowledged increment is never lost and never counted twice.\n");
+    buf_add_str(out,
+                ".Sh SYNOPSIS\n.Nm\n.Op Ar role\n.Op Fl -flag Ar value ...\n"
+                ".Nm\n.Cm healthcheck\n.Op Ar role\n.Op Fl -flag Ar value ...\n"
+                ".Nm\n.Ar tool\n.Op Fl -flag Ar value ...\n"
+                ".Nm\n.Cm config\n.Ar verb\n.Op Ar role Op Ar file\n.Op Fl -flag Ar value ...\n"
+                ".Sh DESCRIPTION\n.Nm\ncounts: likes, views, votes.\n"
+                "An acknowledged increment is never lost and never counted twice.\n");
     put_roles(out);
+    buf_add_str(out,
+                ".Pp\n.Cm config\nreads and writes what is configured for a role in Consul's KV:\n"
+                ".Cm get , put , diff , list , history , rollback , watch , validate .\n");
     buf_add_str(out, ".Pp\n.Cm healthcheck\nasks the admin listener that the same flags, variables "
                      "or file name\nwhether the service is ready.\n.Pp\n");
     put_tools(out);

@@ -10,3 +10,8 @@ service_prefix "high-go-press-" {
 node_prefix "" {
   policy = "read"
 }
+
+# Its configuration. Who runs 'highgopress config' needs "write" here, and under high-go-press/history/.
+key_prefix "high-go-press/config/" {
+  policy = "read"
+}

@@ -22,7 +22,9 @@ static const struct config_row rows[CONFIG_KEYS] = {
      offsetof(struct config, field), sizeof(((struct config *)0)->field)},
 #define AT_LEAST(field, than, why)
 #define NEEDS(field, other, why)
+#define HOT(field)
 #include "base/config.def"
+#undef HOT
 #undef NEEDS
 #undef AT_LEAST
 #undef ROW
@@ -37,7 +39,9 @@ static const struct {
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help)
 #define AT_LEAST(field, than, why)
 #define NEEDS(field, other, why)
+#define HOT(field)
 #include "base/config.def"
+#undef HOT
 #undef NEEDS
 #undef AT_LEAST
 #undef ROW
@@ -49,7 +53,23 @@ static const struct config_need needs[] = {
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help)
 #define AT_LEAST(field, than, why)
 #define NEEDS(field, other, why) {CONFIG_KEY_##field, CONFIG_KEY_##other, why},
+#define HOT(field)
 #include "base/config.def"
+#undef HOT
+#undef NEEDS
+#undef AT_LEAST
+#undef ROW
+#undef GROUP
+};
+
+static const enum config_key hot[] = {
+#define GROUP(prefix, title)
+#define ROW(field, kind, ctype, key, flag, value, min, max, choices, help)
+#define AT_LEAST(field, than, why)
+#define NEEDS(field, other, why)
+#define HOT(field) CONFIG_KEY_##field,
+#include "base/config.def"
+#undef HOT
 #undef NEEDS
 #undef AT_LEAST
 #undef ROW
@@ -61,7 +81,9 @@ static const struct config_rule rules[] = {
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help)
 #define AT_LEAST(field, than, why) {CONFIG_KEY_##field, CONFIG_KEY_##than, why},
 #define NEEDS(field, other, why)
+#define HOT(field)
 #include "base/config.def"
+#undef HOT
 #undef NEEDS
 #undef AT_LEAST
 #undef ROW
@@ -151,6 +173,7 @@ void config_print_source(const struct config_row *row, struct config_source sour
         buf_add_str(out, "default");
         return;
     case CONFIG_FILE:
+    case CONFIG_KV:
         buf_printf(out, "%s:%u", source.file, source.line);
         return;
     case CONFIG_ENVIRONMENT:
@@ -241,10 +264,25 @@ static void refuse_key(const char *key, struct config_source source,
                        near.found[0] ? "; did you mean " : "", near.found);
 }
 
+/* Where a process listens and keeps its data, and how it finds others, is its own affair: a
+ * document that all of a role share would give them all the same, and Consul can't say where Consul
+ * is. */
+static bool is_own(enum config_key key) {
+    const char *name = rows[key].key;
+
+    return rows[key].kind == CONFIG_ADDRESS || key == CONFIG_KEY_data || key == CONFIG_KEY_store ||
+           strncmp(name, "discovery.", 10) == 0 || strncmp(name, "consul.", 7) == 0;
+}
+
 bool config_set(struct config *cfg, const char *key, const char *value, struct config_source source,
                 struct config_problems *problems) {
     enum config_key found = config_find(key);
 
+    if (found != CONFIG_KEYS && source.layer == CONFIG_KV && is_own(found)) {
+        config_problem(problems, "%s:%u: %s can't be set in Consul, only for each process",
+                       source.file, source.line, key);
+        return false;
+    }
     if (found != CONFIG_KEYS)
         return set_row(cfg, found, value, source, problems);
     refuse_key(key, source, problems);
@@ -349,4 +387,36 @@ void config_validate(const struct config *cfg, struct config_problems *problems)
     if (same_listener(cfg->http, cfg->admin))
         refuse_pair(cfg, CONFIG_KEY_http, "must differ from", CONFIG_KEY_admin,
                     "one address can't be two listeners", problems);
+}
+
+/* ---- while the service runs ---- */
+
+bool config_is_hot(enum config_key key) {
+    for (size_t i = 0; i < ARRAY_LEN(hot); i++)
+        if (hot[i] == key)
+            return true;
+    return false;
+}
+
+bool config_differs(const struct config *a, const struct config *b, enum config_key key) {
+    const struct config_row *row = &rows[key];
+
+    /* Of a text only what is before its end. */
+    if (row->size == sizeof(config_text))
+        return strcmp(field_in(a, row), field_in(b, row)) != 0;
+    return memcmp(field_in(a, row), field_in(b, row), row->size) != 0;
+}
+
+void config_take(struct config *running, const struct config *from, enum config_key key) {
+    void *to = field_of(running, &rows[key]);
+    const void *value = field_in(from, &rows[key]);
+
+    assert(config_is_hot(key));
+    if (rows[key].size == sizeof(bool))
+        __atomic_store_n((bool *)to, *(const bool *)value, __ATOMIC_RELAXED);
+    else if (rows[key].size == sizeof(uint32_t))
+        __atomic_store_n((uint32_t *)to, *(const uint32_t *)value, __ATOMIC_RELAXED);
+    else
+        __atomic_store_n((uint64_t *)to, *(const uint64_t *)value, __ATOMIC_RELAXED);
+    running->source[key] = from->source[key];
 }

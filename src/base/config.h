@@ -1,11 +1,13 @@
-/* config.h - the configuration: one table of keys, four layers of sources.
+/* config.h - the configuration: one table of keys, five layers of sources.
  *
- * A value comes from a flag, else the environment, else the file, else the
- * default; config_set() keeps that order whatever order the layers are read
+ * A value comes from a flag, else the environment, else Consul's KV, else the
+ * file, else the default; config_set() keeps that order whatever order the layers are read
  * in. Every value is checked when it is set, also one that a higher layer
  * overrides; config_validate() then checks the configuration as a whole.
  *
- * Threads    Filled before the threads start, then only read.
+ * Threads    Filled before the threads start, then only read, but for the
+ *            numbers marked HOT: one thread changes them by config_take(), the
+ *            others read them by CONFIG_HOT().
  * Ownership  A struct config owns nothing and may be copied. The file name of
  *            a config_source is borrowed for as long as the config lives.
  * Limits     Texts up to CONFIG_TEXT_BYTES; problems up to
@@ -62,7 +64,9 @@ enum config_key {
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help) CONFIG_KEY_##field,
 #define AT_LEAST(field, than, why)
 #define NEEDS(field, other, why)
+#define HOT(field)
 #include "base/config.def"
+#undef HOT
 #undef NEEDS
 #undef AT_LEAST
 #undef ROW
@@ -85,12 +89,12 @@ struct config_row {
 };
 
 /* Lowest first. */
-enum config_layer { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENVIRONMENT, CONFIG_FLAG };
+enum config_layer { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_KV, CONFIG_ENVIRONMENT, CONFIG_FLAG };
 
 struct config_source {
     enum config_layer layer;
     unsigned line;    /* of 'file', from 1 */
-    const char *file; /* CONFIG_FILE only */
+    const char *file; /* CONFIG_FILE and CONFIG_KV only */
 };
 
 struct config {
@@ -98,7 +102,9 @@ struct config {
 #define ROW(field, kind, ctype, key, flag, value, min, max, choices, help) ctype field;
 #define AT_LEAST(field, than, why)
 #define NEEDS(field, other, why)
+#define HOT(field)
 #include "base/config.def"
+#undef HOT
 #undef NEEDS
 #undef AT_LEAST
 #undef ROW
@@ -116,7 +122,7 @@ struct config_problems {
 void config_defaults(struct config *cfg);
 
 /* False, with a problem added and 'cfg' unchanged, when there is no such key
- * or the value is not allowed. True without effect when a higher layer has set
+ * or the value is not allowed, or not from there. True without effect when a higher layer has set
  * the key before. */
 bool config_set(struct config *cfg, const char *key, const char *value, struct config_source source,
                 struct config_problems *problems);
@@ -173,6 +179,15 @@ void config_print_value(const struct config *cfg, enum config_key key, struct bu
 /* "default", "configs/all.yaml:7", "HGP_HTTP" or "--http". */
 void config_print_source(const struct config_row *row, struct config_source source,
                          struct buf *out);
+
+/* What a hot key is now, on any thread. */
+#define CONFIG_HOT(config, field) __atomic_load_n(&(config)->field, __ATOMIC_RELAXED)
+
+/* Takes effect while the service runs; the others wait for its next start. */
+bool config_is_hot(enum config_key key);
+bool config_differs(const struct config *a, const struct config *b, enum config_key key);
+/* The hot 'key' of 'running' becomes that of 'from', while other threads may read it. */
+void config_take(struct config *running, const struct config *from, enum config_key key);
 
 /* What the row accepts: "a whole number from 1 to 32". */
 void config_print_allowed(const struct config_row *row, struct buf *out);

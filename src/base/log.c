@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,14 +30,18 @@ struct line {
     enum log_format format;
 };
 
-static enum log_level lowest = LOG_INFO;
+static _Atomic enum log_level lowest = LOG_INFO;
 static enum log_format chosen = LOG_JSON;
 
 static const char *const level_names[LOG_LEVELS] = {"debug", "info", "warn", "error"};
 
 void log_setup(enum log_level level, enum log_format format) {
-    lowest = level;
+    log_set_level(level);
     chosen = format;
+}
+
+void log_set_level(enum log_level level) {
+    atomic_store_explicit(&lowest, level, memory_order_relaxed);
 }
 
 /* All of it or nothing. */

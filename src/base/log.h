@@ -20,6 +20,9 @@ enum log_format { LOG_JSON, LOG_CONSOLE };
 /* Before any thread logs; the defaults are LOG_INFO and LOG_JSON. */
 void log_setup(enum log_level level, enum log_format format);
 
+/* Any thread, at any time. */
+void log_set_level(enum log_level level);
+
 /* A typed field of a line. Made by the LOG_… macros below. */
 struct log_field {
     const char *name; /* snake_case, a literal */

@@ -49,6 +49,8 @@ struct discovery {
         uint64_t errors;
         bool leaving;
         struct consul_watch watch;
+        struct consul_watch kv;
+        char kv_path[CONSUL_URL_BYTES];
         char path[CONSUL_URL_BYTES];
     } own;
     struct consul consul;
@@ -113,6 +115,8 @@ void discovery_check(const struct config *config, struct config_problems *proble
         refuse(config, CONFIG_KEY_discovery_tags, names, problems);
     if (!are_names(config->consul_tags))
         refuse(config, CONFIG_KEY_consul_tags, names, problems);
+    if (!consul_is_name(slice_str(config->consul_environment)))
+        refuse(config, CONFIG_KEY_consul_environment, "it is one name", problems);
     if (config->consul_datacenter[0] && !consul_is_name(slice_str(config->consul_datacenter)))
         refuse(config, CONFIG_KEY_consul_datacenter, "it is one name", problems);
 }
@@ -189,6 +193,25 @@ static void start_watch(struct discovery *discovery) {
     consul_watch_start(&discovery->own.watch, &discovery->consul);
 }
 
+static void on_kv(struct consul_watch *watch, const struct http_answer *answer) {
+    struct discovery *discovery = CONTAINER_OF(watch, struct discovery, own.kv);
+    struct slice text = answer->body;
+
+    if (answer->status != 200)
+        text = (struct slice){NULL, 0};
+    else if (text.len == 0)
+        text = SLICE("");
+    discovery->conf.configured(discovery->conf.ctx, text);
+}
+
+static void watch_configuration(struct discovery *discovery) {
+    (void)snprintf(discovery->own.kv_path, sizeof(discovery->own.kv_path), "kv/%s?raw",
+                   discovery->conf.kv);
+    discovery->own.kv.path = discovery->own.kv_path;
+    discovery->own.kv.changed = on_kv;
+    consul_watch_start(&discovery->own.kv, &discovery->consul);
+}
+
 static void on_left(struct consul_service *service) {
     struct registration *mine = CONTAINER_OF(service, struct registration, service);
 
@@ -222,6 +245,7 @@ static void *run_consul(void *arg) {
 
     if (discovery->conf.fleet)
         start_watch(discovery);
+    watch_configuration(discovery);
     while (!atomic_load(&discovery->stop)) {
         if (atomic_load(&discovery->joins))
             start_registrations(discovery);
@@ -235,6 +259,7 @@ static void *run_consul(void *arg) {
                 atomic_load(&discovery->consul.errors));
     }
     consul_watch_stop(&discovery->own.watch);
+    consul_watch_stop(&discovery->own.kv);
     for (unsigned i = 0; i < DISCOVERY_SERVICES; i++)
         consul_service_stop(&discovery->registrations[i].service);
     return NULL;
@@ -376,8 +401,10 @@ void discovery_join(struct discovery *discovery, enum role role, struct role_par
                                   .role = role,
                                   .names = names,
                                   .up = up};
-    bool has[DISCOVERY_SERVICES] = {
-        [DISCOVERY_GATEWAY] = parts.http, [DISCOVERY_COUNTER] = parts.grpc};
+    bool analytics = role == ROLE_ANALYTICS;
+    bool has[DISCOVERY_SERVICES] = {[DISCOVERY_GATEWAY] = parts.http,
+                                    [DISCOVERY_COUNTER] = parts.grpc && !analytics,
+                                    [DISCOVERY_ANALYTICS] = parts.grpc && analytics};
 
     for (unsigned i = 0; i < DISCOVERY_SERVICES; i++) {
         struct registration *mine = &discovery->registrations[i];

@@ -3,7 +3,8 @@
  *     check ─► start ─► join (once we serve) ─► leave (first thing of the end) ─► stop
  *
  * consul   A blocking query tells a gateway's fleet who its counters are; the process registers
- *          itself, and again where the agent has forgotten it.
+ *          itself, and again where the agent has forgotten it. Another one watches the
+ *          configuration.
  * dns      The names of --counter are looked up again and again.
  * static   There is no thread.
  *
@@ -28,6 +29,10 @@ struct discovery_conf {
     const struct config *config;
     const char *version;
     struct remote_fleet *fleet; /* whose counters are to be found; NULL: nobody's */
+    const char *kv;             /* the key of the configuration in Consul; borrowed */
+    /* What that key has now, on the thread of discovery; {NULL, 0}: nothing. */
+    void (*configured)(void *ctx, struct slice text);
+    void *ctx;
     struct metrics *metrics;
     unsigned shard;
 };

@@ -12,6 +12,7 @@ const char *discovery_service_name(enum discovery_service which) {
     static const char *const names[DISCOVERY_SERVICES] = {
         [DISCOVERY_GATEWAY] = "high-go-press-gateway",
         [DISCOVERY_COUNTER] = "high-go-press-counter",
+        [DISCOVERY_ANALYTICS] = "high-go-press-analytics",
     };
 
     return names[which];
@@ -79,12 +80,13 @@ static void choose_check(const struct discovery_self *self, enum discovery_servi
     bool demands = config->grpc_tls_ca_file[0] != '\0';
 
     *out = (struct check){.kind = "HTTP"};
-    if (which == DISCOVERY_COUNTER && !demands) {
+    if (which != DISCOVERY_GATEWAY && !demands) {
         out->kind = "GRPC";
         out->tls = config->grpc_tls_cert_file[0] != '\0';
-        (void)snprintf(out->target, sizeof(out->target), "%s:%u/counter.CounterService",
-                       place->host, place->port);
-    } else if (which == DISCOVERY_COUNTER) {
+        (void)snprintf(out->target, sizeof(out->target), "%s:%u/%s", place->host, place->port,
+                       which == DISCOVERY_COUNTER ? "counter.CounterService"
+                                                  : "analytics.AnalyticsService");
+    } else if (which != DISCOVERY_GATEWAY) {
         (void)snprintf(out->target, sizeof(out->target), "http://%s/readyz", self->names->admin);
     } else {
         out->tls = config->http_tls_cert_file[0] != '\0';

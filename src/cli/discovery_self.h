@@ -12,8 +12,13 @@
 
 #define DISCOVERY_ID_BYTES 160
 
-/* The services of the names: the HTTP API, and the counter over gRPC. */
-enum discovery_service { DISCOVERY_GATEWAY, DISCOVERY_COUNTER, DISCOVERY_SERVICES };
+/* The HTTP API, and over gRPC the counter or analytics. */
+enum discovery_service {
+    DISCOVERY_GATEWAY,
+    DISCOVERY_COUNTER,
+    DISCOVERY_ANALYTICS,
+    DISCOVERY_SERVICES
+};
 
 const char *discovery_service_name(enum discovery_service which);
 

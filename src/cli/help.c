@@ -12,6 +12,7 @@
 static const char head[] =
     "Usage: " BUILD_NAME " [ROLE] [flags]\n"
     "       " BUILD_NAME " healthcheck [ROLE] [flags]\n"
+    "       " BUILD_NAME " config VERB ... (docs/config-center.md)\n"
     "       " BUILD_NAME " TOOL [flags]\n"
     "\n"
     "A counting service: an acknowledged increment is never lost and never\n"

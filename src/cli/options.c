@@ -196,7 +196,7 @@ static void load_file(const char *path, struct config *cfg, struct config_proble
     if (buf_failed(&text) || ferror(file))
         config_problem(problems, "%s: %s", path, strerror(errno));
     else
-        config_yaml_read(cfg, buf_slice(&text), path, problems);
+        config_yaml_read(cfg, buf_slice(&text), CONFIG_FILE, path, problems);
     (void)fclose(file);
     buf_release(&text);
 }
@@ -231,10 +231,13 @@ static int answer(enum action action, const struct config *cfg, FILE *out) {
 }
 
 static void load_layers(const struct invocation *invocation, const struct options *options,
-                        struct config *cfg, struct config_problems *problems) {
+                        struct slice kv, const char *kv_name, struct config *cfg,
+                        struct config_problems *problems) {
     role_defaults(options->role, cfg, problems);
     if (options->config_file)
         load_file(options->config_file, cfg, problems);
+    if (kv.ptr)
+        config_yaml_read(cfg, kv, CONFIG_KV, kv_name, problems);
     config_load_env(cfg, invocation->environment, problems);
     /* The rules between keys say nothing useful about values that are wrong
      * by themselves. */
@@ -248,6 +251,16 @@ static void load_layers(const struct invocation *invocation, const struct option
         events_check(cfg, problems);
     if (problems->count == 0)
         discovery_check(cfg, problems);
+}
+
+void options_assemble(const struct invocation *invocation, const struct options *options,
+                      struct slice kv, const char *kv_name, struct config *cfg,
+                      struct config_problems *problems) {
+    struct options again;
+
+    config_defaults(cfg);
+    options_parse(invocation->argc, invocation->argv, cfg, &again, problems);
+    load_layers(invocation, options, kv, kv_name, cfg, problems);
 }
 
 bool options_begin(const struct invocation *invocation, struct config *cfg, struct options *out,
@@ -266,7 +279,7 @@ bool options_begin(const struct invocation *invocation, struct config *cfg, stru
         *out_exit = EX_USAGE;
         return false;
     }
-    load_layers(invocation, out, cfg, &problems);
+    load_layers(invocation, out, (struct slice){NULL, 0}, "", cfg, &problems);
     if (problems.count) {
         say_problems(&problems, invocation->err);
         *out_exit = EX_CONFIG;

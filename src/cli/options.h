@@ -55,6 +55,13 @@ const struct option_special *options_specials(size_t *out_count);
 void options_parse(int argc, char *const argv[], struct config *cfg, struct options *out,
                    struct config_problems *problems);
 
+/* The configuration as all its sources say it now, in 'cfg'; 'kv' is Consul's document, called
+ * 'kv_name' (borrowed for as long as 'cfg' lives), {NULL, 0}: there is none. What is wrong goes
+ * into 'problems'. */
+void options_assemble(const struct invocation *invocation, const struct options *options,
+                      struct slice kv, const char *kv_name, struct config *cfg,
+                      struct config_problems *problems);
+
 /* Defaults, flags, file, environment and the check of the whole. True: run
  * out->role with 'cfg', or ask whether it is ready (out->action). False: what was asked for is
  * printed, or what is wrong is said; exit with *out_exit: EX_OK, EX_USAGE (flags and role),

@@ -25,13 +25,16 @@
 #include "cli/welcome.h"
 #include "cli/worker.h"
 #include "edge/flood_penalty.h"
+#include "gateway/client_limit.h"
 
 struct run {
     enum role role;
     struct role_parts parts;
-    const struct config *config;
+    const struct config *config; /* reload->running */
+    struct reload *reload;
+    char kv[RELOAD_NAME_BYTES];
     /* A shard for each worker, the store thread, the scrape, the relay, analytics, discovery,
-     * traces. */
+     * traces, reloads. */
     struct metrics *metrics;
     struct store store;
     struct events_part events;
@@ -65,7 +68,7 @@ static int open_secure(struct run *run) {
 static int make_metrics(struct run *run, const char *version) {
     char labels[METRICS_LABELS_BYTES];
 
-    run->metrics = metrics_new(run->count + 6);
+    run->metrics = metrics_new(run->count + 7);
     if (!run->metrics)
         return give_up("out of memory", "while making the metrics", EX_OSERR);
     (void)snprintf(labels, sizeof(labels), "version=\"%s\"", version);
@@ -75,6 +78,7 @@ static int make_metrics(struct run *run, const char *version) {
         metrics_set(run->metrics, run->count + 1,
                     metrics_series(run->metrics, METRIC_OUTBOX_LIMIT, ""),
                     run->config->outbox_max_bytes);
+    reload_count_in(run->reload, run->metrics, run->count + 6);
     return EX_OK;
 }
 
@@ -127,6 +131,8 @@ static int make_fleets(struct run *run, const char *version) {
     run->fleet.tls = run->secure.http;
     run->fleet.penalty = run->penalty;
     run->fleet.loops = run->count;
+    run->fleet.pending = reload_pending;
+    run->fleet.pending_ctx = run->reload;
     run->fleet.scrape_shard = run->count + 1;
     run->front.config = run->config;
     run->front.version = version;
@@ -247,8 +253,18 @@ static int start_analytics(struct run *run) {
     return EX_OK;
 }
 
+static void on_configured(void *ctx, struct slice text) {
+    struct run *run = ctx;
+
+    if (reload_offer_kv(run->reload, text))
+        serve_ask_reload(&run->serve);
+}
+
 static int start_discovery(struct run *run, const char *version) {
     struct discovery_conf conf = {
+        .kv = run->kv,
+        .configured = on_configured,
+        .ctx = run,
         .config = run->config,
         .version = version,
         .fleet = run->ways.remotes,
@@ -256,6 +272,7 @@ static int start_discovery(struct run *run, const char *version) {
         .shard = run->count + 4,
     };
 
+    reload_kv_path(run->config, run->role, run->kv);
     return discovery_start(&conf, &run->discovery);
 }
 
@@ -313,8 +330,18 @@ static int start_workers(struct run *run) {
     return EX_OK;
 }
 
-static void reload(void *ctx) {
-    secure_reload(&((struct run *)ctx)->secure);
+static void on_hot_change(void *ctx) {
+    struct run *run = ctx;
+
+    client_limit_changed(run->fleet.limit, run->config);
+}
+
+static void reload(void *ctx, bool signal) {
+    struct run *run = ctx;
+
+    if (signal)
+        secure_reload(&run->secure);
+    reload_now(run->reload, on_hot_change, run);
 }
 
 static void back_up(void *ctx) {
@@ -399,10 +426,12 @@ static void release(struct run *run) {
     secure_close(&run->secure);
 }
 
-int run_role(enum role role, const struct config *config, const char *version) {
+int run_role(enum role role, struct reload *reload, const char *version) {
+    const struct config *config = reload->running;
     struct run run = {.role = role,
                       .parts = role_parts(role, config),
                       .config = config,
+                      .reload = reload,
                       .count = worker_count(config)};
 
     serve_init(&run.serve);

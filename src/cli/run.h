@@ -5,11 +5,10 @@
 #ifndef CLI_RUN_H
 #define CLI_RUN_H
 
-#include "base/config.h"
-#include "cli/options.h"
+#include "cli/reload.h"
 
-/* Runs until a signal ends it; returns the process's exit code (sysexits.h).
- * SIGINT or SIGTERM drains and ends with 0; a second one ends at once. */
-int run_role(enum role role, const struct config *config, const char *version);
+/* With the configuration reload->running. Runs until a signal ends it; returns the process's exit
+ * code (sysexits.h). SIGINT or SIGTERM drains and ends with 0; a second one ends at once. */
+int run_role(enum role role, struct reload *reload, const char *version);
 
 #endif

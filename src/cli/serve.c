@@ -43,6 +43,13 @@ void serve_broken(void *ctx) {
     wake_main(serve);
 }
 
+void serve_ask_reload(void *ctx) {
+    struct serve *serve = ctx;
+
+    atomic_store(&serve->asked, true);
+    wake_main(serve);
+}
+
 void serve_drained(void *ctx) {
     struct serve *serve = ctx;
 
@@ -105,14 +112,14 @@ static int next_signal(struct serve *serve, int64_t until_ms) {
     }
 }
 
-static void reload_and_tell(void (*reload)(void *ctx), void *ctx) {
+static void reload_and_tell(void (*reload)(void *ctx, bool signal), void *ctx) {
     notify_reloading();
-    reload(ctx);
+    reload(ctx, true);
     notify("READY=1");
 }
 
 void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
-                void (*reload)(void *ctx), void (*backup)(void *ctx), void *ctx) {
+                void (*reload)(void *ctx, bool signal), void (*backup)(void *ctx), void *ctx) {
     int got;
 
     begin_pulse(serve, workers, count);
@@ -121,8 +128,10 @@ void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
         got = next_signal(serve, INT64_MAX);
         if (got == SIGHUP)
             reload_and_tell(reload, ctx);
-        if (got == SIGUSR2)
+        else if (got == SIGUSR2)
             backup(ctx);
+        else if (atomic_exchange(&serve->asked, false))
+            reload(ctx, false);
     } while (got == SIGHUP || got == SIGUSR2 || (got == SIGUSR1 && !atomic_load(&serve->broken)));
     notify("STOPPING=1");
     if (got != SIGUSR1)

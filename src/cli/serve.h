@@ -21,6 +21,7 @@ struct serve {
     pthread_t main_thread;
     atomic_uint draining; /* workers that still drain */
     atomic_bool broken;   /* the store or a loop failed */
+    atomic_bool asked;    /* to read the configuration again */
     struct worker *workers;
     unsigned count;
     int64_t pulse_every_ms; /* 0: there is no watchdog */
@@ -32,13 +33,15 @@ void serve_init(struct serve *serve);
 
 /* The store or a loop has failed: the process ends. 'ctx' is the struct serve. */
 void serve_broken(void *ctx);
+/* Has reload() of serve_wait() called; any thread. 'ctx' is the struct serve. */
+void serve_ask_reload(void *ctx);
 /* A worker has drained. 'ctx' is the struct serve. */
 void serve_drained(void *ctx);
 
 /* The workers serve: says so to the service manager. Returns on SIGINT, SIGTERM or serve_broken();
- * SIGHUP calls reload(), SIGUSR2 backup(). */
+ * SIGHUP and serve_ask_reload() call reload(): 'signal' says which; SIGUSR2 calls backup(). */
 void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
-                void (*reload)(void *ctx), void (*backup)(void *ctx), void *ctx);
+                void (*reload)(void *ctx, bool signal), void (*backup)(void *ctx), void *ctx);
 
 /* Goes on serving for 'ms'. A second signal ends the process at once. */
 void serve_linger(struct serve *serve, int64_t ms);

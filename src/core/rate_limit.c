@@ -44,6 +44,14 @@ void rate_limit_free(struct rate_limit *limit) {
     free(limit);
 }
 
+void rate_limit_set(struct rate_limit *limit, uint32_t per_second, uint32_t burst) {
+    assert(per_second >= 1 && per_second <= RATE_LIMIT_MAX);
+    assert(burst >= 1 && burst <= RATE_LIMIT_MAX);
+    limit->conf.per_second = per_second;
+    limit->conf.burst = burst;
+    limit->full = (int64_t)burst * TOKEN;
+}
+
 size_t rate_limit_bytes(const struct rate_limit *limit) {
     return sizeof(*limit) + (limit->mask + 1) * RATE_LIMIT_WAYS * sizeof(struct place);
 }
@@ -52,7 +60,7 @@ static int64_t level_at(const struct rate_limit *limit, const struct place *plac
     int64_t ms = now_ms - place->at_ms;
     int64_t missing = limit->full - place->level;
 
-    if (!place->used || ms > missing / limit->conf.per_second)
+    if (!place->used || missing < 0 || ms > missing / limit->conf.per_second)
         return limit->full;
     return place->level + (ms > 0 ? ms * limit->conf.per_second : 0);
 }

@@ -48,6 +48,9 @@ struct rate_limit_verdict {
 struct rate_limit *rate_limit_new(const struct rate_limit_conf *conf);
 void rate_limit_free(struct rate_limit *limit);
 
+/* Other figures from now on, 1 .. RATE_LIMIT_MAX; what clients have left stays, up to the burst. */
+void rate_limit_set(struct rate_limit *limit, uint32_t per_second, uint32_t burst);
+
 /* One request of this client. */
 struct rate_limit_verdict rate_limit_take(struct rate_limit *limit,
                                           const struct rate_limit_key *client, int64_t now_ms);

@@ -82,7 +82,7 @@ static bool keys_present(struct front *front, struct grpc_call *call,
                          const struct proto_item *items, size_t count) {
     char detail[80];
 
-    for (size_t i = 0; front->fleet->config->idempotency_required && i < count; i++) {
+    for (size_t i = 0; CONFIG_HOT(front->fleet->config, idempotency_required) && i < count; i++) {
         if (items[i].idempotency_key.ptr)
             continue;
         (void)snprintf(detail, sizeof(detail),
@@ -101,8 +101,8 @@ void front_batch(void *ctx, struct grpc_call *call, struct slice message) {
     struct proto_item *items = NULL;
     size_t count = 0;
     enum err err = (reads ? proto_read_batch_get : proto_read_batch_increment)(
-        message, grpc_arena(call), front->fleet->config->limits_batch_items, &items, &count,
-        &problem);
+        message, grpc_arena(call), CONFIG_HOT(front->fleet->config, limits_batch_items), &items,
+        &count, &problem);
 
     if (err == ERR_OK && !reads && !keys_present(front, call, items, count))
         return;

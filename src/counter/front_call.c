@@ -72,8 +72,8 @@ void front_call(void *ctx, struct grpc_call *call, struct slice message) {
     struct proto_item item;
     enum err err = methods[entry->method].read(message, grpc_arena(call), &item, &problem);
 
-    if (err == ERR_OK && front->fleet->config->idempotency_required && !item.idempotency_key.ptr &&
-        entry->method != FRONT_GET) {
+    if (err == ERR_OK && CONFIG_HOT(front->fleet->config, idempotency_required) &&
+        !item.idempotency_key.ptr && entry->method != FRONT_GET) {
         grpc_fail(call, ERR_INVALID,
                   SLICE("idempotency_key: this server requires a key on writes"));
         return;

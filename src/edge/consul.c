@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -114,6 +115,12 @@ const char *consul_problem(const struct http_answer *answer, char *out, size_t s
     (void)snprintf(out, size, "HTTP %ld: %.*s", answer->status, len,
                    answer->body.len ? answer->body.ptr : "");
     return out;
+}
+
+uint64_t consul_index(const struct http_answer *answer) {
+    struct slice text = http_answer_header(answer, "X-Consul-Index");
+
+    return text.len ? strtoull(text.ptr, NULL, 10) : 0;
 }
 
 int64_t consul_pause_ms(struct consul *consul, unsigned failures) {

@@ -56,6 +56,9 @@ void consul_heard(struct consul *consul, const char *problem);
 /* The sentence for an answer that isn't one of those expected; 'out' is for it. */
 const char *consul_problem(const struct http_answer *answer, char *out, size_t size);
 
+/* X-Consul-Index; 0: none. Inside done(). */
+uint64_t consul_index(const struct http_answer *answer);
+
 /* The pause before the attempt after 'failures' that failed, full jitter. */
 int64_t consul_pause_ms(struct consul *consul, unsigned failures);
 

@@ -39,12 +39,6 @@ static void failed(struct consul_watch *watch, const struct http_answer *answer)
     ask(watch, consul_pause_ms(watch->consul, watch->failures));
 }
 
-static uint64_t index_of(const struct http_answer *answer) {
-    struct slice text = http_answer_header(answer, "X-Consul-Index");
-
-    return text.len ? strtoull(text.ptr, NULL, 10) : 0;
-}
-
 static void on_answer(struct http_fetch *fetch, const struct http_answer *answer) {
     struct consul_watch *watch = CONTAINER_OF(fetch, struct consul_watch, fetch);
 
@@ -53,7 +47,7 @@ static void on_answer(struct http_fetch *fetch, const struct http_answer *answer
         return;
     }
     int64_t now_ms = clock_mono_ms();
-    uint64_t index = index_of(answer);
+    uint64_t index = consul_index(answer);
     bool moved = index == 0 || index != watch->index;
     int64_t early_ms = watch->heard_ms + SPACING_MS - now_ms;
 

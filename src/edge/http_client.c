@@ -229,21 +229,27 @@ static void hand_over(struct http_client *client, CURL *easy, CURLcode code) {
     curl_easy_cleanup(finished);
 }
 
-static void hand_over_all(struct http_client *client) {
+static bool hand_over_all(struct http_client *client) {
+    bool any = false;
     int running;
     int left;
     CURLMsg *message;
 
     (void)curl_multi_perform(client->multi, &running);
-    while ((message = curl_multi_info_read(client->multi, &left)))
-        if (message->msg == CURLMSG_DONE)
-            hand_over(client, message->easy_handle, message->data.result);
+    while ((message = curl_multi_info_read(client->multi, &left))) {
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        hand_over(client, message->easy_handle, message->data.result);
+        any = true;
+    }
+    return any;
 }
 
-/* What has ended is handed over before the sleep: nothing would end it. */
+/* Whoever got an answer may wait for no more of them: then there is no sleep. */
 void http_client_turn(struct http_client *client, int64_t wait_ms) {
     begin_due(client);
-    hand_over_all(client);
+    if (hand_over_all(client))
+        return;
     int64_t now_ms = clock_mono_ms();
     int64_t left_ms = next_due_ms(client, now_ms + wait_ms) - now_ms;
 

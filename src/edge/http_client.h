@@ -68,7 +68,8 @@ void http_client_start(struct http_client *client, struct http_fetch *fetch, int
  * each fetch that was ever started. */
 void http_client_cancel(struct http_client *client, struct http_fetch *fetch);
 
-/* Begins what is due, hands over what has come, sleeps for at most 'wait_ms'. */
+/* Begins what is due and hands over what has come; when nothing has, sleeps for at most 'wait_ms'.
+ */
 void http_client_turn(struct http_client *client, int64_t wait_ms);
 void http_client_wake(struct http_client *client);
 

@@ -29,9 +29,10 @@ void handle_batch_get(struct request *request) {
     struct json_problem problem;
     struct json_item *items = NULL;
     size_t count = 0;
-    enum err err = json_read_batch_get(request->http->body, http_arena(request->exchange),
-                                       (size_t)request->gateway->fleet->config->limits_batch_items,
-                                       &items, &count, &problem);
+    enum err err =
+        json_read_batch_get(request->http->body, http_arena(request->exchange),
+                            (size_t)CONFIG_HOT(request->gateway->fleet->config, limits_batch_items),
+                            &items, &count, &problem);
 
     if (request_readable(request, err, &problem))
         batch_start(request, items, count, make, reply);

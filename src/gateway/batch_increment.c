@@ -51,7 +51,7 @@ static enum err make(struct request *request, const struct json_item *item, size
 static bool keys_present(struct request *request, const struct json_item *items, size_t count) {
     char detail[80];
 
-    if (!request->gateway->fleet->config->idempotency_required || request->key.ptr)
+    if (!CONFIG_HOT(request->gateway->fleet->config, idempotency_required) || request->key.ptr)
         return true;
     for (size_t i = 0; i < count; i++) {
         if (items[i].idempotency_key.ptr)
@@ -70,7 +70,8 @@ void handle_batch_increment(struct request *request) {
     size_t count = 0;
     enum err err = json_read_batch_increment(
         request->http->body, http_arena(request->exchange),
-        (size_t)request->gateway->fleet->config->limits_batch_items, &items, &count, &problem);
+        (size_t)CONFIG_HOT(request->gateway->fleet->config, limits_batch_items), &items, &count,
+        &problem);
 
     if (request_readable(request, err, &problem) && request_key(request) &&
         keys_present(request, items, count))

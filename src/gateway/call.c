@@ -50,7 +50,7 @@ bool request_key(struct request *request) {
 bool request_key_required(struct request *request) {
     if (!request_key(request))
         return false;
-    if (request->key.ptr || !request->gateway->fleet->config->idempotency_required)
+    if (request->key.ptr || !CONFIG_HOT(request->gateway->fleet->config, idempotency_required))
         return true;
     reply_bad_request(request->exchange,
                       SLICE("Idempotency-Key: this server requires the header on writes"));

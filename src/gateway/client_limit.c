@@ -2,6 +2,7 @@
 #include "gateway/client_limit.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,8 +26,9 @@ struct client_limit {
     metric_series refused;
     metric_series evicted;
     uint64_t seed[2]; /* of the choice of a part */
-    uint32_t quota;
-    uint32_t window_s;
+    atomic_bool on;
+    _Atomic uint32_t quota;
+    _Atomic uint32_t window_s;
     size_t trusted_count;
     struct network trusted[TRUSTED_MAX];
     struct part parts[PARTS];
@@ -34,17 +36,15 @@ struct client_limit {
 
 struct client_limit *client_limit_new(const struct config *config, struct metrics *metrics) {
     struct client_limit *limit = calloc(1, sizeof(*limit));
-    struct rate_limit_conf conf = {.per_second = config->rate_limit_per_second,
-                                   .burst = config->rate_limit_burst,
-                                   .clients = config->rate_limit_clients / PARTS};
+    /* Its tables cost no memory before they are used. */
+    struct rate_limit_conf conf = {
+        .per_second = 1, .burst = 1, .clients = config->rate_limit_clients / PARTS};
 
     if (!limit)
         return NULL;
     limit->metrics = metrics;
     limit->refused = metrics_series(metrics, METRIC_RATE_LIMITED, "");
     limit->evicted = metrics_series(metrics, METRIC_RATE_LIMIT_EVICTIONS, "");
-    limit->quota = conf.burst;
-    limit->window_s = rate_limit_window_s(&conf);
     limit->seed[0] = random_u64();
     limit->seed[1] = random_u64();
     limit->trusted_count =
@@ -57,8 +57,10 @@ struct client_limit *client_limit_new(const struct config *config, struct metric
         limit->parts[i].buckets = rate_limit_new(&conf);
         made = made && limit->parts[i].buckets;
     }
-    if (made)
+    if (made) {
+        client_limit_changed(limit, config);
         return limit;
+    }
     client_limit_free(limit);
     return NULL;
 }
@@ -71,6 +73,26 @@ void client_limit_free(struct client_limit *limit) {
         pthread_mutex_destroy(&limit->parts[i].lock);
     }
     free(limit);
+}
+
+bool client_limit_is_on(const struct client_limit *limit) {
+    return atomic_load_explicit(&limit->on, memory_order_relaxed);
+}
+
+void client_limit_changed(struct client_limit *limit, const struct config *config) {
+    struct rate_limit_conf conf = {.per_second = config->rate_limit_per_second,
+                                   .burst = config->rate_limit_burst};
+
+    atomic_store(&limit->on, conf.per_second != 0);
+    if (!conf.per_second)
+        return;
+    atomic_store(&limit->quota, conf.burst);
+    atomic_store(&limit->window_s, rate_limit_window_s(&conf));
+    for (size_t i = 0; i < PARTS; i++) {
+        (void)pthread_mutex_lock(&limit->parts[i].lock);
+        rate_limit_set(limit->parts[i].buckets, conf.per_second, conf.burst);
+        (void)pthread_mutex_unlock(&limit->parts[i].lock);
+    }
 }
 
 static struct rate_limit_key key_of(struct in6_addr client) {
@@ -99,7 +121,9 @@ static void tell(const struct client_limit *limit, struct http_exchange *exchang
     int len =
         snprintf(fields, sizeof(fields),
                  "RateLimit-Policy: \"client\";q=%u;w=%u\r\nRateLimit: \"client\";r=%u;t=%u\r\n",
-                 limit->quota, limit->window_s, verdict->remaining, verdict->reset_s);
+                 atomic_load_explicit(&limit->quota, memory_order_relaxed),
+                 atomic_load_explicit(&limit->window_s, memory_order_relaxed), verdict->remaining,
+                 verdict->reset_s);
 
     if (!verdict->allowed)
         len += snprintf(fields + len, sizeof(fields) - (size_t)len, "Retry-After: %u\r\n",

@@ -22,9 +22,14 @@
 
 struct client_limit;
 
-/* Before the loops start. NULL when memory runs out. config->rate_limit_per_second isn't 0. */
+/* Before the loops start. NULL when memory runs out. */
 struct client_limit *client_limit_new(const struct config *config, struct metrics *metrics);
 void client_limit_free(struct client_limit *limit);
+
+/* config->rate_limit_per_second isn't 0. */
+bool client_limit_is_on(const struct client_limit *limit);
+/* The rate or the burst of the configuration has changed. One thread, also while loops run. */
+void client_limit_changed(struct client_limit *limit, const struct config *config);
 
 /* One request; its answer, whatever it will be, gets the fields. false: refuse it. In the call that
  * hands the exchange over. 'shard' of the metrics is the caller's. */

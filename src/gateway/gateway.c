@@ -14,8 +14,8 @@
 /* ---- requests ---- */
 
 static size_t body_limit(const struct config *config, const struct route *route) {
-    return (size_t)(route->flags & ROUTE_BATCH ? config->limits_batch_body_bytes
-                                               : config->limits_body_bytes);
+    return route->flags & ROUTE_BATCH ? CONFIG_HOT(config, limits_batch_body_bytes)
+                                      : CONFIG_HOT(config, limits_body_bytes);
 }
 
 static size_t on_head(struct gateway *gateway, unsigned side, const struct http1_request *http,
@@ -111,7 +111,8 @@ static bool admitted(const struct request *request, unsigned side) {
     struct gateway *gateway = request->gateway;
     struct client_limit *limit = gateway->fleet->limit;
 
-    return LIKELY(!limit) || side != ROUTE_PUBLIC || (request->route->flags & ROUTE_PROBE) ||
+    return LIKELY(!client_limit_is_on(limit)) || side != ROUTE_PUBLIC ||
+           (request->route->flags & ROUTE_PROBE) ||
            client_limit_admit(limit, request->exchange, request->http, gateway->shard,
                               loop_now_ms(gateway->loop));
 }

@@ -110,9 +110,12 @@ struct gateway_fleet {
     struct flood_penalty *penalty; /* likewise; NULL: none */
     struct gateway_backend backend;
     struct gateway_service analytics;
-    struct client_limit *limit; /* NULL: none */
+    struct client_limit *limit; /* gateway_fleet_init() makes it */
     struct live_shared streams; /* gateway_fleet_init() makes it */
     const char *version;
+    /* The keys whose value waits for a restart, "a,b"; "" or NULL: none. Any thread. */
+    void (*pending)(void *ctx, char *out, size_t size);
+    void *pending_ctx;
     unsigned scrape_shard; /* of metrics: written while /metrics is rendered, on the admin loop */
     unsigned loops;
     atomic_bool draining;

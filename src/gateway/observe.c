@@ -59,9 +59,8 @@ bool gateway_fleet_init(struct gateway_fleet *fleet) {
     fleet->series.batch_retries = metrics_series(metrics, METRIC_BATCH_RETRIES, "");
     fleet->series.batch_refused = metrics_series(metrics, METRIC_BATCH_REFUSED, "");
     live_shared_init(&fleet->streams, metrics, "sse", fleet->config->stream_connections);
-    if (fleet->config->rate_limit_per_second)
-        fleet->limit = client_limit_new(fleet->config, metrics);
-    return fleet->limit || !fleet->config->rate_limit_per_second;
+    fleet->limit = client_limit_new(fleet->config, metrics);
+    return fleet->limit != NULL;
 }
 
 void gateway_fleet_release(struct gateway_fleet *fleet) {

@@ -48,6 +48,27 @@ static void add_events(struct buf *body, const struct gateway_backend *backend) 
     buf_printf(body, ",\"lag_seconds\":%.3f}", (double)events.lag_ms / 1000);
 }
 
+/* /readyz?verbose: what was configured and is not in force yet. */
+static void add_pending(struct buf *body, const struct request *request) {
+    const struct gateway_fleet *fleet = request->gateway->fleet;
+    char keys[GATEWAY_DOWN_BYTES] = "";
+
+    if (!slice_eq(request->http->query, SLICE("verbose")))
+        return;
+    if (fleet->pending)
+        fleet->pending(fleet->pending_ctx, keys, sizeof(keys));
+    buf_add_slice(body, SLICE(",\"pending_restart\":["));
+    for (const char *key = keys; *key;) {
+        size_t len = strcspn(key, ",");
+
+        if (key != keys)
+            buf_add_char(body, ',');
+        json_add_string(body, slice_of(key, len));
+        key += len + (key[len] ? 1 : 0);
+    }
+    buf_add_char(body, ']');
+}
+
 /* May traffic come here: the store answers and no drain is under way. Says what an
  * acknowledgement means on this store (RELIABILITY 1). */
 void handle_ready(struct request *request) {
@@ -70,6 +91,7 @@ void handle_ready(struct request *request) {
     buf_add_slice(body, SLICE(",\"guarantee\":"));
     json_add_string(body, slice_str(promise.guarantee));
     add_events(body, &fleet->backend);
+    add_pending(body, request);
     buf_add_char(body, '}');
     reply_json(request->exchange, up && !draining ? 200 : 503, body, SLICE(""));
 }

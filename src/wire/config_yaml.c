@@ -19,6 +19,7 @@ struct reader {
     yaml_parser_t parser;
     struct config *cfg;
     struct config_problems *problems;
+    enum config_layer layer;
     const char *file;
     yaml_event_t event;               /* the one being looked at */
     bool has_event;                   /* 'event' needs yaml_event_delete() */
@@ -146,7 +147,7 @@ static bool is_null(const yaml_event_t *event) {
 }
 
 static void take_scalar(struct reader *reader) {
-    struct config_source source = {CONFIG_FILE, reader->key_line, reader->file};
+    struct config_source source = {reader->layer, reader->key_line, reader->file};
     enum config_key key = config_find(reader->path);
     unsigned group = find_group(reader->path);
     const char *text = (const char *)reader->event.data.scalar.value;
@@ -276,9 +277,9 @@ static void read_stream(struct reader *reader) {
         complain(reader, "the file must be one document");
 }
 
-void config_yaml_read(struct config *cfg, struct slice text, const char *file,
-                      struct config_problems *problems) {
-    struct reader reader = {.cfg = cfg, .problems = problems, .file = file};
+void config_yaml_read(struct config *cfg, struct slice text, enum config_layer layer,
+                      const char *file, struct config_problems *problems) {
+    struct reader reader = {.cfg = cfg, .problems = problems, .layer = layer, .file = file};
 
     if (text.len > CONFIG_YAML_BYTES_MAX) {
         config_problem(problems, "%s: larger than %u bytes", file, CONFIG_YAML_BYTES_MAX);

@@ -19,10 +19,10 @@
 #define CONFIG_YAML_BYTES_MAX (256u * 1024)
 #define CONFIG_YAML_DEPTH_MAX 4u
 
-/* Sets what 'text' says, as CONFIG_FILE with 'file' (borrowed for as long as
+/* Sets what 'text' says, as 'layer' (CONFIG_FILE or CONFIG_KV) with 'file' (borrowed for as long as
  * the config lives) and the line. Reads on after a value that is refused, so
  * that one run shows them all; stops where the text isn't our YAML. */
-void config_yaml_read(struct config *cfg, struct slice text, const char *file,
-                      struct config_problems *problems);
+void config_yaml_read(struct config *cfg, struct slice text, enum config_layer layer,
+                      const char *file, struct config_problems *problems);
 
 #endif

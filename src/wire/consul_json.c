@@ -22,7 +22,6 @@ struct reading {
     struct arena *arena;
     enum err err;
     const char *problem;
-    struct instances *out;
 };
 
 static bool fail(struct reading *reading, const char *what) {
@@ -32,10 +31,9 @@ static bool fail(struct reading *reading, const char *what) {
 }
 
 /* Calls member() for every member of the object that 'first' begins; member() takes the value. */
-static bool each_member(struct reading *reading, const struct json_token *first,
-                        struct entry *entry,
+static bool each_member(struct reading *reading, const struct json_token *first, void *entry,
                         bool (*member)(struct reading *, const struct json_token *key,
-                                       const struct json_token *value, struct entry *)) {
+                                       const struct json_token *value, void *)) {
     struct json_token key;
     struct json_token value;
 
@@ -77,21 +75,27 @@ static bool take_number(struct reading *reading, const struct json_token *value,
 }
 
 static bool on_node(struct reading *reading, const struct json_token *key,
-                    const struct json_token *value, struct entry *entry) {
+                    const struct json_token *value, void *ctx) {
+    struct entry *entry = ctx;
+
     if (json_text_is(key, SLICE("Address")))
         return take_host(reading, value, entry->node);
     return skip(reading, value);
 }
 
 static bool on_weights(struct reading *reading, const struct json_token *key,
-                       const struct json_token *value, struct entry *entry) {
+                       const struct json_token *value, void *ctx) {
+    struct entry *entry = ctx;
+
     if (json_text_is(key, SLICE("Passing")))
         return take_number(reading, value, &entry->weight);
     return skip(reading, value);
 }
 
 static bool on_service(struct reading *reading, const struct json_token *key,
-                       const struct json_token *value, struct entry *entry) {
+                       const struct json_token *value, void *ctx) {
+    struct entry *entry = ctx;
+
     if (json_text_is(key, SLICE("Address")))
         return take_host(reading, value, entry->address);
     if (json_text_is(key, SLICE("Port")))
@@ -102,7 +106,9 @@ static bool on_service(struct reading *reading, const struct json_token *key,
 }
 
 static bool on_entry(struct reading *reading, const struct json_token *key,
-                     const struct json_token *value, struct entry *entry) {
+                     const struct json_token *value, void *ctx) {
+    struct entry *entry = ctx;
+
     if (json_text_is(key, SLICE("Node")))
         return each_member(reading, value, entry, on_node);
     if (json_text_is(key, SLICE("Service")))
@@ -110,7 +116,7 @@ static bool on_entry(struct reading *reading, const struct json_token *key,
     return skip(reading, value);
 }
 
-static bool read_entries(struct reading *reading) {
+static bool read_entries(struct reading *reading, struct instances *out) {
     struct json_token token;
 
     if (json_next(&reading->json, &token) != JSON_ARRAY)
@@ -122,7 +128,7 @@ static bool read_entries(struct reading *reading) {
             return false;
         const char *host = entry.address[0] ? entry.address : entry.node;
         if (host[0] && entry.port)
-            instances_add(reading->out, host, (unsigned)entry.port, (uint32_t)entry.weight);
+            instances_add(out, host, (unsigned)entry.port, (uint32_t)entry.weight);
     }
     return json_next(&reading->json, &token) == JSON_END || fail(reading, "not JSON");
 }
@@ -130,15 +136,109 @@ static bool read_entries(struct reading *reading) {
 enum err consul_read_health(struct slice body, struct arena *arena, struct instances *out,
                             const char **out_problem) {
     struct instances found = {.count = 0};
-    struct reading reading = {.arena = arena, .out = &found};
+    struct reading reading = {.arena = arena};
 
     json_reader_init(&reading.json, body);
-    if (!read_entries(&reading)) {
+    if (!read_entries(&reading, &found)) {
         *out_problem = reading.problem;
         return reading.err;
     }
     *out = found;
     return ERR_OK;
+}
+
+/* ---- keys and values ---- */
+
+static bool take_text(struct reading *reading, const struct json_token *value, struct slice *out) {
+    if (value->type == JSON_NULL) { /* an empty value */
+        *out = SLICE("");
+        return true;
+    }
+    if (value->type != JSON_STRING)
+        return fail(reading, "a text is missing");
+    if (json_text(value, reading->arena, out) == ERR_OK)
+        return true;
+    reading->err = ERR_NO_MEMORY;
+    reading->problem = err_text(ERR_NO_MEMORY);
+    return false;
+}
+
+static bool take_u64(struct reading *reading, const struct json_token *value, uint64_t *out) {
+    int64_t number;
+
+    if (value->type != JSON_NUMBER || !json_i64(value, &number) || number < 0)
+        return fail(reading, "a number is missing");
+    *out = (uint64_t)number;
+    return true;
+}
+
+static bool on_value(struct reading *reading, const struct json_token *key,
+                     const struct json_token *value, void *ctx) {
+    struct consul_value *out = ctx;
+
+    if (json_text_is(key, SLICE("ModifyIndex")))
+        return take_u64(reading, value, &out->modify_index);
+    if (json_text_is(key, SLICE("Flags")))
+        return take_u64(reading, value, &out->flags);
+    if (json_text_is(key, SLICE("Value")))
+        return take_text(reading, value, &out->base64);
+    return skip(reading, value);
+}
+
+static bool read_one(struct reading *reading, struct consul_value *out) {
+    struct json_token token;
+
+    if (json_next(&reading->json, &token) != JSON_ARRAY)
+        return fail(reading, "not a list of values");
+    (void)json_next(&reading->json, &token);
+    if (!each_member(reading, &token, out, on_value))
+        return false;
+    return (json_next(&reading->json, &token) == JSON_ARRAY_END &&
+            json_next(&reading->json, &token) == JSON_END) ||
+           fail(reading, "not one value");
+}
+
+enum err consul_read_value(struct slice body, struct arena *arena, struct consul_value *out,
+                           const char **out_problem) {
+    struct consul_value found = {.base64 = SLICE("")};
+    struct reading reading = {.arena = arena};
+
+    json_reader_init(&reading.json, body);
+    if (!read_one(&reading, &found)) {
+        *out_problem = reading.problem;
+        return reading.err;
+    }
+    *out = found;
+    return ERR_OK;
+}
+
+static bool read_keys(struct reading *reading, void (*each)(void *ctx, struct slice key),
+                      void *ctx) {
+    struct json_token token;
+    struct slice key;
+
+    if (json_next(&reading->json, &token) != JSON_ARRAY)
+        return fail(reading, "not a list of keys");
+    while (json_next(&reading->json, &token) != JSON_ARRAY_END) {
+        if (token.type != JSON_STRING)
+            return fail(reading, "a key isn't a string");
+        if (!take_text(reading, &token, &key))
+            return false;
+        each(ctx, key);
+    }
+    return true;
+}
+
+enum err consul_read_keys(struct slice body, struct arena *arena,
+                          void (*each)(void *ctx, struct slice key), void *ctx,
+                          const char **out_problem) {
+    struct reading reading = {.arena = arena};
+
+    json_reader_init(&reading.json, body);
+    if (read_keys(&reading, each, ctx))
+        return ERR_OK;
+    *out_problem = reading.problem;
+    return reading.err;
 }
 
 /* ---- what Consul is told ---- */

@@ -23,6 +23,20 @@
 MUST_CHECK enum err consul_read_health(struct slice body, struct arena *arena,
                                        struct instances *out, const char **out_problem);
 
+/* GET /v1/kv/KEY: the one entry. */
+struct consul_value {
+    uint64_t modify_index;
+    uint64_t flags;
+    struct slice base64; /* in the arena or in 'body'; "" where the value is empty */
+};
+MUST_CHECK enum err consul_read_value(struct slice body, struct arena *arena,
+                                      struct consul_value *out, const char **out_problem);
+
+/* GET /v1/kv/PREFIX?keys: calls each() for every one. */
+MUST_CHECK enum err consul_read_keys(struct slice body, struct arena *arena,
+                                     void (*each)(void *ctx, struct slice key), void *ctx,
+                                     const char **out_problem);
+
 /* PUT /v1/agent/service/register. */
 struct consul_registration {
     const char *id;

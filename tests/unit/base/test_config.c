@@ -382,6 +382,70 @@ static void test_similar(void **state) {
     assert_string_equal(near.found, "");
 }
 
+static void test_consul_is_between_file_and_environment(void **state) {
+    (void)state;
+    static const struct config_source from_kv = {CONFIG_KV, 9, "consul:k"};
+
+    assert_true(config_set(&cfg, "threads", "2", from_kv, &problems));
+    assert_true(config_set(&cfg, "threads", "1", from_file, &problems));
+    assert_int_equal(cfg.threads, 2);
+    assert_true(config_set(&cfg, "threads", "3", from_env, &problems));
+    assert_int_equal(cfg.threads, 3);
+    assert_true(config_set(&cfg, "lanes", "4", from_kv, &problems));
+    struct buf source = {0};
+    config_print_source(config_row(CONFIG_KEY_lanes), cfg.source[CONFIG_KEY_lanes], &source);
+    assert_true(slice_eq(buf_slice(&source), SLICE("consul:k:9")));
+    buf_release(&source);
+}
+
+/* What is a process's own, and nothing else: by name, so that a new key is thought of. */
+static void test_what_consul_may_set(void **state) {
+    (void)state;
+    static const struct config_source from_kv = {CONFIG_KV, 1, "k"};
+    static const char *const own[] = {"http", "grpc", "admin", "data", "store"};
+
+    for (unsigned i = 0; i < CONFIG_KEYS; i++) {
+        const struct config_row *row = config_row((enum config_key)i);
+        bool refused =
+            strncmp(row->key, "discovery.", 10) == 0 || strncmp(row->key, "consul.", 7) == 0;
+
+        for (size_t k = 0; k < ARRAY_LEN(own); k++)
+            refused |= strcmp(row->key, own[k]) == 0;
+        if (config_set(&cfg, row->key, row->value, from_kv, &problems) == refused)
+            fail_msg("%s", row->key);
+    }
+}
+
+static void test_hot_keys(void **state) {
+    (void)state;
+    static struct config next;
+    unsigned hot = 0;
+
+    config_defaults(&next);
+    for (unsigned i = 0; i < CONFIG_KEYS; i++) {
+        enum config_key key = (enum config_key)i;
+
+        assert_false(config_differs(&cfg, &next, key));
+        if (!config_is_hot(key))
+            continue;
+        hot++;
+        assert_true(config_row(key)->size <= sizeof(uint64_t));
+    }
+    assert_in_range(hot, 1, CONFIG_KEYS - 1);
+    assert_true(config_set(&next, "limits.batch_items", "7", from_file, &problems));
+    assert_true(config_set(&next, "idempotency.required", "true", from_file, &problems));
+    assert_true(config_set(&next, "timeouts.drain_ms", "70000", from_file, &problems));
+    assert_true(config_differs(&cfg, &next, CONFIG_KEY_limits_batch_items));
+    config_take(&cfg, &next, CONFIG_KEY_limits_batch_items);
+    config_take(&cfg, &next, CONFIG_KEY_idempotency_required);
+    config_take(&cfg, &next, CONFIG_KEY_timeouts_drain_ms);
+    assert_int_equal(CONFIG_HOT(&cfg, limits_batch_items), 7);
+    assert_true(CONFIG_HOT(&cfg, idempotency_required));
+    assert_int_equal(CONFIG_HOT(&cfg, timeouts_drain_ms), 70000);
+    assert_int_equal(cfg.source[CONFIG_KEY_limits_batch_items].layer, CONFIG_FILE);
+    assert_false(config_differs(&cfg, &next, CONFIG_KEY_limits_batch_items));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_defaults, fresh),
@@ -397,6 +461,9 @@ int main(void) {
         cmocka_unit_test_setup(test_unknown_key, fresh),
         cmocka_unit_test_setup(test_whole, fresh),
         cmocka_unit_test_setup(test_problems_are_bounded, fresh),
+        cmocka_unit_test_setup(test_consul_is_between_file_and_environment, fresh),
+        cmocka_unit_test_setup(test_what_consul_may_set, fresh),
+        cmocka_unit_test_setup(test_hot_keys, fresh),
         cmocka_unit_test(test_similar),
     };
 

@@ -63,7 +63,7 @@ static void test_reads_back(void **state) {
     fill_unusual(&cfg);
     print_config(&cfg, &text);
     config_defaults(&again);
-    config_yaml_read(&again, buf_slice(&text), "printed", &problems);
+    config_yaml_read(&again, buf_slice(&text), CONFIG_FILE, "printed", &problems);
     assert_string_equal(problems.text, "");
     assert_same_values(&cfg, &again);
     for (unsigned i = 0; i < CONFIG_KEYS; i++)
@@ -123,7 +123,7 @@ static void check_shipped(enum role role) {
     config_defaults(&defaults);
     role_defaults(role, &defaults, &problems);
     shipped = defaults;
-    config_yaml_read(&shipped, slice_of(text, len), path, &problems);
+    config_yaml_read(&shipped, slice_of(text, len), CONFIG_FILE, path, &problems);
     config_validate(&shipped, &problems);
     assert_string_equal(problems.text, "");
     assert_same_values(&defaults, &shipped);

@@ -13,7 +13,7 @@ static struct config_problems problems;
 static void read_text(const char *text, size_t len) {
     config_defaults(&cfg);
     problems = (struct config_problems){0};
-    config_yaml_read(&cfg, slice_of(text, len), "f", &problems);
+    config_yaml_read(&cfg, slice_of(text, len), CONFIG_FILE, "f", &problems);
 }
 
 /* clang-format off */

@@ -1,6 +1,7 @@
 /* test_consul_json.c - what Consul says of instances, and what is said to it. */
 #include "wire/consul_json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "wire/json.h"
@@ -86,6 +87,67 @@ static void test_more_than_fit(void **state) {
     buf_release(&body);
 }
 
+/* clang-format off */
+static const struct {
+    const char *name;
+    const char *body;
+    const char *want; /* "index flags base64"; NULL: refused */
+} values[] = {
+    {"one", "[{\"LockIndex\":0,\"Key\":\"a/b\",\"Flags\":3,\"Value\":\"YQ==\",\"CreateIndex\":7,\"ModifyIndex\":9}]", "9 3 YQ=="},
+    {"an empty one", "[{\"Flags\":0,\"Value\":null,\"ModifyIndex\":9}]", "9 0 "},
+    {"none", "[]", NULL},
+    {"two", "[{\"ModifyIndex\":9},{\"ModifyIndex\":9}]", NULL},
+    {"an index below 0", "[{\"ModifyIndex\":-1}]", NULL},
+    {"a value that is a number", "[{\"Value\":1}]", NULL},
+    {"no JSON", "true", NULL},
+};
+/* clang-format on */
+
+static void test_read_value(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+        struct consul_value value;
+        const char *problem = NULL;
+        struct arena arena;
+        char got[64];
+
+        arena_init(&arena, 256, 4096);
+        enum err err = consul_read_value(slice_str(values[i].body), &arena, &value, &problem);
+        if ((err == ERR_OK) != (values[i].want != NULL))
+            fail_msg("%s: %s", values[i].name, err_text(err));
+        if (err == ERR_OK) {
+            (void)snprintf(got, sizeof(got), "%llu %llu %.*s",
+                           (unsigned long long)value.modify_index, (unsigned long long)value.flags,
+                           SLICE_ARGS(value.base64));
+            assert_string_equal(got, values[i].want);
+        } else {
+            assert_non_null(problem);
+        }
+        arena_release(&arena);
+    }
+}
+
+static void add_key(void *ctx, struct slice key) {
+    buf_printf(ctx, "%.*s;", SLICE_ARGS(key));
+}
+
+static void test_read_keys(void **state) {
+    (void)state;
+    const char *problem = NULL;
+    struct buf got = {0};
+    struct arena arena;
+
+    arena_init(&arena, 256, 4096);
+    assert_int_equal(
+        consul_read_keys(SLICE("[\"a/1-5\",\"a\\/2-6\"]"), &arena, add_key, &got, &problem),
+        ERR_OK);
+    assert_true(slice_eq(buf_slice(&got), SLICE("a/1-5;a/2-6;")));
+    assert_int_equal(consul_read_keys(SLICE("[1]"), &arena, add_key, &got, &problem), ERR_INVALID);
+    assert_int_equal(consul_read_keys(SLICE("{}"), &arena, add_key, &got, &problem), ERR_INVALID);
+    buf_release(&got);
+    arena_release(&arena);
+}
+
 static void test_write_registration(void **state) {
     (void)state;
     struct consul_registration registration = {
@@ -121,8 +183,8 @@ static void test_write_registration(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read_health),
-        cmocka_unit_test(test_more_than_fit),
+        cmocka_unit_test(test_read_health),        cmocka_unit_test(test_more_than_fit),
+        cmocka_unit_test(test_read_value),         cmocka_unit_test(test_read_keys),
         cmocka_unit_test(test_write_registration),
     };
 
