@@ -1,7 +1,7 @@
 #!/bin/sh
 # build_deb.sh DEST - builds the Debian package from the last commit, and puts it into the folder DEST.
 #
-# Needs the packages of 'scripts/setup.sh deb'. The same commit gives the same package. DEBFULLNAME and
+# Needs the packages of 'scripts/setup.sh deb'. DEBFULLNAME and
 # DEBEMAIL say whose it is.
 set -eu
 cd "$(dirname "$0")/.."
@@ -26,7 +26,7 @@ mv "$source/deploy/debian" "$source/debian"
 scripts/fetch_llhttp.sh .cache/llhttp
 mkdir "$source/.cache"
 cp -R .cache/llhttp "$source/.cache/llhttp"
-for role in '' -counter -gateway; do
+for role in '' -analytics -counter -gateway; do
     cp "deploy/systemd/highgopress$role.service" "$source/debian/highgopress.highgopress$role.service"
     mv "$source/debian/highgopress$role.default" "$source/debian/highgopress.highgopress$role.default"
 done
