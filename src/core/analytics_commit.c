@@ -52,7 +52,8 @@ static void fill_counter(struct filling *f, const struct pending_counter *counte
     if (counter->name_len)
         bytes_add_zigzag(record, 0);
     bytes_add_varint(record, counter->now.increments);
-    buf_add(record, generation->pending.names.ptr + counter->name_at, counter->name_len);
+    if (counter->name_len)
+        buf_add(record, generation->pending.names.ptr + counter->name_at, counter->name_len);
     f->store->ops->put(f->store,
                        analytics_key(&generation->key, counter->name_len ? KEY_COUNTER : KEY_VALUE,
                                      counter->number),
