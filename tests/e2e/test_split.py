@@ -146,7 +146,7 @@ def test_admin_sets_through_the_gateway():
 
 def test_no_counter_at_the_start():
     port = lib.free_port()
-    with Server(role='gateway', flags=['--counter', f'127.0.0.1:{port}'],
+    with Server(role='gateway', flags=['--counter', f'127.0.0.1:{port}', '--analytics', 'none'],
                 env={'HGP_TIMEOUTS_REQUEST_MS': '1000'}) as gateway:
         for answer in (increment(gateway, 'absent'),
                        call(gateway.http, 'GET', '/api/v1/counter/absent/like'),
