@@ -5,7 +5,7 @@
  *     every interval: topics are read in turn, as many as the budget allows
  *
  * Reading is the one way to see what others wrote (other threads, gateways, counters, Phase 1 on
- * the same Redis) that is right in every deployment (ADR 0013). A topic that many watch is read
+ * the same Redis) that is right in every deployment (ADR 13). A topic that many watch is read
  * once for all of them; without watchers nothing is read and no turn is asked for.
  *
  * A watcher is told at most once an interval and only while it is ready. What changes meanwhile
