@@ -66,7 +66,7 @@ TREES = [
      'edge may not know .'),
     ('layers', 'quotes do not hide a library', plant('src/edge/a.c', '#include "llhttp.h"\n'),
      'only src/wire/http1*'),
-    ('layers', 'a library nobody allowed', plant('src/edge/a.c', '#include <curl/curl.h>\n'),
+    ('layers', 'a library nobody allowed', plant('src/edge/a.c', '#include <zmq.h>\n'),
      'a foreign header'),
     ('layers', 'a path that climbs', plant('src/core/a.c', '#include "../edge/tls.h"\n'),
      'not named from src/'),
