@@ -140,7 +140,8 @@ class Split:
             return None
         self.running = [self.counter]
         gateway = Ours('gateway', str(made[1]), self.binary, 'gateway', ('http', 'admin'),
-                       ['--counter', f'127.0.0.1:{self.counter.ports["grpc"]}', '--threads', '1'],
+                       ['--counter', f'127.0.0.1:{self.counter.ports["grpc"]}', '--threads', '1',
+                        '--analytics', 'none'],
                        self.env).start()
         if not gateway:
             self.stop()
