@@ -386,23 +386,30 @@ class Kafka:
         return self.brokers
 
 
+def build_consul(source, folder):
+    need('go', 'golang-go')
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder)
+    got = subprocess.run(
+        ['go', 'build', '-mod=mod', '-trimpath', '-p', '2', '-o', 'consul',
+         'github.com/hashicorp/consul'], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, 'GOTOOLCHAIN': 'local', 'CGO_ENABLED': '0', 'GOFLAGS': ''})
+    if got.returncode:
+        raise Trouble(f'Go could not build Consul: {got.stderr[-2000:]}')
+
+
 def consul_program():
     """Consul in .cache, built by Go from tools/consul: there is no package of it."""
     source = ROOT / 'tools/consul'
     folder = ROOT / '.cache/consul'
     wanted = (source / 'go.mod').read_bytes()
     stamp = folder / 'built-from'
-    if not (stamp.exists() and stamp.read_bytes() == wanted):
-        need('go', 'golang-go')
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(source, folder)
-        got = subprocess.run(
-            ['go', 'build', '-mod=mod', '-trimpath', '-p', '2', '-o', 'consul',
-             'github.com/hashicorp/consul'], cwd=folder, capture_output=True, text=True,
-            env={**os.environ, 'GOTOOLCHAIN': 'local', 'CGO_ENABLED': '0', 'GOFLAGS': ''})
-        if got.returncode:
-            raise Trouble(f'Go could not build Consul: {got.stderr[-2000:]}')
-        stamp.write_bytes(wanted)
+    folder.parent.mkdir(exist_ok=True)
+    with open(folder.with_suffix('.lock'), 'w') as lock:  # tests side by side build it once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (stamp.exists() and stamp.read_bytes() == wanted):
+            build_consul(source, folder)
+            stamp.write_bytes(wanted)
     return folder / 'consul'
 
 
