@@ -57,16 +57,8 @@ static void add_pending(struct buf *body, const struct request *request) {
         return;
     if (fleet->pending)
         fleet->pending(fleet->pending_ctx, keys, sizeof(keys));
-    buf_add_slice(body, SLICE(",\"pending_restart\":["));
-    for (const char *key = keys; *key;) {
-        size_t len = strcspn(key, ",");
-
-        if (key != keys)
-            buf_add_char(body, ',');
-        json_add_string(body, slice_of(key, len));
-        key += len + (key[len] ? 1 : 0);
-    }
-    buf_add_char(body, ']');
+    buf_add_slice(body, SLICE(",\"pending_restart\":"));
+    json_add_words(body, keys);
 }
 
 /* May traffic come here: the store answers and no drain is under way. Says what an

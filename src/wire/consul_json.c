@@ -248,19 +248,6 @@ static void add_field(struct buf *out, const char *name, const char *value) {
     json_add_string(out, slice_str(value));
 }
 
-static void add_tags(struct buf *out, const char *tags) {
-    buf_add_str(out, ",\"Tags\":[");
-    for (const char *tag = tags; *tag;) {
-        size_t len = strcspn(tag, ",");
-
-        if (tag != tags)
-            buf_add_char(out, ',');
-        json_add_string(out, slice_of(tag, len));
-        tag += len + (tag[len] ? 1 : 0);
-    }
-    buf_add_char(out, ']');
-}
-
 static void add_check(struct buf *out, const struct consul_registration *r) {
     buf_printf(out, ",\"Check\":{\"Interval\":\"%lldms\",\"Timeout\":\"%lldms\"",
                (long long)r->check_ms, (long long)r->check_ms);
@@ -279,7 +266,8 @@ void consul_write_registration(struct buf *out, const struct consul_registration
     add_field(out, "Name", r->name);
     add_field(out, "Address", r->address);
     buf_printf(out, ",\"Port\":%u", r->port);
-    add_tags(out, r->tags);
+    buf_add_str(out, ",\"Tags\":");
+    json_add_words(out, r->tags);
     buf_printf(out,
                ",\"Weights\":{\"Passing\":%u,\"Warning\":1},\"Meta\":{\"version\":", r->weight);
     json_add_string(out, slice_str(r->version));

@@ -65,6 +65,9 @@ struct json_counter {
 /* A string as JSON: quotes, and only what RFC 8259 requires escaped. */
 void json_add_string(struct buf *out, struct slice s);
 
+/* The parts of "a,b,c" as an array of strings; "" is []. */
+void json_add_words(struct buf *out, const char *words);
+
 /* GET's data alone: {"resource_id",…,"current_value","updated_at"} */
 void json_add_counter(struct buf *out, const struct json_counter *counter);
 

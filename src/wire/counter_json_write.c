@@ -144,6 +144,19 @@ void json_add_string(struct buf *out, struct slice s) {
         data_end(out, put_string(out->ptr + out->len, s));
 }
 
+void json_add_words(struct buf *out, const char *words) {
+    buf_add_char(out, '[');
+    for (const char *word = words; *word;) {
+        size_t len = strcspn(word, ",");
+
+        if (word != words)
+            buf_add_char(out, ',');
+        json_add_string(out, slice_of(word, len));
+        word += len + (word[len] ? 1 : 0);
+    }
+    buf_add_char(out, ']');
+}
+
 void json_write_increment(struct buf *out, const struct json_counter *counter) {
     char *p = data_begin(out, counter);
 
