@@ -13,11 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/random.h"
 #include "core/analytics.h"
 #include "edge/rocks_tally.h"
+#include "resident.h"
 
 #define LANES    4
 #define TYPES    3
@@ -83,17 +83,6 @@ static void print_samples(const char *name, struct samples *samples) {
     if (n)
         printf("%-8s n=%-7zu p50=%.1f us p99=%.1f us max=%.1f us\n", name, n, samples->us[n / 2],
                samples->us[n * 99 / 100], samples->us[n - 1]);
-}
-
-static size_t resident_bytes(void) {
-    size_t pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-
-    if (!file || fscanf(file, "%*s %zu", &pages) != 1)
-        pages = 0;
-    if (file)
-        fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 /* ---- the stream ---- */

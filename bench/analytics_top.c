@@ -21,6 +21,7 @@
 #include "base/random.h"
 #include "core/analytics.h"
 #include "edge/rocks_tally.h"
+#include "resident.h"
 
 #define LANES      4
 #define TYPES      3
@@ -86,17 +87,6 @@ static void *take(size_t count, size_t size) {
     if (!memory)
         must(ERR_NO_MEMORY, "memory");
     return memory;
-}
-
-static size_t resident_bytes(void) {
-    size_t pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-
-    if (!file || fscanf(file, "%*s %zu", &pages) != 1)
-        pages = 0;
-    if (file)
-        fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 /* ---- events ---- */

@@ -193,7 +193,42 @@ def free_port():
             return port
 
 
-class Split:
+class Group:
+    """Processes as one: started in order, ended from the last to the first."""
+
+    def __init__(self, servers):
+        self.all = servers
+        self.http = self.admin = None
+
+    def start(self):
+        for server in self.all:
+            server.start()
+        return self
+
+    def alive(self):
+        return all(server.alive() for server in self.all)
+
+    def said(self):
+        return '\n'.join(server.said() for server in self.all)
+
+    def stop(self):
+        """The first exit code that isn't 0, else 0."""
+        codes = [server.stop() for server in reversed(self.all)]
+        return next((code for code in codes if code), 0)
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_):
+        for server in reversed(self.all):
+            server.__exit__()
+
+
+class Split(Group):
     """Gateways in front of counters, as processes; a Server to its tests by the first gateway.
 
     'through' makes another address of each counter's (a proxy's).
@@ -206,39 +241,26 @@ class Split:
         self.addresses = [through(('127.0.0.1', counter.port)) for counter in self.counters]
         listed = ','.join(f'{host}:{port}' for host, port in self.addresses)
         self.gateways = [Server(role='gateway', env=env, loop=loop,
-                                flags=['--counter', listed, '--analytics', 'none', *flags]) for _ in range(gateways)]
+                                flags=['--counter', listed, '--analytics', 'none', *flags])
+                         for _ in range(gateways)]
         self.counter = self.counters[0]
-        self.http = self.admin = None
+        super().__init__([*self.counters, *self.gateways])
 
     def start(self):
-        for server in [*self.counters, *self.gateways]:
-            server.start()
+        super().start()
         for gateway in self.gateways:
             ready(gateway)
         self.http, self.admin = self.gateways[0].http, self.gateways[0].admin
         return self
 
-    def alive(self):
-        return all(server.alive() for server in [*self.counters, *self.gateways])
 
-    def said(self):
-        return '\n'.join(server.said() for server in [*self.counters, *self.gateways])
-
-    def stop(self):
-        """The first exit code that isn't 0, else 0."""
-        codes = [server.stop() for server in [*self.gateways, *self.counters]]
-        return next((code for code in codes if code), 0)
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *_):
-        for server in [*self.gateways, *self.counters]:
-            server.__exit__()
+def wait_for(what, so, timeout_s=WAIT_S):
+    """Asks until so() is true, and gives what it said."""
+    end = time.monotonic() + timeout_s
+    while not (got := so()):
+        check(time.monotonic() < end, what() if callable(what) else what)
+        time.sleep(0.02)  # the interval of a poll
+    return got
 
 
 def ready(server, status=200):

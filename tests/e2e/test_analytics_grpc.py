@@ -1,9 +1,8 @@
 """analytics.AnalyticsService, by clients that aren't ours: grpcio and grpcurl."""
 import json
-import time
 
 from grpc_client import ANALYTICS, HEALTH, PYTHON, Client  # noqa: F401
-from lib import WAIT_S, Server, call, check, eq, increment, quote
+from lib import WAIT_S, Server, call, check, eq, increment, quote, wait_for
 from test_grpc import grpcurl
 
 SMOKE = False
@@ -20,17 +19,10 @@ def count_likes(server):
         eq(increment(server, name, delta=delta).status, 200, f'count {name}')
 
 
-def until(condition, what):
-    end = time.monotonic() + WAIT_S
-    while not condition():
-        check(time.monotonic() < end, what)
-        time.sleep(0.01)
-
-
 def all_counted(client):
     want = {name: value for name, value in LIKES.items()}
-    until(lambda: {c.resource_id: c.value for c in client.top(time_range='all').counters} == want,
-          'analytics has all that was counted')
+    wait_for('analytics has all that was counted', lambda:
+             {c.resource_id: c.value for c in client.top(time_range='all').counters} == want)
 
 
 def check_like_http(server, client):

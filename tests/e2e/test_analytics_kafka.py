@@ -7,9 +7,9 @@ import time
 
 import lib
 from grpc_client import PYTHON, Client  # noqa: F401
-from lib import Connection, Server, call, check, eq, free_port, ready
+from lib import Connection, Group, Server, call, check, eq, free_port, ready, wait_for
 from test_analytics import Sent, check_all, count, random_items, set_one
-from test_analytics_role import TOP, again, answers, count_until, until
+from test_analytics_role import TOP, again, answers, count_until
 from test_kafka import kafka, metric, topic_url
 
 SMOKE = False
@@ -17,7 +17,7 @@ ROUNDS = int(os.environ.get('ROUNDS', 0)) or 4
 COMMIT = {'HGP_ANALYTICS_COMMIT_MS': '200'}
 
 
-class Sharded:
+class Sharded(Group):
     """A counter whose events go to a topic of four partitions, two analytics, a gateway."""
 
     def __init__(self, partitions=('0,1', '2,3'), event_format='json'):
@@ -30,42 +30,20 @@ class Sharded:
         self.gateway = Server(role='gateway', flags=[
             '--counter', f'127.0.0.1:{self.counter.port}', '--analytics',
             ','.join(f'127.0.0.1:{shard.port}' for shard in self.shards)])
-        self.all = [self.counter, *self.shards, self.gateway]
+        super().__init__([self.counter, *self.shards, self.gateway])
 
     def start(self):
-        for server in self.all:
-            server.start()
+        super().start()
         ready(self.gateway)
         self.http, self.admin = self.gateway.http, self.gateway.admin
         return self
-
-    def alive(self):
-        return all(server.alive() for server in self.all)
-
-    def said(self):
-        return '\n'.join(server.said() for server in self.all)
-
-    def stop(self):
-        codes = [server.stop() for server in reversed(self.all)]
-        return next((code for code in codes if code), 0)
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *_):
-        for server in reversed(self.all):
-            server.__exit__()
 
 
 def first(sharded, sent):
     """Every lane has an event, so that both know whose store it is."""
     with Connection(sharded.http) as connection:
         count(connection, sent, random_items(200))
-    until(lambda: answers(sharded), 'both answer')
+    wait_for('both answer', lambda: answers(sharded))
 
 
 def test_two_share_the_partitions():
@@ -89,7 +67,7 @@ def test_two_share_the_partitions():
             got = call(sharded.http, 'GET', TOP)
             eq(got.status, 503, f'half of the counters is no ranking: {got!r}')
             sharded.shards[1].restart()
-            until(lambda: answers(sharded), 'it answers again')
+            wait_for('it answers again', lambda: answers(sharded))
             check_all(sharded, sent)
             eq(sharded.stop(), 0, 'exit code')
 
@@ -119,7 +97,7 @@ def test_kills():
             timer.join()
             with Connection(sharded.http) as connection:  # who had stored nothing hears of the store
                 count(connection, sent, random_items(200))
-            until(lambda: answers(sharded), 'both answer')
+            wait_for('both answer', lambda: answers(sharded))
             check_all(sharded, sent)
         for shard in sharded.shards:
             eq(metric(shard, 'hgp_analytics_halted_lanes'), 0, 'halted lanes')
@@ -137,7 +115,7 @@ def test_goes_on_at_its_offsets():
         shard.restart()
         with Connection(sharded.http) as connection:
             count(connection, sent, random_items(200))
-        until(lambda: answers(sharded), 'it answers again')
+        wait_for('it answers again', lambda: answers(sharded))
         check_all(sharded, sent)
         eq(metric(shard, 'hgp_analytics_duplicates_total'), 0, 'events that came again')
 
@@ -154,7 +132,7 @@ def test_wrong_configurations():
     with tempfile.TemporaryDirectory() as folder:
         with Server(role='analytics', data=folder, flags=['--events', 'kafka://127.0.0.1:1/t']) as \
                 server:
-            until(lambda: "events can't be read from Kafka" in server.said(), 'the log says why')
+            wait_for('the log says why', lambda: "events can't be read from Kafka" in server.said())
             check(b'kafka://127.0.0.1:1/t' in call(server.admin, 'GET', '/readyz').body, 'readyz')
             began = time.monotonic()
             eq(server.stop(), 0, 'exit code')

@@ -11,7 +11,8 @@ import time
 
 import lib
 from grpc_client import ANALYTICS, COUNTER, HEALTH, PYTHON, Client  # noqa: F401
-from lib import Connection, Gone, Server, Skipped, call, check, eq, free_port, increment, ready
+from lib import (Connection, Gone, Group, Server, Skipped, call, check, eq, free_port, increment, ready,
+                 wait_for)
 from test_analytics import Sent, check_all, count, keyed_items, random_items, set_one
 from test_grpc import grpcurl
 
@@ -20,7 +21,7 @@ ROUNDS = int(os.environ.get('ROUNDS', 0)) or 4
 TOP = '/api/v1/analytics/top?counter_type=like'
 
 
-class Three:
+class Three(Group):
     """Gateway, counter and analytics; a Server to its tests by the gateway."""
 
     def __init__(self, env=None):
@@ -31,43 +32,14 @@ class Three:
         self.gateway = Server(role='gateway', env=env,
                               flags=['--counter', at, '--analytics',
                                      f'127.0.0.1:{self.analytics.port}'])
-        self.all = [self.counter, self.analytics, self.gateway]
+        super().__init__([self.counter, self.analytics, self.gateway])
 
     def start(self):
-        for server in self.all:
-            server.start()
+        super().start()
         ready(self.gateway)
         self.http, self.admin = self.gateway.http, self.gateway.admin
-        until(lambda: answers(self), 'all three answer')
+        wait_for('all three answer', lambda: answers(self))
         return self
-
-    def alive(self):
-        return all(server.alive() for server in self.all)
-
-    def said(self):
-        return '\n'.join(server.said() for server in self.all)
-
-    def stop(self):
-        codes = [server.stop() for server in reversed(self.all)]
-        return next((code for code in codes if code), 0)
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *_):
-        for server in reversed(self.all):
-            server.__exit__()
-
-
-def until(condition, what):
-    end = time.monotonic() + lib.WAIT_S
-    while not condition():
-        check(time.monotonic() < end, what)
-        time.sleep(0.02)
 
 
 def answers(server):
@@ -92,7 +64,7 @@ def test_like_sqlite_through_a_gateway():
         eq(got.status, 400, f'{got!r}')
         three.analytics.stop()
         three.analytics.restart()
-        until(lambda: answers(three), 'it answers after a restart')
+        wait_for('it answers after a restart', lambda: answers(three))
         check_all(three, sent)
         eq(three.stop(), 0, 'exit code')
 
@@ -145,7 +117,7 @@ def test_kills_of_either_side():
                     number, items = count_until(connection, sent, number, ended)
                 again(three, sent, items)
             timer.join()
-            until(lambda: answers(three), 'analytics answers')
+            wait_for('analytics answers', lambda: answers(three))
             check_all(three, sent)
         eq(three.stop(), 0, 'exit code')
 
@@ -164,31 +136,31 @@ def test_the_counter_forgets_what_is_stored():
             for _ in range(10):
                 count(connection, sent, random_items(50))
         check_all(three, sent)
-        until(lambda: outbox_bytes(three.counter) == 0, 'the outbox is empty')
+        wait_for('the outbox is empty', lambda: outbox_bytes(three.counter) == 0)
         three.analytics.kill()
         with Connection(three.http) as connection:
             count(connection, sent, random_items(50))
         check(outbox_bytes(three.counter) > 0, 'what is not read is kept')
         three.analytics.restart()
-        until(lambda: outbox_bytes(three.counter) == 0, 'and goes when it is')
-        until(lambda: answers(three), 'analytics answers')
+        wait_for('and goes when it is', lambda: outbox_bytes(three.counter) == 0)
+        wait_for('analytics answers', lambda: answers(three))
         check_all(three, sent)
 
 
 def test_failures_tell_the_truth():
     with Three() as three:
         eq(increment(three, 'a').status, 200, 'count')
-        until(lambda: call(three.http, 'GET', TOP).json().get('data', {}).get('counters'),
-              'it is ranked')
+        wait_for('it is ranked', lambda:
+                 call(three.http, 'GET', TOP).json().get('data', {}).get('counters'))
         three.counter.kill()
         with Client(three.analytics) as client:
-            until(lambda: not client.top().exact, 'without its counter nothing is exact')
+            wait_for('without its counter nothing is exact', lambda: not client.top().exact)
             eq(client.top().max_error, -1, 'nobody knows what is missing')
         three.analytics.kill()
         got = call(three.http, 'GET', TOP)
         eq(got.status, 503, f'{got!r}')
         check(b'analytics' in got.body, f'{got!r}')
-        until(lambda: b"can't be reached" in call(three.http, 'GET', TOP).body, 'it says why')
+        wait_for('it says why', lambda: b"can't be reached" in call(three.http, 'GET', TOP).body)
         three.counter.restart()
         ready(three.gateway)
         eq(increment(three, 'a').status, 200, 'counting goes on without analytics')
@@ -213,8 +185,8 @@ def test_before_its_counter_is_there():
             eq(got.status, 503, f'{got!r}')
             check(str(port).encode() in got.body, f'it names the source: {got!r}')
             with Server(role='counter', port=port):
-                until(lambda: client.code(client.top)[0] == 'OK', 'it answers once it is there')
-                until(lambda: health(request, timeout=lib.WAIT_S).status == 1, 'SERVING')
+                wait_for('it answers once it is there', lambda: client.code(client.top)[0] == 'OK')
+                wait_for('SERVING', lambda: health(request, timeout=lib.WAIT_S).status == 1)
                 eq(call(analytics.admin, 'GET', '/readyz').status, 200, 'ready')
                 code, out = grpcurl(analytics, f'{ANALYTICS}/GetTopCounters',
                                     data={'counter_type': 'like'})
@@ -234,11 +206,11 @@ def test_another_store_is_refused():
         with Server(role='analytics', data=folder, flags=flags) as analytics, Client(
                 analytics) as client:
             with Server(role='counter', port=port):
-                until(lambda: client.code(client.top)[0] == 'OK', 'it answers')
+                wait_for('it answers', lambda: client.code(client.top)[0] == 'OK')
                 analytics.stop()
         with Server(role='counter', port=port), Server(role='analytics', data=folder,
                                                        flags=flags) as analytics:
-            until(lambda: 'made for another store' in analytics.said(), 'it says so')
+            wait_for('it says so', lambda: 'made for another store' in analytics.said())
             with Client(analytics) as client:
                 eq(client.code(client.top)[0], 'UNAVAILABLE', 'and answers nothing')
 
@@ -247,7 +219,7 @@ def test_switched_off_at_the_counter():
     port = free_port()
     with Server(role='counter', port=port, env={'HGP_ANALYTICS_ENABLED': 'false'}), \
             Server(role='analytics', flags=['--counter', f'127.0.0.1:{port}']) as analytics:
-        until(lambda: 'no events to follow here' in analytics.said(), 'the log says why')
+        wait_for('the log says why', lambda: 'no events to follow here' in analytics.said())
 
 
 BARE = r"""

@@ -16,6 +16,8 @@ import tempfile
 import time
 
 import yaml
+
+import lib
 from lib import Failed, Server, Skipped, Swarm, call, check, eq, get, increment, request_bytes, tree
 from lib import INCREMENT, WAIT_S, item
 
@@ -139,10 +141,7 @@ class Composed:
 
 
 def wait_for(what, so):
-    end = time.monotonic() + 2 * WAIT_S
-    while not so():
-        check(time.monotonic() < end, what)
-        time.sleep(0.1)
+    lib.wait_for(what, so, 2 * WAIT_S)
 
 
 def scraped(prometheus):

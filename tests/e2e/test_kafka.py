@@ -75,10 +75,7 @@ def metric(server, name):
 
 
 def wait_for(what, so, timeout_s=40):
-    end = time.monotonic() + timeout_s
-    while not so():
-        check(time.monotonic() < end, what)
-        time.sleep(0.05)
+    return lib.wait_for(what, so, timeout_s)
 
 
 def wait_shipped(server):
@@ -288,24 +285,30 @@ def nowhere():
     return f'kafka://127.0.0.1:{lib.free_port()}/counter-events'
 
 
+def fill_up(server, batch):
+    """Batches of 500 until the outbox is full: a write is refused then, a read isn't. The value."""
+    for _ in range(20):
+        answer = call(server.http, 'POST', BATCH_INCREMENT, batch)
+        if b'outbox is full' in answer.body:
+            break
+    value = get(server, 'full')
+    check(0 < value < 20 * 500, f'the outbox has an end: {value}')
+    answer = increment(server, 'full')
+    eq(answer.status, 503, 'a write')
+    check(answer.header('Retry-After'), 'Retry-After')
+    check(b'outbox is full' in answer.body, f'the reason: {answer.body!r}')
+    eq(get(server, 'full'), value, 'a read, and nothing changed')
+    check(metric(server, 'hgp_outbox_refused_total') >= 1, 'the metric')
+    return value
+
+
 def test_a_full_outbox_refuses_writes_and_none_gives_it_up():
     with tempfile.TemporaryDirectory(prefix='hgp-e2e-') as data:
         small = {'HGP_OUTBOX_MAX_BYTES': '65536', 'HGP_EVENTS_COALESCE': 'false',
                  'HGP_ANALYTICS_ENABLED': 'false'}  # which reads, too
         batch = {'items': [item('full') for _ in range(500)]}
         with Server(data=data, env=small, flags=['--events', nowhere()]) as server:
-            for _ in range(20):
-                answer = call(server.http, 'POST', BATCH_INCREMENT, batch)
-                if b'outbox is full' in answer.body:
-                    break
-            value = get(server, 'full')
-            check(0 < value < 20 * 500, f'the outbox has an end: {value}')
-            answer = increment(server, 'full')
-            eq(answer.status, 503, 'a write')
-            check(answer.header('Retry-After'), 'Retry-After')
-            check(b'outbox is full' in answer.body, f'the reason: {answer.body!r}')
-            eq(get(server, 'full'), value, 'a read, and nothing changed')
-            check(metric(server, 'hgp_outbox_refused_total') >= 1, 'the metric')
+            value = fill_up(server, batch)
             eq(metric(server, 'hgp_outbox_filling'), 1, 'said before, too')
             server.kill()
         with Server(data=data, env=small) as server:

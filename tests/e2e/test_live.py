@@ -10,7 +10,7 @@ import lib
 from certs import Pki
 from http2_client import PYTHON  # noqa: F401
 from lib import (WAIT_S, Connection, Gone, Server, Skipped, Split, call, check, eq, get, increment,
-                 ready)
+                 ready, wait_for)
 from sse_client import STREAM, Events
 
 N = 1000
@@ -21,11 +21,9 @@ def metric(server, name, transport='sse'):
     return int(re.search(rf'^{name}{{transport="{transport}"}} (\d+)$', text, re.M).group(1))
 
 
-def until_metric(server, name, want):
-    end = time.monotonic() + WAIT_S
-    while (got := metric(server, name)) != want:
-        check(time.monotonic() < end, f'{name} stays {got}, not {want}')
-        time.sleep(0.02)
+def until_metric(server, name, want, transport='sse'):
+    wait_for(lambda: f'{name} stays {metric(server, name, transport)}, not {want}',
+             lambda: metric(server, name, transport) == want)
 
 
 def many(server, resource_id, count, pause_s=0.0):

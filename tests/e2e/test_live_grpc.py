@@ -1,14 +1,15 @@
 """Live values over gRPC: CounterService/Watch, by grpcio and grpcurl."""
+import functools
 import json
-import re
 import signal
 import struct
 import time
 
+import test_live
 from grpc_client import COUNTER, PYTHON, Client  # noqa: F401
 from http2_client import (DATA, END_HEADERS, END_STREAM, HEADERS, RST, SETTINGS, Frames, frame,
                           post_head)
-from lib import WAIT_S, Server, Split, call, check, eq, increment
+from lib import WAIT_S, Server, Split, check, eq, increment
 from sse_client import Events
 from test_grpc import grpcurl
 
@@ -18,16 +19,8 @@ WINDOW_UPDATE = 8
 INITIAL_WINDOW_SIZE, WINDOW = 4, 1000
 
 
-def metric(server, name, transport='grpc'):
-    text = call(server.admin, 'GET', '/metrics').body.decode()
-    return int(re.search(rf'^{name}{{transport="{transport}"}} (\d+)$', text, re.M).group(1))
-
-
-def until_metric(server, name, want):
-    end = time.monotonic() + WAIT_S
-    while (got := metric(server, name)) != want:
-        check(time.monotonic() < end, f'{name} stays {got}, not {want}')
-        time.sleep(0.02)
+metric = functools.partial(test_live.metric, transport='grpc')
+until_metric = functools.partial(test_live.until_metric, transport='grpc')
 
 
 def states(message):

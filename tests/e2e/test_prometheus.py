@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 
+import lib
 from lib import (INCREMENT, Failed, Server, Skipped, Split, Swarm, call, check, eq, increment, item,
                  request_bytes, tree)
 
@@ -119,11 +120,7 @@ def load(addresses):
 
 
 def wait_for(what, so, timeout_s=SERIES_S):
-    end = time.monotonic() + timeout_s
-    while not (got := so()):
-        check(time.monotonic() < end, what() if callable(what) else what)
-        time.sleep(0.2)
-    return got
+    return lib.wait_for(what, so, timeout_s)
 
 
 def series(prometheus, query):

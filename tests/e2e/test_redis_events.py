@@ -6,9 +6,9 @@ import random
 import signal
 
 import lib
-from lib import BATCH_INCREMENT, Server, call, check, eq, get, increment, item, ready
-from test_kafka import (COUNTERS, Counting, audit, consume, events_state, figures, kafka, load,
-                        metric, nowhere, topic_url, wait_for)
+from lib import BATCH_INCREMENT, Server, call, check, eq, increment, item, ready
+from test_kafka import (COUNTERS, Counting, audit, consume, events_state, figures, fill_up, kafka,
+                        load, metric, nowhere, topic_url, wait_for)
 from test_redis import REPLICATED, Shared, fail_over, redis, sentinels
 from test_redis_cluster import Cluster, dev_servers, masters, reshard
 
@@ -161,18 +161,7 @@ def test_kafka_is_away_and_the_outbox_fills_up():
         wait_for('its lanes are held', lambda: metric(server, 'hgp_outbox_consumers') == 1 or
                  increment(server, 'other').status != 200)
         eq(increment(server, 'full', 1, 'before').status, 200, 'one with a key')
-        for _ in range(20):
-            answer = call(server.http, 'POST', BATCH_INCREMENT, batch)
-            if b'outbox is full' in answer.body:
-                break
-        value = get(server, 'full')
-        check(0 < value < 20 * 500, f'the outbox has an end: {value}')
-        answer = increment(server, 'full')
-        eq(answer.status, 503, 'a write')
-        check(answer.header('Retry-After'), 'Retry-After')
-        check(b'outbox is full' in answer.body, f'the reason: {answer.body!r}')
-        eq(get(server, 'full'), value, 'a read, and nothing changed')
-        check(metric(server, 'hgp_outbox_refused_total') >= 1, 'the metric')
+        fill_up(server, batch)
         wait_for('a lane that fills up is told', lambda: increment(server, 'other') and
                  metric(server, 'hgp_outbox_filling') >= 1)  # looked at behind traffic
         server.kill()

@@ -35,6 +35,25 @@ def on(server):
     return ['--data', server.data, '--events', f'kafka://{server.brokers}/{server.topic}']
 
 
+def beside_a_load(server, once):
+    """What once() gave each time, while the server counts: no verdict is anything but good."""
+    codes = []
+    ended = threading.Event()
+
+    def again():
+        while not ended.is_set():
+            codes.append(once())
+
+    beside = threading.Thread(target=again)
+    load(server, seconds=0.2)
+    beside.start()
+    load(server, seconds=2)
+    ended.set()
+    beside.join()
+    eq([c for c in codes if c[0]], [], 'verdicts under load')
+    return codes
+
+
 # ---- without Kafka: the outbox
 
 
@@ -86,22 +105,12 @@ def test_others_count_in_the_same_redis():
     url, db = Shared.store()
     Shared.server.cli('-n', db, 'set', 'counter:old:like', 40)
     with Server(flags=['--store', url]) as server:
-        codes = []
-        running = threading.Event()
+        def count_and_verify():
+            Shared.server.cli('-n', db, 'incrby', 'counter:test:like', 3)
+            Shared.server.cli('-n', db, 'incrby', 'counter:k-1:like', 3)
+            return verify('--store', url)
 
-        def again():
-            while not running.is_set():
-                Shared.server.cli('-n', db, 'incrby', 'counter:test:like', 3)
-                Shared.server.cli('-n', db, 'incrby', 'counter:k-1:like', 3)
-                codes.append(verify('--store', url))
-
-        beside = threading.Thread(target=again)
-        load(server, seconds=0.2)
-        beside.start()
-        load(server, seconds=2)
-        running.set()
-        beside.join()
-        eq([c for c in codes if c[0]], [], 'verdicts under load')
+        codes = beside_a_load(server, count_and_verify)
         increment(server, 'old')
         got = found(0, 'afterwards', '--store', url, '--each')
         external = {d['resource_id']: d['external'] for d in got['details'] if d['external']}
@@ -177,20 +186,7 @@ def test_a_redis_that_is_away():
 
 def test_beside_a_load():
     with Counting(topic_url(kafka())) as server:
-        codes = []
-        running = threading.Event()
-
-        def again():
-            while not running.is_set():
-                codes.append(verify(*on(server)))
-
-        beside = threading.Thread(target=again)
-        load(server, seconds=0.2)
-        beside.start()
-        load(server, seconds=2)
-        running.set()
-        beside.join()
-        eq([c for c in codes if c[0]], [], 'verdicts under load')
+        codes = beside_a_load(server, lambda: verify(*on(server)))
         got = found(0, 'afterwards', *on(server))
         eq((got['counters'], got['missing'], got['duplicates']), (40, 0, 0), 'afterwards')
         print(f'     {len(codes)} times under load, {got["events"]} events', flush=True)
