@@ -14,7 +14,7 @@ run_packages='gcc libc6-dev make meson ninja-build pkg-config
 # the sanitizers' stack traces.
 test_packages='libcmocka-dev libjansson-dev clang clang-format clang-tidy libclang-rt-14-dev
     llvm binutils redis-server python3 python3-grpcio python3-h2 python3-jsonschema python3-prometheus-client python3-protobuf python3-venv python3-yaml nghttp2-client procps
-    util-linux golang-go ca-certificates openssl shellcheck default-jre-headless maven kcat strace systemd mandoc zsh fish'
+    util-linux golang-go ca-certificates openssl shellcheck default-jre-headless maven kcat strace systemd mandoc valgrind zsh fish'
 bench_packages='wrk nginx-light nghttp2-client python3 redis-server golang-go libb64-0d libevent-2.1-7'
 deb_packages='debhelper dpkg-dev lintian'
 # Only for tests/e2e/test_live_browser.py, which is skipped without them; npm is large.

@@ -35,6 +35,7 @@ part() { # NAME WHERE-THE-COUNT-IS COMMAND...
     *) line=$(tools/count_tests "$source") ;;
     esac
     case $line in
+    '0 passed, 0 failed, 1 skipped') ;;                # its only check says why
     '0 passed, 0 failed'*) line='0 passed, 1 failed' ;; # it ran nothing
     *' 0 failed'*) [ $status -eq 0 ] || line=${line/ 0 failed/ 1 failed} ;;
     esac
@@ -104,6 +105,7 @@ meson_tests unit $release --no-suite fuzz --timeout-multiplier 4
 part gates log tests/gates/run.py
 part lint log scripts/lint.sh $release
 part e2e log tests/e2e/run.py --binary $release/highgopress --jobs 2 --rounds "$ROUNDS"
+part cost log scripts/check_cost.sh $release/highgopress
 
 CC=clang part build-asan - build build-asan "${sanitized[@]}" \
     -Db_sanitize=address,undefined -Dfuzz=true

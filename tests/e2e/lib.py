@@ -95,7 +95,7 @@ class Server:
         self.http = self.grpc = self.admin = None  # of an earlier process
         addresses = [f'--{listeners[0]}', f'127.0.0.1:{self.port}', '--admin', '127.0.0.1:0']
         self.process = subprocess.Popen(
-            [*self.wrapper, str(Server.binary), self.role, *addresses, '--data', self.data,
+            [*self.wrapper, str(self.binary), self.role, *addresses, '--data', self.data,
              *self.flags],
             env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
         self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)

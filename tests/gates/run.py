@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tempfile
 
-TOOLS = pathlib.Path(__file__).resolve().parents[2] / 'tools'
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TOOLS = ROOT / 'tools'
+BUILD = ROOT / 'build'
 
 HEADER = '/* {name} - a header that is planted for this test. */\n#ifndef H\n#define H\n{text}\n#endif\n'
 
@@ -149,6 +151,9 @@ def main():
     results = [run_tree(row) for row in TREES] + [run_symbols(row) for row in SYMBOLS]
     results.append(verdict('symbols: nothing built', [TOOLS / 'check_symbols', 'nowhere'],
                            'checked 0 files'))
+    results.append(verdict('instructions: 5 % more for an increment', [
+        ROOT / 'bench/instructions', '--only', 'embedded', '--base', BUILD / 'highgopress',
+        '--binary', BUILD / 'tests/gates/highgopress_slow'], 'FAIL all, increment'))
     failed = results.count(False)
     print(f'{len(results) - failed} passed, {failed} failed')
     return 1 if failed else 0
