@@ -486,14 +486,18 @@ def increment(server, resource_id, delta=None, key=None, counter_type='like'):
     return call(server.http, 'POST', INCREMENT, item(resource_id, counter_type, delta), headers)
 
 
-def get_many(server, names, counter_type='like'):
-    """{name: value}, by batch reads."""
+def get_many(server, names, counter_type='like', patient=False):
+    """{name: value}, by batch reads; a patient client asks again where the answer is 503."""
     found = {}
     with Connection(server.http) as connection:
         for at in range(0, len(names), 500):
             part = names[at:at + 500]
-            response = connection.request(
-                'POST', BATCH, {'items': [item(name, counter_type) for name in part]})
+            body = {'items': [item(name, counter_type) for name in part]}
+            response = connection.request('POST', BATCH, body)
+            end = time.monotonic() + WAIT_S
+            while patient and response.status == 503 and time.monotonic() < end:
+                time.sleep(0.1)
+                response = connection.request('POST', BATCH, body)
             eq(response.status, 200, f'batch read: {response!r}')
             results = response.json()['data']['results']
             eq([r['resource_id'] for r in results], part, 'the order of a batch read')

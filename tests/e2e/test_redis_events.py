@@ -203,9 +203,10 @@ def test_a_failover_by_sentinels():
             load(relay, seconds=0.5)
             load_until(relay, pool.submit(fail_over, group))
             wait_for('counting goes on', lambda: call(relay.http, 'GET', '/readyz').status == 200)
-            load(relay, seconds=0.5)
+            # A replica whose disk is slow for a moment is a 503, as an answer can't be had then.
+            load(relay, seconds=0.5, statuses=(200, 503))
             wait_shipped(Store(group.master))
-            audit(relay, 'after a failover')
+            audit(relay, 'after a failover', patient=True)
             eq(metric(relay, 'hgp_relay_lanes_stopped'), 0, 'no lane has stopped')
 
 
