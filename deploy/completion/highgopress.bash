@@ -12,7 +12,7 @@ _highgopress() {
     --store) COMPREPLY=() && return ;;
     --loop) COMPREPLY=($(compgen -W 'auto io_uring epoll' -- "$word")) && return ;;
     --threads) COMPREPLY=() && return ;;
-    --upstream) COMPREPLY=($(compgen -W 'grpc direct' -- "$word")) && return ;;
+    --upstream) COMPREPLY=($(compgen -W 'grpc direct canary' -- "$word")) && return ;;
     --analytics) COMPREPLY=() && return ;;
     --discovery) COMPREPLY=() && return ;;
     --durability) COMPREPLY=($(compgen -W 'fast local replicated' -- "$word")) && return ;;

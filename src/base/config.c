@@ -414,6 +414,8 @@ void config_take(struct config *running, const struct config *from, enum config_
     assert(config_is_hot(key));
     if (rows[key].size == sizeof(bool))
         __atomic_store_n((bool *)to, *(const bool *)value, __ATOMIC_RELAXED);
+    else if (rows[key].size == sizeof(config_text))
+        memcpy(to, value, sizeof(config_text));
     else if (rows[key].size == sizeof(uint32_t))
         __atomic_store_n((uint32_t *)to, *(const uint32_t *)value, __ATOMIC_RELAXED);
     else

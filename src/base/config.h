@@ -6,8 +6,9 @@
  * overrides; config_validate() then checks the configuration as a whole.
  *
  * Threads    Filled before the threads start, then only read, but for the
- *            numbers marked HOT: one thread changes them by config_take(), the
- *            others read them by CONFIG_HOT().
+ *            keys marked HOT: one thread changes them by config_take(), the
+ *            others read numbers by CONFIG_HOT(), and texts never: that
+ *            thread hands them on.
  * Ownership  A struct config owns nothing and may be copied. The file name of
  *            a config_source is borrowed for as long as the config lives.
  * Limits     Texts up to CONFIG_TEXT_BYTES; problems up to
@@ -34,7 +35,7 @@ typedef char config_text[CONFIG_TEXT_BYTES];
 
 /* In the order of the choices in config.def. */
 enum config_loop { CONFIG_LOOP_AUTO, CONFIG_LOOP_IO_URING, CONFIG_LOOP_EPOLL };
-enum config_upstream { CONFIG_UPSTREAM_GRPC, CONFIG_UPSTREAM_DIRECT };
+enum config_upstream { CONFIG_UPSTREAM_GRPC, CONFIG_UPSTREAM_DIRECT, CONFIG_UPSTREAM_CANARY };
 enum config_durability {
     CONFIG_DURABILITY_FAST,
     CONFIG_DURABILITY_LOCAL,

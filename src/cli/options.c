@@ -230,6 +230,12 @@ static int answer(enum action action, const struct config *cfg, FILE *out) {
     return say(&text, out);
 }
 
+static bool is_canary(enum role role, const struct config *cfg) {
+    struct role_parts parts = role_parts(role, cfg);
+
+    return parts.core && parts.counters;
+}
+
 static void load_layers(const struct invocation *invocation, const struct options *options,
                         struct slice kv, const char *kv_name, struct config *cfg,
                         struct config_problems *problems) {
@@ -245,6 +251,8 @@ static void load_layers(const struct invocation *invocation, const struct option
         config_validate(cfg, problems);
     if (problems->count == 0 && role_parts(options->role, cfg).core)
         store_url_check(cfg, problems);
+    if (problems->count == 0 && is_canary(options->role, cfg))
+        store_url_check_shared(cfg, problems);
     if (problems->count == 0 && options->role == ROLE_ANALYTICS)
         source_check(cfg, problems);
     else if (problems->count == 0 && options->action != ACTION_TOOL)

@@ -103,8 +103,8 @@ bool role_leaves_out(enum role role, enum config_key key) {
 
 struct role_parts role_parts(enum role role, const struct config *config) {
     bool alone = role == ROLE_ANALYTICS;
-    bool core =
-        !alone && (role != ROLE_GATEWAY || config->gateway_upstream == CONFIG_UPSTREAM_DIRECT);
+    bool gateway = role == ROLE_GATEWAY;
+    bool core = !alone && !(gateway && config->gateway_upstream == CONFIG_UPSTREAM_GRPC);
     /* Beside an HTTP API only on request: nobody expects a second public port. */
     bool wants_grpc = config->source[CONFIG_KEY_grpc].layer != CONFIG_DEFAULT;
 
@@ -112,6 +112,7 @@ struct role_parts role_parts(enum role role, const struct config *config) {
         .http = role != ROLE_COUNTER && !alone,
         .grpc = role == ROLE_COUNTER || alone || (core && wants_grpc),
         .core = core,
-        .counters = !core && !alone,
+        .counters =
+            (!core || (gateway && config->gateway_upstream == CONFIG_UPSTREAM_CANARY)) && !alone,
     };
 }

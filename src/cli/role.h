@@ -43,7 +43,7 @@ struct role_parts {
     bool http;     /* the public HTTP API */
     bool grpc;     /* the public gRPC API */
     bool core;     /* the counter core with its store, */
-    bool counters; /* or the way to counters elsewhere */
+    bool counters; /* or the way to counters elsewhere; with upstream canary both */
 };
 struct role_parts role_parts(enum role role, const struct config *config);
 

@@ -25,6 +25,7 @@
 #include "cli/welcome.h"
 #include "cli/worker.h"
 #include "edge/flood_penalty.h"
+#include "gateway/canary.h"
 #include "gateway/client_limit.h"
 
 struct run {
@@ -58,7 +59,7 @@ struct run {
 
 static int open_secure(struct run *run) {
     unsigned which = (run->parts.http ? SECURE_HTTP : 0u) | (run->parts.grpc ? SECURE_GRPC : 0u) |
-                     (run->parts.core ? 0u : SECURE_UPSTREAM) |
+                     (run->parts.core && !run->parts.counters ? 0u : SECURE_UPSTREAM) |
                      (run->parts.core && store_url_is_tls(run->config) ? SECURE_REDIS : 0u);
     const char *problem = secure_open(&run->secure, run->config, which);
 
@@ -134,6 +135,7 @@ static int make_fleets(struct run *run, const char *version) {
     run->fleet.pending = reload_pending;
     run->fleet.pending_ctx = run->reload;
     run->fleet.scrape_shard = run->count + 1;
+    run->fleet.has_canary = run->parts.core && run->parts.counters;
     run->front.config = run->config;
     run->front.version = version;
     run->front.metrics = run->metrics;
@@ -182,13 +184,23 @@ static int start_events(struct run *run) {
     return code;
 }
 
+/* Requests may take either way: both must end in the same store. */
+static uint64_t own_store(void *ctx) {
+    return redis_fleet_store_id(ctx);
+}
+
 /* And analytics, which a gateway has elsewhere like them. */
 static int find_counters(struct run *run) {
     run->ways.remotes =
         remote_fleet_new(run->config, run->metrics, run->resolver, run->secure.upstream);
     if (!run->ways.remotes)
         return give_up("out of memory", "while preparing for the counters", EX_OSERR);
-    run->fleet.backend = remote_fleet_backend(run->ways.remotes);
+    if (run->fleet.has_canary) {
+        run->fleet.canary = remote_fleet_backend(run->ways.remotes);
+        remote_fleet_only(run->ways.remotes, own_store, run->ways.redis);
+    } else {
+        run->fleet.backend = remote_fleet_backend(run->ways.remotes);
+    }
     if (strcmp(run->config->gateway_analytics, "none") == 0)
         return EX_OK;
     run->ways.analytics = analytics_fleet_new(run->config, run->resolver, run->secure.upstream);
@@ -204,9 +216,9 @@ static int find_store(struct run *run) {
         if (!run->resolver)
             return give_up("out of memory", "while starting", EX_OSERR);
     }
-    if (run->parts.core)
-        return open_store(run);
-    return run->parts.counters ? find_counters(run) : EX_OK;
+    int code = run->parts.core ? open_store(run) : EX_OK;
+
+    return code == EX_OK && run->parts.counters ? find_counters(run) : code;
 }
 
 static int open_analytics(struct run *run) {
@@ -334,6 +346,8 @@ static void on_hot_change(void *ctx) {
     struct run *run = ctx;
 
     client_limit_changed(run->fleet.limit, run->config);
+    if (run->fleet.canary_rule)
+        canary_changed(run->fleet.canary_rule, run->config);
 }
 
 static void reload(void *ctx, bool signal) {

@@ -64,6 +64,14 @@ void store_url_check(const struct config *config, struct config_problems *proble
             problems);
 }
 
+void store_url_check_shared(const struct config *config, struct config_problems *problems) {
+    if (!store_url_is_redis(config))
+        add_problem(config, CONFIG_KEY_gateway_upstream,
+                    "canary counts here and through counters on one and the same Redis; the store "
+                    "in the data folder has one owner",
+                    problems);
+}
+
 const char *store_url_read(const struct config *config, struct redis_url *out) {
     static char sentence[CONFIG_TEXT_BYTES + 256];
     const char *why = NULL;

@@ -27,12 +27,8 @@ static bool open_redis(struct way *way, struct redis_fleet *fleet, struct loop *
 }
 
 static bool open_remote(struct way *way, struct remote_fleet *fleet, struct loop *loop,
-                        unsigned shard, const struct way_user *user) {
-    struct remote_user own = {.ctx = user->ctx,
-                              .delivered = user->delivered[WAY_GATEWAY],
-                              .clock_learned = user->clock_learned};
-
-    way->remote = remote_new(fleet, loop, shard, &own);
+                        unsigned shard, const struct remote_user *user) {
+    way->remote = remote_new(fleet, loop, shard, user);
     return way->remote != NULL;
 }
 
@@ -46,10 +42,14 @@ bool way_open(struct way *way, const struct ways *ways, struct loop *loop, unsig
     if (ways->analytics && user->delivered[WAY_GATEWAY] &&
         !open_analytics(way, ways->analytics, loop))
         return false;
+    struct remote_user only = {user->ctx, user->delivered[WAY_GATEWAY], user->clock_learned};
+    struct remote_user canary = {user->ctx, user->canary_delivered, user->canary_clock_learned};
+    if (ways->redis && !open_redis(way, ways->redis, loop, shard, user))
+        return false;
+    if (ways->remotes && (!ways->redis || canary.delivered))
+        return open_remote(way, ways->remotes, loop, shard, ways->redis ? &canary : &only);
     if (ways->redis)
-        return open_redis(way, ways->redis, loop, shard, user);
-    if (ways->remotes)
-        return open_remote(way, ways->remotes, loop, shard, user);
+        return true;
     way->nowhere = !ways->counter;
     return way->nowhere || open_ports(way, ways->counter, loop, user);
 }
@@ -76,12 +76,14 @@ struct analytics_upstream *way_analytics(struct way *way) {
     return way->analytics ? analytics_remote_upstream(way->analytics) : NULL;
 }
 
+struct upstream *way_canary(struct way *way) {
+    return way->redis && way->remote ? remote_upstream(way->remote) : NULL;
+}
+
 bool way_connect(struct way *way) {
-    if (way->redis)
-        return redis_store_connect(way->redis);
     if (way->remote)
         remote_connect(way->remote);
-    return true;
+    return !way->redis || redis_store_connect(way->redis);
 }
 
 bool way_tells(const struct way *way) {

@@ -16,7 +16,8 @@
 #include "gateway/analytics_remote.h"
 #include "gateway/remote.h"
 
-/* Of the process; one of them, the others are NULL. None: it counts nothing. */
+/* Of the process; one of the first three, the others are NULL, but with a canary redis and remotes.
+ * None: it counts nothing. */
 struct ways {
     struct counter_service *counter;
     struct redis_fleet *redis;
@@ -31,6 +32,9 @@ struct way_user {
     void *ctx;
     void (*delivered[WAY_SENDERS])(void *ctx, struct delivery *delivery); /* NULL: no such sender */
     void (*clock_learned)(void *ctx, int64_t ahead_ms);
+    /* With a canary: of its way through counters elsewhere. */
+    void (*canary_delivered)(void *ctx, struct delivery *delivery);
+    void (*canary_clock_learned)(void *ctx, int64_t ahead_ms);
     /* As struct redis_store_user; never where way_tells() is false. */
     void (*changed)(void *ctx, bool up);
 };
@@ -56,6 +60,9 @@ struct analytics_upstream *way_analytics(struct way *way);
 
 /* NULL: not open for this sender. */
 struct upstream *way_upstream(struct way *way, enum way_sender sender);
+
+/* The canary's way for the gateway; NULL: there is none. */
+struct upstream *way_canary(struct way *way);
 
 /* False when memory runs out. */
 MUST_CHECK bool way_connect(struct way *way);

@@ -8,7 +8,11 @@
 #include "edge/analytics_codec.h"
 
 static void to_gateway(void *ctx, struct delivery *delivery) {
-    gateway_delivered(((struct worker *)ctx)->gateway, delivery);
+    gateway_delivered(((struct worker *)ctx)->gateway, GATEWAY_MAIN, delivery);
+}
+
+static void to_canary(void *ctx, struct delivery *delivery) {
+    gateway_delivered(((struct worker *)ctx)->gateway, GATEWAY_CANARY, delivery);
 }
 
 static void to_front(void *ctx, struct delivery *delivery) {
@@ -41,9 +45,13 @@ static void on_clock(void *ctx, int64_t ahead_ms) {
     struct worker *worker = ctx;
 
     if (worker->gateway)
-        gateway_set_clock(worker->gateway, ahead_ms);
+        gateway_set_clock(worker->gateway, GATEWAY_MAIN, ahead_ms);
     if (worker->front)
         front_set_clock(worker->front, ahead_ms);
+}
+
+static void on_canary_clock(void *ctx, int64_t ahead_ms) {
+    gateway_set_clock(((struct worker *)ctx)->gateway, GATEWAY_CANARY, ahead_ms);
 }
 
 static void on_changed(void *ctx, bool up) {
@@ -66,6 +74,8 @@ static bool open_way(struct worker *worker) {
                       [WAY_CALLS] = front ? to_front : NULL,
                       [WAY_MESSAGES] = front ? message_to_front : NULL},
         .clock_learned = on_clock,
+        .canary_delivered = has_gateway(worker) ? to_canary : NULL,
+        .canary_clock_learned = on_canary_clock,
         .changed = on_changed,
     };
 
@@ -75,10 +85,13 @@ static bool open_way(struct worker *worker) {
 /* ---- set up and taken apart ---- */
 
 static bool make_gateway(struct worker *worker) {
+    struct upstream *upstreams[GATEWAY_WAYS] = {[GATEWAY_MAIN] =
+                                                    way_upstream(&worker->way, WAY_GATEWAY),
+                                                [GATEWAY_CANARY] = way_canary(&worker->way)};
+
     if (has_gateway(worker))
-        worker->gateway =
-            gateway_new(worker->fleet, worker->loop, worker->index,
-                        way_upstream(&worker->way, WAY_GATEWAY), worker->http_fd, worker->admin_fd);
+        worker->gateway = gateway_new(worker->fleet, worker->loop, worker->index, upstreams,
+                                      worker->http_fd, worker->admin_fd);
     return worker->gateway || !has_gateway(worker);
 }
 

@@ -67,6 +67,8 @@ struct upstream {
      * instead of using up attempts on nobody. A time that has passed: don't wait. When somebody is
      * back before, the upstream sees to it that the batcher is flushed. NULL: never wait. */
     int64_t (*wait_until_ms)(struct upstream *upstream);
+    /* Somebody could take a message now. For those who have another way; NULL: always. */
+    bool (*usable)(struct upstream *upstream);
 };
 
 struct waiter {

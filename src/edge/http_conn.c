@@ -143,6 +143,7 @@ static void invite_body(struct http_conn *http) {
         return;
     buf_add_slice(&exchange->reply, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
     exchange->answered = true; /* in its place among the answers */
+    exchange->tag = http_tag_before(exchange);
     exchange->close = false;
     conn_stat_add(&http->server->stats.exchanges, (uint64_t)-1);
     http_conn_answered(http, exchange);

@@ -151,6 +151,14 @@ unsigned http_tag(const struct http_exchange *exchange) {
     return exchange->tag;
 }
 
+unsigned http_tag_before(const struct http_exchange *exchange) {
+    const struct http_conn *conn = exchange->conn;
+
+    if (!conn || exchange->node.prev == &conn->exchanges)
+        return 0;
+    return CONTAINER_OF(exchange->node.prev, struct http_exchange, node)->tag;
+}
+
 void http_set_failure(struct http_exchange *exchange, enum err err, struct slice detail) {
     exchange->failure = err;
     exchange->failure_detail = arena_copy(&exchange->arena, detail);

@@ -136,6 +136,10 @@ void http_set_fields(struct http_exchange *exchange, struct slice fields);
 /* A number of the application's choice, for replied(): its route. */
 void http_set_tag(struct http_exchange *exchange, unsigned tag);
 unsigned http_tag(const struct http_exchange *exchange);
+/* HTTP/1: the tag of the request before it on its connection, if that one's answer hasn't left yet;
+ * 0: there is none. */
+unsigned http_tag_before(const struct http_exchange *exchange);
+
 /* Why it failed, a sentence for the log; copied into the workspace. */
 void http_set_failure(struct http_exchange *exchange, enum err err, struct slice detail);
 enum err http_failure(const struct http_exchange *exchange, struct slice *out_detail);

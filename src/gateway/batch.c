@@ -54,7 +54,7 @@ void batch_start(struct request *request, const struct json_item *items, size_t 
         err = prepare(request, items, batch, ops, make);
     }
     if (err == ERR_OK)
-        err = op_batch_start(request->gateway->batcher, arena,
+        err = op_batch_start(request->batcher, arena,
                              &(struct op_batch_request){.ops = ops,
                                                         .count = count,
                                                         .deadline_ms = deadline_ms,

@@ -68,7 +68,6 @@ bool request_readable(struct request *request, enum err err, const struct json_p
 }
 
 void call_start(struct request *request, const struct op *op, call_done done) {
-    struct gateway *gateway = request->gateway;
     struct call *call = arena_alloc(http_arena(request->exchange), sizeof(*call));
     enum err err = ERR_NO_MEMORY;
     int64_t deadline_ms;
@@ -85,7 +84,7 @@ void call_start(struct request *request, const struct op *op, call_done done) {
             .counter_type = arena_copy(http_arena(request->exchange), op->counter_type),
         };
         if (LIKELY(!arena_overflowed(http_arena(request->exchange))))
-            err = loop_batcher_add(gateway->batcher, op, &call->waiter);
+            err = loop_batcher_add(request->batcher, op, &call->waiter);
     }
     if (UNLIKELY(err != ERR_OK))
         reply_failure(request->exchange, err, (struct slice){NULL, 0});

@@ -117,6 +117,31 @@ static bool admitted(const struct request *request, unsigned side) {
                               loop_now_ms(gateway->loop));
 }
 
+static bool canary_usable(const struct gateway *gateway) {
+    struct upstream *upstream = gateway->ways[GATEWAY_CANARY].upstream;
+
+    return !upstream->usable || upstream->usable(upstream);
+}
+
+/* What operators change on the admin listener goes direct. A request that counts nothing only
+ * remembers the arm of the one before it for the one behind it. */
+static void choose_way(struct request *request, unsigned side) {
+    struct gateway *gateway = request->gateway;
+    struct canary *canary = gateway->fleet->canary_rule;
+
+    request->batcher = gateway->ways[GATEWAY_MAIN].batcher;
+    if (LIKELY(!canary) || side != ROUTE_PUBLIC)
+        return;
+    enum canary_arm arm = reply_arm_before(request->exchange);
+
+    if (arm == CANARY_NONE && (request->route->flags & ROUTE_COUNTS))
+        arm = canary_choose(canary, &gateway->canary, request->http, canary_usable(gateway),
+                            gateway->shard);
+    reply_arm(request->exchange, arm);
+    if (arm == CANARY_GRPC)
+        request->batcher = gateway->ways[GATEWAY_CANARY].batcher;
+}
+
 static void serve(struct gateway *gateway, unsigned side, struct http_exchange *exchange,
                   const struct http1_request *http, enum err refusal, const char *detail) {
     struct request request = {.gateway = gateway, .exchange = exchange, .http = http};
@@ -126,6 +151,8 @@ static void serve(struct gateway *gateway, unsigned side, struct http_exchange *
         match = route_find(side, http->method, http->path);
     request.route = route_at(match.route);
     reply_route(exchange, http, match.route);
+    if (http)
+        choose_way(&request, side);
     if (UNLIKELY(http && !admitted(&request, side)))
         reply_problem(exchange, ERR_LIMITED, (struct slice){NULL, 0}, SLICE(""));
     else if (UNLIKELY(!http || (refusal != ERR_OK && refusal != ERR_METHOD)))
@@ -156,34 +183,47 @@ static void on_admin_request(void *ctx, struct http_exchange *exchange,
 /* A request answered by its deadline may leave its message with the store: that answer is waited
  * for, since it comes to this gateway. */
 void gateway_check_drained(struct gateway *gateway) {
-    bool live = !live_idle(gateway->live);
+    bool idle = live_idle(gateway->live);
 
-    if (gateway->drain.done && gateway->drain.waiting == 0 && !live &&
-        loop_batcher_idle(gateway->batcher)) {
+    for (unsigned i = 0; i < GATEWAY_WAYS; i++)
+        idle = idle && (!gateway->ways[i].batcher || loop_batcher_idle(gateway->ways[i].batcher));
+    if (gateway->drain.done && gateway->drain.waiting == 0 && idle) {
         gateway->drain.done(gateway->drain.ctx);
         gateway->drain.done = NULL;
     }
 }
 
-static void on_published(void *ctx, const struct batcher_stats *now) {
-    struct gateway *gateway = ctx;
-    struct gateway_fleet *fleet = gateway->fleet;
-    struct gateway_gauges *gauges = &fleet->gauges[gateway->shard];
+static void show_gauges(struct gateway *gateway) {
+    struct gateway_gauges *gauges = &gateway->fleet->gauges[gateway->shard];
+    size_t queued = 0;
+    size_t in_flight = 0;
 
-    atomic_store_explicit(&gauges->operations_queued, now->queued, memory_order_relaxed);
-    atomic_store_explicit(&gauges->messages_in_flight, now->in_flight, memory_order_relaxed);
-    if (now->retries_total != gateway->reported.retries_total)
+    for (unsigned i = 0; i < GATEWAY_WAYS; i++) {
+        queued += gateway->ways[i].reported.queued;
+        in_flight += gateway->ways[i].reported.in_flight;
+    }
+    atomic_store_explicit(&gauges->operations_queued, queued, memory_order_relaxed);
+    atomic_store_explicit(&gauges->messages_in_flight, in_flight, memory_order_relaxed);
+}
+
+static void on_published(void *ctx, const struct batcher_stats *now) {
+    struct gateway_way *way = ctx;
+    struct gateway *gateway = way->gateway;
+    struct gateway_fleet *fleet = gateway->fleet;
+
+    if (now->retries_total != way->reported.retries_total)
         metrics_add(fleet->metrics, gateway->shard, fleet->series.batch_retries,
-                    now->retries_total - gateway->reported.retries_total);
-    if (now->refused_total != gateway->reported.refused_total)
+                    now->retries_total - way->reported.retries_total);
+    if (now->refused_total != way->reported.refused_total)
         metrics_add(fleet->metrics, gateway->shard, fleet->series.batch_refused,
-                    now->refused_total - gateway->reported.refused_total);
-    gateway->reported = *now;
+                    now->refused_total - way->reported.refused_total);
+    way->reported = *now;
+    show_gauges(gateway);
     gateway_check_drained(gateway); /* a read for live streams may have run out of time just now */
 }
 
 static bool owes(void *ctx) {
-    const struct gateway *gateway = ctx;
+    const struct gateway *gateway = ((const struct gateway_way *)ctx)->gateway;
 
     return (gateway->http && http_server_owes(gateway->http)) ||
            (gateway->admin && http_server_owes(gateway->admin));
@@ -193,12 +233,12 @@ void gateway_set_analytics(struct gateway *gateway, struct analytics_upstream *a
     gateway->analytics = analytics;
 }
 
-void gateway_set_clock(struct gateway *gateway, int64_t clock_ahead_ms) {
-    loop_batcher_set_clock(gateway->batcher, clock_ahead_ms);
+void gateway_set_clock(struct gateway *gateway, enum gateway_which way, int64_t clock_ahead_ms) {
+    loop_batcher_set_clock(gateway->ways[way].batcher, clock_ahead_ms);
 }
 
-void gateway_delivered(struct gateway *gateway, struct delivery *delivery) {
-    loop_batcher_delivered(gateway->batcher, delivery);
+void gateway_delivered(struct gateway *gateway, enum gateway_which way, struct delivery *delivery) {
+    loop_batcher_delivered(gateway->ways[way].batcher, delivery);
     gateway_check_drained(gateway);
 }
 
@@ -268,24 +308,36 @@ static bool open_servers(struct gateway *gateway, int http_fd, int admin_fd) {
     return true;
 }
 
-static struct loop_batcher *make_batcher(struct gateway *gateway, struct upstream *upstream) {
-    const struct config *config = gateway->fleet->config;
+/* True without effect where there is no such way. */
+static bool open_way(struct gateway *gateway, enum gateway_which which, struct upstream *upstream) {
+    struct gateway_fleet *fleet = gateway->fleet;
+    const struct gateway_backend *backend =
+        which == GATEWAY_CANARY ? &fleet->canary : &fleet->backend;
+    struct gateway_way *way = &gateway->ways[which];
+    const struct config *config = fleet->config;
     struct loop_batcher_conf conf = {
         .ops_max = config->batch_operations,
         .queue_max = config->batch_queue,
         .in_flight_max = config->batch_in_flight,
-        .clock_ahead_ms = gateway->fleet->backend.clock_ahead_ms,
-        .clock_unknown = gateway->fleet->backend.clock_unknown,
-        .attempt_ms = gateway->fleet->backend.attempt_ms,
+        .clock_ahead_ms = backend->clock_ahead_ms,
+        .clock_unknown = backend->clock_unknown,
+        .attempt_ms = backend->attempt_ms,
     };
-    struct loop_batcher_user user = {.ctx = gateway, .owes = owes, .published = on_published};
+    struct loop_batcher_user user = {.ctx = way, .owes = owes, .published = on_published};
 
-    return loop_batcher_new(gateway->loop, &conf, upstream, &user);
+    if (!upstream)
+        return true;
+    way->gateway = gateway;
+    way->upstream = upstream;
+    way->batcher = loop_batcher_new(gateway->loop, &conf, upstream, &user);
+    return way->batcher != NULL;
 }
 
 struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsigned shard,
-                            struct upstream *upstream, int http_fd, int admin_fd) {
+                            struct upstream *const upstreams[GATEWAY_WAYS], int http_fd,
+                            int admin_fd) {
     struct gateway *gateway = calloc(1, sizeof(*gateway));
+    bool opened;
 
     if (!gateway)
         return NULL;
@@ -298,10 +350,12 @@ struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsi
                                        .heartbeat_ms = fleet->config->stream_heartbeat_ms,
                                        .read_ms = fleet->config->timeouts_request_ms,
                                    });
-    if (open_servers(gateway, http_fd, admin_fd))
-        gateway->batcher = make_batcher(gateway, upstream);
-    if (gateway->live && gateway->batcher) {
-        live_use(gateway->live, gateway->batcher);
+    gateway->canary.random = random_u64();
+    opened = open_servers(gateway, http_fd, admin_fd);
+    for (unsigned i = 0; i < GATEWAY_WAYS; i++)
+        opened = opened && open_way(gateway, (enum gateway_which)i, upstreams[i]);
+    if (gateway->live && opened) {
+        live_use(gateway->live, gateway->ways[GATEWAY_MAIN].batcher);
         return gateway;
     }
     gateway_free(gateway);
@@ -313,7 +367,8 @@ void gateway_free(struct gateway *gateway) {
         return;
     http_server_free(gateway->http);
     http_server_free(gateway->admin);
-    loop_batcher_free(gateway->batcher);
+    for (unsigned i = 0; i < GATEWAY_WAYS; i++)
+        loop_batcher_free(gateway->ways[i].batcher);
     live_free(gateway->live);
     free(gateway);
 }

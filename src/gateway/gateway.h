@@ -25,6 +25,7 @@
 #include "edge/live.h"
 #include "loop/loop.h"
 
+struct canary;
 struct client_limit;
 struct flood_penalty;
 struct gateway;
@@ -109,6 +110,9 @@ struct gateway_fleet {
     struct tls *tls;               /* of the public listener; NULL: plain */
     struct flood_penalty *penalty; /* likewise; NULL: none */
     struct gateway_backend backend;
+    bool has_canary;               /* a share of the requests takes another way: */
+    struct gateway_backend canary; /* through these counters; all zero: none does */
+    struct canary *canary_rule;    /* gateway_fleet_init() makes it */
     struct gateway_service analytics;
     struct client_limit *limit; /* gateway_fleet_init() makes it */
     struct live_shared streams; /* gateway_fleet_init() makes it */
@@ -137,25 +141,29 @@ struct gateway_fleet {
     struct gateway_gauges gauges[GATEWAY_MAX_LOOPS];
 };
 
+/* How a request reaches the store: the only way, or the direct one beside the canary's. */
+enum gateway_which { GATEWAY_MAIN, GATEWAY_CANARY, GATEWAY_WAYS };
+
 /* Makes the fleet's series, before any loop starts; false when memory runs out. */
 MUST_CHECK bool gateway_fleet_init(struct gateway_fleet *fleet);
 void gateway_fleet_release(struct gateway_fleet *fleet);
 
 /* On the loop's thread. 'shard' is this loop's in fleet->metrics and its index in gauges. The
  * listening sockets are taken over; -1: none of that kind on this loop. NULL when memory runs out
- * or the kernel refuses. 'upstream' is borrowed. */
+ * or the kernel refuses. 'upstreams' are borrowed; that of GATEWAY_CANARY is NULL without one. */
 struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsigned shard,
-                            struct upstream *upstream, int http_fd, int admin_fd);
+                            struct upstream *const upstreams[GATEWAY_WAYS], int http_fd,
+                            int admin_fd);
 void gateway_free(struct gateway *gateway);
 
 /* Where analytics is asked; borrowed. Without this call there is none. */
 void gateway_set_analytics(struct gateway *gateway, struct analytics_upstream *analytics);
 
-/* What the upstream has learned of the store's clock. */
-void gateway_set_clock(struct gateway *gateway, int64_t clock_ahead_ms);
+/* What an upstream has learned of the store's clock. */
+void gateway_set_clock(struct gateway *gateway, enum gateway_which way, int64_t clock_ahead_ms);
 
-/* The upstream's answers come in here. */
-void gateway_delivered(struct gateway *gateway, struct delivery *delivery);
+/* An upstream's answers come in here. */
+void gateway_delivered(struct gateway *gateway, enum gateway_which way, struct delivery *delivery);
 
 /* Stops accepting, answers what is under way, then calls done() once. */
 void gateway_drain(struct gateway *gateway, void (*done)(void *ctx), void *ctx);

@@ -16,18 +16,27 @@
 #include "edge/http_server.h"
 #include "edge/live.h"
 #include "edge/loop_batcher.h"
+#include "gateway/canary.h"
 #include "gateway/gateway.h"
 #include "gateway/routes.h"
 #include "wire/counter_json.h"
+
+/* One way to the store, and what is gathered for it. */
+struct gateway_way {
+    struct gateway *gateway;
+    struct upstream *upstream;
+    struct loop_batcher *batcher;  /* NULL: there is no such way */
+    struct batcher_stats reported; /* what the metrics have of batcher_stats() */
+};
 
 struct gateway {
     struct gateway_fleet *fleet;
     struct loop *loop;
     unsigned shard;
-    struct loop_batcher *batcher;
+    struct gateway_way ways[GATEWAY_WAYS];
+    struct canary_view canary;
     struct live *live;
     struct analytics_upstream *analytics; /* NULL: none */
-    struct batcher_stats reported;        /* what the metrics have of batcher_stats() */
     struct http_server *http;             /* NULL in a role without a public HTTP listener */
     struct http_server *admin;            /* NULL on most loops */
     struct {
@@ -42,6 +51,7 @@ struct gateway {
 
 struct request {
     struct gateway *gateway;
+    struct loop_batcher *batcher; /* of the way that it takes */
     struct http_exchange *exchange;
     const struct route *route;
     const struct http1_request *http; /* for the handler's call only */
@@ -90,6 +100,11 @@ void reply_problem(struct http_exchange *exchange, enum err err, struct slice de
 /* Remembers in the exchange which route it is on and whether the client prefers problems. */
 void reply_route(struct http_exchange *exchange, const struct http1_request *http, unsigned route);
 unsigned reply_route_of(const struct http_exchange *exchange);
+
+/* And which arm of the canary; of the request before it on its connection; of itself. */
+void reply_arm(struct http_exchange *exchange, enum canary_arm arm);
+enum canary_arm reply_arm_before(const struct http_exchange *exchange);
+enum canary_arm reply_arm_of(const struct http_exchange *exchange);
 
 /* There is analytics to ask. false: replied that there isn't. */
 bool request_analytics(struct request *request);

@@ -60,11 +60,14 @@ bool gateway_fleet_init(struct gateway_fleet *fleet) {
     fleet->series.batch_refused = metrics_series(metrics, METRIC_BATCH_REFUSED, "");
     live_shared_init(&fleet->streams, metrics, "sse", fleet->config->stream_connections);
     fleet->limit = client_limit_new(fleet->config, metrics);
-    return fleet->limit != NULL;
+    if (fleet->has_canary)
+        fleet->canary_rule = canary_new(fleet->config, metrics);
+    return fleet->limit && (fleet->canary_rule || !fleet->has_canary);
 }
 
 void gateway_fleet_release(struct gateway_fleet *fleet) {
     client_limit_free(fleet->limit);
+    canary_free(fleet->canary_rule);
     free(fleet->series.requests);
     free(fleet->series.duration);
 }
@@ -109,6 +112,10 @@ void gateway_replied(void *ctx, const struct http_exchange *exchange, int status
                 fleet->series.requests[route * ARRAY_LEN(statuses) + status_index(status)], 1);
     metrics_observe(fleet->metrics, gateway->shard, fleet->series.duration[route],
                     (uint64_t)duration_us);
+    if (fleet->canary_rule && reply_arm_of(exchange) != CANARY_NONE &&
+        (route_at(route)->flags & ROUTE_COUNTS))
+        canary_replied(fleet->canary_rule, reply_arm_of(exchange), status, duration_us,
+                       gateway->shard);
     if (tracer_wants(http_trace(exchange)))
         end_span(exchange, route_at(route), status, duration_us);
     if (UNLIKELY(status >= 400))

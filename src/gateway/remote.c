@@ -146,6 +146,10 @@ static int64_t wait_until_ms(struct upstream *upstream) {
     return remote->lost_ms + REMOTE_WAIT_MS(remote->fleet->config->timeouts_request_ms);
 }
 
+static bool usable(struct upstream *upstream) {
+    return CONTAINER_OF(upstream, struct remote, upstream)->usable > 0;
+}
+
 /* The batcher is flushed at this turn's end. */
 static void on_turn(struct timer *timer) {
     (void)timer;
@@ -166,6 +170,7 @@ struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigne
     }
     remote->upstream.send = on_send;
     remote->upstream.wait_until_ms = wait_until_ms;
+    remote->upstream.usable = usable;
     remote->lost_ms = INT64_MIN;
     remote->turn.fire = on_turn;
     remote->fleet = fleet;

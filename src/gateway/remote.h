@@ -41,6 +41,10 @@ void remote_fleet_free(struct remote_fleet *fleet);
  * still have theirs, or there are more than PEERS_MAX; call again later. */
 bool remote_fleet_set(struct remote_fleet *fleet, const struct instances *counters);
 
+/* Counters of this store only ('of' says which; 0: it isn't known yet), instead of that of the
+ * first one seen. Before any loop starts. */
+void remote_fleet_only(struct remote_fleet *fleet, uint64_t (*of)(void *ctx), void *ctx);
+
 /* What a gateway that counts through this fleet says of its store. */
 struct gateway_backend remote_fleet_backend(struct remote_fleet *fleet);
 

@@ -56,11 +56,22 @@ void remote_fleet_free(struct remote_fleet *fleet) {
 
 /* ---- what connections report ---- */
 
+void remote_fleet_only(struct remote_fleet *fleet, uint64_t (*of)(void *ctx), void *ctx) {
+    fleet->only_store = of;
+    fleet->only_store_ctx = ctx;
+}
+
+bool remote_fleet_knows_store(const struct remote_fleet *fleet) {
+    return !fleet->only_store || fleet->only_store(fleet->only_store_ctx) != 0;
+}
+
 bool remote_fleet_same_store(struct remote_fleet *fleet, uint64_t store_id) {
     uint64_t ours = 0;
 
     if (store_id == 0)
         return false; /* a store's id is never 0: whoever says so has none */
+    if (fleet->only_store)
+        return store_id == fleet->only_store(fleet->only_store_ctx);
     return atomic_compare_exchange_strong(&fleet->store_id, &ours, store_id) || ours == store_id;
 }
 

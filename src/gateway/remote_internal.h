@@ -63,8 +63,10 @@ struct remote_fleet {
     struct resolver *resolver;
     struct tls *tls; /* NULL: plain */
     struct remote_address address[PEERS_MAX];
-    struct list remotes;       /* under the lock */
-    _Atomic uint64_t store_id; /* the first one seen; 0: none yet */
+    struct list remotes;               /* under the lock */
+    _Atomic uint64_t store_id;         /* the first one seen; 0: none yet */
+    uint64_t (*only_store)(void *ctx); /* NULL: whichever is seen first */
+    void *only_store_ctx;
     _Atomic unsigned usable;   /* connections, on all loops */
     _Atomic unsigned loops;    /* that have a remote, */
     _Atomic unsigned loops_up; /* and of these, with a counter that is up */
@@ -77,6 +79,8 @@ struct remote_fleet {
 /* remote_fleet.c */
 
 /* Is this the store that we count into? The first one asked about becomes it. */
+/* false: it can't be said yet. */
+bool remote_fleet_knows_store(const struct remote_fleet *fleet);
 bool remote_fleet_same_store(struct remote_fleet *fleet, uint64_t store_id);
 void remote_fleet_learn(struct remote_fleet *fleet, const struct lanes_hello *hello);
 void remote_fleet_usable(struct remote_fleet *fleet, size_t address, bool usable);

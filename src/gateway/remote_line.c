@@ -92,7 +92,10 @@ static void rest(struct remote_line *line, const char *why, bool answers) {
 static void refuse(struct remote_line *line) {
     enter(line, LINE_REFUSED);
     remote_fleet_problem(line->remote->fleet, line->index,
-                         "refused: it has another store than the counter this gateway saw first",
+                         line->remote->fleet->only_store
+                             ? "refused: it has another store than this gateway"
+                             : "refused: it has another store than the counter this gateway saw "
+                               "first",
                          false);
 }
 
@@ -103,6 +106,10 @@ static void hear_hello(struct remote_line *line, struct slice response) {
 
     if (lanes_read_hello(response, &hello, &problem) != ERR_OK) {
         rest(line, problem.text, false);
+        return;
+    }
+    if (!remote_fleet_knows_store(remote->fleet)) {
+        rest(line, "this gateway hasn't reached its own store yet", false);
         return;
     }
     if (!remote_fleet_same_store(remote->fleet, hello.store_id)) {

@@ -10,6 +10,7 @@
 #define JSON_TYPE       SLICE("application/json; charset=utf-8")
 #define PROBLEM_TYPE    SLICE("application/problem+json")
 #define PREFERS_PROBLEM 0x10000u
+#define ARM_SHIFT       17
 #define RETRY_AFTER     SLICE("Retry-After: 1\r\n")
 
 void reply_route(struct http_exchange *exchange, const struct http1_request *http, unsigned route) {
@@ -21,6 +22,18 @@ void reply_route(struct http_exchange *exchange, const struct http1_request *htt
 
 unsigned reply_route_of(const struct http_exchange *exchange) {
     return http_tag(exchange) & (PREFERS_PROBLEM - 1);
+}
+
+void reply_arm(struct http_exchange *exchange, enum canary_arm arm) {
+    http_set_tag(exchange, http_tag(exchange) | (unsigned)arm << ARM_SHIFT);
+}
+
+enum canary_arm reply_arm_before(const struct http_exchange *exchange) {
+    return (enum canary_arm)(http_tag_before(exchange) >> ARM_SHIFT);
+}
+
+enum canary_arm reply_arm_of(const struct http_exchange *exchange) {
+    return (enum canary_arm)(http_tag(exchange) >> ARM_SHIFT);
 }
 
 static bool keeps_old_shape(const struct http_exchange *exchange) {

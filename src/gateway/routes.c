@@ -15,14 +15,14 @@
 /* The busiest first: a path is compared from the top. */
 static const struct route routes[] = {
     {HTTP_OTHER_METHOD, 0, {"unknown", 7}, {"Not found", 9}, NULL},
-    {HTTP_POST, ROUTE_PUBLIC | ROUTE_FROZEN | ROUTE_BODY, {COUNTER "increment", 25},
+    {HTTP_POST, ROUTE_PUBLIC | ROUTE_FROZEN | ROUTE_COUNTS | ROUTE_BODY, {COUNTER "increment", 25},
      {"Failed to increment counter", 27}, handle_increment},
-    {HTTP_POST, ROUTE_PUBLIC | ROUTE_FROZEN | ROUTE_BODY | ROUTE_BATCH, {COUNTER "batch", 21},
+    {HTTP_POST, ROUTE_PUBLIC | ROUTE_FROZEN | ROUTE_COUNTS | ROUTE_BODY | ROUTE_BATCH, {COUNTER "batch", 21},
      {"Failed to batch get counters", 28}, handle_batch_get},
-    {HTTP_POST, ROUTE_PUBLIC | ROUTE_FROZEN | ROUTE_BODY | ROUTE_BATCH,
+    {HTTP_POST, ROUTE_PUBLIC | ROUTE_FROZEN | ROUTE_COUNTS | ROUTE_BODY | ROUTE_BATCH,
      {COUNTER "batch/increment", 31}, {"Failed to batch increment counters", 34},
      handle_batch_increment},
-    {HTTP_GET, BOTH | ROUTE_FROZEN, {COUNTER "{resource_id}/{counter_type}", 44},
+    {HTTP_GET, BOTH | ROUTE_FROZEN | ROUTE_COUNTS, {COUNTER "{resource_id}/{counter_type}", 44},
      {"Failed to get counter", 21}, handle_get},
     {HTTP_PUT, ROUTE_ADMIN | ROUTE_BODY, {COUNTER "{resource_id}/{counter_type}", 44},
      {"Failed to set counter", 21}, handle_set},

@@ -13,12 +13,13 @@
 struct request;
 
 enum route_flags {
-    ROUTE_PUBLIC = 1, /* on the public listener */
-    ROUTE_ADMIN = 2,  /* on the admin listener */
-    ROUTE_FROZEN = 4, /* errors in the shape of the contract's part A */
-    ROUTE_BODY = 8,   /* needs a body: 411 without a length */
-    ROUTE_BATCH = 16, /* the larger body limit */
-    ROUTE_PROBE = 32  /* asked by machines that must get an answer: no limit for each client */
+    ROUTE_PUBLIC = 1,  /* on the public listener */
+    ROUTE_ADMIN = 2,   /* on the admin listener */
+    ROUTE_FROZEN = 4,  /* errors in the shape of the contract's part A */
+    ROUTE_BODY = 8,    /* needs a body: 411 without a length */
+    ROUTE_BATCH = 16,  /* the larger body limit */
+    ROUTE_COUNTS = 64, /* reads or changes counters: one of a canary's */
+    ROUTE_PROBE = 32   /* asked by machines that must get an answer: no limit for each client */
 };
 
 struct route {

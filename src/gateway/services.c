@@ -55,7 +55,10 @@ static void add_service(struct buf *body, const char *name, const struct gateway
     buf_add_char(body, '}');
 }
 
-static struct gateway_service counter_of(const struct gateway_backend *backend) {
+/* The canary's counters, where there is one: the store itself is asked by everything else. */
+static struct gateway_service counter_of(const struct gateway_fleet *fleet) {
+    const struct gateway_backend *backend = fleet->has_canary ? &fleet->canary : &fleet->backend;
+
     return (struct gateway_service){.ctx = backend->ctx,
                                     .up = backend->up,
                                     .pool = backend->pool,
@@ -65,7 +68,7 @@ static struct gateway_service counter_of(const struct gateway_backend *backend) 
 
 void handle_grpc_pools(struct request *request) {
     const struct gateway_fleet *fleet = request->gateway->fleet;
-    struct gateway_service counter = counter_of(&fleet->backend);
+    struct gateway_service counter = counter_of(fleet);
     struct buf *body = http_body(request->exchange);
 
     buf_add_slice(body, SLICE("{\"data\":{"));
@@ -88,7 +91,7 @@ static const struct gateway_service *unhealthy(const struct gateway_service *cou
 
 void handle_services_health(struct request *request) {
     const struct gateway_fleet *fleet = request->gateway->fleet;
-    struct gateway_service counter = counter_of(&fleet->backend);
+    struct gateway_service counter = counter_of(fleet);
     const struct gateway_service *down = unhealthy(&counter, &fleet->analytics);
     struct buf *body = http_body(request->exchange);
     char detail[GATEWAY_DOWN_BYTES];
