@@ -25,7 +25,7 @@ static const char *const unused[ROLES][24] = {
     [ROLE_COUNTER] = {"http", "http_tls.", "counter", "gateway.", "idempotency.required",
                       "rate_limit.", "analytics.counters_max", "analytics.block_cache_bytes",
                       "analytics.write_buffer_bytes", "analytics.commit_ms", "analytics.partitions",
-                      "stream.heartbeat_ms", "discovery.tags", "discovery.dns_ms"},
+                      "stream.heartbeat_ms", "stale_reads.", "discovery.tags", "discovery.dns_ms"},
     [ROLE_ANALYTICS] = {"http",
                         "http_tls.",
                         "gateway.",
@@ -46,6 +46,7 @@ static const char *const unused[ROLES][24] = {
                         "redis_tls.",
                         "analytics.enabled",
                         "stream.",
+                        "stale_reads.",
                         "discovery.tags",
                         "discovery.dns_ms"},
 };

@@ -1,6 +1,8 @@
 /* batch.c - items become operations, answers become results. */
 #include "gateway/batch.h"
 
+#include "gateway/stale.h"
+
 static void finish(struct op_batch *ops) {
     struct batch *batch = ops->ctx;
 
@@ -11,6 +13,7 @@ static void finish(struct op_batch *ops) {
         result->time_s = ops->answers[i].time_ms / 1000;
         result->err = ops->answers[i].err;
         result->replayed = ops->answers[i].replayed;
+        stale_learn(batch->gateway, result->resource_id, result->counter_type, &ops->answers[i]);
     }
     batch->failure = op_batch_failure(ops);
     batch->reply(batch);
@@ -49,8 +52,11 @@ void batch_start(struct request *request, const struct json_item *items, size_t 
     if (!request_deadline(request, &deadline_ms))
         return;
     if (batch && ops && results) {
-        *batch = (struct batch){
-            .exchange = request->exchange, .results = results, .count = count, .reply = reply};
+        *batch = (struct batch){.gateway = request->gateway,
+                                .exchange = request->exchange,
+                                .results = results,
+                                .count = count,
+                                .reply = reply};
         err = prepare(request, items, batch, ops, make);
     }
     if (err == ERR_OK)

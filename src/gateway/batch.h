@@ -9,6 +9,7 @@
 #include "gateway/internal.h"
 
 struct batch {
+    struct gateway *gateway;
     struct http_exchange *exchange;
     struct json_counter *results; /* one per item, in the order of the request */
     size_t count;

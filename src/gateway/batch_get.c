@@ -1,19 +1,27 @@
 /* batch_get.c - POST /api/v1/counter/batch: many reads, in the order asked. */
 #include "gateway/batch.h"
+#include "gateway/stale.h"
 
 static void reply(struct batch *batch) {
     /* A read has no result but a value: one that failed fails the whole, since the old shape has
      * no place for it and a made-up 0 would lie. */
+    size_t stale = 0;
+
     for (size_t i = 0; i < batch->count; i++) {
-        if (batch->results[i].err != ERR_OK) {
-            reply_failure(batch->exchange, batch->results[i].err, (struct slice){NULL, 0});
+        struct json_counter *result = &batch->results[i];
+
+        if (result->err != ERR_OK && !stale_answer(batch->gateway, result)) {
+            reply_failure(batch->exchange, result->err, (struct slice){NULL, 0});
             return;
         }
+        stale += result->stale;
     }
+    if (stale)
+        stale_count(batch->gateway, stale);
     struct buf *body = http_body(batch->exchange);
 
     json_write_batch_get(body, batch->results, batch->count);
-    reply_json(batch->exchange, 200, body, SLICE(""));
+    reply_json(batch->exchange, 200, body, stale ? STALE_HEADER : SLICE(""));
 }
 
 static enum err make(struct request *request, const struct json_item *item, size_t index,

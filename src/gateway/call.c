@@ -1,5 +1,6 @@
 /* call.c - what every handler of the counter API does with its request first. */
 #include "gateway/internal.h"
+#include "gateway/stale.h"
 #include "wire/request_timeout.h"
 
 /* How many there are, and the last one. */
@@ -79,6 +80,7 @@ void call_start(struct request *request, const struct op *op, call_done done) {
             .waiter = {.done = done,
                        .deadline_ms = deadline_ms,
                        .trace = http_trace(request->exchange)},
+            .gateway = request->gateway,
             .exchange = request->exchange,
             .resource_id = arena_copy(http_arena(request->exchange), op->resource_id),
             .counter_type = arena_copy(http_arena(request->exchange), op->counter_type),
@@ -88,6 +90,10 @@ void call_start(struct request *request, const struct op *op, call_done done) {
     }
     if (UNLIKELY(err != ERR_OK))
         reply_failure(request->exchange, err, (struct slice){NULL, 0});
+}
+
+void call_learn(const struct call *call, const struct answer *answer) {
+    stale_learn(call->gateway, call->resource_id, call->counter_type, answer);
 }
 
 struct json_counter call_counter(const struct call *call, const struct answer *answer) {
@@ -104,6 +110,7 @@ struct json_counter call_counter(const struct call *call, const struct answer *a
 void call_reply_change(struct waiter *waiter, const struct answer *answer) {
     struct call *call = CONTAINER_OF(waiter, struct call, waiter);
 
+    call_learn(call, answer);
     if (UNLIKELY(answer->err != ERR_OK)) {
         reply_failure(call->exchange, answer->err, (struct slice){NULL, 0});
         return;

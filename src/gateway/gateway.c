@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/random.h"
+#include "core/last_values.h"
 #include "gateway/client_limit.h"
 #include "gateway/internal.h"
 #include "gateway/observe.h"
@@ -370,6 +371,7 @@ void gateway_free(struct gateway *gateway) {
     for (unsigned i = 0; i < GATEWAY_WAYS; i++)
         loop_batcher_free(gateway->ways[i].batcher);
     live_free(gateway->live);
+    last_values_free(gateway->last);
     free(gateway);
 }
 

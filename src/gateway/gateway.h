@@ -135,6 +135,7 @@ struct gateway_fleet {
         metric_series durability[GATEWAY_MODES];
         metric_series batch_retries;
         metric_series batch_refused;
+        metric_series stale_reads;
         metric_series *requests; /* [route][status] */
         metric_series *duration; /* [route] */
     } series;

@@ -1,18 +1,22 @@
 /* get.c - GET /api/v1/counter/{resource_id}/{counter_type}. */
-#include "gateway/internal.h"
+#include "gateway/stale.h"
 
 static void on_value(struct waiter *waiter, const struct answer *answer) {
     struct call *call = CONTAINER_OF(waiter, struct call, waiter);
 
-    if (answer->err != ERR_OK) {
+    struct json_counter counter = call_counter(call, answer);
+
+    call_learn(call, answer);
+    if (answer->err != ERR_OK && !stale_answer(call->gateway, &counter)) {
         reply_failure(call->exchange, answer->err, (struct slice){NULL, 0});
         return;
     }
-    struct json_counter counter = call_counter(call, answer);
+    if (counter.stale)
+        stale_count(call->gateway, 1);
     struct buf *body = http_body(call->exchange);
 
     json_write_get(body, &counter);
-    reply_json(call->exchange, 200, body, SLICE(""));
+    reply_json(call->exchange, 200, body, counter.stale ? STALE_HEADER : SLICE(""));
 }
 
 void handle_get(struct request *request) {

@@ -6,6 +6,7 @@
  * call.c             one operation of one request, from add to reply
  * increment.c get.c set.c batch_get.c batch_increment.c   the counter API
  * analytics.c analytics_query.c  rankings and series
+ * stale.c            reads while the store is away
  * stream.c stream_query.c stream_event.c live_ranking.c  live values
  * system.c services.c probes.c  everything else
  */
@@ -35,6 +36,7 @@ struct gateway {
     unsigned shard;
     struct gateway_way ways[GATEWAY_WAYS];
     struct canary_view canary;
+    struct last_values *last; /* stale.h; NULL: not wanted yet */
     struct live *live;
     struct analytics_upstream *analytics; /* NULL: none */
     struct http_server *http;             /* NULL in a role without a public HTTP listener */
@@ -132,6 +134,7 @@ bool request_readable(struct request *request, enum err err, const struct json_p
 /* One operation of one request, in its workspace. */
 struct call {
     struct waiter waiter;
+    struct gateway *gateway;
     struct http_exchange *exchange;
     struct slice resource_id;
     struct slice counter_type;
@@ -143,6 +146,9 @@ void call_start(struct request *request, const struct op *op, call_done done);
 
 /* The answer as the codec wants it. */
 struct json_counter call_counter(const struct call *call, const struct answer *answer);
+
+/* The answer has come: remembered for stale reads. */
+void call_learn(const struct call *call, const struct answer *answer);
 
 /* The done() of every single change: an increment's reply, or the failure. */
 void call_reply_change(struct waiter *waiter, const struct answer *answer);

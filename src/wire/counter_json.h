@@ -57,9 +57,11 @@ struct json_counter {
     struct slice resource_id;
     struct slice counter_type;
     int64_t value;
-    int64_t time_s; /* Unix seconds */
-    enum err err;   /* for a batch increment's item */
-    bool replayed;  /* likewise */
+    int64_t time_s;  /* Unix seconds */
+    enum err err;    /* for a batch increment's item */
+    bool replayed;   /* likewise */
+    bool stale;      /* a read's, from what was last known, */
+    int64_t as_of_s; /* at this time, Unix seconds */
 };
 
 /* A string as JSON: quotes, and only what RFC 8259 requires escaped. */
@@ -74,7 +76,8 @@ void json_add_counter(struct buf *out, const struct json_counter *counter);
 /* {"data":{"resource_id",…,"current_value","success":true,"timestamp"},"status":"success"} */
 void json_write_increment(struct buf *out, const struct json_counter *counter);
 
-/* {"data":{"resource_id",…,"current_value","updated_at"},"status":"success"} */
+/* {"data":{"resource_id",…,"current_value","updated_at"},"status":"success"}; in data behind these
+ * "stale":true,"as_of" where it is stale. */
 void json_write_get(struct buf *out, const struct json_counter *counter);
 
 /* {"data":{"results":[…],"total":N},"status":"success"} with GET's data as results. */

@@ -129,6 +129,10 @@ static char *put_state(char *p, const struct json_counter *counter) {
     p = put_i64(p, counter->value);
     p = put(p, SLICE(",\"updated_at\":"));
     p = put_i64(p, counter->time_s);
+    if (UNLIKELY(counter->stale)) {
+        p = put(p, SLICE(",\"stale\":true,\"as_of\":"));
+        p = put_i64(p, counter->as_of_s);
+    }
     return put(p, SLICE("}"));
 }
 

@@ -46,7 +46,14 @@ static void test_get(void **state) {
     CHECK(&out, "{\"data\":{\"resource_id\":\"test\",\"counter_type\":\"like\","
                 "\"current_value\":-9223372036854775808,\"updated_at\":9223372036854775807},"
                 "\"status\":\"success\"}");
+    counter.stale = true;
+    counter.as_of_s = INT64_MIN;
+    json_write_get(&out, &counter);
+    CHECK(&out, "{\"data\":{\"resource_id\":\"test\",\"counter_type\":\"like\","
+                "\"current_value\":-9223372036854775808,\"updated_at\":9223372036854775807,"
+                "\"stale\":true,\"as_of\":-9223372036854775808},\"status\":\"success\"}");
     counter.value = counter.time_s = 0;
+    counter.stale = false;
     json_write_get(&out, &counter);
     CHECK(&out, "{\"data\":{\"resource_id\":\"test\",\"counter_type\":\"like\",\"current_value\":0,"
                 "\"updated_at\":0},\"status\":\"success\"}");
