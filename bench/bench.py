@@ -1,4 +1,4 @@
-"""bench.py - what the benchmarks share: the servers, wrk, medians."""
+"""bench.py - what the benchmarks share: processes and their CPU, wrk and h2load, medians."""
 import json
 import os
 import pathlib
@@ -9,6 +9,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 BENCH = pathlib.Path(__file__).resolve().parent
@@ -19,15 +20,16 @@ TICK_US = 1e6 / os.sysconf('SC_CLK_TCK')
 REPLY = '{"data":{"resource_id":"hot","counter_type":"like","current_value":1,' \
         '"success":true,"timestamp":1732290000},"status":"success"}'
 REPLY = REPLY[:-1] + ' ' * (131 - len(REPLY)) + '}'
-NGINX = '''daemon off; master_process on; worker_processes 1; pid {dir}/pid;
+NGINX = '''daemon off; master_process {master}; worker_processes {workers}; pid {dir}/pid;
 error_log {dir}/error.log crit; worker_rlimit_nofile 20000;
 events {{ worker_connections 8192; }}
 http {{
     access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;
     client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;
     uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
+    {tls}
     server {{
-        listen 127.0.0.1:{port} reuseport backlog=4096;
+        listen 127.0.0.1:{port} reuseport backlog=4096{how};
         default_type "application/json; charset=utf-8";
         location / {{ return 200 '{reply}'; }}
     }}
@@ -56,6 +58,9 @@ def wait_for(port, process):
 class Target:
     """A running server: where it listens and what it has cost so far."""
 
+    scheme = 'http'
+    h2 = False
+
     def __init__(self, name, folder):
         self.name = name
         self.folder = folder
@@ -65,13 +70,9 @@ class Target:
                                   capture_output=True, text=True).stdout.split()
         return [self.process.pid, *map(int, children)]
 
-    def cpu_us(self):
-        """{process: utime and stime so far}, children with their parent."""
-        total = 0
-        for pid in self.pids():
-            fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        return {self.name: total * TICK_US}
+    def processes(self):
+        """{name: process ids}, children with their parent."""
+        return {self.name: self.pids()}
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -83,10 +84,22 @@ class Target:
 
 
 class Nginx(Target):
+    """'return 200'. With a Pki it speaks TLS, with h2 HTTP/2."""
+
+    def __init__(self, name, folder, workers=1, pki=None, h2=False):
+        super().__init__(name, folder)
+        self.workers, self.pki, self.h2 = workers, pki, h2
+        self.scheme = 'https' if pki else 'http'
+
     def start(self):
         self.port = free_port()
         conf = pathlib.Path(self.folder, 'nginx.conf')
-        conf.write_text(NGINX.format(dir=self.folder, port=self.port, reply=REPLY))
+        tls = f'ssl_certificate {self.pki.pem("localhost")}; ' \
+              f'ssl_certificate_key {self.pki.key("localhost")};' if self.pki else ''
+        conf.write_text(NGINX.format(
+            dir=self.folder, port=self.port, reply=REPLY, workers=self.workers, tls=tls,
+            master='on' if self.workers > 1 else 'off',
+            how=(' ssl' if self.pki else '') + (' http2' if self.h2 else '')))
         self.process = subprocess.Popen(['nginx', '-p', self.folder, '-c', str(conf)],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(self.port, self.process)
@@ -124,10 +137,14 @@ class Ours(Target):
 class Split:
     """A counter process and a gateway in front of it, as one server."""
 
-    def __init__(self, name, folder, binary, flags=(), env=None):
+    scheme = 'http'
+    h2 = False
+
+    def __init__(self, name, folder, binary, flags=(), env=None, gateway_flags=()):
         self.name = name
         self.folder = pathlib.Path(folder)
         self.binary, self.flags, self.env = binary, flags, env
+        self.gateway_flags = gateway_flags
         self.running = []
 
     def start(self):
@@ -141,7 +158,7 @@ class Split:
         self.running = [self.counter]
         gateway = Ours('gateway', str(made[1]), self.binary, 'gateway', ('http', 'admin'),
                        ['--counter', f'127.0.0.1:{self.counter.ports["grpc"]}', '--threads', '1',
-                        '--analytics', 'none'],
+                        '--analytics', 'none', *self.gateway_flags],
                        self.env).start()
         if not gateway:
             self.stop()
@@ -150,40 +167,86 @@ class Split:
         self.port = gateway.port
         return self
 
-    def cpu_us(self):
-        return {name: us for target in self.running for name, us in target.cpu_us().items()}
+    def processes(self):
+        return {target.name: target.pids() for target in self.running}
 
     def stop(self):
         for target in self.running:
             target.stop()
 
 
-def wrk(target, script, threads, connections, seconds):
-    """One cell: what wrk reports, and the server's CPU time per request."""
-    path = '/' if script == 'get' else '/api/v1/counter/increment'
-    script = getattr(target, 'loads', {}).get(script, script)
-    before = target.cpu_us()
+def cpu_us(target):
+    """{process: user and system time so far}."""
+    used = {}
+    for name, pids in target.processes().items():
+        stats = [pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()
+                 for pid in pids]
+        used[name] = sum(int(fields[11]) + int(fields[12]) for fields in stats) * TICK_US
+    return used
+
+
+def run_wrk(target, load, threads, connections, seconds):
+    script = getattr(target, 'loads', {}).get(load, load)
+    path = '/' if load == 'get' else '/api/v1/counter/increment'
     done = subprocess.run(
         ['wrk', f'-t{threads}', f'-c{connections}', f'-d{seconds}s', '--timeout', '10s', '-s',
-         str(BENCH / f'{script}.lua'), f'http://127.0.0.1:{target.port}{path}'],
+         str(BENCH / f'{script}.lua'), f'{target.scheme}://127.0.0.1:{target.port}{path}'],
         env={**os.environ, 'BENCH': str(BENCH)}, capture_output=True, text=True)
-    after = target.cpu_us()
     found = re.search(r'^REPORT (.*)$', done.stdout, re.M)
     if not found:
         sys.exit(f'wrk failed: {done.stdout}{done.stderr}')
     report = json.loads(found.group(1))
     report['rps'] = report['requests'] / (report['duration_us'] / 1e6)
+    report['errors'] = report['status_errors'] + report['socket_errors'] + report['timeouts']
+    return report
+
+
+H2_STREAMS = 10
+H2_PATIENCE_S = 60  # it runs for ever when a connection fails before all are there
+H2_BODY = '{"resource_id":"bench-hot","counter_type":"like","delta":1}'
+
+
+def run_h2load(target, load, threads, connections, seconds):
+    """HTTP/2, ten streams a connection; it sends one body only, so the load is 'hot'."""
+    if load not in ('get', 'hot'):
+        sys.exit(f'bench: {target.name}: HTTP/2 is measured with the load hot, not {load}')
+    with tempfile.TemporaryDirectory(prefix='hgp-bench-') as folder:
+        body, log = pathlib.Path(folder, 'body'), pathlib.Path(folder, 'log')
+        body.write_text(H2_BODY)
+        what = ['-d', str(body), '-H', 'content-type: application/json'] if load == 'hot' else []
+        done = subprocess.run(
+            ['h2load', f'-t{threads}', f'-c{connections}', f'-m{H2_STREAMS}', f'-D{seconds}',
+             f'--log-file={log}', *what,
+             f'{target.scheme}://127.0.0.1:{target.port}/api/v1/counter/increment'],
+            capture_output=True, text=True, timeout=H2_PATIENCE_S)
+        times = sorted(int(line.rsplit('\t', 1)[1]) for line in log.read_text().splitlines())
+    rate = re.search(r'finished in .*?, ([\d.]+) req/s', done.stdout)
+    totals = re.search(r'(\d+) done, (\d+) succeeded', done.stdout)
+    if not rate or not times:
+        sys.exit(f'h2load failed: {done.stdout}{done.stderr}')
+    requests, good = map(int, totals.groups())
+    return {'requests': requests, 'rps': float(rate.group(1)), 'errors': requests - good,
+            'p50_us': times[len(times) // 2], 'p99_us': times[len(times) * 99 // 100]}
+
+
+def wrk(target, load, threads, connections, seconds):
+    """One cell: what wrk or h2load reports, and the server's CPU time per request."""
+    before = cpu_us(target)
+    report = (run_h2load if target.h2 else run_wrk)(target, load, threads, connections, seconds)
+    after = cpu_us(target)
     report['cpu_by'] = {name: (after[name] - before[name]) / max(report['requests'], 1)
                         for name in after}
     report['cpu_us'] = sum(report['cpu_by'].values())
-    report['errors'] = report['status_errors'] + report['socket_errors'] + report['timeouts']
     return report
 
 
 def medians(samples):
     keys = ('rps', 'p50_us', 'p99_us', 'cpu_us')
-    return {key: statistics.median(s[key] for s in samples) for key in keys} | {
+    found = {key: statistics.median(s[key] for s in samples) for key in keys}
+    rates = [s['rps'] for s in samples]
+    return found | {
         'errors': sum(s['errors'] for s in samples),
+        'spread': (max(rates) - min(rates)) / found['rps'],
         'cpu_by': {name: statistics.median(s['cpu_by'][name] for s in samples)
                    for name in samples[0]['cpu_by']}}
 
@@ -208,17 +271,23 @@ def cells(text):
     return [tuple(map(int, cell.split('x'))) for cell in text.split(',')]
 
 
-def measure(options, nginx, ours):
+def load_of(target, load):
+    """nginx has one answer to everything."""
+    return 'get' if isinstance(target, Nginx) else load
+
+
+def measure(targets, loads, where, rounds, seconds):
     """{(target, load, cell): samples}, the targets interleaved in every round."""
     samples = {}
-    jobs = [(nginx, 'get')] + [(target, load) for load in options.load for target in ours]
-    for round_number in range(options.rounds):
-        for cell in options.cells:
+    for number in range(rounds):
+        for cell in where:
+            jobs = dict.fromkeys((target, load_of(target, load))
+                                 for load in loads for target in targets)
             for target, load in jobs:
-                report = wrk(target, load, *cell, options.seconds)
+                report = wrk(target, load, *cell, seconds)
                 samples.setdefault((target.name, load, cell), []).append(report)
-                print(f'bench: round {round_number + 1} of {options.rounds}, {target.name}, '
-                      f'{load}, t{cell[0]} c{cell[1]}: {report["rps"]:,.0f}/s', file=sys.stderr)
+                print(f'bench: round {number + 1} of {rounds}, {target.name}, {load}, '
+                      f't{cell[0]} c{cell[1]}: {report["rps"]:,.0f}/s', file=sys.stderr)
     return samples
 
 
@@ -226,3 +295,7 @@ def save_raw(path, samples):
     path.write_text(json.dumps([
         {'server': name, 'load': load, 'threads': cell[0], 'connections': cell[1],
          'samples': got} for (name, load, cell), got in samples.items()], indent=1) + '\n')
+
+
+def say(good, text):
+    print(f'- {"OK " if good else "NOT"} {text}')

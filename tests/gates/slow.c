@@ -1,4 +1,5 @@
-/* slow.c - plants about 5 % into the cost of an increment: five instructions for each byte received.
+/* slow.c - plants about 5 % into the cost of an increment: five instructions for each byte
+ * received.
  *
  * Linked into a highgopress of its own, where it takes the place of the C library's recv(), so that
  * run.py can see bench/instructions turn red. */

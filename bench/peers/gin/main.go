@@ -1,6 +1,6 @@
 // What a team would write in an afternoon: gin in front, go-redis behind, one INCRBY a request.
 // No batching, no durability beyond Redis's, no events, no deduplication: the peer that
-// bench/redis --peers gin compares with.
+// bench/run --servers split+redis,gin compares with.
 package main
 
 import (
