@@ -67,7 +67,9 @@ enum err analytics_source(struct analytics *a, uint64_t store_id, uint32_t lanes
         if (!analytics_make_lanes(a, lanes))
             return ERR_NO_MEMORY;
         a->store_id = store_id;
+        a->made = ANALYTICS_VERSION;
         analytics_open_generation(a)->source_dirty = true;
+        analytics_mark_lanes(a);
         if (is_the_beginning(from, lanes))
             analytics_values_end(a);
     }
@@ -140,7 +142,8 @@ static enum err count_event(struct analytics *a, const struct event *event) {
     struct tally_pending *pending = &analytics_open_generation(a)->pending;
     struct tally_cell cell;
     uint32_t known = a->ids.count;
-    enum err err = analytics_counter(a, event->resource_id, event->counter_type, &cell.counter);
+    enum err err = analytics_counter(a, event->resource_id, event->counter_type, event->lane + 1,
+                                     &cell.counter);
 
     if (err != ERR_OK)
         return err;
@@ -156,11 +159,12 @@ static enum err count_event(struct analytics *a, const struct event *event) {
     analytics_rank(a, cell.counter, RANGE_ALL, counter->now);
     analytics_touch(a, cell.counter);
     if (finest_bucket(a, event->et_ms, &cell))
-        tally_pending_add(pending, counter, cell, tally);
+        tally_pending_add(pending, counter, cell, BUCKET_DAY, tally);
     else
         a->stats.late++;
     count_in_windows(a, cell.counter, event->et_ms, tally);
-    return first ? tally_pending_name(pending, counter, bytes_table_key(&a->ids, cell.counter))
+    return first ? tally_pending_name(pending, counter, bytes_table_key(&a->ids, cell.counter),
+                                      tracked->lane)
                  : ERR_OK;
 }
 
@@ -206,7 +210,9 @@ static enum err apply_one(struct analytics *a, struct analytics_lane *lane,
 enum err analytics_apply(struct analytics *a, const struct event *events, size_t count) {
     for (size_t i = 0; i < count; i++) {
         struct analytics_lane *lane = &a->lanes[events[i].lane];
-        enum err err = lane->halted ? ERR_TRIMMED : apply_one(a, lane, &events[i]);
+        enum err err = lane->away     ? ERR_OK /* another instance's: it isn't counted twice */
+                       : lane->halted ? ERR_TRIMMED
+                                      : apply_one(a, lane, &events[i]);
 
         if (err != ERR_OK)
             return err;

@@ -15,13 +15,14 @@ struct filling {
     struct tally_store *store;
 };
 
-static void fill_source(struct filling *f, uint64_t store_id, uint32_t lanes) {
+static void fill_source(struct filling *f, uint64_t store_id, uint32_t lanes, uint8_t made) {
     struct buf *record = &f->generation->record;
 
     buf_clear(record);
     buf_add_char(record, ANALYTICS_VERSION);
     bytes_add_be64(record, store_id);
     bytes_add_be32(record, lanes);
+    buf_add_char(record, (char)made);
     f->store->ops->put(f->store, analytics_key(&f->generation->key, KEY_META, 0),
                        buf_slice(record));
 }
@@ -43,6 +44,18 @@ static void fill_lane(struct filling *f, uint32_t number) {
                        buf_slice(record));
 }
 
+static void fill_partition(struct filling *f, const struct analytics_partition *partition) {
+    struct buf *record = &f->generation->record;
+
+    buf_clear(record);
+    bytes_add_varint(record, partition->of);
+    buf_add_char(record, (char)partition->state);
+    bytes_add_varint(record, partition->moves);
+    buf_add_str(record, partition->peer);
+    f->store->ops->put(f->store, analytics_key(&f->generation->key, KEY_PART, partition->number),
+                       buf_slice(record));
+}
+
 static void fill_counter(struct filling *f, const struct pending_counter *counter) {
     struct generation *generation = f->generation;
     struct buf *record = &generation->record;
@@ -50,7 +63,7 @@ static void fill_counter(struct filling *f, const struct pending_counter *counte
     buf_clear(record);
     bytes_add_zigzag(record, counter->now.sum);
     if (counter->name_len)
-        bytes_add_zigzag(record, 0);
+        bytes_add_zigzag(record, counter->lane);
     bytes_add_varint(record, counter->now.increments);
     if (counter->name_len)
         buf_add(record, generation->pending.names.ptr + counter->name_at, counter->name_len);
@@ -121,7 +134,7 @@ static void fill_sorted(struct filling *f) {
     sort(generation, pending->rows_count, by_cell);
     for (unsigned width = 0; width < BUCKET_WIDTHS; width++)
         for (uint32_t i = 0; i < pending->rows_count; i++)
-            if (pending->rows[generation->order[i]].width <= width)
+            if (pending_row_has(&pending->rows[generation->order[i]], (enum bucket_width)width))
                 fill_row(f, &pending->rows[generation->order[i]], (enum bucket_width)width);
 }
 
@@ -131,7 +144,7 @@ static enum err fill(struct tally_batch *batch, struct tally_store *store) {
     struct filling f = {generation, store};
 
     if (generation->source_dirty)
-        fill_source(&f, a->store_id, a->lanes_count);
+        fill_source(&f, a->store_id, a->lanes_count, a->made);
     if (generation->values_known)
         store->ops->put(store, analytics_key(&generation->key, KEY_KNOWN, 0), SLICE(""));
     if (generation->mark.len)
@@ -139,6 +152,8 @@ static enum err fill(struct tally_batch *batch, struct tally_store *store) {
     for (uint32_t i = 0; i < a->lanes_count; i++)
         if (generation->lanes[i].at.epoch)
             fill_lane(&f, i);
+    for (uint32_t i = 0; generation->partitions.dirty && i < generation->partitions.count; i++)
+        fill_partition(&f, &generation->partitions.all[i]);
     fill_sorted(&f);
     if (generation->forget_ms)
         fill_forgetting(&f);
@@ -201,7 +216,7 @@ static bool is_dirty(const struct generation *generation) {
 }
 
 bool analytics_dirty(const struct analytics *a) {
-    return is_dirty(&a->generations[a->open]);
+    return is_dirty(&a->generations[a->open]) || a->partitions.dirty;
 }
 
 void analytics_mark(struct analytics *a, struct slice mark) {
@@ -226,12 +241,14 @@ static int64_t forget_at(struct analytics *a) {
 bool analytics_commit_begin(struct analytics *a) {
     struct generation *generation = analytics_open_generation(a);
 
-    if (a->committing || !is_dirty(generation))
+    if (a->committing || !analytics_dirty(a))
         return false;
     if (a->lanes_count)
         memcpy(generation->lanes, a->lanes, a->lanes_count * sizeof(*a->lanes));
     buf_clear(&generation->mark);
     buf_add_slice(&generation->mark, buf_slice(&a->mark));
+    generation->partitions = a->partitions;
+    a->partitions.dirty = false;
     generation->forget_ms = forget_at(a);
     a->open = 1 - a->open;
     a->committing = true;

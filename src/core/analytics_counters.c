@@ -72,6 +72,7 @@ static void release_type(struct counter_type *type) {
     for (unsigned i = 0; i < RANGES; i++)
         ranking_release(&type->rankings[i]);
     free(type->members);
+    free(type->order.hidden);
     free(type->groups);
     free(type);
 }
@@ -119,7 +120,7 @@ static enum err add_entry(struct analytics *a, struct counter_type *type, uint32
         }
     }
     a->counters[counter].entry = entry;
-    return ERR_OK;
+    return analytics_veil(a, counter);
 }
 
 enum err analytics_make_type(struct analytics *a, struct slice name, uint32_t *out) {
@@ -151,8 +152,8 @@ static enum err place(struct analytics *a, uint32_t counter) {
     return add_entry(a, a->types[a->counters[counter].type], counter);
 }
 
-enum err analytics_add_counter(struct analytics *a, struct slice id, uint32_t *out) {
-    struct tracked counter = {0};
+enum err analytics_add_counter(struct analytics *a, struct slice id, uint32_t lane, uint32_t *out) {
+    struct tracked counter = {.lane = lane};
     enum err err = parse_id(a, id, &counter);
 
     if (err == ERR_OK && !widen_counters(a))
@@ -182,7 +183,7 @@ uint32_t analytics_find(struct analytics *a, struct slice resource_id, struct sl
 }
 
 enum err analytics_counter(struct analytics *a, struct slice resource_id, struct slice counter_type,
-                           uint32_t *out) {
+                           uint32_t lane, uint32_t *out) {
     struct slice id = analytics_id(&a->scratch, resource_id, counter_type);
 
     if (buf_failed(&a->scratch))
@@ -191,7 +192,7 @@ enum err analytics_counter(struct analytics *a, struct slice resource_id, struct
     if (*out != BYTES_TABLE_NONE)
         return ERR_OK;
     if (!a->full && a->held < a->conf.counters_max)
-        return analytics_add_counter(a, id, out);
+        return analytics_add_counter(a, id, lane, out);
     return analytics_rest_counter(a, resource_id, counter_type, out);
 }
 

@@ -8,11 +8,14 @@
  * analytics_move.c     windows that move
  * analytics_query.c    tops and series
  * analytics_values.c   values from the store itself
+ * analytics_partition.c  partitions that come and go, and what is shown of them
+ * analytics_carry.c      a partition's state, out of one instance and into another
  */
 #ifndef CORE_ANALYTICS_INTERNAL_H
 #define CORE_ANALYTICS_INTERNAL_H
 
 #include "core/analytics.h"
+#include "core/analytics_partition.h"
 #include "core/bytes.h"
 #include "core/bytes_table.h"
 #include "core/ranking.h"
@@ -34,6 +37,7 @@ struct tracked {
     uint32_t type;
     uint32_t entry;             /* in the type's rankings; of a group see REST_ENTRY */
     uint32_t hint[GENERATIONS]; /* where it is pending */
+    uint32_t lane;              /* of its events, and 1; 0: nobody knows, or a group */
 };
 
 struct rest_groups {
@@ -48,6 +52,7 @@ struct counter_type {
     struct ranking rankings[RANGES];
     uint32_t *members; /* counters by entry */
     uint32_t members_cap;
+    uint32_t hidden_cap;              /* bits of order.hidden */
     struct rest_groups *groups;       /* NULL: nobody is beyond the limit */
     struct tally rest_before[RANGES]; /* of all who were when there was one group (version 2) */
 };
@@ -57,6 +62,13 @@ struct analytics_lane {
     struct event_position stored; /* what is on disk for certain */
     int64_t latest_ms;            /* of its events */
     bool halted;
+    bool away; /* its partition isn't read here */
+};
+
+struct partitions {
+    struct analytics_partition all[ANALYTICS_PARTITIONS_MAX];
+    uint32_t count;
+    bool dirty;
 };
 
 /* What was counted between two commits. One is open; the other one is empty or under way to the
@@ -67,6 +79,7 @@ struct generation {
     bool lanes_dirty;
     bool source_dirty;
     bool values_known; /* since then */
+    struct partitions partitions;
     struct buf mark;
     int64_t forget_ms; /* 0, or: buckets that aren't kept at this time go */
     uint32_t *order;   /* the store's thread's, and what is below */
@@ -93,6 +106,10 @@ struct analytics {
     uint32_t lanes_count;
     struct analytics_lane *lanes;
     struct buf mark;
+    uint8_t made; /* the version that made what is stored */
+    struct partitions partitions;
+    uint32_t
+        veiled; /* counters that are shown or hidden as their partitions want it, from the first */
 
     int64_t end_ms;    /* of the windows */
     int64_t latest_ms; /* of all events */
@@ -123,13 +140,14 @@ MUST_CHECK enum err analytics_make_type(struct analytics *a, struct slice name, 
 
 /* The counter of this id, or what stands for it. ERR_NO_MEMORY. */
 MUST_CHECK enum err analytics_counter(struct analytics *a, struct slice resource_id,
-                                      struct slice counter_type, uint32_t *out);
+                                      struct slice counter_type, uint32_t lane, uint32_t *out);
 
-/* A counter of this id is held: NO_COUNTER otherwise. */
+/* A counter of this id is held: NO_COUNTER otherwise. It may be hidden. */
 uint32_t analytics_find(struct analytics *a, struct slice resource_id, struct slice counter_type);
 
-/* The next counter, with this id. ERR_NO_MEMORY, ERR_CORRUPT. */
-MUST_CHECK enum err analytics_add_counter(struct analytics *a, struct slice id, uint32_t *out);
+/* The next counter, with this id; 'lane' as in struct tracked. ERR_NO_MEMORY, ERR_CORRUPT. */
+MUST_CHECK enum err analytics_add_counter(struct analytics *a, struct slice id, uint32_t lane,
+                                          uint32_t *out);
 
 /* The type of this name, NULL if it isn't known. */
 struct counter_type *analytics_type(const struct analytics *a, struct slice name);
@@ -145,6 +163,20 @@ void analytics_counters_release(struct analytics *a);
 static inline bool analytics_is_rest(const struct tracked *counter) {
     return counter->entry & REST_ENTRY;
 }
+
+/* ---- analytics_partition.c ---- */
+
+/* NULL: it was never moved. */
+const struct analytics_partition *analytics_partition_of(const struct analytics *a, uint32_t lane);
+
+/* After a change of a->partitions or a->lanes. */
+void analytics_mark_lanes(struct analytics *a);
+
+/* Its partition is another instance's: it isn't ranked, and a question about it has no answer. */
+bool analytics_hidden(const struct analytics *a, uint32_t counter);
+
+/* As its partition wants it; it has its entry. ERR_NO_MEMORY. */
+MUST_CHECK enum err analytics_veil(struct analytics *a, uint32_t counter);
 
 /* ---- analytics_rest.c ---- */
 
@@ -196,14 +228,17 @@ void analytics_touch(struct analytics *a, uint32_t counter);
 
 /* ---- analytics_load.c ---- */
 
-/*     'M'                              version, store id, lanes
+/*     'M'                              version, store id, lanes, the version that made it
  *     'L' lane                         epoch, seq, latest event time
- *     'C' counter                      value, 0, increments, id: when it was new
+ *     'P' partition                    partitions, state, moves, peer: once it has been moved
+ *     'C' counter                      value, lane, increments, id: when it was new
  *     'V' counter                      value, increments: since then
  *     'S'                              there: the values of all counters were taken from the store
  *     'B' width bucket counter         a tally, which grows by additions
  */
-#define ANALYTICS_VERSION 3 /* 1: every change rewrote 'C'; 2: one group for each type */
+#define ANALYTICS_VERSION                                                                          \
+    4 /* 1: every change rewrote 'C'; 2: one group for each type; 3: no lane */
+#define WITH_LANES 4
 
 #define KEY_META    'M' /* 0: the source; META_MARK */
 #define META_MARK   1
@@ -212,6 +247,7 @@ void analytics_touch(struct analytics *a, uint32_t counter);
 #define KEY_VALUE   'V'
 #define KEY_BUCKET  'B'
 #define KEY_KNOWN   'S'
+#define KEY_PART    'P'
 
 struct slice analytics_key(struct buf *out, char space, uint32_t number);
 struct slice analytics_cell_key(struct buf *out, struct tally_cell cell);

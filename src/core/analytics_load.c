@@ -36,12 +36,14 @@ static bool take_counter(void *ctx, struct slice key, struct slice value) {
     struct tally now = {.sum = bytes_zigzag(&in)};
     uint32_t number;
 
-    (void)bytes_zigzag(&in); /* version 1 had a figure there that nobody asked for */
+    int64_t lane = bytes_zigzag(&in);
+    if (a->made < WITH_LANES || lane < 0 || lane > UINT16_MAX)
+        lane = 0; /* version 1 had another figure there */
     now.increments = bytes_varint(&in);
     load->err = ERR_CORRUPT;
     if (in.failed || in.at == in.end || bytes_be32(&k) != a->ids.count)
         return false;
-    load->err = analytics_add_counter(a, slice_of(in.at, bytes_left(&in)), &number);
+    load->err = analytics_add_counter(a, slice_of(in.at, bytes_left(&in)), (uint32_t)lane, &number);
     if (load->err == ERR_OK)
         analytics_rank(a, number, RANGE_ALL, now);
     return load->err == ERR_OK;
@@ -76,9 +78,31 @@ static bool take_lane(void *ctx, struct slice key, struct slice value) {
     load->err = bytes_done(&in) && number < a->lanes_count ? ERR_OK : ERR_CORRUPT;
     if (load->err != ERR_OK)
         return false;
+    lane.away = a->lanes[number].away;
     a->lanes[number] = lane;
     if (lane.latest_ms > a->latest_ms)
         a->latest_ms = lane.latest_ms;
+    return true;
+}
+
+static bool take_partition(void *ctx, struct slice key, struct slice value) {
+    struct load *load = ctx;
+    struct partitions *partitions = &load->analytics->partitions;
+    struct bytes_reader k = bytes_reader(slice_skip(key, 1));
+    struct bytes_reader in = bytes_reader(value);
+    struct analytics_partition partition = {.number = bytes_be32(&k),
+                                            .of = (uint32_t)bytes_varint(&in)};
+
+    partition.state = (enum partition_state)bytes_u8(&in);
+    partition.moves = bytes_varint(&in);
+    size_t peer = bytes_left(&in);
+    bool good = !in.failed && partition.of && partition.state <= PARTITION_READY &&
+                peer < sizeof(partition.peer) && partitions->count < ANALYTICS_PARTITIONS_MAX;
+    load->err = good ? ERR_OK : ERR_CORRUPT;
+    if (!good)
+        return false;
+    memcpy(partition.peer, in.at, peer);
+    partitions->all[partitions->count++] = partition;
     return true;
 }
 
@@ -108,6 +132,7 @@ static enum err load_source(struct analytics *a) {
     analytics_open_generation(a)->source_dirty = version < ANALYTICS_VERSION;
     a->store_id = bytes_be64(&in);
     uint32_t lanes = bytes_be32(&in);
+    a->made = version < WITH_LANES ? version : bytes_u8(&in);
     if (!bytes_done(&in) || lanes == 0)
         return ERR_CORRUPT;
     return analytics_make_lanes(a, lanes) ? ERR_OK : ERR_NO_MEMORY;
@@ -135,6 +160,10 @@ enum err analytics_load(struct analytics *a) {
         err = load_known(a);
     if (err == ERR_OK)
         err = load_mark(a);
+    if (err == ERR_OK)
+        err = load_space(a, KEY_PART, take_partition);
+    analytics_mark_lanes(a);
+    a->veiled = UINT32_MAX;
     if (err == ERR_OK)
         err = load_space(a, KEY_LANE, take_lane);
     if (err == ERR_OK)

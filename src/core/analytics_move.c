@@ -42,7 +42,7 @@ static void shift_pending(struct shift *shift, const struct generation *generati
     for (uint32_t i = 0; i < pending->rows_count; i++) {
         const struct pending_row *row = &pending->rows[i];
 
-        if (row->width <= (uint32_t)width && bucket_span_has(span, pending_row_bucket(row, width)))
+        if (pending_row_has(row, width) && bucket_span_has(span, pending_row_bucket(row, width)))
             shift_counter(shift, row->counter, row->tally);
     }
 }

@@ -5,12 +5,18 @@
 
 /* ---- what may be missing ---- */
 
+/* Nobody knows what is missing: a lane has halted, values are being taken, or a partition is on its
+ * way. */
+static bool is_unsure(const struct analytics *a, enum time_range range) {
+    return a->stats.halted || (range == RANGE_ALL && a->touched) || analytics_moving(a);
+}
+
 /* 'one': about a counter that isn't held; NULL: about all that aren't. */
 static struct certainty certainty_of(struct analytics *a, const struct counter_type *type,
                                      const struct stats_query *one, enum time_range range) {
     int64_t bound;
 
-    if (a->stats.halted || (range == RANGE_ALL && a->touched))
+    if (is_unsure(a, range))
         return (struct certainty){.max_error = -1};
     if (analytics_rest_bound(a, type, one, range, &bound))
         return (struct certainty){.max_error = bound};
@@ -119,10 +125,12 @@ enum err analytics_series(struct analytics *a, const struct stats_query *query,
     const struct counter_type *type = type_or_rest(a, query->counter_type);
     uint32_t number = analytics_find(a, query->resource_id, query->counter_type);
 
+    if (number != NO_COUNTER && analytics_hidden(a, number))
+        number = NO_COUNTER;
     *out = (struct stats_answer){.certainty = {.exact = true}};
     if (number == NO_COUNTER)
         out->certainty = certainty_of(a, type, query, query->range);
-    else if (a->stats.halted || (query->range == RANGE_ALL && a->touched))
+    else if (is_unsure(a, query->range))
         out->certainty = (struct certainty){.max_error = -1};
     if (number == NO_COUNTER)
         return ERR_OK;

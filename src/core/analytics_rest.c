@@ -91,7 +91,7 @@ enum err analytics_rest_counter(struct analytics *a, struct slice resource_id,
         return ERR_OK;
     }
     struct slice id = group_id(&a->scratch, type ? counter_type : SLICE(""), group);
-    return buf_failed(&a->scratch) ? ERR_NO_MEMORY : analytics_add_counter(a, id, out);
+    return buf_failed(&a->scratch) ? ERR_NO_MEMORY : analytics_add_counter(a, id, 0, out);
 }
 
 /* ---- what is missing ---- */

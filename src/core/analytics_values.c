@@ -50,7 +50,7 @@ enum err analytics_value(struct analytics *a, struct slice resource_id, struct s
     if (!tally_pending_room(pending))
         return ERR_BUSY;
     enum err err =
-        number == NO_COUNTER ? analytics_counter(a, resource_id, counter_type, &number) : ERR_OK;
+        number == NO_COUNTER ? analytics_counter(a, resource_id, counter_type, 0, &number) : ERR_OK;
     if (err != ERR_OK)
         return err;
     bool first = number >= known;
@@ -61,7 +61,8 @@ enum err analytics_value(struct analytics *a, struct slice resource_id, struct s
     now.sum = value_of(a, number, value, first);
     counter->now = now;
     analytics_rank(a, number, RANGE_ALL, now);
-    return first ? tally_pending_name(pending, counter, bytes_table_key(&a->ids, number)) : ERR_OK;
+    return first ? tally_pending_name(pending, counter, bytes_table_key(&a->ids, number), 0)
+                 : ERR_OK;
 }
 
 void analytics_values_end(struct analytics *a) {

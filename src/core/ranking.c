@@ -13,8 +13,8 @@ static bool better(const struct ranking *ranking, const struct ranking_order *or
                    uint32_t b) {
     const struct tally *x = &ranking->entries[a];
     const struct tally *y = &ranking->entries[b];
-    bool x_empty = tally_empty(*x);
-    bool y_empty = tally_empty(*y);
+    bool x_empty = tally_empty(*x) || ranking_hides(order, a);
+    bool y_empty = tally_empty(*y) || ranking_hides(order, b);
 
     if (x_empty || y_empty)
         return x_empty == y_empty ? a < b : y_empty;
@@ -160,7 +160,7 @@ enum err ranking_top(const struct ranking *ranking, const struct ranking_order *
         size_t node = pop(&contest);
         uint32_t winner = winner_at(ranking, node);
 
-        if (tally_empty(ranking->entries[winner]))
+        if (tally_empty(ranking->entries[winner]) || ranking_hides(order, winner))
             break;
         out[found++] = winner;
         push_beaten(&contest, node, winner);

@@ -7,7 +7,8 @@
  * A change plays only the matches on its way up that it can decide: mostly one or two. The first k
  * are found by visiting k paths from the top, whatever the number of entries.
  *
- * Order: entries with a tally before those without (which aren't listed), the larger sum first,
+ * Order: entries with a tally before those without and those hidden (which aren't listed), the
+ * larger sum first,
  * then the user's order, in which no two entries are equal.
  *
  * Threads    One owner.
@@ -24,7 +25,14 @@
 
 struct ranking_order {
     bool (*before)(const struct ranking_order *order, uint32_t a, uint32_t b);
+    /* A bit for each entry that ranks as if it had no tally; NULL: none does. After a change of an
+     * entry's bit: ranking_set() to what it has. */
+    uint64_t *hidden;
 };
+
+static inline bool ranking_hides(const struct ranking_order *order, uint32_t entry) {
+    return order->hidden && order->hidden[entry / 64] >> entry % 64 & 1;
+}
 
 struct ranking { /* a zeroed one is empty */
     struct tally *entries;

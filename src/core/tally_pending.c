@@ -37,7 +37,7 @@ struct pending_counter *tally_pending_touch(struct tally_pending *pending, uint3
 }
 
 enum err tally_pending_name(struct tally_pending *pending, struct pending_counter *counter,
-                            struct slice name) {
+                            struct slice name, uint32_t lane) {
     size_t at = pending->names.len;
 
     if (at + name.len > UINT32_MAX || !buf_reserve(&pending->names, name.len))
@@ -45,15 +45,18 @@ enum err tally_pending_name(struct tally_pending *pending, struct pending_counte
     buf_add_slice(&pending->names, name);
     counter->name_at = (uint32_t)at;
     counter->name_len = (uint32_t)name.len;
+    counter->lane = lane;
     return ERR_OK;
 }
 
 static struct pending_row *row_of(struct tally_pending *pending,
-                                  const struct pending_counter *counter, struct tally_cell cell) {
+                                  const struct pending_counter *counter, struct tally_cell cell,
+                                  enum bucket_width widest) {
     for (uint32_t at = counter->rows; at != PENDING_NO_ROW; at = pending->rows[at].next) {
         struct pending_row *row = &pending->rows[at];
 
-        if (row->bucket == (uint32_t)cell.bucket && row->width == (uint32_t)cell.width)
+        if (row->bucket == (uint32_t)cell.bucket && row->width == (uint32_t)cell.width &&
+            row->widest == (uint32_t)widest)
             return row;
     }
     return NULL;
@@ -74,8 +77,8 @@ static void link_row(struct tally_pending *pending, struct pending_counter *coun
 }
 
 void tally_pending_add(struct tally_pending *pending, struct pending_counter *counter,
-                       struct tally_cell cell, struct tally more) {
-    struct pending_row *row = row_of(pending, counter, cell);
+                       struct tally_cell cell, enum bucket_width widest, struct tally more) {
+    struct pending_row *row = row_of(pending, counter, cell, widest);
 
     if (!row) {
         uint32_t number = pending->rows_count++;
@@ -83,7 +86,8 @@ void tally_pending_add(struct tally_pending *pending, struct pending_counter *co
         row = &pending->rows[number];
         *row = (struct pending_row){.counter = cell.counter,
                                     .bucket = (uint32_t)cell.bucket,
-                                    .width = (uint32_t)cell.width};
+                                    .width = (uint16_t)cell.width,
+                                    .widest = (uint16_t)widest};
         link_row(pending, counter, number);
     }
     tally_add(&row->tally, more);
@@ -99,8 +103,7 @@ struct tally tally_pending_find(const struct tally_pending *pending, uint32_t hi
          at = pending->rows[at].next) {
         const struct pending_row *row = &pending->rows[at];
 
-        if (row->width <= (uint32_t)cell.width &&
-            pending_row_bucket(row, cell.width) == cell.bucket)
+        if (pending_row_has(row, cell.width) && pending_row_bucket(row, cell.width) == cell.bucket)
             tally_add(&sum, row->tally);
     }
     return sum;

@@ -3,7 +3,8 @@
  *     a counter: its value now ─► a row: bucket, tally ─► the next row …
  *
  * A row is of the finest bucket that is kept for its time, and stands for the coarser ones too:
- * mostly a counter has one row, so that counting an event touches a counter and a row.
+ * mostly a counter has one row, so that counting an event touches a counter and a row. What comes
+ * from another instance's store is of one bucket alone.
  *
  * Where a counter is, its user remembers in a hint, which is checked and so never needs clearing
  * (a sparse set: Briggs and Torczon 1993).
@@ -34,7 +35,8 @@ struct pending_row {
     uint32_t counter;
     uint32_t next; /* of the counter */
     uint32_t bucket;
-    uint32_t width;
+    uint16_t width;
+    uint16_t widest; /* as wide as this it stands for */
     struct tally tally;
 };
 
@@ -42,6 +44,7 @@ struct pending_counter {
     uint32_t number;
     uint32_t rows;    /* the first */
     struct tally now; /* the counter's value and all its increments */
+    uint32_t lane;    /* of a new one: its lane and 1, 0: nobody knows */
     uint32_t name_at; /* in 'names', if it is a new one */
     uint32_t name_len;
 };
@@ -69,17 +72,24 @@ static inline bool tally_pending_room(const struct tally_pending *pending) {
 struct pending_counter *tally_pending_touch(struct tally_pending *pending, uint32_t number,
                                             uint32_t *hint);
 
-/* It is a new one, of this name. ERR_NO_MEMORY. */
+/* It is a new one, of this name; 'lane' as in struct pending_counter. ERR_NO_MEMORY. */
 MUST_CHECK enum err tally_pending_name(struct tally_pending *pending,
-                                       struct pending_counter *counter, struct slice name);
+                                       struct pending_counter *counter, struct slice name,
+                                       uint32_t lane);
 
-/* cell.width is the finest that is kept; cell.counter is the counter's number. */
+/* For the cell's bucket and those around it, up to 'widest'; cell.counter is the counter's number.
+ */
 void tally_pending_add(struct tally_pending *pending, struct pending_counter *counter,
-                       struct tally_cell cell, struct tally more);
+                       struct tally_cell cell, enum bucket_width widest, struct tally more);
 
 /* What is pending for the cell. */
 struct tally tally_pending_find(const struct tally_pending *pending, uint32_t hint,
                                 struct tally_cell cell);
+
+/* It counts in a bucket of this width. */
+static inline bool pending_row_has(const struct pending_row *row, enum bucket_width width) {
+    return row->width <= (unsigned)width && (unsigned)width <= row->widest;
+}
 
 /* The row's bucket of this width, its own or a coarser one. */
 static inline int64_t pending_row_bucket(const struct pending_row *row, enum bucket_width width) {

@@ -8,7 +8,7 @@
 #define MODEL_TYPES    3
 #define MODEL_IDS      12
 #define MODEL_COUNTERS (MODEL_TYPES * MODEL_IDS)
-#define MODEL_LANES    3
+#define MODEL_LANES    4 /* not as many as types */
 #define MODEL_EVENTS   20000
 
 /* Every event that ever was, in order by lane; what is behind 'foreign' was written by nobody. */

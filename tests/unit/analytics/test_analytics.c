@@ -353,7 +353,7 @@ static void check_total(struct rig *rig, uint32_t counter) {
 static void test_values_from_the_store(void **state) {
     (void)state;
     for (unsigned seed = 1; seed <= SEEDS; seed++) {
-        struct rig *rig = rig_new(seed, MODEL_COUNTERS);
+        struct rig *rig = rig_new(seed, MODEL_COUNTERS + 1);
         struct top_query query = {SLICE("silent"), RANGE_ALL, 0, 10};
         static struct top_answer answer;
         int64_t values[MODEL_COUNTERS];
@@ -402,7 +402,7 @@ static void test_values_from_the_store(void **state) {
 static enum err fill_version_1(struct tally_batch *batch, struct tally_store *store) {
     static const char meta[] = "\1"
                                "\0\0\0\0\0\0\0\x4d"
-                               "\0\0\0\3";
+                               "\0\0\0\4";
     static const char lane[] = "\0\0\0\0\0\0\0\1"
                                "\0\0\0\0\0\0\0\7"
                                "\0";
