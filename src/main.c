@@ -8,6 +8,7 @@
 #include "cli/config_tool.h"
 #include "cli/healthcheck.h"
 #include "cli/import.h"
+#include "cli/move.h"
 #include "cli/options.h"
 #include "cli/run.h"
 #include "cli/verify.h"
@@ -18,6 +19,17 @@ static enum log_format log_format_of(const struct config *config) {
     if (config->log_format == CONFIG_LOG_AUTO)
         return isatty(STDERR_FILENO) ? LOG_CONSOLE : LOG_JSON;
     return config->log_format == CONFIG_LOG_CONSOLE ? LOG_CONSOLE : LOG_JSON;
+}
+
+static int use_tool(const struct config *config, const struct tool_options *options) {
+    switch (options->tool) {
+    case TOOL_IMPORT:
+        return import(config, options, stdout, stderr);
+    case TOOL_MOVE:
+        return move(config, options, stdout, stderr);
+    default:
+        return verify(config, options, stdout, stderr);
+    }
 }
 
 int main(int argc, char **argv) {
@@ -35,8 +47,7 @@ int main(int argc, char **argv) {
     if (options.action == ACTION_HEALTHCHECK)
         return healthcheck(&config, stderr);
     if (options.action == ACTION_TOOL)
-        return options.tool.tool == TOOL_IMPORT ? import(&config, &options.tool, stdout, stderr)
-                                                : verify(&config, &options.tool, stdout, stderr);
+        return use_tool(&config, &options.tool);
     log_setup(config.log_level, log_format_of(&config));
     reload_init(&reload, &invocation, &options, &config);
     log_setup(config.log_level, log_format_of(&config)); /* Consul may have said otherwise */

@@ -66,6 +66,10 @@ static enum err end(struct analytics_service *service, bool wait) {
     return err;
 }
 
+void analytics_commit_soon(struct analytics_service *service) {
+    begin(service);
+}
+
 void analytics_settle(struct analytics_service *service) {
     if (service->own.broken || end(service, true) != ERR_OK)
         return;
@@ -187,6 +191,8 @@ uint64_t analytics_lag(const struct analytics_service *service) {
         struct event_position at = analytics_position(service->own.analytics, i);
         struct event_position end = feed_end(service->own.feed, i);
 
+        if (analytics_elsewhere(service->own.analytics, i))
+            continue;
         if (end.epoch == at.epoch && end.seq > at.seq)
             lag += end.seq - at.seq;
         else if (end.epoch > at.epoch)

@@ -3,6 +3,7 @@
  * service.c  the thread, from start to stop
  * consume.c  events in, commits, reports
  * port.c     questions and answers
+ * handover.c partitions that come and go
  * visit.c    work of other threads, on the service's
  * observe.c  figures
  */
@@ -16,6 +17,8 @@
 
 #include "analytics/service.h"
 #include "base/attr.h"
+#include "core/analytics_partition.h"
+#include "edge/handover_codec.h"
 #include "loop/mailbox.h"
 #include "loop/timer.h"
 
@@ -47,6 +50,9 @@ struct analytics_service {
         bool broken;           /* answers nothing any more */
         bool stopping;
         bool announced; /* that it has started */
+        struct timer veil;
+        uint64_t attempt; /* to take a partition in; 0: none */
+        struct analytics_import import;
         struct analytics_stats reported;
     } own;
 
@@ -70,6 +76,9 @@ struct feed_user analytics_consumer(struct analytics_service *service);
 /* Commits and reports; waits until it is done. */
 void analytics_settle(struct analytics_service *service);
 
+/* Begins to store, unless it is under way. */
+void analytics_commit_soon(struct analytics_service *service);
+
 /* What core/analytics calls from the store's thread; 'ctx' is the service. */
 void analytics_commit_ended(void *ctx);
 
@@ -83,6 +92,19 @@ void analytics_break(struct analytics_service *service, const char *what, enum e
 
 /* analytics_answers() from now on; tells the ports. */
 void analytics_set_answers(struct analytics_service *service, bool answers);
+
+/* ---- handover.c ---- */
+
+/* Does it, and writes the answer; or a sentence why not, which may be empty. */
+MUST_CHECK enum err analytics_handover_step(struct analytics_service *service,
+                                            const struct handover_request *request, struct buf *out,
+                                            const char **out_detail);
+
+/* Before the feed is open: what was moved is read where it is, whatever is configured. */
+void analytics_follow_partitions(struct analytics_service *service);
+
+/* It has no partition: its answers are empty, and whole. */
+bool analytics_reads_nothing(const struct analytics_service *service);
 
 /* ---- observe.c ---- */
 

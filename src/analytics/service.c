@@ -33,7 +33,10 @@ static void *run(void *arg) {
         struct feed_user user = analytics_consumer(service);
 
         feed_resume(service->own.feed, analytics_marked(service->own.analytics));
+        analytics_follow_partitions(service);
         feed_open(service->own.feed, &user);
+        if (analytics_reads_nothing(service))
+            analytics_set_answers(service, true);
         if (service->conf.patient)
             analytics_announce(service);
     }
@@ -54,6 +57,7 @@ static void release(struct analytics_service *service) {
     analytics_close(service->own.analytics);
     free(service->own.reads);
     buf_release(&service->own.mark);
+    analytics_import_release(&service->own.import);
     sem_destroy(&service->started);
     free(service);
 }
@@ -104,6 +108,7 @@ static void run_stop(struct mail *mail) {
     service->own.stopping = true;
     timer_stop(service->loop, &service->own.commit);
     timer_stop(service->loop, &service->own.gather);
+    timer_stop(service->loop, &service->own.veil);
     analytics_settle(service);
     feed_close(service->own.feed, on_closed, service);
 }

@@ -27,7 +27,8 @@ struct analytics_service_conf {
     /* What isn't stored comes again after a crash, and is kept by its source until then. Storing
      * costs most of what counting does, for each counter that has changed, however often. */
     int64_t commit_ms;
-    bool patient; /* the feed may take long to open, which nobody waits for */
+    const char *name; /* what the store has been called since it was made; outlives the service */
+    bool patient;     /* the feed may take long to open, which nobody waits for */
     enum loop_backend loop;
     struct metrics *metrics;
     unsigned shard; /* the service thread's */

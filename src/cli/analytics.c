@@ -52,6 +52,7 @@ static int start(struct analytics_part *part, const struct config *config, struc
                       .pending_max = PENDING_MAX,
                       .hash_seed = {random_u64(), random_u64()}},
         .commit_ms = config->analytics_commit_ms,
+        .name = part->name,
         .feed =
             part->beside.store ? store_feed_maker(&part->beside) : source_feed_maker(&part->source),
         .patient = !part->beside.store || part->beside.store->redis, /* who may be away */

@@ -102,6 +102,7 @@ static bool make_host_fleet(struct run *run) {
     run->host.penalty = run->penalty;
     count += add_paths(front_paths, paths + count);
     count += add_paths(analytics_front_paths, paths + count);
+    count += add_paths(handover_front_paths, paths + count);
     return grpc_host_fleet_init(&run->host, paths, count);
 }
 

@@ -24,33 +24,33 @@ void source_name(const struct config *config, char out[SOURCE_NAME_BYTES]) {
     }
 }
 
-/* "0,1,5": false when it isn't such a list. */
-static bool read_partitions(const char *text, uint32_t *out, uint32_t *out_count) {
-    uint32_t count = 0;
-
+/* "0,1,5", "none" or "", all: false when it isn't such a list. */
+static bool read_partitions(const char *text, struct kafka_partitions *out) {
+    *out = (struct kafka_partitions){.others = !*text};
+    if (strcmp(text, "none") == 0)
+        return true;
     while (*text) {
         char *end;
         unsigned long number = strtoul(text, &end, 10);
 
         if (end == text || text[0] < '0' || text[0] > '9' || number > INT32_MAX ||
-            count == SOURCE_PARTITIONS_MAX || (*end && (*end != ',' || !end[1])))
+            out->count == KAFKA_PARTITIONS_NAMED_MAX || (*end && (*end != ',' || !end[1])))
             return false;
-        out[count++] = (uint32_t)number;
+        out->named[out->count++] = (uint32_t)number;
         text = *end ? end + 1 : end;
     }
-    *out_count = count;
     return true;
 }
 
 static void check_kafka(const struct config *config, struct config_problems *problems) {
-    uint32_t partitions[SOURCE_PARTITIONS_MAX];
-    uint32_t count;
+    struct kafka_partitions partitions;
 
     events_check(config, problems);
-    if (!read_partitions(config->analytics_partitions, partitions, &count))
+    if (!read_partitions(config->analytics_partitions, &partitions))
         config_problem(problems,
-                       "analytics.partitions: must be at most %d numbers with commas between",
-                       SOURCE_PARTITIONS_MAX);
+                       "analytics.partitions: must be none, or at most %d numbers with commas "
+                       "between",
+                       KAFKA_PARTITIONS_NAMED_MAX);
 }
 
 /* A counter's embedded store has one owner, and so has every event one place to come from. */
@@ -70,17 +70,14 @@ void source_check(const struct config *config, struct config_problems *problems)
 const char *source_open(struct source *source) {
     if (!is_kafka(source->config))
         return NULL;
-    if (!read_partitions(source->config->analytics_partitions, source->partitions,
-                         &source->partition_count))
+    if (!read_partitions(source->config->analytics_partitions, &source->partitions))
         return "analytics.partitions is no list"; /* source_check() has seen it */
     return events_url_read(source->config, &source->url);
 }
 
 static struct feed *make_kafka(struct source *source, struct loop *loop) {
-    struct kafka_feed_conf conf = {.url = source->url,
-                                   .partitions = source->partitions,
-                                   .partition_count = source->partition_count,
-                                   .up = &source->up};
+    struct kafka_feed_conf conf = {
+        .url = source->url, .partitions = source->partitions, .up = &source->up};
 
     source->kafka = kafka_feed_new(loop, &conf);
     return source->kafka ? kafka_feed_base(source->kafka) : NULL;

@@ -14,16 +14,13 @@
 #include "edge/kafka_feed.h"
 #include "edge/outbox_feed.h"
 
-#define SOURCE_PARTITIONS_MAX 256
-
 struct source {
     const struct config *config;
     struct resolver *resolver;
     struct tls *tls;            /* NULL: plain */
     struct outbox_feed *outbox; /* the consumer's: one of the two */
     struct kafka_feed *kafka;
-    uint32_t partitions[SOURCE_PARTITIONS_MAX];
-    uint32_t partition_count;
+    struct kafka_partitions partitions;
     struct kafka_url url; /* of Kafka, with its password */
     atomic_bool up;       /* it has events now */
 };

@@ -7,14 +7,19 @@
 
 #define VERIFY (1u << TOOL_VERIFY)
 #define IMPORT (1u << TOOL_IMPORT)
+#define MOVE   (1u << TOOL_MOVE)
 
-static const char *const names[TOOLS] = {[TOOL_VERIFY] = "verify", [TOOL_IMPORT] = "import"};
+static const char *const names[TOOLS] = {
+    [TOOL_VERIFY] = "verify", [TOOL_IMPORT] = "import", [TOOL_MOVE] = "move"};
 
 static const char *const about[TOOLS] = {
     [TOOL_VERIFY] =
         "Compare the store's counters with the sum of their events; the store may be in "
         "use.",
     [TOOL_IMPORT] = "Copy the counters of Phase 1's Redis (--from) into the store, and compare.",
+    [TOOL_MOVE] =
+        "Move a partition of the events' topic from one analytics process to another, while "
+        "both run; after a failure the same command goes on.",
 };
 
 /* clang-format off */
@@ -27,6 +32,10 @@ static const struct tool_flag_row rows[TOOL_FLAGS] = {
     [TOOL_FLAG_WAIT]   = {"wait",     "SECONDS", "How long to wait for events that are still on their way, from the last one that came; 30 unless given.", VERIFY},
     [TOOL_FLAG_FROM]   = {"from",     "URL",   "The Redis to copy from: redis://, rediss:// (with redis_tls), redis+unix:// or redis-sentinel://.", IMPORT},
     [TOOL_FLAG_FROM_PASSWORD] = {"from-password", "FILE", "Its password is this file's first line; only the caller may read it.", IMPORT},
+    [TOOL_FLAG_PARTITION] = {"partition", "N", "The partition of the topic.", MOVE},
+    [TOOL_FLAG_MOVE_FROM] = {"from", "HOST:PORT", "The gRPC port of the analytics process that has it.", MOVE},
+    [TOOL_FLAG_MOVE_TO]   = {"to", "HOST:PORT", "The gRPC port of the one that gets it.", MOVE},
+    [TOOL_FLAG_CANCEL]    = {"cancel", NULL, "It stays where it is, unless it has been given away.", MOVE},
 };
 /* clang-format on */
 

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum tool { TOOL_NONE, TOOL_VERIFY, TOOL_IMPORT, TOOLS };
+enum tool { TOOL_NONE, TOOL_VERIFY, TOOL_IMPORT, TOOL_MOVE, TOOLS };
 
 enum tool_flag {
     TOOL_FLAG_PREFIX,
@@ -22,6 +22,10 @@ enum tool_flag {
     TOOL_FLAG_WAIT,
     TOOL_FLAG_FROM,
     TOOL_FLAG_FROM_PASSWORD,
+    TOOL_FLAG_PARTITION,
+    TOOL_FLAG_MOVE_FROM,
+    TOOL_FLAG_MOVE_TO,
+    TOOL_FLAG_CANCEL,
     TOOL_FLAGS
 };
 

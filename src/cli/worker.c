@@ -132,9 +132,13 @@ static bool make_front(struct worker *worker) {
 }
 
 static bool make_answers(struct worker *worker) {
-    if (worker->questions)
-        worker->answers = analytics_front_new(analytics_port_upstream(worker->questions));
-    return worker->answers || !worker->questions;
+    if (!worker->questions)
+        return true;
+    worker->answers = analytics_front_new(analytics_port_upstream(worker->questions));
+    if (counts(worker)) /* partitions are read by a process of its own */
+        return worker->answers;
+    worker->handover = handover_front_new(worker->analytics, loop_mailbox(worker->loop));
+    return worker->answers && worker->handover;
 }
 
 /* Every gRPC service that this worker has, on one host. */
@@ -152,6 +156,8 @@ static bool make_host(struct worker *worker) {
     }
     if (worker->answers)
         analytics_front_service(worker->answers, &services[count++]);
+    if (worker->handover)
+        handover_front_service(worker->handover, &services[count++]);
     worker->host = grpc_host_new(worker->host_fleet, worker->loop, worker->index, services, count,
                                  worker->grpc_fd);
     worker->grpc_fd = -1;
@@ -186,6 +192,7 @@ static void tear_down(struct worker *worker) {
     grpc_host_free(worker->host);
     front_free(worker->front);
     analytics_front_free(worker->answers);
+    handover_front_free(worker->handover);
     gateway_free(worker->gateway);
     analytics_port_free(worker->questions);
     if (way_must_close(&worker->way)) { /* not drained: the worker couldn't be set up */

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "analytics/front.h"
+#include "analytics/handover.h"
 #include "analytics/service.h"
 #include "base/attr.h"
 #include "cli/way.h"
@@ -55,6 +56,7 @@ struct worker {
     struct front *front;                   /* on the host: the counter's services, */
     bool answering;                        /* what analytics said last */
     struct analytics_front *answers;       /* and analytics'; NULL: it has no such */
+    struct handover_front *handover;       /* likewise */
     bool announced;                        /* that it has started */
     unsigned draining;                     /* of the two, those that still drain, and one more */
     struct worker_mail drain, abort, stop; /* each is sent at most once */

@@ -82,6 +82,11 @@ enum err analytics_source(struct analytics *a, uint64_t store_id, uint32_t lanes
     return ERR_OK;
 }
 
+uint64_t analytics_store_id(const struct analytics *a, uint32_t *out_lanes) {
+    *out_lanes = a->lanes_count;
+    return a->store_id;
+}
+
 struct event_position analytics_position(const struct analytics *a, uint32_t lane) {
     return a->lanes[lane].at;
 }
@@ -210,9 +215,9 @@ static enum err apply_one(struct analytics *a, struct analytics_lane *lane,
 enum err analytics_apply(struct analytics *a, const struct event *events, size_t count) {
     for (size_t i = 0; i < count; i++) {
         struct analytics_lane *lane = &a->lanes[events[i].lane];
-        enum err err = lane->away     ? ERR_OK /* another instance's: it isn't counted twice */
-                       : lane->halted ? ERR_TRIMMED
-                                      : apply_one(a, lane, &events[i]);
+        enum err err = !analytics_counts(lane->partition) ? ERR_OK /* nobody's, or another's */
+                       : lane->halted                     ? ERR_TRIMMED
+                                                          : apply_one(a, lane, &events[i]);
 
         if (err != ERR_OK)
             return err;

@@ -56,6 +56,9 @@ void analytics_close(struct analytics *analytics);
 MUST_CHECK enum err analytics_source(struct analytics *analytics, uint64_t store_id, uint32_t lanes,
                                      const struct event_position *from);
 
+/* 0: not known yet; '*out_lanes' too. */
+uint64_t analytics_store_id(const struct analytics *analytics, uint32_t *out_lanes);
+
 /* What the source needs to go on (core/feed.h), stored in the next batch beside the positions; and
  * what was there when it was opened, or given since. */
 void analytics_mark(struct analytics *analytics, struct slice mark);

@@ -15,6 +15,7 @@
 
 #define LOOKED_MAX 65536 /* in one page: questions wait for it */
 #define TAKEN_MAX  2048
+#define PAGE_BYTES ((size_t)256 << 10) /* and the record that reaches it */
 
 #define RECORD_LANE    'L'
 #define RECORD_COUNTER 'C'
@@ -39,7 +40,8 @@ static bool is_of(const struct walk *walk, uint32_t counter) {
 }
 
 static bool is_full(const struct walk *walk) {
-    return walk->looked >= LOOKED_MAX || walk->taken >= TAKEN_MAX;
+    return walk->looked >= LOOKED_MAX || walk->taken >= TAKEN_MAX ||
+           (walk->page && walk->page->len >= PAGE_BYTES);
 }
 
 static void walk_counters(struct walk *walk, uint32_t from) {
@@ -258,7 +260,8 @@ static enum err take_counter(struct analytics *a, struct analytics_import *impor
 
     all.increments = bytes_varint(in);
     struct slice id = bytes_take(in, bytes_varint(in));
-    if (in->failed || lane == 0 || lane > a->lanes_count || !a->lanes[lane - 1].away)
+    if (in->failed || lane == 0 || lane > a->lanes_count ||
+        !analytics_elsewhere(a, (uint32_t)lane - 1))
         return ERR_CORRUPT;
     enum err err = admit(a, id, (uint32_t)lane, &here);
     if (err != ERR_OK)
@@ -291,7 +294,7 @@ static enum err take_lane(struct analytics *a, struct bytes_reader *in) {
 
     at.seq = bytes_varint(in);
     int64_t latest_ms = bytes_zigzag(in);
-    if (in->failed || number >= a->lanes_count || !a->lanes[number].away)
+    if (in->failed || number >= a->lanes_count || !analytics_elsewhere(a, (uint32_t)number))
         return ERR_CORRUPT;
     a->lanes[number].at = at;
     a->lanes[number].latest_ms = latest_ms;

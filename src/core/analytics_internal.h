@@ -62,7 +62,7 @@ struct analytics_lane {
     struct event_position stored; /* what is on disk for certain */
     int64_t latest_ms;            /* of its events */
     bool halted;
-    bool away; /* its partition isn't read here */
+    enum partition_state partition; /* its state */
 };
 
 struct partitions {
@@ -166,11 +166,18 @@ static inline bool analytics_is_rest(const struct tracked *counter) {
 
 /* ---- analytics_partition.c ---- */
 
-/* NULL: it was never moved. */
-const struct analytics_partition *analytics_partition_of(const struct analytics *a, uint32_t lane);
-
 /* After a change of a->partitions or a->lanes. */
 void analytics_mark_lanes(struct analytics *a);
+
+/* Events of such a partition count. */
+static inline bool analytics_counts(enum partition_state state) {
+    return state == PARTITION_UNMOVED || state == PARTITION_HERE;
+}
+
+/* And its counters are another instance's. */
+static inline bool analytics_hides(enum partition_state state) {
+    return !analytics_counts(state) && state != PARTITION_LEAVING;
+}
 
 /* Its partition is another instance's: it isn't ranked, and a question about it has no answer. */
 bool analytics_hidden(const struct analytics *a, uint32_t counter);

@@ -37,7 +37,7 @@ static bool take_counter(void *ctx, struct slice key, struct slice value) {
     uint32_t number;
 
     int64_t lane = bytes_zigzag(&in);
-    if (a->made < WITH_LANES || lane < 0 || lane > UINT16_MAX)
+    if (a->made < WITH_LANES || lane < 0 || lane > a->lanes_count)
         lane = 0; /* version 1 had another figure there */
     now.increments = bytes_varint(&in);
     load->err = ERR_CORRUPT;
@@ -78,7 +78,7 @@ static bool take_lane(void *ctx, struct slice key, struct slice value) {
     load->err = bytes_done(&in) && number < a->lanes_count ? ERR_OK : ERR_CORRUPT;
     if (load->err != ERR_OK)
         return false;
-    lane.away = a->lanes[number].away;
+    lane.partition = a->lanes[number].partition;
     a->lanes[number] = lane;
     if (lane.latest_ms > a->latest_ms)
         a->latest_ms = lane.latest_ms;

@@ -25,25 +25,17 @@ struct analytics_partition analytics_partition(const struct analytics *a, uint32
     return (struct analytics_partition){.number = number};
 }
 
-const struct analytics_partition *analytics_partition_of(const struct analytics *a, uint32_t lane) {
-    for (uint32_t i = 0; i < a->partitions.count; i++)
-        if (lane % a->partitions.all[i].of == a->partitions.all[i].number)
-            return &a->partitions.all[i];
-    return NULL;
-}
-
-static bool is_hidden(const struct analytics_partition *partition) {
-    return partition &&
-           (partition->state == PARTITION_GONE || partition->state == PARTITION_ARRIVING ||
-            partition->state == PARTITION_READY);
-}
-
 void analytics_mark_lanes(struct analytics *a) {
-    for (uint32_t i = 0; i < a->lanes_count; i++) {
-        const struct analytics_partition *partition = analytics_partition_of(a, i);
+    for (uint32_t i = 0; i < a->partitions.count; i++) {
+        const struct analytics_partition *partition = &a->partitions.all[i];
 
-        a->lanes[i].away = partition && partition->state != PARTITION_HERE;
+        for (uint32_t lane = partition->number; lane < a->lanes_count; lane += partition->of)
+            a->lanes[lane].partition = partition->state;
     }
+}
+
+bool analytics_elsewhere(const struct analytics *a, uint32_t lane) {
+    return analytics_hides(a->lanes[lane].partition);
 }
 
 static enum err set(struct analytics *a, const struct analytics_partition *partition) {
@@ -56,7 +48,7 @@ static enum err set(struct analytics *a, const struct analytics_partition *parti
         return ERR_RANGE;
     if (at == partitions->count)
         partitions->all[partitions->count++] = (struct analytics_partition){0};
-    if (is_hidden(&partitions->all[at]) != is_hidden(partition))
+    if (analytics_hides(partitions->all[at].state) != analytics_hides(partition->state))
         a->veiled = 0;
     partitions->all[at] = *partition;
     partitions->dirty = true;
@@ -74,15 +66,15 @@ static enum err go(struct analytics *a, struct analytics_partition partition,
     return set(a, &partition);
 }
 
-static bool is_peer(const struct analytics_partition *partition, const char *peer) {
-    return strcmp(partition->peer, peer) == 0;
+static bool is_peer(const struct analytics_partition *partition, struct slice peer) {
+    return slice_eq(slice_str(partition->peer), peer);
 }
 
-static void name_peer(struct analytics_partition *partition, const char *peer) {
-    (void)snprintf(partition->peer, sizeof(partition->peer), "%s", peer);
+static void name_peer(struct analytics_partition *partition, struct slice peer) {
+    (void)snprintf(partition->peer, sizeof(partition->peer), "%.*s", SLICE_ARGS(peer));
 }
 
-enum err analytics_leave(struct analytics *a, uint32_t number, uint32_t of, const char *peer) {
+enum err analytics_leave(struct analytics *a, uint32_t number, uint32_t of, struct slice peer) {
     struct analytics_partition partition = analytics_partition(a, number);
     bool on_its_way = partition.state == PARTITION_LEAVING || partition.state == PARTITION_GONE;
 
@@ -96,7 +88,7 @@ enum err analytics_leave(struct analytics *a, uint32_t number, uint32_t of, cons
 }
 
 enum err analytics_arrive(struct analytics *a, const struct analytics_partition *from,
-                          const char *peer) {
+                          struct slice peer) {
     struct analytics_partition partition = analytics_partition(a, from->number);
 
     if (partition.state == PARTITION_HERE || partition.state == PARTITION_LEAVING)
@@ -118,7 +110,7 @@ enum err analytics_ready(struct analytics *a, uint32_t number) {
                : ERR_LOCKED;
 }
 
-enum err analytics_release(struct analytics *a, uint32_t number, const char *peer) {
+enum err analytics_release(struct analytics *a, uint32_t number, struct slice peer) {
     struct analytics_partition partition = analytics_partition(a, number);
     bool on_its_way = partition.state == PARTITION_LEAVING || partition.state == PARTITION_GONE;
 
@@ -181,7 +173,7 @@ static void flip(struct analytics *a, uint32_t counter) {
 enum err analytics_veil(struct analytics *a, uint32_t counter) {
     const struct tracked *tracked = &a->counters[counter];
     struct counter_type *type = a->types[tracked->type];
-    bool hides = tracked->lane && is_hidden(analytics_partition_of(a, tracked->lane - 1));
+    bool hides = tracked->lane && analytics_elsewhere(a, tracked->lane - 1);
 
     if ((hides || type->order.hidden) && !widen_hidden(type, type->rankings[0].count))
         return ERR_NO_MEMORY;

@@ -55,18 +55,21 @@ struct analytics_partition analytics_partition(const struct analytics *analytics
 
 /* HERE or UNMOVED, which the caller knows to be read here. Another peer's: ERR_LOCKED. */
 MUST_CHECK enum err analytics_leave(struct analytics *analytics, uint32_t number, uint32_t of,
-                                    const char *peer);
+                                    struct slice peer);
 /* ERR_TOO_OLD: it has been here, or gone through here, since the peer had it. */
 MUST_CHECK enum err analytics_arrive(struct analytics *analytics,
-                                     const struct analytics_partition *from, const char *peer);
+                                     const struct analytics_partition *from, struct slice peer);
 MUST_CHECK enum err analytics_ready(struct analytics *analytics, uint32_t number);
 MUST_CHECK enum err analytics_release(struct analytics *analytics, uint32_t number,
-                                      const char *peer);
+                                      struct slice peer);
 MUST_CHECK enum err analytics_own(struct analytics *analytics, uint32_t number);
 
 /* The way back, as long as it isn't GONE: LEAVING becomes HERE again, and ARRIVING or READY GONE.
  */
 MUST_CHECK enum err analytics_keep(struct analytics *analytics, uint32_t number);
+
+/* What is counted of the lane is another instance's, or nobody's for now. */
+bool analytics_elsewhere(const struct analytics *analytics, uint32_t lane);
 
 /* Shows and hides counters as their partitions want it, some at a time; true: there are more. Until
  * all are, and while a partition is on its way, answers aren't exact. */

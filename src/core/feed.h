@@ -80,6 +80,21 @@ struct feed_ops {
     void (*resume)(struct feed *feed, struct slice mark);
     /* Reports that are under way are stored first. The consumer stays registered. */
     void (*close)(struct feed *feed, void (*closed)(void *ctx), void *ctx);
+    const struct feed_partition_ops *partitions; /* NULL: the source has none */
+};
+
+/* A source by partitions, as a topic: lane l is in partition l mod count(). Before open() too. */
+struct feed_partition_ops {
+    uint32_t (*count)(struct feed *feed); /* 0: not known yet */
+    bool (*reads)(struct feed *feed, uint32_t number);
+    bool (*idle)(struct feed *feed); /* none is read: no event will come */
+    /* It is read from now on behind next(), or isn't: what was read and not passed is thrown away,
+     * of all partitions, and comes again where it is read. False: too many are named. */
+    bool (*assign)(struct feed *feed, uint32_t number, bool here);
+    /* Where the partition goes on, in the source's own terms; mark() has it. */
+    int64_t (*next)(struct feed *feed, uint32_t number);
+    /* One that isn't read would go on there; the events are this store's. */
+    void (*place)(struct feed *feed, uint64_t store_id, uint32_t number, int64_t next);
 };
 
 static inline void feed_open(struct feed *feed, const struct feed_user *user) {

@@ -11,8 +11,7 @@ struct kafka_consumer {
     char topic_name[KAFKA_TOPIC_BYTES];
     int64_t *from;
     uint32_t from_count;
-    const uint32_t *only;
-    uint32_t only_count;
+    struct kafka_partitions read;
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue; /* of messages */
     rd_kafka_topic_t *topic; /* NULL: not open */
@@ -87,8 +86,7 @@ enum err kafka_consumer_new(const struct kafka_consumer_conf *conf, struct kafka
     if (!consumer)
         return ERR_NO_MEMORY;
     (void)snprintf(consumer->topic_name, sizeof(consumer->topic_name), "%s", conf->url->topic);
-    consumer->only = conf->only;
-    consumer->only_count = conf->only_count;
+    consumer->read = conf->read ? *conf->read : (struct kafka_partitions){.others = true};
     enum err err = copy_from(consumer, conf) ? start(consumer, conf) : ERR_NO_MEMORY;
     if (err != ERR_OK) {
         kafka_consumer_free(consumer);
@@ -105,10 +103,7 @@ static void drop_message(struct kafka_consumer *consumer) {
 }
 
 static bool is_read(const struct kafka_consumer *consumer, int partition) {
-    for (uint32_t i = 0; i < consumer->only_count; i++)
-        if (consumer->only[i] == (uint32_t)partition)
-            return true;
-    return consumer->only_count == 0;
+    return kafka_partitions_has(&consumer->read, (uint32_t)partition);
 }
 
 void kafka_consumer_free(struct kafka_consumer *consumer) {
@@ -132,6 +127,10 @@ const char *kafka_consumer_problem(const struct kafka_consumer *consumer) {
     return consumer->problem;
 }
 
+uint32_t kafka_consumer_partitions(const struct kafka_consumer *consumer) {
+    return (uint32_t)consumer->partitions;
+}
+
 /* ---- the topic ---- */
 
 static int partitions_of(const struct rd_kafka_metadata *metadata, const char *name) {
@@ -142,8 +141,8 @@ static int partitions_of(const struct rd_kafka_metadata *metadata, const char *n
 }
 
 static bool all_there(const struct kafka_consumer *consumer, int partitions) {
-    for (uint32_t i = 0; i < consumer->only_count; i++)
-        if (consumer->only[i] >= (uint32_t)partitions)
+    for (uint32_t i = 0; !consumer->read.others && i < consumer->read.count; i++)
+        if (consumer->read.named[i] >= (uint32_t)partitions)
             return false;
     return true;
 }

@@ -18,6 +18,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "edge/kafka_partitions.h"
 #include "edge/kafka_url.h"
 
 #define KAFKA_FROM_FIRST (-2) /* librdkafka's RD_KAFKA_OFFSET_BEGINNING */
@@ -30,8 +31,7 @@ struct kafka_consumer_conf {
      * first message kept. */
     const int64_t *from;
     uint32_t from_count;
-    const uint32_t *only; /* these partitions, borrowed; */
-    uint32_t only_count;  /* 0: all */
+    const struct kafka_partitions *read; /* copied; NULL: all */
 };
 
 struct kafka_message { /* borrowed until the next call */
@@ -57,6 +57,9 @@ MUST_CHECK enum err kafka_consumer_open(struct kafka_consumer *consumer, int64_t
  * ERR_UNAVAILABLE: reading a partition has failed, kafka_consumer_problem() says why. */
 MUST_CHECK enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
                                         struct kafka_message *out);
+
+/* Of the topic, however many of them are read; 0: not open yet. */
+uint32_t kafka_consumer_partitions(const struct kafka_consumer *consumer);
 
 /* The last trouble, a sentence for people; "" when there was none. */
 const char *kafka_consumer_problem(const struct kafka_consumer *consumer);

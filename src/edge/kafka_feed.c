@@ -157,8 +157,9 @@ void kafka_feed_take(struct mail *mail) {
     struct chunk *chunk = CONTAINER_OF(mail, struct chunk, mail);
     struct kafka_feed *feed = chunk->feed;
 
-    if (feed->own.closing) {
+    if (feed->own.closing || chunk->turn != atomic_load(&feed->turn)) {
         kafka_chunk_free(chunk);
+        sem_post(&feed->credit);
         return;
     }
     if (chunk->fault != ERR_OK)
@@ -176,6 +177,79 @@ void kafka_feed_take(struct mail *mail) {
     if (feed->own.store_id)
         feed->own.user.more(feed->own.user.ctx);
 }
+
+/* ---- other partitions ---- */
+
+/* From what the consumer has passed on. What has come behind that, or is coming, is of before. */
+static void turn(struct kafka_feed *feed) {
+    struct list *node;
+
+    while ((node = list_pop_front(&feed->own.chunks))) {
+        kafka_chunk_free(CONTAINER_OF(node, struct chunk, node));
+        sem_post(&feed->credit);
+    }
+    pthread_mutex_lock(&feed->lock);
+    feed->wanted.reads = feed->own.reads;
+    buf_clear(&feed->wanted.from);
+    buf_add_slice(&feed->wanted.from, buf_slice(&feed->own.taken));
+    pthread_mutex_unlock(&feed->lock);
+    atomic_fetch_add(&feed->turn, 1);
+}
+
+static uint32_t kafka_count(struct feed *base) {
+    return atomic_load(&of(base)->count);
+}
+
+static bool kafka_reads(struct feed *base, uint32_t number) {
+    return kafka_partitions_has(&of(base)->own.reads, number);
+}
+
+static bool kafka_idle(struct feed *base) {
+    const struct kafka_partitions *reads = &of(base)->own.reads;
+
+    return !reads->others && reads->count == 0;
+}
+
+static bool kafka_assign(struct feed *base, uint32_t number, bool here) {
+    struct kafka_feed *feed = of(base);
+
+    if (kafka_partitions_has(&feed->own.reads, number) == here)
+        return true;
+    bool done = kafka_partitions_set(&feed->own.reads, number, here);
+    turn(feed);
+    return done;
+}
+
+static int64_t kafka_next(struct feed *base, uint32_t number) {
+    const struct buf *taken = &of(base)->own.taken;
+    const struct kafka_offset *at = (const struct kafka_offset *)(const void *)taken->ptr;
+
+    for (size_t i = 0; i < taken->len / sizeof(*at); i++)
+        if (at[i].partition == (int32_t)number)
+            return at[i].next;
+    return KAFKA_FROM_FIRST;
+}
+
+static void kafka_place(struct feed *base, uint64_t store_id, uint32_t number, int64_t next) {
+    struct kafka_feed *feed = of(base);
+
+    if (next != KAFKA_FROM_FIRST)
+        kafka_offset_set(&feed->own.taken, (int32_t)number, next);
+    if (feed->own.store_id)
+        return;
+    feed->own.resumed_id = store_id;
+    if (!timer_armed(&feed->own.serve))
+        timer_start(feed->loop, &feed->own.serve, 0);
+}
+
+static const struct feed_partition_ops partition_ops = {
+    .count = kafka_count,
+    .reads = kafka_reads,
+    .idle = kafka_idle,
+    .assign = kafka_assign,
+    .next = kafka_next,
+    .place = kafka_place,
+};
 
 /* ---- whose store it is, and offsets, as "ID partition:next partition:next " ---- */
 
@@ -208,10 +282,10 @@ static void kafka_resume(struct feed *base, struct slice mark) {
             int64_t next = strtoll(colon + 1, NULL, 10);
 
             kafka_offset_set(&feed->own.taken, (int32_t)partition, next);
-            kafka_offset_set(&feed->resume, (int32_t)partition, next);
         }
         mark = slice_skip(mark, space ? len + 1 : len);
     }
+    turn(feed);
 }
 
 /* ---- open and close ---- */
@@ -264,6 +338,7 @@ static const struct feed_ops ops = {
     .mark = kafka_mark,
     .resume = kafka_resume,
     .close = kafka_close,
+    .partitions = &partition_ops,
 };
 
 struct kafka_feed *kafka_feed_new(struct loop *loop, const struct kafka_feed_conf *conf) {
@@ -277,11 +352,14 @@ struct kafka_feed *kafka_feed_new(struct loop *loop, const struct kafka_feed_con
     feed->own.last = &feed->own.first;
     feed->own.serve.fire = serve;
     list_init(&feed->own.chunks);
+    feed->own.reads = feed->wanted.reads = conf->partitions;
+    atomic_init(&feed->turn, 1);
+    (void)pthread_mutex_init(&feed->lock, NULL);
     (void)sem_init(&feed->credit, 0, CHUNKS);
     feed->own.ends = calloc(KAFKA_FEED_LANES, sizeof(*feed->own.ends));
     feed->own.dropped = calloc(KAFKA_FEED_LANES, sizeof(*feed->own.dropped));
-    feed->counts = calloc(KAFKA_FEED_LANES, sizeof(*feed->counts));
-    if (feed->own.ends && feed->own.dropped && feed->counts)
+    feed->thread_own.counts = calloc(KAFKA_FEED_LANES, sizeof(*feed->thread_own.counts));
+    if (feed->own.ends && feed->own.dropped && feed->thread_own.counts)
         return feed;
     kafka_feed_free(feed);
     return NULL;
@@ -299,10 +377,12 @@ void kafka_feed_free(struct kafka_feed *feed) {
     while ((node = list_pop_front(&feed->own.chunks)))
         kafka_chunk_free(CONTAINER_OF(node, struct chunk, node));
     (void)sem_destroy(&feed->credit);
+    (void)pthread_mutex_destroy(&feed->lock);
     buf_release(&feed->own.taken);
-    buf_release(&feed->resume);
+    buf_release(&feed->wanted.from);
+    buf_release(&feed->thread_own.resume);
     free(feed->own.ends);
     free(feed->own.dropped);
-    free(feed->counts);
+    free(feed->thread_own.counts);
     free(feed);
 }

@@ -2,11 +2,12 @@
  *
  *     a thread: kafka_consumer ─► chunks of events ─► mailbox ─► the consumer's loop: reads by lane
  *
- * Some partitions or all. What a consumer has taken moves the offsets of feed_mark(); the consumer
- * stores them with its positions and gives them back to feed_resume(): read again is what lies
- * between the two, and it drops that. There is no consumer group. Opened when the first event has
- * told whose store it is; any other store's event, or a message that is none, ends every read:
- * ERR_INVALID, ERR_CORRUPT; an offset that Kafka hasn't got any more: ERR_TRIMMED.
+ * Some partitions or all; which ones can change while it runs: then everything that hasn't been
+ * passed is thrown away and read again. What a consumer has taken moves the offsets of feed_mark();
+ * the consumer stores them with its positions and gives them back to feed_resume(): read again is
+ * what lies between the two, and it drops that. There is no consumer group. Opened when the first
+ * event has told whose store it is; any other store's event, or a message that is none, ends every
+ * read: ERR_INVALID, ERR_CORRUPT; an offset that Kafka hasn't got any more: ERR_TRIMMED.
  *
  * Threads    The loop's; a thread of its own inside.
  * Limits     CHUNKS chunks ahead of the consumer. Closing may wait two seconds for a broker
@@ -20,6 +21,7 @@
 #include <stdint.h>
 
 #include "core/feed.h"
+#include "edge/kafka_partitions.h"
 #include "edge/kafka_url.h"
 #include "loop/loop.h"
 
@@ -30,9 +32,8 @@ struct kafka_feed;
 
 struct kafka_feed_conf {
     struct kafka_url url;
-    const uint32_t *partitions; /* of these, borrowed; */
-    uint32_t partition_count;   /* 0: of all */
-    atomic_bool *up;            /* set to whether the topic is read; outlives the feed */
+    struct kafka_partitions partitions;
+    atomic_bool *up; /* set to whether the topic is read; outlives the feed */
 };
 
 /* NULL when memory runs out. */

@@ -13,6 +13,7 @@ struct chunk *kafka_chunk_new(struct kafka_feed *feed) {
     if (!chunk)
         return NULL;
     chunk->feed = feed;
+    chunk->turn = feed->thread_own.turn;
     list_init(&chunk->node);
     arena_init(&chunk->arena, ARENA_CHUNK, (size_t)CHUNK_BYTES * 8);
     chunk->events = malloc(CHUNK_EVENTS * sizeof(*chunk->events));
@@ -105,7 +106,7 @@ static void place_lanes(struct chunk *chunk, uint32_t *counts) {
 }
 
 bool kafka_chunk_close(struct chunk *chunk) {
-    uint32_t *counts = chunk->feed->counts;
+    uint32_t *counts = chunk->feed->thread_own.counts;
     size_t lanes = count_lanes(chunk, counts);
     struct event *sorted = malloc(CHUNK_EVENTS * sizeof(*sorted));
 

@@ -37,6 +37,7 @@ struct chunk {
     struct mail mail;
     struct list node;
     struct kafka_feed *feed;
+    unsigned turn;  /* of the partitions that it was read by */
     enum err fault; /* nothing comes behind it */
     uint64_t store_id;
     struct arena arena;
@@ -64,6 +65,7 @@ struct kafka_feed {
         struct feed_read **last;
         struct event_position *ends; /* by lane */
         bool *dropped;
+        struct kafka_partitions reads;
         struct timer serve;
         void (*closed)(void *ctx);
         void *closed_ctx;
@@ -73,9 +75,22 @@ struct kafka_feed {
     pthread_t thread;
     bool running;
     atomic_bool stop;
-    sem_t credit;      /* chunks that may be sent */
-    struct buf resume; /* struct kafka_offset: where the thread begins, then where it is */
-    uint32_t *counts;  /* by lane; the thread's */
+    sem_t credit;           /* chunks that may be sent */
+    _Atomic uint32_t count; /* partitions that the topic has; 0: not known yet */
+
+    pthread_mutex_t lock;
+    struct { /* under the lock: what the loop wants read, from where */
+        struct kafka_partitions reads;
+        struct buf from; /* struct kafka_offset */
+    } wanted;
+    _Atomic unsigned turn; /* how often that has changed */
+
+    struct { /* the thread's */
+        struct kafka_partitions reads;
+        struct buf resume; /* struct kafka_offset: where it begins, then where it is */
+        unsigned turn;
+        uint32_t *counts; /* by lane */
+    } thread_own;
 };
 
 /* kafka_feed_chunk.c */

@@ -14,6 +14,11 @@ static bool stopped(const struct kafka_feed *feed) {
     return atomic_load(&feed->stop);
 }
 
+/* Other partitions are wanted than those that are read. */
+static bool turned(const struct kafka_feed *feed) {
+    return atomic_load(&feed->turn) != feed->thread_own.turn;
+}
+
 /* 'up' again is said once. */
 static void say(struct kafka_feed *feed, bool up, const char *problem) {
     if (atomic_exchange(feed->conf.up, up) == up && up)
@@ -36,8 +41,9 @@ static void rest(void) {
 /* ---- a consumer that begins where the last one was ---- */
 
 static int64_t *offsets_from(const struct kafka_feed *feed, uint32_t *out_count) {
-    const struct kafka_offset *at = (const struct kafka_offset *)(const void *)feed->resume.ptr;
-    size_t known = feed->resume.len / sizeof(*at);
+    const struct kafka_offset *at =
+        (const struct kafka_offset *)(const void *)feed->thread_own.resume.ptr;
+    size_t known = feed->thread_own.resume.len / sizeof(*at);
     uint32_t count = 0;
 
     for (size_t i = 0; i < known; i++)
@@ -52,11 +58,18 @@ static int64_t *offsets_from(const struct kafka_feed *feed, uint32_t *out_count)
     return from;
 }
 
+static void turn_to(struct kafka_feed *feed) {
+    pthread_mutex_lock(&feed->lock);
+    feed->thread_own.turn = atomic_load(&feed->turn);
+    feed->thread_own.reads = feed->wanted.reads;
+    buf_clear(&feed->thread_own.resume);
+    buf_add_slice(&feed->thread_own.resume, buf_slice(&feed->wanted.from));
+    pthread_mutex_unlock(&feed->lock);
+}
+
 /* NULL: it was said why. */
 static struct kafka_consumer *make(struct kafka_feed *feed) {
-    struct kafka_consumer_conf conf = {.url = &feed->conf.url,
-                                       .only = feed->conf.partitions,
-                                       .only_count = feed->conf.partition_count};
+    struct kafka_consumer_conf conf = {.url = &feed->conf.url, .read = &feed->thread_own.reads};
     struct kafka_consumer *consumer = NULL;
     const char *detail = "out of memory";
     int64_t *from = offsets_from(feed, &conf.from_count);
@@ -70,6 +83,8 @@ static struct kafka_consumer *make(struct kafka_feed *feed) {
         consumer = NULL;
     }
     free(from);
+    if (consumer)
+        atomic_store(&feed->count, kafka_consumer_partitions(consumer));
     return consumer;
 }
 
@@ -80,7 +95,7 @@ static enum err fill(struct kafka_feed *feed, struct kafka_consumer *consumer,
                      struct chunk *chunk) {
     enum err err = ERR_OK;
 
-    while (err == ERR_OK && !stopped(feed) && chunk->count < CHUNK_EVENTS &&
+    while (err == ERR_OK && !stopped(feed) && !turned(feed) && chunk->count < CHUNK_EVENTS &&
            chunk->arena.held <= CHUNK_BYTES) {
         struct kafka_message message;
 
@@ -88,7 +103,7 @@ static enum err fill(struct kafka_feed *feed, struct kafka_consumer *consumer,
         if (err == ERR_OK)
             err = kafka_chunk_add(chunk, &message);
         if (err == ERR_OK)
-            kafka_offset_set(&feed->resume, message.partition, message.offset + 1);
+            kafka_offset_set(&feed->thread_own.resume, message.partition, message.offset + 1);
     }
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
@@ -138,12 +153,14 @@ void *kafka_feed_run(void *arg) {
     struct kafka_feed *feed = arg;
 
     while (!stopped(feed)) {
+        if (turned(feed))
+            turn_to(feed);
         struct kafka_consumer *consumer = make(feed);
 
-        while (consumer && !stopped(feed) && pass_on(feed, consumer))
+        while (consumer && !stopped(feed) && !turned(feed) && pass_on(feed, consumer))
             ;
         kafka_consumer_free(consumer);
-        if (!stopped(feed))
+        if (!stopped(feed) && !turned(feed))
             rest();
     }
     return NULL;

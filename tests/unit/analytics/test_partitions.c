@@ -147,7 +147,8 @@ static void leave(struct world *world) {
         return;
     }
     assert_null(analytics_cant_leave(from->analytics, drive->number, OF));
-    assert_int_equal(analytics_leave(from->analytics, drive->number, OF, to->name), ERR_OK);
+    assert_int_equal(analytics_leave(from->analytics, drive->number, OF, slice_str(to->name)),
+                     ERR_OK);
     assert_int_equal(analytics_commit(from->analytics), ERR_OK);
     struct analytics_partition partition = analytics_partition(from->analytics, drive->number);
     buf_clear(&drive->next);
@@ -155,7 +156,7 @@ static void leave(struct world *world) {
         drive->step = OWN;
         return;
     }
-    assert_int_equal(analytics_arrive(to->analytics, &partition, from->name), ERR_OK);
+    assert_int_equal(analytics_arrive(to->analytics, &partition, slice_str(from->name)), ERR_OK);
     assert_int_equal(analytics_commit(to->analytics), ERR_OK);
     drive->step = WIPE;
 }
@@ -202,8 +203,9 @@ static void drive_on(struct world *world) {
         assert_int_equal(analytics_commit(to), ERR_OK);
         drive->step = RELEASE;
     } else if (drive->step == RELEASE) {
-        assert_int_equal(analytics_release(from, drive->number, world->instances[drive->to].name),
-                         ERR_OK);
+        assert_int_equal(
+            analytics_release(from, drive->number, slice_str(world->instances[drive->to].name)),
+            ERR_OK);
         assert_int_equal(analytics_commit(from), ERR_OK);
         drive->step = OWN;
     } else {
