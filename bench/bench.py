@@ -175,14 +175,19 @@ class Split:
             target.stop()
 
 
-def cpu_us(target):
-    """{process: user and system time so far}."""
+def cpu_parts(target):
+    """{process: (user, system) time so far, in us}."""
     used = {}
     for name, pids in target.processes().items():
         stats = [pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()
                  for pid in pids]
-        used[name] = sum(int(fields[11]) + int(fields[12]) for fields in stats) * TICK_US
+        used[name] = tuple(sum(int(fields[at]) for fields in stats) * TICK_US for at in (11, 12))
     return used
+
+
+def cpu_us(target):
+    """{process: both}."""
+    return {name: sum(parts) for name, parts in cpu_parts(target).items()}
 
 
 def run_wrk(target, load, threads, connections, seconds):
