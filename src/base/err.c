@@ -38,3 +38,16 @@ int err_grpc(enum err err) {
 bool err_retryable(enum err err) {
     return row(err)->retryable;
 }
+
+enum err err_of_read(enum err err) {
+    switch (err) {
+    case ERR_UNKNOWN:
+    case ERR_TOO_OLD:
+        return ERR_UNREAD;
+    case ERR_DEADLINE:
+    case ERR_EXPIRED:
+        return ERR_READ_LATE;
+    default:
+        return err;
+    }
+}

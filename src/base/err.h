@@ -30,6 +30,10 @@ int err_http(enum err err);
 /* The gRPC status code (grpc/status.md) this error is answered with. */
 int err_grpc(enum err err);
 
+/* What a read is told that failed with 'err': it has no outcome that could be unknown, and no key
+ * to be repeated under. */
+enum err err_of_read(enum err err);
+
 /* The same call with the same identity may succeed later. */
 bool err_retryable(enum err err);
 

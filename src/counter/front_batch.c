@@ -28,7 +28,7 @@ static enum err failure(const struct batch_state *state, const struct op_batch *
         return op_batch_failure(batch);
     for (size_t i = 0; i < batch->count; i++)
         if (batch->answers[i].err != ERR_OK)
-            return batch->answers[i].err;
+            return err_of_read(batch->answers[i].err);
     return ERR_OK;
 }
 

@@ -31,7 +31,8 @@ static void on_answer(struct waiter *waiter, const struct answer *answer) {
     };
 
     if (answer->err != ERR_OK) {
-        grpc_fail(state->call, answer->err, (struct slice){NULL, 0});
+        grpc_fail(state->call, state->reads ? err_of_read(answer->err) : answer->err,
+                  (struct slice){NULL, 0});
         return;
     }
     buf_clear(&state->front->message);

@@ -11,7 +11,7 @@ static void reply(struct batch *batch) {
         struct json_counter *result = &batch->results[i];
 
         if (result->err != ERR_OK && !stale_answer(batch->gateway, result)) {
-            reply_failure(batch->exchange, result->err, (struct slice){NULL, 0});
+            reply_failure(batch->exchange, err_of_read(result->err), (struct slice){NULL, 0});
             return;
         }
         stale += result->stale;

@@ -8,7 +8,7 @@ static void on_value(struct waiter *waiter, const struct answer *answer) {
 
     call_learn(call, answer);
     if (answer->err != ERR_OK && !stale_answer(call->gateway, &counter)) {
-        reply_failure(call->exchange, answer->err, (struct slice){NULL, 0});
+        reply_failure(call->exchange, err_of_read(answer->err), (struct slice){NULL, 0});
         return;
     }
     if (counter.stale)
