@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -174,6 +175,21 @@ class Redis:
         return [self.process]
 
 
+def in_step(replica):
+    """It follows, and its primary has heard so: before its first word, WAIT counts without it."""
+    def heard():
+        own = replica.cli('info', 'replication')
+        port = re.search(r'master_port:(\d+)', own)
+        if not port or 'master_link_status:up' not in own:
+            return False
+        redis_cli(port[1], 'publish', 'hgp', '')  # something to acknowledge, but on a Cluster
+        said = redis_cli(port[1], 'info', 'replication')
+        return 'master_repl_offset:0' in said or not re.search(
+            r'slave\d+:.*(state=(?!online)|offset=0,)', said)
+
+    wait_until('the replica', heard, replica.process)
+
+
 class Sentinels:
     """A master, its replica, and three sentinels that watch them under the name hgp."""
 
@@ -185,8 +201,7 @@ class Sentinels:
         self.ports = [free_port() for _ in range(3)]
         self.sentinels = [self._sentinel(folder / f'sentinel-{i}', port)
                           for i, port in enumerate(self.ports)]
-        wait_until('the replica', lambda: 'master_link_status:up'
-                   in self.replica.cli('info', 'replication'))
+        in_step(self.replica)
         for port in self.ports:
             wait_until('a sentinel', lambda port=port: self._knows_all(port))
 
@@ -226,6 +241,9 @@ class Cluster:
             raise Trouble(f'redis-cli --cluster create: {made.stdout}{made.stderr}')
         for node in self.nodes:
             wait_until('the cluster', lambda node=node: self._serves(node))
+        for node in self.nodes:
+            if 'role:slave' in node.cli('info', 'replication'):
+                in_step(node)
 
     @staticmethod
     def _serves(node):
@@ -238,6 +256,27 @@ class Cluster:
 
     def processes(self):
         return [node.process for node in self.nodes]
+
+
+def becomes_master(node):
+    wait_until('the takeover', lambda: 'role:master' in node.cli('info', 'replication'),
+               node.process)
+
+
+def take_over(master, replica):
+    """Of a Cluster: the master is killed, its replica takes its place, and it comes back behind it."""
+    master.process.kill()
+    becomes_master(replica)
+    master.restart()
+    in_step(master)
+
+
+def change_places(master, replica):
+    """As an operator does it before he restarts a master."""
+    if replica.cli('cluster', 'failover') != 'OK':
+        raise Trouble('CLUSTER FAILOVER is refused')
+    becomes_master(replica)
+    in_step(master)
 
 
 def maven_jars(name):

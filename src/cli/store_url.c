@@ -36,9 +36,6 @@ static const char *problem_of(const struct config *config) {
         return "it has a password, and so has redis.password_file";
     if (url.user[0] && !url.password[0] && !config->redis_password_file[0])
         return "it has a user and no password; redis.password_file names a file with it";
-    if (url.is_cluster && config->durability_mode == CONFIG_DURABILITY_REPLICATED)
-        return "on a Redis Cluster there are the modes fast and local; replicated takes a single "
-               "Redis with replicas";
     return NULL;
 }
 

@@ -8,20 +8,15 @@ void ack_init(struct ack *ack, unsigned replicas) {
     list_init(&ack->held);
 }
 
-void ack_sent(struct ack *ack, bool writes) {
-    ack->unwaited = true;
-    ack->unwaited_read |= !writes;
+void ack_sent(struct ack *ack) {
+    ack->unwaited = ack->replicas > 0;
 }
 
-enum ack_step ack_due(struct ack *ack) {
-    bool wait = ack->unwaited && ack->replicas > 0;
-    bool touch = ack->unwaited_read && RULE(RULE_TOUCH_READ);
+bool ack_due(struct ack *ack) {
+    bool due = ack->unwaited;
 
     ack->unwaited = false;
-    ack->unwaited_read = false;
-    if (!wait)
-        return ACK_NOTHING;
-    return touch ? ACK_TOUCH_AND_WAIT : ACK_WAIT;
+    return due;
 }
 
 bool ack_hold(struct ack *ack, struct list *node) {

@@ -34,7 +34,7 @@ enum rule {
     RULE_WAIT_COUNT,  /* WAIT's reply is looked at: fewer than asked for is no success (3.4) */
     RULE_STORE_SYNCS, /* the store's nodes sync before they answer or acknowledge (2, row 8) */
     RULE_TOUCH,       /* a duplicate writes as well, so that a WAIT covers its original (1) */
-    RULE_TOUCH_READ,  /* behind what only read comes a write, for the same reason */
+    RULE_TOUCH_READ,  /* and so does what only reads, for the same reason */
 
     /* of the way of the events (3.6, 3.8) */
     RULE_RELAY_WAITS,    /* events are shipped when no failover can take them away */

@@ -102,11 +102,19 @@ bool cluster_read_strings(struct redis_cluster *cluster, const struct redis_repl
 
 /* ---- what isn't a message ---- */
 
-enum err redis_cluster_ask(struct redis_cluster *cluster, uint16_t slot,
-                           struct redis_request *request, struct slice command) {
+void redis_cluster_tick(struct redis_cluster *cluster) {
+    struct list *next;
+
+    for (struct list *at = cluster->nodes.next; at != &cluster->nodes; at = next) {
+        next = at->next; /* one that is given up may leave */
+        redis_hold_tick(&CONTAINER_OF(at, struct cluster_node, link)->hold);
+    }
+}
+
+struct redis_conn *redis_cluster_conn(struct redis_cluster *cluster, uint16_t slot) {
     struct cluster_node *node = cluster_map_owner(cluster, slot);
 
-    return node && node->usable ? redis_conn_ask(node->conn, request, command) : ERR_UNAVAILABLE;
+    return node && node->usable ? node->conn : NULL;
 }
 
 /* A slot on its way has to arrive first: ASK and TRYAGAIN are no reason to do anything. */
@@ -135,7 +143,7 @@ void redis_cluster_trouble(struct redis_cluster *cluster, uint16_t slot,
 /* ---- life ---- */
 
 static void release(struct redis_cluster *cluster) {
-    cluster_call_release(cluster);
+    cluster_calls_free(cluster);
     cluster_open_release(&cluster->opening);
     timer_stop(cluster->loop, &cluster->look);
     timer_stop(cluster->loop, &cluster->again);

@@ -4,7 +4,8 @@
  *                      ▲        MOVED, ASK, TRYAGAIN    │
  *                      └────────── again, a few times ──┘
  *
- * One connection to each master. Where the slots are is asked of any node: at first, when one says
+ * One connection to each master; in mode replicated a tick's calls there share a WAIT, and what
+ * comes meanwhile goes behind it. Where the slots are is asked of any node: at first, when one says
  * that it was moved, when one is lost; with a jittered pause between, and not by time alone.
  *
  * Threads    The loop's.
@@ -27,9 +28,11 @@ MUST_CHECK bool redis_cluster_connect(struct redis_cluster *cluster);
 MUST_CHECK enum err redis_cluster_send(struct redis_cluster *cluster, struct redis_port *port,
                                        struct delivery *delivery);
 
-/* As redis_store_ask() and redis_store_trouble(). */
-MUST_CHECK enum err redis_cluster_ask(struct redis_cluster *cluster, uint16_t slot,
-                                      struct redis_request *request, struct slice command);
+/* The end of a tick, in mode replicated. */
+void redis_cluster_tick(struct redis_cluster *cluster);
+
+/* As redis_store_conn() and redis_store_trouble(). */
+struct redis_conn *redis_cluster_conn(struct redis_cluster *cluster, uint16_t slot);
 void redis_cluster_trouble(struct redis_cluster *cluster, uint16_t slot,
                            const struct redis_outcome *outcome);
 

@@ -27,7 +27,7 @@ static void give_call(struct cluster_call *call) {
     list_push_back(&call->cluster->free, &call->link);
 }
 
-void cluster_call_release(struct redis_cluster *cluster) {
+void cluster_calls_free(struct redis_cluster *cluster) {
     struct list *node;
 
     while ((node = list_pop_front(&cluster->free))) {
@@ -93,7 +93,9 @@ void cluster_call_hear(struct cluster_part *part, const struct redis_reply *repl
     }
     node->ahead_ms = call->plan.said[part->index].clock_ms - loop_now_ms(cluster->loop);
     node->clock_known = true;
-    close_part(call);
+    cluster_node_look(node);
+    if (!ack_hold(&node->hold.ack, &part->waiting))
+        close_part(call);
 }
 
 void cluster_call_refuse(struct cluster_part *part, enum err err) {
@@ -108,6 +110,15 @@ void cluster_call_refuse(struct cluster_part *part, enum err err) {
 void cluster_call_unknown(struct cluster_part *part) {
     part->call->unknown = true;
     close_part(part->call);
+}
+
+void cluster_call_release(struct list *node, enum err err) {
+    struct cluster_part *part = CONTAINER_OF(node, struct cluster_part, waiting);
+
+    if (err == ERR_OK)
+        close_part(part->call);
+    else
+        cluster_call_unknown(part);
 }
 
 /* ---- sending ---- */

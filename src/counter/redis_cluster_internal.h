@@ -23,10 +23,14 @@ struct cluster_node {
     bool tried;  /* it was reached, or not, once */
     bool needed; /* by the map that was just read */
     struct redis_given given;
+    struct redis_given heard; /* becomes 'given' when all is answered */
     struct redis_request info;
     struct redis_request config;
+    struct redis_request wait; /* may we? */
+    int64_t look_ms;           /* when the settings are looked at again; INT64_MAX: under way */
     struct redis_request load; /* after NOSCRIPT */
     bool loading;
+    struct redis_hold hold;
     enum err refused; /* its settings won't do */
     int64_t ahead_ms; /* its lanes' clock minus the loop's, as heard last */
     bool clock_known;
@@ -38,7 +42,7 @@ struct cluster_call;
 struct cluster_part {
     struct redis_request request;
     struct redis_request asking;
-    struct list waiting; /* in 'waiting' until 'due_ms' */
+    struct list waiting; /* in 'waiting' until 'due_ms'; or answered, and held */
     struct cluster_call *call;
     struct cluster_node *node; /* where it was sent */
     struct cluster_node *ask;  /* where it goes next, once; NULL: to its slot's node */
@@ -142,6 +146,7 @@ struct cluster_node *cluster_node_at(struct redis_cluster *cluster, const char *
 const struct redis_given *cluster_weakest(const struct redis_cluster *cluster);
 void cluster_node_leave(struct cluster_node *node);
 void cluster_node_load(struct cluster_node *node); /* the script again, behind what is sent */
+void cluster_node_look(struct cluster_node *node); /* at its settings, if it is time */
 
 /* redis_cluster_map.c */
 bool cluster_map_seeds(struct redis_cluster *cluster); /* false: memory */
@@ -166,8 +171,9 @@ void cluster_part_again(struct timer *timer);
 void cluster_call_hear(struct cluster_part *part, const struct redis_reply *reply);
 void cluster_call_refuse(struct cluster_part *part, enum err err);
 void cluster_call_unknown(struct cluster_part *part);
-void cluster_call_local(struct redis_cluster *cluster); /* answers those */
-void cluster_call_release(struct redis_cluster *cluster);
+void cluster_call_release(struct list *node, enum err err); /* a part's 'waiting' */
+void cluster_call_local(struct redis_cluster *cluster);     /* answers those */
+void cluster_calls_free(struct redis_cluster *cluster);
 
 /* redis_cluster_tidy.c: behind other traffic. */
 void cluster_tidy(struct redis_cluster *cluster);

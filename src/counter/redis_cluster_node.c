@@ -9,6 +9,7 @@
 
 #define BACKOFF_MIN_MS 25
 #define BACKOFF_MAX_MS 500 /* what is back is found within a second */
+#define LOOK_EVERY_MS  2000
 
 static const struct redis_script *const scripts[] = {&redis_script_apply_cluster,
                                                      &redis_script_tidy,
@@ -35,22 +36,25 @@ static void set_usable(struct cluster_node *node, bool usable) {
 
 /* ---- hello ---- */
 
-/* The guarantee is the weakest node's. */
-static int strength(const struct redis_given *given) {
+/* The guarantee is the weakest node's: by mode, then by what a power loss takes. */
+static int strength(const struct redis_fleet *fleet, const struct redis_given *given) {
+    int mode = 8 * (int)redis_mode(fleet, given);
+
     if (!given->version[0])
-        return 0;
+        return mode;
     if (!given->appendonly)
-        return 1;
-    return given->fsync == FSYNC_ALWAYS ? 4 : given->fsync == FSYNC_EVERYSEC ? 3 : 2;
+        return mode + 1;
+    return mode + (given->fsync == FSYNC_ALWAYS ? 4 : given->fsync == FSYNC_EVERYSEC ? 3 : 2);
 }
 
 const struct redis_given *cluster_weakest(const struct redis_cluster *cluster) {
+    const struct redis_fleet *fleet = cluster->fleet;
     const struct redis_given *given = NULL;
 
     for (struct list *at = cluster->nodes.next; at != &cluster->nodes; at = at->next) {
         const struct cluster_node *node = CONTAINER_OF(at, struct cluster_node, link);
 
-        if (node->usable && (!given || strength(&node->given) < strength(given)))
+        if (node->usable && (!given || strength(fleet, &node->given) < strength(fleet, given)))
             given = &node->given;
     }
     return given;
@@ -76,20 +80,36 @@ static void on_info(struct redis_request *request, const struct redis_outcome *o
     struct cluster_node *node = CONTAINER_OF(request, struct cluster_node, info);
 
     if (outcome->reply && outcome->err == ERR_OK)
-        redis_given_info(&node->given, redis_reply_text(outcome->reply));
+        redis_given_info(&node->heard, redis_reply_text(outcome->reply));
+}
+
+static void on_wait(struct redis_request *request, const struct redis_outcome *outcome) {
+    struct cluster_node *node = CONTAINER_OF(request, struct cluster_node, wait);
+    char detail[REDIS_DETAIL_BYTES];
+
+    if (!outcome->reply || outcome->err == ERR_OK)
+        return;
+    node->refused = ERR_INVALID;
+    redis_wait_denied(outcome, detail, sizeof(detail));
+    redis_conn_give_up(node->conn, detail);
 }
 
 static void on_config(struct redis_request *request, const struct redis_outcome *outcome) {
     struct cluster_node *node = CONTAINER_OF(request, struct cluster_node, config);
+    struct redis_fleet *fleet = node->cluster->fleet;
     char detail[REDIS_DETAIL_BYTES];
 
     if (!outcome->reply) /* on_down() says so */
         return;
     if (outcome->err == ERR_OK)
-        redis_given_config(&node->given, outcome->reply);
-    node->refused = redis_fleet_judge(node->cluster->fleet, &node->given, detail, sizeof(detail));
+        redis_given_config(&node->heard, outcome->reply);
+    node->given = node->heard;
+    node->look_ms = loop_now_ms(node->cluster->loop) + LOOK_EVERY_MS;
+    node->refused = redis_fleet_judge(fleet, &node->given, detail, sizeof(detail));
     if (node->refused != ERR_OK)
         redis_conn_give_up(node->conn, detail);
+    else if (node->usable)
+        redis_fleet_given(fleet, cluster_weakest(node->cluster));
     else
         begin_using(node);
 }
@@ -109,22 +129,38 @@ static void ask(struct cluster_node *node, struct redis_request *request, size_t
         redis_conn_give_up(node->conn, err_text(err));
 }
 
-static void on_ready(void *ctx) {
+static void ask_settings(struct cluster_node *node) {
     static const struct slice info[] = {{"INFO", 4}};
     static const struct slice config[] = {
         {"CONFIG", 6}, {"GET", 3}, {REDIS_SETTINGS, sizeof(REDIS_SETTINGS) - 1}};
+
+    node->look_ms = INT64_MAX;
+    node->heard = (struct redis_given){.replicas = -1, .acking = -1};
+    node->info.done = on_info;
+    node->config.done = on_config;
+    ask(node, &node->info, ARRAY_LEN(info), info);
+    if (redis_conn_ready(node->conn))
+        ask(node, &node->config, ARRAY_LEN(config), config);
+}
+
+void cluster_node_look(struct cluster_node *node) {
+    if (node->usable && loop_now_ms(node->cluster->loop) >= node->look_ms)
+        ask_settings(node);
+}
+
+static void on_ready(void *ctx) {
+    static const struct slice may_wait[] = {{"WAIT", 4}, {"0", 1}, {"1", 1}};
     struct cluster_node *node = ctx;
 
     node->refused = ERR_OK;
     node->loading = false;
-    node->given = (struct redis_given){0};
-    node->info.done = on_info;
-    node->config.done = on_config;
+    node->wait.done = on_wait;
     /* A replica's word is good enough for that; what it is itself, it says next. */
     cluster_map_node_ready(node->cluster, node);
-    ask(node, &node->info, ARRAY_LEN(info), info);
+    if (redis_waits(node->cluster->store) && redis_conn_ready(node->conn))
+        ask(node, &node->wait, ARRAY_LEN(may_wait), may_wait);
     if (redis_conn_ready(node->conn))
-        ask(node, &node->config, ARRAY_LEN(config), config);
+        ask_settings(node);
 }
 
 static void on_down(void *ctx) {
@@ -207,6 +243,8 @@ struct cluster_node *cluster_node_at(struct redis_cluster *cluster, const char *
         free(node);
         return NULL;
     }
+    redis_hold_init(&node->hold, cluster->store, cluster_call_release);
+    node->hold.conn = node->conn;
     list_init(&node->link);
     list_push_back(&cluster->nodes, &node->link);
     return node;

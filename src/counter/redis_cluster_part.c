@@ -63,7 +63,10 @@ enum err cluster_part_send(struct cluster_part *part) {
     part->request.done = on_done;
     part->node = node;
     part->sent++;
-    return redis_conn_ask(node->conn, &part->request, buf_slice(&cluster->command));
+    err = redis_conn_ask(node->conn, &part->request, buf_slice(&cluster->command));
+    if (err == ERR_OK)
+        ack_sent(&node->hold.ack);
+    return err;
 }
 
 /* ---- again ---- */

@@ -217,7 +217,8 @@ static bool make_lanes(struct redis_feed *feed) {
 
     feed->lanes = calloc(count, sizeof(*feed->lanes));
     feed->reported = calloc(count, sizeof(*feed->reported));
-    if (!feed->lanes || !feed->reported)
+    feed->look.waits = calloc(FEED_WAITS_MAX, sizeof(*feed->look.waits));
+    if (!feed->lanes || !feed->reported || !feed->look.waits)
         return false;
     feed->lanes_count = count;
     for (uint32_t i = 0; i < count; i++)
@@ -356,5 +357,6 @@ void redis_feed_free(struct redis_feed *feed) {
     buf_release(&feed->command);
     free(feed->lanes);
     free(feed->reported);
+    free(feed->look.waits);
     free(feed);
 }

@@ -11,6 +11,7 @@
 #include "counter/redis_feed.h"
 #include "counter/redis_internal.h"
 #include "edge/redis_events.h"
+#include "edge/redis_map.h"
 
 /* Of lanes, so that leases are few: lane mod groups is its group. */
 #define FEED_GROUPS_MAX 16
@@ -32,7 +33,8 @@ struct feed_lane {
     struct redis_request look;
     struct event_position heard;  /* its end, by the look that is under way, */
     struct event_position joined; /* and the consumer's position there */
-    bool answered;                /* that look was */
+    bool answered;                /* that look was, */
+    struct feed_wait *wait;       /* and what it says is durable after this; NULL: it is */
     struct event_position end;    /* the last event that may be read */
 
     struct feed_read *read; /* asked for */
@@ -49,6 +51,18 @@ struct feed_lane {
     bool reporting;
     bool changed; /* 'done', since the last report */
 };
+
+/* A server's replicas are waited for: with one of its lanes for all that a look asked there. */
+struct feed_wait {
+    struct redis_feed *feed;
+    struct redis_conn *conn;
+    struct redis_request touch;
+    struct redis_request wait;
+    bool touched;
+    bool durable;
+};
+
+#define FEED_WAITS_MAX REDIS_NODES_MAX
 
 struct redis_feed {
     struct feed feed;
@@ -79,12 +93,11 @@ struct redis_feed {
 
     struct {
         struct timer timer;
-        uint32_t open;    /* answers that are missing */
-        bool under_way;   /* until the ends are durable */
-        int64_t pause_ms; /* to the next */
-        struct redis_request touch;
-        bool touching;
-        struct redis_request wait;
+        uint32_t open;           /* answers that are missing */
+        bool under_way;          /* until the ends are durable */
+        int64_t pause_ms;        /* to the next */
+        struct feed_wait *waits; /* FEED_WAITS_MAX */
+        uint32_t waits_count;    /* of this look */
     } look;
 
     struct {

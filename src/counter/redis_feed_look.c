@@ -3,7 +3,9 @@
  *     HMGET of each lane ─► nothing new ─────────────────────────────► again, later and later
  *                       └─► new ─► [mode replicated: touch, WAIT] ──► ends ─► more(), again soon
  *
- * The ends of a look become readable together, when they are durable.
+ * The ends of a look become readable together, when they are durable. WAIT covers what was written
+ * before our own last write, and nothing of a mere reader: so a lane of each server that has news
+ * is touched, and then that server's replicas are waited for.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -85,7 +87,7 @@ static void begin_lane(struct feed_lane *lane) {
 
 /* A lane behind what was read of it has lost events: Redis has come back with less than it had. */
 static void commit(struct feed_lane *lane) {
-    if (!lane->answered || lane->state == LANE_OTHERS)
+    if (!lane->answered || lane->state == LANE_OTHERS || (lane->wait && !lane->wait->durable))
         return;
     lane->end = lane->heard;
     if (event_position_less(lane->end, lane->given))
@@ -103,11 +105,11 @@ static void again(struct redis_feed *feed) {
         timer_start(feed->loop, &feed->look.timer, feed->look.pause_ms);
 }
 
-static void finish(struct redis_feed *feed, bool news, bool durable) {
+static void finish(struct redis_feed *feed, bool news) {
     feed->look.under_way = false;
-    for (uint32_t i = 0; i < feed->lanes_count && durable; i++)
+    for (uint32_t i = 0; i < feed->lanes_count; i++)
         commit(&feed->lanes[i]);
-    if (news && durable) {
+    if (news) {
         feed->look.pause_ms = busy_ms(feed);
     } else {
         feed->look.pause_ms *= 2;
@@ -124,57 +126,110 @@ static void finish(struct redis_feed *feed, bool news, bool durable) {
 
 /* ---- durable on replicas ---- */
 
+static void close_wait(struct redis_feed *feed) {
+    if (--feed->look.open > 0)
+        return;
+    bool news = false;
+
+    for (uint32_t i = 0; i < feed->look.waits_count; i++)
+        news |= feed->look.waits[i].durable;
+    finish(feed, news);
+}
+
 static void on_touched(struct redis_request *request, const struct redis_outcome *outcome) {
-    (void)outcome; /* whatever came of it, WAIT comes to no better end */
-    CONTAINER_OF(request, struct redis_feed, look.touch)->look.touching = false;
+    struct feed_wait *wait = CONTAINER_OF(request, struct feed_wait, touch);
+
+    wait->touched = outcome->err == ERR_OK;
+    close_wait(wait->feed);
 }
 
 static void on_waited(struct redis_request *request, const struct redis_outcome *outcome) {
-    struct redis_feed *feed = CONTAINER_OF(request, struct redis_feed, look.wait);
+    struct feed_wait *wait = CONTAINER_OF(request, struct feed_wait, wait);
     int64_t count = 0;
-    bool enough = outcome->err == ERR_OK && redis_reply_i64(outcome->reply, &count) &&
-                  count >= feed->fleet->conf.replicas;
 
-    finish(feed, true, enough);
+    wait->durable = wait->touched && outcome->err == ERR_OK &&
+                    redis_reply_i64(outcome->reply, &count) &&
+                    count >= wait->feed->fleet->conf.replicas;
+    close_wait(wait->feed);
 }
 
-static bool ask_wait(struct redis_feed *feed) {
-    struct buf *out = &feed->command;
+static bool ask(struct feed_wait *wait, struct redis_request *request) {
+    const struct buf *command = &wait->feed->command;
 
-    /* WAIT covers what was written before our own last write, and nothing of a mere reader. */
+    if (buf_failed(command) || redis_conn_ask(wait->conn, request, buf_slice(command)) != ERR_OK)
+        return false;
+    wait->feed->look.open++;
+    return true;
+}
+
+static void touch(struct feed_wait *wait, const struct feed_lane *lane) {
+    struct buf *out = &wait->feed->command;
+    struct buf key = {0};
+
+    redis_lane_key(&key, &wait->feed->fleet->layout, lane->number, "m");
     buf_clear(out);
     redis_command_begin(out, 4);
     redis_command_arg(out, SLICE("HSET"));
-    redis_command_arg(out, SLICE("hgp:meta"));
+    redis_command_arg(out, buf_slice(&key));
     redis_command_arg(out, SLICE("touched"));
     redis_command_arg(out, SLICE("1"));
-    feed->look.touch.done = on_touched;
-    if (feed->look.touching || !redis_feed_ask_slot(feed, 0, &feed->look.touch))
-        return false;
-    feed->look.touching = true;
-    buf_clear(out);
-    redis_command_begin(out, 3);
-    redis_command_arg(out, SLICE("WAIT"));
-    redis_add_number(out, feed->fleet->conf.replicas);
-    redis_add_number(out, feed->fleet->conf.response_ms / 3 + 1);
-    feed->look.wait.done = on_waited;
-    return redis_feed_ask_slot(feed, 0, &feed->look.wait);
+    out->failed |= buf_failed(&key);
+    buf_release(&key);
+    wait->touch.done = on_touched;
+    (void)ask(wait, &wait->touch); /* if it isn't, what is waited for isn't durable */
+}
+
+/* The wait for the lane's server; NULL: there is none now. */
+static struct feed_wait *wait_of(struct feed_lane *lane) {
+    struct redis_feed *feed = lane->feed;
+    struct redis_conn *conn = redis_store_conn(feed->store, redis_feed_slot(lane));
+    uint32_t i = 0;
+
+    while (i < feed->look.waits_count && feed->look.waits[i].conn != conn)
+        i++;
+    if (!conn || i == FEED_WAITS_MAX)
+        return NULL;
+    struct feed_wait *wait = &feed->look.waits[i];
+    if (i == feed->look.waits_count) {
+        feed->look.waits_count++;
+        *wait = (struct feed_wait){.feed = feed, .conn = conn, .wait.done = on_waited};
+        touch(wait, lane);
+    }
+    return wait;
+}
+
+static bool has_news(const struct feed_lane *lane) {
+    return lane->answered &&
+           (lane->state == LANE_JOINING || event_position_less(lane->end, lane->heard) ||
+            event_position_less(lane->heard, lane->given));
+}
+
+/* All touches before the first WAIT, which blocks its connection. */
+static void wait_for_replicas(struct redis_feed *feed) {
+    feed->look.open = 1; /* so that no answer ends it early */
+    for (uint32_t i = 0; i < feed->lanes_count; i++) {
+        struct feed_lane *lane = &feed->lanes[i];
+
+        if (!has_news(lane))
+            continue;
+        lane->wait = wait_of(lane);
+        lane->answered = lane->wait != NULL;
+    }
+    redis_wait_command(feed->fleet, &feed->command);
+    for (uint32_t i = 0; i < feed->look.waits_count; i++)
+        (void)ask(&feed->look.waits[i], &feed->look.waits[i].wait);
+    close_wait(feed);
 }
 
 static void all_answered(struct redis_feed *feed) {
     bool news = false;
 
-    for (uint32_t i = 0; i < feed->lanes_count; i++) {
-        const struct feed_lane *lane = &feed->lanes[i];
-
-        news |= lane->answered &&
-                (lane->state == LANE_JOINING || event_position_less(lane->end, lane->heard) ||
-                 event_position_less(lane->heard, lane->given));
-    }
-    if (!news || !redis_waits(feed->store))
-        finish(feed, news, true);
-    else if (!ask_wait(feed))
-        finish(feed, true, false);
+    for (uint32_t i = 0; i < feed->lanes_count; i++)
+        news |= has_news(&feed->lanes[i]);
+    if (news && redis_waits(feed->store))
+        wait_for_replicas(feed);
+    else
+        finish(feed, news);
 }
 
 /* ---- asking ---- */
@@ -219,11 +274,13 @@ static void look(struct timer *timer) {
     if (feed->look.under_way || !feed->up || feed->leaving)
         return;
     feed->look.under_way = true;
+    feed->look.waits_count = 0;
     feed->look.open = 1; /* so that no answer ends it early */
     for (uint32_t i = 0; i < feed->lanes_count; i++) {
         struct feed_lane *lane = &feed->lanes[i];
 
         lane->answered = false;
+        lane->wait = NULL;
         if (lane->state == LANE_OTHERS)
             continue;
         write_command(lane, &feed->command);

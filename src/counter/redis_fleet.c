@@ -211,7 +211,8 @@ static enum err learn(struct redis_fleet *fleet, struct redis_layout_said *said)
                                           .key_ttl_ms = fleet->conf.key_ttl_ms,
                                           .outbox_max_bytes =
                                               fleet->conf.outbox_max_bytes / (uint64_t)said->lanes,
-                                          .coalesce = fleet->conf.coalesce};
+                                          .coalesce = fleet->conf.coalesce,
+                                          .touch = fleet->conf.durability == DURABILITY_REPLICATED};
     said->epochs = NULL;
     said->tags = NULL;
     atomic_store(&fleet->known, true);

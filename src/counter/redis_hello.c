@@ -14,6 +14,7 @@
 #include "edge/redis_text.h"
 
 #define OPEN_ARGS 9
+#define LAG_MAX_S 3 /* of a replica that is counted on */
 
 static struct slice number(char *out, size_t size, int64_t value) {
     int len = snprintf(out, size, "%" PRId64, value);
@@ -83,19 +84,39 @@ static void keep(char *out, size_t size, struct slice text) {
     (void)snprintf(out, size, "%.*s", SLICE_ARGS(text));
 }
 
-/* Of lines as "slave0:ip=127.0.0.1,port=7001,state=online,offset=42,lag=0". */
-static int replicas_online(struct slice info) {
+/* Behind ",name="; -1: it isn't there. */
+static int64_t part_of(struct slice line, const char *name) {
+    char *at = memmem(line.ptr, line.len, name, strlen(name));
+    int64_t value;
+
+    if (!at)
+        return -1;
+    line = slice_skip(line, (size_t)(at - line.ptr) + strlen(name));
+    return redis_take_i64(&line, &value) ? value : -1;
+}
+
+/* Of lines as "slave0:ip=127.0.0.1,port=7001,state=online,offset=42,lag=0". Until its first word
+ * (offset 0, unless nothing has ever been written) a replica is counted by no WAIT, and one that
+ * lags has said nothing for so many seconds: they say something each second. */
+static void read_replicas(struct redis_given *given, struct slice info) {
+    bool quiet = slice_eq(info_value(info, "master_repl_offset"), SLICE("0"));
     char name[24];
-    int online = 0;
+    struct slice line;
 
     if (info_value(info, "connected_slaves").len == 0)
-        return -1;
+        return;
+    given->replicas = 0;
+    given->acking = 0;
     for (int i = 0;; i++) {
         (void)snprintf(name, sizeof(name), "slave%d", i);
-        struct slice value = info_value(info, name);
-        if (value.len == 0)
-            return online;
-        online += memmem(value.ptr, value.len, ",state=online,", 14) != NULL;
+        line = info_value(info, name);
+        if (line.len == 0)
+            return;
+        if (!memmem(line.ptr, line.len, ",state=online,", 14))
+            continue;
+        given->replicas++;
+        given->acking +=
+            (quiet || part_of(line, ",offset=") > 0) && part_of(line, ",lag=") <= LAG_MAX_S;
     }
 }
 
@@ -105,7 +126,7 @@ void redis_given_info(struct redis_given *given, struct slice info) {
 
     keep(given->version, sizeof(given->version), info_value(info, "redis_version"));
     given->replica = slice_eq(info_value(info, "role"), SLICE("slave"));
-    given->replicas = replicas_online(info);
+    read_replicas(given, info);
     given->cluster = slice_eq(info_value(info, "cluster_enabled"), SLICE("1"));
     given->appendonly = slice_eq(info_value(info, "aof_enabled"), SLICE("1"));
     given->policy_known = policy.len > 0;
@@ -131,6 +152,11 @@ void redis_given_config(struct redis_given *given, const struct redis_reply *rep
         given->fsync = FSYNC_EVERYSEC;
     else if (slice_eq(value, SLICE("no")))
         given->fsync = FSYNC_NO;
+}
+
+void redis_wait_denied(const struct redis_outcome *outcome, char *out_detail, size_t size) {
+    (void)snprintf(out_detail, size, "mode replicated takes the command WAIT: %.*s",
+                   SLICE_ARGS(redis_reply_text(outcome->reply)));
 }
 
 static void on_hello(struct redis_request *request, const struct redis_outcome *outcome);
@@ -195,9 +221,7 @@ static void on_hello(struct redis_request *request, const struct redis_outcome *
             break;
         }
         link->opened = ERR_INVALID;
-        (void)snprintf(link->refusal, sizeof(link->refusal),
-                       "mode replicated takes the command WAIT: %.*s",
-                       SLICE_ARGS(redis_reply_text(outcome->reply)));
+        redis_wait_denied(outcome, link->refusal, sizeof(link->refusal));
         redis_link_opened(link);
         break;
     default:
@@ -210,7 +234,7 @@ static void on_hello(struct redis_request *request, const struct redis_outcome *
 static void ask_settings(struct redis_link *link) {
     struct buf *command = &link->store->command;
 
-    link->given = (struct redis_given){.replicas = -1};
+    link->given = (struct redis_given){.replicas = -1, .acking = -1};
     buf_clear(command);
     redis_command_begin(command, 1);
     redis_command_arg(command, SLICE("INFO"));

@@ -6,7 +6,8 @@
  * redis_hello.c  is the server behind a new connection ours, and what does it promise
  * redis_link.c   a connection's life: connect, hello, usable, housekeeping
  * redis_store.c  messages out, answers in
- * redis_wait.c   answers held until replicas have what they speak of
+ * redis_hold.c   answers held until replicas have what they speak of
+ * redis_wait.c   connections that take turns because of that
  * redis_tidy.c   a lane's housekeeping
  * redis_feed*.c  events out
  * redis_forget.c  and who wants them no more
@@ -37,6 +38,7 @@ struct redis_given {
     char version[24]; /* "": it didn't say; then nothing else of INFO is known either */
     bool replica;
     int replicas; /* of it, online; -1: it didn't say */
+    int acking;   /* of these, those that have acknowledged something lately; likewise */
     bool cluster;
     bool appendonly;
     enum { FSYNC_UNKNOWN, FSYNC_ALWAYS, FSYNC_EVERYSEC, FSYNC_NO } fsync;
@@ -86,6 +88,14 @@ struct redis_fleet {
 struct redis_link;
 struct redis_cluster;
 
+/* A connection's answers, until replicas have what they speak of. */
+struct redis_hold {
+    struct ack ack;
+    struct redis_store *store;
+    struct redis_conn *conn;                          /* set by its owner */
+    void (*release)(struct list *node, enum err err); /* what was held: ERR_OK or ERR_UNKNOWN */
+};
+
 /* What a store was made with, as it says. */
 struct redis_layout_said {
     int64_t lanes;
@@ -116,15 +126,7 @@ struct redis_link {
     int64_t clock_ms;
     struct redis_request reload; /* after NOSCRIPT */
     bool reloading;
-    struct ack ack; /* what is held until replicas have it */
-};
-
-/* One WAIT under way. */
-struct redis_wait {
-    struct list node; /* while free */
-    struct redis_request request;
-    struct redis_request touch;
-    struct redis_link *link;
+    struct redis_hold hold;
 };
 
 /* A message under way. */
@@ -143,10 +145,13 @@ struct redis_call {
 struct redis_store {
     struct redis_fleet *fleet;
     struct redis_cluster
-        *cluster; /* NULL: a standalone Redis; else what follows 'user' is unused */
+        *cluster; /* NULL: a standalone Redis; else what follows 'free_waits' is unused */
     struct loop *loop;
     unsigned shard;
     bool aside; /* it doesn't count, in either sense */
+    struct buf command;
+    struct loop_hook wait; /* asks WAIT behind a tick's calls */
+    struct list free_waits;
     struct redis_store_user user;
     struct redis_url url;            /* of the server; with Sentinels the primary they told last */
     struct redis_sentinel *sentinel; /* NULL: none are asked */
@@ -159,16 +164,13 @@ struct redis_store {
     bool told_up;        /* that */
     struct redis_link *current;
     unsigned turn;
-    struct loop_hook wait; /* asks WAIT behind a tick's calls */
-    size_t applying;       /* script calls without a reply, in mode replicated */
-    struct list behind;    /* calls that would overtake them */
-    struct list free_waits;
-    int64_t ahead_ms; /* what the user was told */
+    size_t applying;    /* script calls without a reply, in mode replicated */
+    struct list behind; /* calls that would overtake them */
+    int64_t ahead_ms;   /* what the user was told */
     bool clock_known;
-    struct list free;   /* calls */
-    struct list local;  /* calls that no server needs to see */
-    struct timer later; /* for those; and for closed() */
-    struct buf command;
+    struct list free;      /* calls */
+    struct list local;     /* calls that no server needs to see */
+    struct timer later;    /* for those; and for closed() */
     struct slice *strings; /* of a reply */
     size_t strings_cap;
     struct { /* one lane at a time, behind other traffic only */
@@ -186,6 +188,9 @@ void redis_hello_ask(struct redis_link *link);
 /* Once more what the server gives: an operator may have changed it, a replica may have joined. Up
  * to now it would do; the connection is given up if it no longer does. */
 void redis_hello_look(struct redis_link *link);
+
+/* To WAIT: mode replicated can't be had. */
+void redis_wait_denied(const struct redis_outcome *outcome, char *out_detail, size_t size);
 
 void redis_given_info(struct redis_given *given, struct slice info);
 /* The reply to CONFIG GET REDIS_SETTINGS, which has appendfsync and aof-load-truncated in it;
@@ -259,6 +264,15 @@ void redis_tidy_command(const struct redis_fleet *fleet, uint32_t lane,
 bool redis_tidy_heard(struct redis_fleet *fleet, unsigned shard, uint32_t lane,
                       const struct redis_outcome *outcome, bool *out_more);
 
+/* redis_hold.c: in other modes nothing is held. */
+void redis_hold_init(struct redis_hold *hold, struct redis_store *store,
+                     void (*release)(struct list *node, enum err err));
+/* A tick's end. */
+void redis_hold_tick(struct redis_hold *hold);
+/* What a connection is asked there. */
+void redis_wait_command(const struct redis_fleet *fleet, struct buf *out);
+void redis_holds_release(struct redis_store *store); /* no WAIT is under way any more */
+
 /* redis_wait.c */
 static inline bool redis_waits(const struct redis_store *store) {
     return store->fleet->conf.durability == DURABILITY_REPLICATED;
@@ -273,8 +287,8 @@ void redis_wait_sent(struct redis_call *call);
 void redis_wait_applied(struct redis_store *store);
 
 /* redis_store.c */
-/* The delivery's answers are there and good: hands them over, or an error in their place. */
-void redis_call_finish(struct redis_call *call, enum err err);
+/* A call's 'node', its delivery's answers are there and good: hands them over, or an error. */
+void redis_call_release(struct list *node, enum err err);
 MUST_CHECK enum err redis_call_send(struct redis_call *call);
 /* Hands over that it was never sent. */
 void redis_call_refuse(struct redis_call *call, enum err err);
@@ -284,6 +298,8 @@ void redis_store_learn_clock(struct redis_store *store, int64_t clock_ms);
 /* Asks the server of the slot, which is any where there are none. ERR_UNAVAILABLE: not now. */
 MUST_CHECK enum err redis_store_ask(struct redis_store *store, uint16_t slot,
                                     struct redis_request *request, struct slice command);
+/* The connection that it would take; NULL: none now. Good for this turn. */
+struct redis_conn *redis_store_conn(struct redis_store *store, uint16_t slot);
 /* It has answered so with an error: what that means for the connection, or the slots' map. */
 void redis_store_trouble(struct redis_store *store, uint16_t slot,
                          const struct redis_outcome *outcome);

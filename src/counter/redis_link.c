@@ -135,8 +135,9 @@ bool redis_link_start(struct redis_link *link, struct redis_store *store, uint64
                                    .seed = seed};
 
     *link = (struct redis_link){.store = store};
-    ack_init(&link->ack, redis_waits(store) ? own->replicas : 0);
+    redis_hold_init(&link->hold, store, redis_call_release);
     link->conn = redis_conn_new(store->loop, &conf);
+    link->hold.conn = link->conn;
     return link->conn != NULL;
 }
 

@@ -67,16 +67,17 @@ static void say_replicas(const struct redis_fleet *fleet, const struct redis_giv
 
 void redis_guarantee(const struct redis_fleet *fleet, const struct redis_given *given, char *out,
                      size_t size) {
-    char replicas[192];
+    char replicas[224];
+    const char *weakest = "";
 
+    say_replicas(fleet, given, replicas, sizeof(replicas));
     if (fleet->conf.url.is_cluster)
-        (void)snprintf(replicas, sizeof(replicas),
-                       "; this is the weakest of the Cluster's nodes, and where a replica takes "
-                       "over for one of them, what it had not received is lost");
-    else
-        say_replicas(fleet, given, replicas, sizeof(replicas));
-    (void)snprintf(out, size, "%s%s%s%s%s%s", redis_guarantee_alone(given),
-                   redis_guarantee_torn(given), replicas,
+        weakest = fleet->conf.durability == DURABILITY_REPLICATED
+                      ? "; this is the weakest of the Cluster's nodes"
+                      : "; this is the weakest of the Cluster's nodes, and where a replica takes "
+                        "over for one of them, what it had not received is lost";
+    (void)snprintf(out, size, "%s%s%s%s%s%s%s", redis_guarantee_alone(given),
+                   redis_guarantee_torn(given), replicas, weakest,
                    given->eviction[0] ? "; its maxmemory-policy " : "", given->eviction,
                    given->eviction[0] ? " may delete counters" : "");
 }
@@ -128,11 +129,18 @@ static enum err judge_kind(const struct redis_fleet *fleet, const struct redis_g
 static enum err judge_replicas(const struct redis_fleet *fleet, const struct redis_given *given,
                                char *out_detail, size_t size) {
     if (fleet->conf.durability != DURABILITY_REPLICATED || given->replicas < 0 ||
-        given->replicas >= (int)fleet->conf.replicas)
+        given->acking >= (int)fleet->conf.replicas)
         return ERR_OK;
-    (void)snprintf(out_detail, size,
-                   "this server has %d replicas online of the %u that durability.replicas asks for",
-                   given->replicas, fleet->conf.replicas);
+    if (given->acking == given->replicas)
+        (void)snprintf(out_detail, size,
+                       "this server has %d replicas online of the %u that durability.replicas asks "
+                       "for",
+                       given->replicas, fleet->conf.replicas);
+    else
+        (void)snprintf(out_detail, size,
+                       "this server has %d replicas online, and %d of the %u that "
+                       "durability.replicas asks for have acknowledged anything lately",
+                       given->replicas, given->acking, fleet->conf.replicas);
     return ERR_UNAVAILABLE;
 }
 

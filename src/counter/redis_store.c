@@ -123,10 +123,14 @@ static enum err read_reply(struct redis_call *call, const struct redis_reply *re
     return ERR_OK;
 }
 
-void redis_call_finish(struct redis_call *call, enum err err) {
+static void finish(struct redis_call *call, enum err err) {
     if (err == ERR_OK)
         redis_store_observe(call->store, call->delivery, call->sent_ns, call->replayed);
     deliver(call, err, false);
+}
+
+void redis_call_release(struct list *node, enum err err) {
+    finish(CONTAINER_OF(node, struct redis_call, node), err);
 }
 
 /* What isn't known to be refused may have been done: it is repeated under the same number. */
@@ -162,8 +166,8 @@ static void take_reply(struct redis_call *call, const struct redis_outcome *outc
         return;
     }
     enum err err = read_reply(call, outcome->reply);
-    if (err != ERR_OK || !ack_hold(&link->ack, &call->node))
-        redis_call_finish(call, err);
+    if (err != ERR_OK || !ack_hold(&link->hold.ack, &call->node))
+        finish(call, err);
     redis_link_tidy(link);
 }
 
@@ -260,14 +264,20 @@ static enum err store_send(struct upstream *upstream, struct delivery *delivery)
 
 /* ---- what isn't a message ---- */
 
-enum err redis_store_ask(struct redis_store *store, uint16_t slot, struct redis_request *request,
-                         struct slice command) {
+struct redis_conn *redis_store_conn(struct redis_store *store, uint16_t slot) {
     if (store->cluster)
-        return redis_cluster_ask(store->cluster, slot, request, command);
+        return redis_cluster_conn(store->cluster, slot);
     for (unsigned i = 0; i < store->links_count; i++)
         if (store->links[i].usable)
-            return redis_conn_ask(store->links[i].conn, request, command);
-    return ERR_UNAVAILABLE;
+            return store->links[i].conn;
+    return NULL;
+}
+
+enum err redis_store_ask(struct redis_store *store, uint16_t slot, struct redis_request *request,
+                         struct slice command) {
+    struct redis_conn *conn = redis_store_conn(store, slot);
+
+    return conn ? redis_conn_ask(conn, request, command) : ERR_UNAVAILABLE;
 }
 
 /* A script that is missing comes with the next greeting, and that shows a replica and another

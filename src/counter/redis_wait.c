@@ -1,111 +1,9 @@
-/* redis_wait.c - mode replicated: an answer is held until replicas have what it speaks of.
+/* redis_wait.c - mode replicated on a standalone Redis: connections take turns.
  *
- *     a tick's calls ─► EVALSHA … EVALSHA … [HSET] WAIT     on one connection
- *     replies        ◄─ answers: held     ◄─ how many have it: handed over, or ERR_UNKNOWN
- *
- * The rules are core/ack.h's; here they meet a connection. As a WAIT blocks it, the next tick's
- * calls take another one that is idle, once the calls before them are applied: connections may
- * overtake each other.
- *
- * Too few replicas: nobody knows what becomes of the write, so the message is repeated under its
- * number; and the connection is given up, so that hello looks whether there are replicas at all
- * before anything more is applied that can't be acknowledged.
+ * As a WAIT blocks its connection (redis_hold.c), the next tick's calls take another one that is
+ * idle, once the calls before them are applied: connections may overtake each other.
  */
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "counter/redis_internal.h"
-#include "edge/redis_command.h"
-
-/* Of the time a reply has: it may stand behind another one. */
-#define WAIT_SHARE 3
-
-static void deliver_held(struct redis_link *link, enum err err) {
-    struct list mine;
-    struct list *node;
-
-    ack_take(&link->ack, &mine); /* apart first: a callback may lead to more */
-    while ((node = list_pop_front(&mine)))
-        redis_call_finish(CONTAINER_OF(node, struct redis_call, node), err);
-}
-
-static void refuse(struct redis_link *link, const struct redis_outcome *outcome, int64_t count) {
-    struct slice text = redis_reply_text(outcome->reply);
-
-    if (outcome->err != ERR_OK)
-        (void)snprintf(link->refusal, sizeof(link->refusal), "WAIT failed: %.*s", SLICE_ARGS(text));
-    else
-        (void)snprintf(link->refusal, sizeof(link->refusal),
-                       "%" PRId64 " of the %u replicas that durability.replicas asks for have "
-                       "acknowledged in time",
-                       count, link->store->fleet->conf.replicas);
-    redis_conn_give_up(link->conn, link->refusal);
-}
-
-static void on_waited(struct redis_request *request, const struct redis_outcome *outcome) {
-    struct redis_wait *wait = CONTAINER_OF(request, struct redis_wait, request);
-    struct redis_link *link = wait->link;
-    int64_t count = 0;
-    bool enough = outcome->err == ERR_OK && redis_reply_i64(outcome->reply, &count) &&
-                  ack_enough(&link->ack, count);
-
-    list_push_back(&link->store->free_waits, &wait->node);
-    deliver_held(link, enough ? ERR_OK : ERR_UNKNOWN);
-    if (!enough && outcome->reply)
-        refuse(link, outcome, count);
-}
-
-static void on_touched(struct redis_request *request, const struct redis_outcome *outcome) {
-    (void)request; /* WAIT's struct; whatever came of it, WAIT comes to no better end */
-    (void)outcome;
-}
-
-static struct redis_wait *take_wait(struct redis_link *link) {
-    struct list *node = list_pop_front(&link->store->free_waits);
-    struct redis_wait *wait =
-        node ? CONTAINER_OF(node, struct redis_wait, node) : calloc(1, sizeof(*wait));
-
-    if (wait) {
-        list_init(&wait->node);
-        wait->link = link;
-        wait->request.done = on_waited;
-        wait->touch.done = on_touched;
-    }
-    return wait;
-}
-
-static enum err ask(struct redis_link *link, struct redis_request *request,
-                    const struct slice *args, size_t count) {
-    struct buf *command = &link->store->command;
-
-    buf_clear(command);
-    redis_command_begin(command, count);
-    for (size_t i = 0; i < count; i++)
-        redis_command_arg(command, args[i]);
-    return buf_failed(command) ? ERR_NO_MEMORY
-                               : redis_conn_ask(link->conn, request, buf_slice(command));
-}
-
-static enum err ask_wait(struct redis_link *link, bool touching) {
-    const struct redis_fleet_conf *conf = &link->store->fleet->conf;
-    const struct slice touch[] = {SLICE("HSET"), SLICE("hgp:meta"), SLICE("touched"), SLICE("1")};
-    struct redis_wait *wait = take_wait(link);
-    enum err err = wait ? ERR_OK : ERR_NO_MEMORY;
-    char replicas[16];
-    char patience[24];
-
-    (void)snprintf(replicas, sizeof(replicas), "%u", conf->replicas);
-    (void)snprintf(patience, sizeof(patience), "%" PRId64, conf->response_ms / WAIT_SHARE + 1);
-    const struct slice args[] = {SLICE("WAIT"), slice_str(replicas), slice_str(patience)};
-    if (err == ERR_OK && touching)
-        err = ask(link, &wait->touch, touch, ARRAY_LEN(touch));
-    if (err == ERR_OK)
-        err = ask(link, &wait->request, args, ARRAY_LEN(args));
-    if (err != ERR_OK && wait)
-        list_push_back(&link->store->free_waits, &wait->node);
-    return err;
-}
+#include "counter/redis_cluster.h"
 
 /* Added behind the senders' hooks and before the connections': what this tick has sent is there,
  * and leaves together with its WAIT. */
@@ -113,15 +11,10 @@ static void on_tick(struct loop_hook *hook) {
     struct redis_store *store = CONTAINER_OF(hook, struct redis_store, wait);
 
     store->current = NULL;
-    for (unsigned i = 0; i < store->links_count; i++) {
-        struct redis_link *link = &store->links[i];
-
-        enum ack_step step = ack_due(&link->ack);
-        if (step == ACK_NOTHING || !link->usable)
-            continue;
-        if (ask_wait(link, step == ACK_TOUCH_AND_WAIT) != ERR_OK)
-            redis_conn_give_up(link->conn, err_text(ERR_NO_MEMORY));
-    }
+    for (unsigned i = 0; i < store->links_count; i++)
+        redis_hold_tick(&store->links[i].hold);
+    if (store->cluster)
+        redis_cluster_tick(store->cluster);
 }
 
 /* A tick's calls share a connection, and a WAIT; an idle one, or the one with the least to do. */
@@ -172,13 +65,8 @@ void redis_wait_applied(struct redis_store *store) {
 }
 
 void redis_wait_sent(struct redis_call *call) {
-    struct redis_link *link = call->link;
-    uint32_t writes = 0;
-
-    for (uint32_t i = 0; i < call->plan.parts_count; i++)
-        writes += call->plan.parts[i].writes;
-    ack_sent(&link->ack, writes > 0);
-    link->store->applying++;
+    ack_sent(&call->link->hold.ack);
+    call->store->applying++;
 }
 
 void redis_wait_init(struct redis_store *store) {
@@ -188,10 +76,7 @@ void redis_wait_init(struct redis_store *store) {
 }
 
 void redis_wait_release(struct redis_store *store) {
-    struct list *node;
-
-    while ((node = list_pop_front(&store->free_waits)))
-        free(CONTAINER_OF(node, struct redis_wait, node));
+    redis_holds_release(store);
     if (redis_waits(store) && store->wait.run)
         loop_hook_remove(&store->wait);
 }

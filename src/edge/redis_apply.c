@@ -390,6 +390,12 @@ static void add_homes(struct redis_plan *plan, const struct redis_layout *layout
     }
 }
 
+static struct slice how(const struct redis_layout *layout) {
+    if (layout->touch)
+        return layout->coalesce ? SLICE("ct") : SLICE("st");
+    return layout->coalesce ? SLICE("c") : SLICE("s");
+}
+
 /* The arguments: identity, then parts 'from' up to 'end'. */
 static void add_args(struct redis_plan *plan, const struct redis_layout *layout,
                      const struct message *message, uint32_t from, uint32_t end, struct buf *out) {
@@ -404,7 +410,7 @@ static void add_args(struct redis_plan *plan, const struct redis_layout *layout,
     add_number_arg(out, (int64_t)message->number);
     add_number_arg(out, message->issued_ms);
     add_number_arg(out, layout->key_ttl_ms);
-    redis_command_arg(out, layout->coalesce ? SLICE("c") : SLICE("s"));
+    redis_command_arg(out, how(layout));
     buf_clear(packed);
     for (uint32_t i = from; i < end; i++)
         items += plan->parts[i].items;

@@ -39,6 +39,7 @@ struct redis_layout {
     int64_t key_ttl_ms;
     uint64_t outbox_max_bytes; /* of a lane */
     bool coalesce;
+    bool touch; /* a call that only reads writes as well, for a WAIT behind it */
 };
 
 struct redis_plan_op {

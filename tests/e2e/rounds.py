@@ -11,6 +11,7 @@ Deployments, each with two gateways, and a Kafka:
 
     embedded  a counter on RocksDB, mode local         redis     two counters, appendfsync always
     sentinel  two counters, mode replicated            cluster   two counters, six nodes
+    takeover  as cluster, mode replicated
 
 test_rounds.py runs one short round of each kind.
 """
@@ -216,6 +217,26 @@ def fail_over(deployment):
     test_redis.fail_over(deployment.group)
 
 
+def pair(deployment):
+    """A master, by turns, and its replica."""
+    nodes = deployment.cluster.nodes
+    by_port = {node.port: node for node in nodes}
+    masters = sorted((node for node in nodes if 'role:master' in node.cli('info', 'replication')),
+                     key=lambda node: node.port)
+    master = masters[deployment.round % len(masters)]
+    return master, by_port[int(master.cli('role').split('\n')[3])]
+
+
+def kill_a_master(deployment):
+    master, replica = pair(deployment)
+    dev_servers.take_over(master, replica)
+
+
+def change_places(deployment):
+    master, replica = pair(deployment)
+    dev_servers.change_places(master, replica)
+
+
 def reshard(deployment):
     first, second = deployment.masters()
     if deployment.round % 2:
@@ -292,7 +313,14 @@ class Cluster(Deployment):
                 if node.cli('role').split('\n')[0] == 'master'][:2]
 
 
-KINDS = [(kind, name) for kind in (Embedded, Redis, Sentinel, Cluster) for name in kind.faults]
+class Takeover(Cluster):
+    faults = {'master killed': kill_a_master, 'places changed': change_places,
+              'counter killed': kill_a_counter}
+    env = {'HGP_DURABILITY': 'replicated'}
+
+
+KINDS = [(kind, name) for kind in (Embedded, Redis, Sentinel, Cluster, Takeover)
+         for name in kind.faults]
 LONG = {'before': 1.0, 'after': 1.0, 'stop': 5.0, 'away': 60.0, 'slots': 80}
 SHORT = {'before': 0.3, 'after': 0.3, 'stop': 1.5, 'away': 2.0, 'slots': 10}
 

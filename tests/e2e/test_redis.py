@@ -25,6 +25,7 @@ from test_split import SplitRetriers, after, finish, load, metric, settle
 
 sys.path[:0] = [str(lib.tree() / 'tools'), str(lib.tree() / 'tests/golden')]
 import dev_servers  # noqa: E402
+from dev_servers import in_step  # noqa: E402
 import test_golden  # noqa: E402
 
 SMOKE = False
@@ -384,20 +385,6 @@ def replicated():
         yield primary, replica
 
 
-def in_step(replica):
-    """It follows, and its primary has heard so: before its first word, WAIT counts without it."""
-    def info(port):
-        return dev_servers.redis_cli(port, 'info', 'replication')
-
-    def heard():
-        own = info(replica.port)
-        port = re.search(r'master_port:(\d+)', own)
-        return port and 'master_link_status:up' in own and not re.search(
-            r'slave\d+:.*(state=(?!online)|offset=0,)', info(port[1]))
-
-    dev_servers.wait_until('the replica', heard, replica.process)
-
-
 # A replica has a sixth of a request's time to sync: more than a busy disk takes.
 REPLICATED = {'HGP_DURABILITY': 'replicated', 'HGP_TIMEOUTS_REQUEST_MS': '5000'}
 
@@ -450,6 +437,7 @@ def test_replica_that_stands_still():
             check(answer.status in (503, 504), f'{answer!r}')
             read = call(ours.http, 'GET', lib.counter_path('still'))
             check(read.status in (503, 504), f'a value that may be lost is shown: {read!r}')
+            check(b'key' not in read.body and b'outcome' not in read.body, f'of a read: {read!r}')
         eq(primary.cli('get', 'counter:still:like'), '2', 'applied, once')
         replica.process.signal(signal.SIGCONT)
         end = time.monotonic() + lib.WAIT_S

@@ -8,16 +8,20 @@ import contextlib
 import json
 import os
 import pathlib
+import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import lib
 from lib import (Server, call, Split, Swarm, check, current_value, eq, get, get_many, increment, item,
-                 refused, request_bytes)
+                 ready, refused, request_bytes, wait_for)
 from ledger import ClusterLedger, send_again
 from test_crash import random_of
+from test_redis import REPLICATED
 from test_split import load, metric
 
 sys.path[:0] = [str(lib.tree() / 'tools'), str(lib.tree() / 'tests/golden')]
@@ -252,6 +256,90 @@ def test_a_replica_takes_over():
         eq(server.stop(), 0, 'exit code')
     print(f'     counts everywhere {back:.1f} s after the kill; {state["gap"]} acknowledged in the '
           f'first second of it; {len(missing)} of {len(ledger.acked)} lost', flush=True)
+
+
+# --- mode replicated ------------------------------------------------------------------------------
+
+
+def replica_of(master):
+    """Its port says who follows it."""
+    own = id_of(master)
+    port = next(port_of(words) for words in node_lines() if words[3] == own)
+    return next(node for node in Cluster.there.nodes if node.port == port)
+
+
+class PacedLedger(ClusterLedger):
+    """A takeover takes seconds: what fails meanwhile is to be a few hundred, not thousands."""
+
+    def next(self):
+        time.sleep(0.004)
+        return super().next()
+
+
+def test_replicated_failovers_lose_nothing():
+    url = Cluster.store()
+    with Split(gateways=2, counters=2, counter_flags=on(url), env=REPLICATED) as split:
+        said = call(split.counter.admin, 'GET', '/readyz').json()
+        eq(said['durability'], 'replicated', f'{said}')
+        check('survives a failover' in said['guarantee'], f'{said}')
+        check('hgp_store_durability{mode="replicated"} 1' in
+              call(split.counter.admin, 'GET', '/metrics').body.decode(), 'the metric')
+        seed, rng = random_of('cluster')
+        ledger = PacedLedger()
+        faults = [dev_servers.change_places, dev_servers.take_over]
+        for n in range(max(len(faults), ROUNDS)):
+            fault = faults[n % len(faults)]
+            victim = rng.choice(masters())
+            before = len(ledger.acked)
+            acting = threading.Thread(target=fault, args=(victim, replica_of(victim)))
+            acting.start()
+            lost = load([g.http for g in split.gateways], ledger, lambda: not acting.is_alive())
+            acting.join()
+            eq(lost, [], 'a gateway answers everything')
+            check(len(ledger.acked) > before, 'nothing was acknowledged')
+            settle(split)
+            why = f'{fault.__name__}, round {n + 1}, CRASH_SEED={seed}'
+            send_again(split, ledger, ledger.audit(split, why)[0], why)
+        eq(split.stop(), 0, 'exit code')
+    print(f'     {len(ledger.kinds)} operations, {len(ledger.acked)} acknowledged', flush=True)
+
+
+COUNTERS_THERE = """local names = {}
+for _, key in ipairs(redis.call('keys', 'hgp:{*}:c:*')) do
+    for _, name in ipairs(redis.call('hkeys', key)) do names[#names + 1] = name end
+end
+return names"""
+
+
+def test_replicated_without_a_replica():
+    """What no replica has isn't acknowledged, nor shown; other masters' lanes go on. Once it is back it
+    has counted once."""
+    url = Cluster.store()
+    with Server(flags=on(url), env=REPLICATED | {'HGP_TIMEOUTS_REQUEST_MS': '2000'}) as ours:
+        settle(ours)
+        names = [f'still-{n}' for n in range(24)]
+        for name in names:
+            eq(increment(ours, name).value(), 1, 'counted')
+        master = masters()[0]
+        there = {name.removesuffix(':like') for name in master.cli('eval', COUNTERS_THERE, 0).split()}
+        still = replica_of(master)
+        still.process.signal(signal.SIGSTOP)
+        try:
+            for name in names:
+                answers = [increment(ours, name, key='k'),
+                           call(ours.http, 'GET', lib.counter_path(name))]
+                if name in there:
+                    check(all(answer.status in (503, 504) for answer in answers),
+                          f'what may be lost is acknowledged, or shown: {answers!r}')
+            others = [name for name in names if name not in there]
+            wait_for('other lanes count', lambda: increment(ours, others[0], key='k').status == 200)
+            ready(ours)
+        finally:
+            still.process.signal(signal.SIGCONT)
+        for name in names:
+            wait_for(f'{name} counts again', lambda: increment(ours, name, key='k').status == 200)
+        eq(get_many(ours, names), {name: 2 for name in names}, 'values')
+        eq(ours.stop(), 0, 'exit code')
 
 
 # --- what is refused ------------------------------------------------------------------------------

@@ -42,8 +42,8 @@ struct call_to_redis {
     unsigned refs; /* until told, until the command is back, until its time is over */
 };
 
-/* A WAIT or a touch. */
-struct order {
+/* A WAIT. */
+struct waiting {
     struct command command;
     struct line_to_redis *line;
     unsigned generation;
@@ -156,20 +156,19 @@ static void connect_line(void *self, uint64_t generation) {
 
 /* ---- a tick's end ---- */
 
-static void order_done(struct command *command) {
-    struct order *order = CONTAINER_OF(command, struct order, command);
-    struct line_to_redis *line = order->line;
+static void waited(struct command *command) {
+    struct waiting *waiting = CONTAINER_OF(command, struct waiting, command);
+    struct line_to_redis *line = waiting->line;
     struct list held;
     struct list *node;
 
-    if (line->generation != order->generation || !command->replied ||
-        command->kind == COMMAND_TOUCH) {
-        free(order);
+    if (line->generation != waiting->generation || !command->replied) {
+        free(waiting);
         return;
     }
     bool enough = command->err == ERR_OK && ack_enough(&line->ack, command->count);
 
-    free(order);
+    free(waiting);
     if (!enough) {
         give_up(line, "too few replicas");
         return;
@@ -179,21 +178,21 @@ static void order_done(struct command *command) {
         deliver(CONTAINER_OF(node, struct call_to_redis, held));
 }
 
-static void send_order(struct line_to_redis *line, enum command_kind kind) {
+static void send_wait(struct line_to_redis *line) {
     struct world *world = line->client->world;
-    struct order *order = calloc(1, sizeof(*order));
+    struct waiting *waiting = calloc(1, sizeof(*waiting));
 
-    if (!order)
+    if (!waiting)
         abort();
-    order->line = line;
-    order->generation = line->generation;
-    order->command = (struct command){
-        .kind = kind,
+    waiting->line = line;
+    waiting->generation = line->generation;
+    waiting->command = (struct command){
+        .kind = COMMAND_WAIT,
         .replicas = line->ack.replicas,
         .patience_ms = world->profile.redis_response_ms / WAIT_SHARE + 1,
-        .done = order_done,
+        .done = waited,
     };
-    link_send(line->link, &order->command);
+    link_send(line->link, &waiting->command);
 }
 
 static void tick(void *self, uint64_t arg) {
@@ -205,12 +204,8 @@ static void tick(void *self, uint64_t arg) {
         client->current = NULL;
     for (unsigned i = 0; i < client->lines_count; i++) {
         struct line_to_redis *line = &client->lines[i];
-        enum ack_step step = line->link ? ack_due(&line->ack) : ACK_NOTHING;
-
-        if (step == ACK_TOUCH_AND_WAIT)
-            send_order(line, COMMAND_TOUCH);
-        if (step != ACK_NOTHING)
-            send_order(line, COMMAND_WAIT);
+        if (line->link && ack_due(&line->ack))
+            send_wait(line);
     }
 }
 
@@ -261,13 +256,6 @@ static struct line_to_redis *pick(struct redis_client *client) {
     return client->current;
 }
 
-static bool writes(const struct message *message) {
-    for (size_t i = 0; i < message->count; i++)
-        if (message->ops[i].kind != OP_GET)
-            return true;
-    return false;
-}
-
 static struct call_to_redis *call_new(struct line_to_redis *line, struct job *job) {
     struct call_to_redis *call = calloc(1, sizeof(*call));
 
@@ -299,7 +287,7 @@ void redis_client_receive(struct redis_client *client, struct job *job) {
     struct call_to_redis *call = call_new(line, job);
 
     link_send(line->link, &call->command);
-    ack_sent(&line->ack, writes(job->message));
+    ack_sent(&line->ack);
     agenda_at(&world->agenda, world_now(world) + world->profile.redis_response_ms, call_due, call,
               0);
     if (!client->tick_due)

@@ -119,6 +119,13 @@ static bool has_writes(const struct message *message) {
     return false;
 }
 
+/* Does a call write even where nothing changes? */
+static bool touches(const struct redis *redis, const struct message *message) {
+    if (has_writes(message))
+        return RULE(RULE_TOUCH);
+    return redis->world->profile.ack == SIM_REPLICATED && RULE(RULE_TOUCH_READ);
+}
+
 /* What an answer rests on. With a stale primary a read rests on nothing that will last. */
 static uint64_t rests_on(struct redis_node *node, bool appended) {
     struct redis *redis = node->redis;
@@ -144,7 +151,7 @@ static void apply(struct redis_link *link, struct command *command) {
     if (err != ERR_OK)
         trace_violation(&world->trace, -1, "redis %u: a message fails: %s", node->index,
                         err_name(err));
-    bool appended = node_append(node, has_writes(message) && RULE(RULE_TOUCH));
+    bool appended = node_append(node, touches(link->redis, message));
     if (appended)
         link->written = node->log_count;
     command->err = err;

@@ -16,7 +16,8 @@
 --
 -- KEYS  see there.
 -- ARGV  1 producer, 32 hex digits   2 number   3 issued_ms   4 key ttl in ms
---       5 "c": one event per counter where the rules allow; "s": one per operation
+--       5 "c": one event per counter where the rules allow; "s": one per operation; then "t": what only
+--         reads writes as well (core/ack.h)
 --       6 MessagePack: for each part the lane's tag, epoch, items, writes, then for each item
 --           kind 0 add, 1 set, 2 reset, 3 get, 4 add of several operations of one sign;
 --                8 more: another item has the same counter
@@ -48,7 +49,9 @@ local MAX_AGE_MS, MAX_AHEAD_MS = 60000, 300000
 local EXACT = 9007199254740992 -- 2^53: below it a double is the integer it stands for
 local ADD, SET, RESET, GET, ADD_MANY, SHARED = 0, 1, 2, 3, 4, 8
 
-local producer, number_text, ttl, coalesce = ARGV[1], ARGV[2], tonumber(ARGV[4]), ARGV[5] == 'c'
+local producer, number_text, ttl = ARGV[1], ARGV[2], tonumber(ARGV[4])
+local how, touching = sub(ARGV[5], 1, 1), sub(ARGV[5], 2) == 't'
+local coalesce = how == 'c'
 local number, issued = tonumber(number_text), tonumber(ARGV[3])
 local packed = cmsgpack.unpack(ARGV[6])
 local outbox_max = tonumber(ARGV[7])
@@ -402,7 +405,7 @@ end
 -- ---- run ----
 
 local function store(part, answers)
-    local record = '1' .. ARGV[5] .. ' ' .. format('%d', part.writes) .. ' ' ..
+    local record = '1' .. how .. ' ' .. format('%d', part.writes) .. ' ' ..
         format('%d', part.now) .. ' ' .. concat(answers, ' ')
     local highest, active = part.highest, math.max(part.active, issued, clock)
     if number > highest then
@@ -498,7 +501,7 @@ for _, part in ipairs(parts) do
     end
 end
 
-if writes > 0 then
+if writes > 0 or touching then
     -- The first write. Whatever refuses all writes (OOM, READONLY, MISCONF) does it here, before
     -- anything counts; and a duplicate writes too, so that a WAIT behind it covers the original.
     local clocked = pcall_('HSET', CLOCK, 'clock', format('%d', clock))

@@ -21,8 +21,8 @@ static void test_nothing_is_held_where_no_replica_is_asked_for(void **state) {
     (void)state;
     list_init(&call.node);
     ack_init(&ack, 0);
-    ack_sent(&ack, true);
-    assert_int_equal(ack_due(&ack), ACK_NOTHING);
+    ack_sent(&ack);
+    assert_false(ack_due(&ack));
     assert_false(ack_hold(&ack, &call.node));
 }
 
@@ -31,26 +31,11 @@ static void test_one_wait_for_the_calls_of_a_tick(void **state) {
 
     (void)state;
     ack_init(&ack, 2);
-    assert_int_equal(ack_due(&ack), ACK_NOTHING);
-    ack_sent(&ack, true);
-    ack_sent(&ack, true);
-    assert_int_equal(ack_due(&ack), ACK_WAIT);
-    assert_int_equal(ack_due(&ack), ACK_NOTHING);
-}
-
-static void test_what_only_reads_needs_a_write_behind_it(void **state) {
-    struct ack ack;
-
-    (void)state;
-    ack_init(&ack, 1);
-    ack_sent(&ack, false);
-    assert_int_equal(ack_due(&ack), ACK_TOUCH_AND_WAIT);
-    /* A write before it covers what came before that write only. */
-    ack_sent(&ack, true);
-    ack_sent(&ack, false);
-    assert_int_equal(ack_due(&ack), ACK_TOUCH_AND_WAIT);
-    ack_sent(&ack, true);
-    assert_int_equal(ack_due(&ack), ACK_WAIT);
+    assert_false(ack_due(&ack));
+    ack_sent(&ack);
+    ack_sent(&ack);
+    assert_true(ack_due(&ack));
+    assert_false(ack_due(&ack));
 }
 
 static void test_fewer_replicas_than_asked_for_are_not_enough(void **state) {
@@ -79,7 +64,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_held_where_no_replica_is_asked_for),
         cmocka_unit_test(test_one_wait_for_the_calls_of_a_tick),
-        cmocka_unit_test(test_what_only_reads_needs_a_write_behind_it),
         cmocka_unit_test(test_fewer_replicas_than_asked_for_are_not_enough),
     };
 

@@ -227,13 +227,54 @@ static void test_versions(void **state) {
     }
 }
 
+/* Mode replicated: one that WAIT would not count yet is no replica to count on. */
+static void test_replicas(void **state) {
+    (void)state;
+    static const struct {
+        const char *info;
+        int replicas, acking;
+        enum err err;
+    } rows[] = {
+        {"", -1, -1, ERR_OK},
+        {"connected_slaves:0\r\nmaster_repl_offset:7\r\n", 0, 0, ERR_UNAVAILABLE},
+        {"connected_slaves:1\r\nslave0:ip=::1,port=1,state=online,offset=42,lag=1\r\n"
+         "master_repl_offset:50\r\n",
+         1, 1, ERR_OK},
+        {"connected_slaves:1\r\nslave0:ip=::1,port=1,state=online,offset=0,lag=0\r\n"
+         "master_repl_offset:50\r\n",
+         1, 0, ERR_UNAVAILABLE},
+        {"connected_slaves:1\r\nslave0:ip=::1,port=1,state=online,offset=0,lag=0\r\n"
+         "master_repl_offset:0\r\n",
+         1, 1, ERR_OK},
+        {"connected_slaves:1\r\nslave0:ip=::1,port=1,state=online,offset=42,lag=9\r\n"
+         "master_repl_offset:50\r\n",
+         1, 0, ERR_UNAVAILABLE},
+        {"connected_slaves:2\r\nslave0:ip=::1,port=1,state=send_bulk,offset=0,lag=0\r\n"
+         "slave1:ip=::1,port=2,state=online,offset=50,lag=0\r\nmaster_repl_offset:50\r\n",
+         1, 1, ERR_OK},
+    };
+    const struct redis_fleet fleet = {.conf = {.durability = DURABILITY_REPLICATED, .replicas = 1}};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct redis_given given = {.replicas = -1, .acking = -1};
+        char detail[256] = "";
+
+        redis_given_info(&given, slice_str(rows[i].info));
+        enum err err = redis_fleet_judge(&fleet, &given, detail, sizeof(detail));
+        if (given.replicas != rows[i].replicas || given.acking != rows[i].acking ||
+            err != rows[i].err)
+            fail_msg("row %zu: %d replicas, %d acknowledge, %s, %s", i, given.replicas,
+                     given.acking, err_name(err), detail);
+    }
+}
+
 int main(void) {
     log_setup(LOG_ERROR, LOG_CONSOLE);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lanes_differ), cmocka_unit_test(test_newer_and_damaged),
         cmocka_unit_test(test_emptied),      cmocka_unit_test(test_durability),
         cmocka_unit_test(test_acl),          cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_versions),     cmocka_unit_test(test_replicas),
     };
     struct redis_fixture server;
 

@@ -132,7 +132,8 @@ static void open_both(struct pair *p, bool cluster) {
                                       .seed = {1, 2},
                                       .store_id = 0x0123456789abcdef,
                                       .key_ttl_ms = p->conf.key_ttl_ms,
-                                      .coalesce = p->conf.coalesce};
+                                      .coalesce = p->conf.coalesce,
+                                      .touch = random_chance(&p->random, 50)};
     if (cluster)
         open_cluster(p);
     else

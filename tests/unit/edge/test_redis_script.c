@@ -314,6 +314,25 @@ static void test_replay_touches(void **state) {
     redis_plan_release(&l.plan);
 }
 
+/* core/ack.h: in mode replicated so does what only reads. */
+static void test_a_read_touches(void **state) {
+    (void)state;
+    const struct op op = op_on(OP_GET, "a", 0);
+    struct one_lane l;
+
+    for (int touch = 0; touch < 2; touch++) {
+        open_lane(&l);
+        l.layout.touch = touch;
+        do_command("CONFIG RESETSTAT", "");
+        apply(&l, 1, &op, 1);
+        assert_int_equal(l.answers[0].value, 0);
+        redisReply *reply = redis_fixture_do(client, "INFO commandstats");
+        assert_int_equal(strstr(reply->str, "cmdstat_hset:calls=1,") != NULL, touch);
+        freeReplyObject(reply);
+        redis_plan_release(&l.plan);
+    }
+}
+
 /* A client's key: bucketed, and gone by itself in the end. */
 static void test_key_records(void **state) {
     (void)state;
@@ -390,12 +409,12 @@ static void test_sum_splits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_phase_1),         cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_foreign_values),  cmocka_unit_test(test_exact),
-        cmocka_unit_test(test_nothing_changes), cmocka_unit_test(test_replay_by_another),
-        cmocka_unit_test(test_replay_differs),  cmocka_unit_test(test_replay_touches),
-        cmocka_unit_test(test_key_records),     cmocka_unit_test(test_sums_at_the_edge),
-        cmocka_unit_test(test_sum_splits),
+        cmocka_unit_test(test_phase_1),          cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_foreign_values),   cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_nothing_changes),  cmocka_unit_test(test_replay_by_another),
+        cmocka_unit_test(test_replay_differs),   cmocka_unit_test(test_replay_touches),
+        cmocka_unit_test(test_a_read_touches),   cmocka_unit_test(test_key_records),
+        cmocka_unit_test(test_sums_at_the_edge), cmocka_unit_test(test_sum_splits),
     };
 
     if (!redis_fixture_start(&server, false, NULL)) {
