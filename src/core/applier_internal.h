@@ -31,6 +31,7 @@ enum part_fate {
     PART_READ,   /* no writes in it: no identity needed */
     PART_APPLY,  /* new */
     PART_REPLAY, /* in the window */
+    PART_FULL,   /* new, but consumers are behind: its reads are read */
     PART_REFUSE  /* all its operations get 'err' */
 };
 

@@ -98,8 +98,8 @@ static void refuse_part(struct part *part, enum err err) {
 }
 
 /* Before anything is changed (RELIABILITY 3.3). The number stays unused. */
-static void refuse_full(struct applier *a, struct part *part) {
-    refuse_part(part, ERR_OUTBOX_FULL);
+static void refuse_writes(struct applier *a, struct part *part) {
+    part->fate = PART_FULL;
     a->refused_full_total += part->writes;
 }
 
@@ -132,7 +132,7 @@ static void judge_part(struct applier *a, struct part *part, const struct messag
         if (aged || (RULE(RULE_AGE) && message->issued_ms <= a->lanes.at[part->lane].forgotten_ms))
             refuse_part(part, ERR_TOO_OLD);
         else if (outbox_trim_full(&a->trim))
-            refuse_full(a, part);
+            refuse_writes(a, part);
         break;
     }
 }
@@ -414,10 +414,22 @@ static void replay_part(struct applier *a, const struct part *part, const struct
     }
 }
 
+static void read_part(struct applier *a, const struct part *part, const struct message *message,
+                      struct answer *answers) {
+    for (uint32_t i = part->first; i != NO_NUMBER; i = a->work[i].next) {
+        if (is_write(&message->ops[i]))
+            refuse(&answers[i], ERR_OUTBOX_FULL);
+        else
+            read_counter(a, a->work[i].counter, &answers[i]);
+    }
+}
+
 static void run_part(struct applier *a, const struct part *part, const struct message *message,
                      int64_t wall_ms, struct answer *answers) {
     if (part->fate == PART_REPLAY) {
         replay_part(a, part, message, answers);
+    } else if (part->fate == PART_FULL) {
+        read_part(a, part, message, answers);
     } else if (part->fate == PART_REFUSE) {
         for (uint32_t i = part->first; i != NO_NUMBER; i = a->work[i].next)
             refuse(&answers[i], part->err);

@@ -91,7 +91,7 @@ local function due(id, at)
     if floor then
         return not before(floor, position((id:gsub('-', ' '))))
     end
-    return bytes > tonumber(ARGV[3]) or tonumber(at.t) < wall - tonumber(ARGV[4])
+    return bytes > tonumber(ARGV[3]) or tonumber(at.t) <= wall - tonumber(ARGV[4])
 end
 
 -- Takes what is due off the oldest 'count'; true when all of them were.
