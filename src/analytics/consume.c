@@ -17,6 +17,7 @@ void analytics_break(struct analytics_service *service, const char *what, enum e
         return;
     service->own.broken = true;
     analytics_set_answers(service, false);
+    analytics_waiting_end(service, ERR_UNAVAILABLE);
     log_line(LOG_ERROR, "analytics has stopped; counting goes on", LOG_STR("what", what),
              LOG_STR("error", err_name(err)));
 }
@@ -124,8 +125,8 @@ void analytics_commit_ended(void *ctx) {
 static void read_on(struct lane_read *lane) {
     struct analytics_service *service = lane->service;
 
-    if (lane->under_way || lane->halted || lane->no_room || service->own.broken ||
-        service->own.stopping)
+    if (lane->under_way || lane->halted || lane->no_room || service->own.held ||
+        service->own.broken || service->own.stopping)
         return;
     lane->read.after = analytics_position(service->own.analytics, lane->read.lane);
     lane->under_way = true;
@@ -134,7 +135,8 @@ static void read_on(struct lane_read *lane) {
 
 /* ERR_OK, ERR_BUSY: no room before the commit that is under way has ended; or why the lane or
  * everything ends. */
-static enum err count(struct analytics_service *service, const struct event *events, size_t n) {
+static enum err count_some(struct analytics_service *service, const struct event *events,
+                           size_t n) {
     struct analytics *analytics = service->own.analytics;
     enum err err = analytics_move(analytics, loop_wall_ms(service->loop));
 
@@ -147,15 +149,29 @@ static enum err count(struct analytics_service *service, const struct event *eve
     return err;
 }
 
+static enum err count(struct analytics_service *service, const struct event *events, size_t n) {
+    enum err err = ERR_OK;
+
+    while (err == ERR_OK && n) {
+        size_t some = analytics_until_stop(service, events, n);
+
+        err = count_some(service, events, some);
+        analytics_stopped(service);
+        events += some;
+        n -= some;
+    }
+    return err;
+}
+
 static void on_events(struct feed_read *read, enum err err, const struct event *events,
                       size_t count_of) {
     struct lane_read *lane = CONTAINER_OF(read, struct lane_read, read);
     struct analytics_service *service = lane->service;
 
     lane->under_way = false;
-    if (err == ERR_UNAVAILABLE || (err == ERR_OK && count_of == 0) || service->own.broken ||
-        service->own.stopping)
-        return; /* more() tells */
+    if (err == ERR_UNAVAILABLE || (err == ERR_OK && count_of == 0) || service->own.held ||
+        service->own.broken || service->own.stopping)
+        return; /* more() tells, or the hold's end */
     if (err == ERR_OK)
         err = count(service, events, count_of);
     else if (err != ERR_NO_MEMORY)
@@ -169,11 +185,13 @@ static void on_events(struct feed_read *read, enum err err, const struct event *
     read_on(lane);
 }
 
-static void read_all(struct timer *timer) {
-    struct analytics_service *service = CONTAINER_OF(timer, struct analytics_service, own.gather);
-
+void analytics_read_on(struct analytics_service *service) {
     for (uint32_t i = 0; i < service->own.lanes; i++)
         read_on(&service->own.reads[i]);
+}
+
+static void read_all(struct timer *timer) {
+    analytics_read_on(CONTAINER_OF(timer, struct analytics_service, own.gather));
 }
 
 static void on_more(void *ctx) {
@@ -231,7 +249,7 @@ static void on_opened(void *ctx, enum err err, const struct feed_info *info) {
     else
         analytics_set_answers(service, true);
     if (err == ERR_OK)
-        read_all(&service->own.gather);
+        analytics_read_on(service);
     analytics_announce(service);
 }
 

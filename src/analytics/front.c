@@ -1,14 +1,10 @@
 /* front.c - a call's question, and its answer as a message. */
-#include "analytics/front.h"
+#include "analytics/front_internal.h"
 
 #include <stdlib.h>
 
 #include "edge/analytics_codec.h"
-
-struct analytics_front {
-    struct analytics_upstream *upstream;
-    struct buf message; /* answers are written here */
-};
+#include "edge/totals_codec.h"
 
 struct inquiry {
     struct analytics_ask ask;
@@ -20,6 +16,8 @@ struct inquiry {
 static const struct slice paths[] = {
     {ANALYTICS_TOP_PATH, sizeof(ANALYTICS_TOP_PATH) - 1},
     {ANALYTICS_STATS_PATH, sizeof(ANALYTICS_STATS_PATH) - 1},
+    {TOTALS_HOLD_PATH, sizeof(TOTALS_HOLD_PATH) - 1},
+    {TOTALS_GET_PATH, sizeof(TOTALS_GET_PATH) - 1},
 };
 
 static void reply(struct inquiry *inquiry) {
@@ -95,13 +93,14 @@ const struct slice *analytics_front_paths(size_t *out_count) {
     return paths;
 }
 
-void analytics_front_service(struct analytics_front *front, struct grpc_service *out) {
-    *out = (struct grpc_service){
+void analytics_front_services(struct analytics_front *front, struct grpc_service *out) {
+    out[0] = (struct grpc_service){
         .name = SLICE(ANALYTICS_SERVICE),
-        .methods = {{.path = paths[0], .handle = on_top, .ctx = front},
-                    {.path = paths[1], .handle = on_stats, .ctx = front}},
-        .method_count = ARRAY_LEN(paths),
+        .methods = {{.path = SLICE(ANALYTICS_TOP_PATH), .handle = on_top, .ctx = front},
+                    {.path = SLICE(ANALYTICS_STATS_PATH), .handle = on_stats, .ctx = front}},
+        .method_count = 2,
     };
+    analytics_front_totals(front, &out[1]);
 }
 
 struct analytics_front *analytics_front_new(struct analytics_upstream *upstream) {

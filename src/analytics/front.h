@@ -1,6 +1,7 @@
-/* front.h - analytics.AnalyticsService, on one loop's gRPC host.
+/* front.h - analytics.AnalyticsService and analytics.internal.Totals, on one loop's gRPC host.
  *
- *     GetTopCounters, GetCounterStats ─► ask ─► analytics_upstream ─► answer or a status
+ *     GetTopCounters, GetCounterStats, Hold, GetTotals ─► ask ─► analytics_upstream ─► answer or a
+ *                                                                                      status
  *
  * Threads    The loop's.
  * Ownership  A call isn't finished before its question is answered, cancelled or not: a drain of
@@ -23,6 +24,8 @@ struct analytics_front *analytics_front_new(struct analytics_upstream *upstream)
 /* Behind its host. NULL is fine. */
 void analytics_front_free(struct analytics_front *front);
 
-void analytics_front_service(struct analytics_front *front, struct grpc_service *out);
+#define ANALYTICS_FRONT_SERVICES 2
+
+void analytics_front_services(struct analytics_front *front, struct grpc_service *out);
 
 #endif

@@ -4,6 +4,7 @@
  * consume.c  events in, commits, reports
  * port.c     questions and answers
  * handover.c partitions that come and go
+ * totals.c   totals at a position; counting pauses for those who ask
  * visit.c    work of other threads, on the service's
  * observe.c  figures
  */
@@ -17,6 +18,7 @@
 
 #include "analytics/service.h"
 #include "base/attr.h"
+#include "base/list.h"
 #include "core/analytics_partition.h"
 #include "edge/handover_codec.h"
 #include "loop/mailbox.h"
@@ -28,6 +30,15 @@ struct lane_read {
     bool under_way;
     bool halted;
     bool no_room; /* until a commit has ended */
+};
+
+/* On its way from a port to the service's thread and back. */
+struct analytics_question {
+    struct mail mail;
+    struct analytics_port *port;
+    struct analytics_ask *ask;
+    struct list node; /* of those that wait for their lanes */
+    int64_t until_ms;
 };
 
 struct analytics_service {
@@ -47,7 +58,12 @@ struct analytics_service {
         struct timer commit;
         int64_t committing_ns; /* since when */
         struct timer gather;   /* armed between more() and reading */
-        bool broken;           /* answers nothing any more */
+        bool held;             /* nothing is counted */
+        uint64_t holds;        /* the latest one's number */
+        struct timer hold_end;
+        struct list waiting; /* struct analytics_question */
+        struct timer waiting_look;
+        bool broken; /* answers nothing any more */
         bool stopping;
         bool announced; /* that it has started */
         struct timer veil;
@@ -88,7 +104,28 @@ uint64_t analytics_lag(const struct analytics_service *service);
 /* Its state can't be trusted or kept any more. */
 void analytics_break(struct analytics_service *service, const char *what, enum err err);
 
+/* Reads every lane. */
+void analytics_read_on(struct analytics_service *service);
+
+/* ---- totals.c ---- */
+
+void analytics_hold(struct analytics_service *service, struct hold_ask *out);
+
+/* A question for totals. False: its answer is complete; else analytics_answered() comes later. */
+bool analytics_wait(struct analytics_service *service, struct analytics_question *question);
+
+/* How many of a lane's next events may be counted before analytics_stopped() must look. */
+size_t analytics_until_stop(const struct analytics_service *service, const struct event *events,
+                            size_t count);
+void analytics_stopped(struct analytics_service *service);
+
+/* Answers all that wait. */
+void analytics_waiting_end(struct analytics_service *service, enum err err);
+
 /* ---- port.c ---- */
+
+/* The question goes back. */
+void analytics_answered(struct analytics_question *question, enum err err);
 
 /* analytics_answers() from now on; tells the ports. */
 void analytics_set_answers(struct analytics_service *service, bool answers);

@@ -10,12 +10,6 @@
  * means that they come faster than that. */
 #define QUESTIONS_MAX 256
 
-struct question {
-    struct mail mail;
-    struct analytics_port *port;
-    struct analytics_ask *ask;
-};
-
 struct analytics_port {
     struct analytics_upstream upstream;
     struct analytics_service *service;
@@ -47,6 +41,10 @@ static enum err answer(struct analytics_service *service, struct analytics_ask *
         return ERR_UNAVAILABLE;
     if (clock_mono_ms() >= ask->deadline_ms)
         return ERR_DEADLINE;
+    if (ask->kind == ASK_HOLD)
+        analytics_hold(service, &ask->hold);
+    if (ask->kind == ASK_HOLD || ask->kind == ASK_TOTALS)
+        return ERR_OK;
     enum err err = analytics_move(analytics, clock_wall_ms());
     if (err == ERR_OK)
         err = ask->kind == ASK_TOP ? analytics_top(analytics, &ask->top, &ask->top_answer)
@@ -62,7 +60,7 @@ static enum err answer(struct analytics_service *service, struct analytics_ask *
 }
 
 static void answered(struct mail *mail) {
-    struct question *question = CONTAINER_OF(mail, struct question, mail);
+    struct analytics_question *question = CONTAINER_OF(mail, struct analytics_question, mail);
     struct analytics_ask *ask = question->ask;
 
     question->port->under_way--;
@@ -71,18 +69,26 @@ static void answered(struct mail *mail) {
 }
 
 static void drop(struct mail *mail) {
-    free(CONTAINER_OF(mail, struct question, mail));
+    free(CONTAINER_OF(mail, struct analytics_question, mail));
+}
+
+void analytics_answered(struct analytics_question *question, enum err err) {
+    const struct analytics_service *service = question->port->service;
+
+    question->ask->err = err;
+    metrics_add(service->conf.metrics, service->conf.shard, service->series.questions, 1);
+    question->mail.run = answered;
+    if (mailbox_send(question->port->home, &question->mail) != ERR_OK)
+        abort(); /* a loop's mailbox has room for all that a port can have under way */
 }
 
 static void run_question(struct mail *mail) {
-    struct question *question = CONTAINER_OF(mail, struct question, mail);
+    struct analytics_question *question = CONTAINER_OF(mail, struct analytics_question, mail);
     struct analytics_service *service = question->port->service;
+    enum err err = answer(service, question->ask);
 
-    question->ask->err = answer(service, question->ask);
-    metrics_add(service->conf.metrics, service->conf.shard, service->series.questions, 1);
-    mail->run = answered;
-    if (mailbox_send(question->port->home, mail) != ERR_OK)
-        abort(); /* a loop's mailbox has room for all that a port can have under way */
+    if (err != ERR_OK || question->ask->kind != ASK_TOTALS || !analytics_wait(service, question))
+        analytics_answered(question, err);
 }
 
 /* ---- who is told that it answers ---- */
@@ -148,11 +154,11 @@ static enum err port_ask(struct analytics_upstream *upstream, struct analytics_a
 
     if (port->under_way >= QUESTIONS_MAX)
         return ERR_BUSY;
-    struct question *question = malloc(sizeof(*question));
+    struct analytics_question *question = malloc(sizeof(*question));
     if (!question)
         return ERR_NO_MEMORY;
-    *question =
-        (struct question){.mail = {.run = run_question, .drop = drop}, .port = port, .ask = ask};
+    *question = (struct analytics_question){
+        .mail = {.run = run_question, .drop = drop}, .port = port, .ask = ask};
     enum err err = mailbox_send(loop_mailbox(port->service->loop), &question->mail);
     if (err == ERR_OK)
         port->under_way++;

@@ -83,6 +83,7 @@ enum err analytics_start(const struct analytics_service_conf *conf,
     service->conf.analytics.ended = analytics_commit_ended;
     service->conf.analytics.ctx = service;
     (void)sem_init(&service->started, 0, 0);
+    list_init(&service->own.waiting);
     analytics_series_make(service);
     enum err err = analytics_open(conf->store, &service->conf.analytics, clock_wall_ms(),
                                   &service->own.analytics);
@@ -106,6 +107,8 @@ static void run_stop(struct mail *mail) {
     struct analytics_service *service = CONTAINER_OF(mail, struct analytics_service, stop);
 
     service->own.stopping = true;
+    timer_stop(service->loop, &service->own.hold_end);
+    analytics_waiting_end(service, ERR_UNAVAILABLE);
     timer_stop(service->loop, &service->own.commit);
     timer_stop(service->loop, &service->own.gather);
     timer_stop(service->loop, &service->own.veil);

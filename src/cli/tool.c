@@ -14,8 +14,8 @@ static const char *const names[TOOLS] = {
 
 static const char *const about[TOOLS] = {
     [TOOL_VERIFY] =
-        "Compare the store's counters with the sum of their events; the store may be in "
-        "use.",
+        "Compare the store's counters with the sum of their events, and with analytics' totals "
+        "(--analytics); all of them may be in use.",
     [TOOL_IMPORT] = "Copy the counters of Phase 1's Redis (--from) into the store, and compare.",
     [TOOL_MOVE] =
         "Move a partition of the events' topic from one analytics process to another, while "

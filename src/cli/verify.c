@@ -1,4 +1,4 @@
-/* verify.c - read the store, then its events, then compare. */
+/* verify.c - read the store, and what analytics has of it, then its events, then compare. */
 #include "cli/verify.h"
 
 #include <errno.h>
@@ -60,9 +60,12 @@ int verify_begin(struct verify *verify, uint32_t lanes, const struct event_posit
 
 static int compare(struct verify *verify) {
     bool topic = strcmp(verify->config->events_url, "none") != 0;
-    int code = store_url_is_redis(verify->config) ? verify_redis(verify, !topic)
-                                                  : verify_folder(verify, !topic);
+    int code = verify_totals_open(verify);
 
+    if (code == EX_OK)
+        code = store_url_is_redis(verify->config) ? verify_redis(verify, !topic)
+                                                  : verify_folder(verify, !topic);
+    verify_totals_close(verify);
     if (code == EX_OK && topic)
         code = verify_kafka(verify);
     return code == EX_OK ? verify_print(verify) : code;

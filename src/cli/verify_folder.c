@@ -1,4 +1,8 @@
-/* verify_folder.c - one moment of the embedded store: its lanes, its counters, its outbox. */
+/* verify_folder.c - one moment of the embedded store: its lanes, its counters, its outbox.
+ *
+ * Where analytics is asked as well, a moment for each part of the counters: it stands still while
+ * the store is caught up with and that part is read.
+ */
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -11,21 +15,35 @@
 /* The owner may move files while we open them. */
 #define LOOKS 5
 
+#define PART 1000
+
 struct reading {
     struct verify *verify;
+    struct rocks_kv *rocks;
     struct kv *kv;
     uint32_t lanes;
     struct event_position *at; /* by lane */
+    struct slice list;         /* what is left of the list, before this part */
+    struct buf from;           /* or the first id that isn't in the part before */
+    struct slice list_next;    /* and before the next one; NULL: it is the last */
+    struct buf next;           /* its first id; empty likewise */
+    size_t part;               /* counters in one */
+    size_t taken;
 };
 
+/* ERR_BUSY: it belongs to the next part, or isn't asked for, as none behind it is. */
 static enum err take_counter(void *ctx, const struct inspect_counter *counter) {
-    const struct reading *reading = ctx;
+    struct reading *reading = ctx;
     uint32_t lane = hash_lane(counter->id, reading->lanes);
 
     if (!verify_is_wanted(&reading->verify->wanted, counter->resource_id))
-        return ERR_OK;
-    return audit_counter(reading->verify->audit, lane, counter->resource_id, counter->counter_type,
-                         counter->value, reading->at[lane]);
+        return ERR_BUSY;
+    if (reading->taken++ == reading->part) {
+        buf_add_slice(&reading->next, counter->id);
+        return buf_failed(&reading->next) ? ERR_NO_MEMORY : ERR_BUSY;
+    }
+    return verify_counter(reading->verify, lane, counter->resource_id, counter->counter_type,
+                          counter->value, reading->at[lane]);
 }
 
 static enum err take_event(void *ctx, const struct outbox_entry *entry,
@@ -63,13 +81,13 @@ static enum err read_one(const struct reading *reading, struct slice resource_id
         err = counter_record_decode(buf_slice(record), &value, &time_ms);
     uint32_t lane = hash_lane(buf_slice(id), reading->lanes);
     return err == ERR_OK || err == ERR_NOT_FOUND
-               ? audit_counter(reading->verify->audit, lane, resource_id, counter_type, value,
-                               reading->at[lane])
+               ? verify_counter(reading->verify, lane, resource_id, counter_type, value,
+                                reading->at[lane])
                : err;
 }
 
-static int read_list(const struct reading *reading) {
-    struct slice list = buf_slice(&reading->verify->wanted.text);
+static int read_list(struct reading *reading) {
+    struct slice list = reading->list;
     struct slice resource;
     struct slice bad;
     struct buf type = {0};
@@ -77,8 +95,13 @@ static int read_list(const struct reading *reading) {
     struct buf record = {0};
     enum err err = ERR_OK;
 
-    while (err == ERR_OK && verify_wanted_next(&list, &resource, &type, &bad))
+    bad.ptr = NULL;
+    while (err == ERR_OK && reading->taken < reading->part &&
+           verify_wanted_next(&list, &resource, &type, &bad)) {
         err = read_one(reading, resource, buf_slice(&type), &id, &record);
+        reading->taken++;
+    }
+    reading->list_next = list;
     buf_release(&type);
     buf_release(&id);
     buf_release(&record);
@@ -88,45 +111,103 @@ static int read_list(const struct reading *reading) {
     return bad.ptr ? verify_wanted_bad(reading->verify, bad) : EX_OK;
 }
 
-static int read_counters(struct reading *reading, bool outbox) {
-    struct verify *verify = reading->verify;
-    int code = verify_begin(verify, reading->lanes, reading->at, false);
+static int unreadable(const struct verify *verify, enum err err) {
+    return verify_give_up(verify, EX_IOERR, "the store in %s can't be read: %s",
+                          verify->config->data, err_text(err));
+}
+
+static enum err read_lanes(struct reading *reading) {
     enum err err = ERR_OK;
 
-    if (code == EX_OK && verify->wanted.listed)
-        code = read_list(reading);
-    else if (code == EX_OK)
-        err = inspect_counters(reading->kv, take_counter, reading);
-    if (code == EX_OK && err == ERR_OK && outbox)
-        err = inspect_outbox(reading->kv, take_event, reading);
+    for (uint32_t i = 0; err == ERR_OK && i < reading->lanes; i++) {
+        struct lane lane;
+
+        err = inspect_lane(reading->kv, i, &lane);
+        if (err == ERR_OK)
+            reading->at[i] = (struct event_position){lane.epoch, lane.seq};
+    }
+    return err;
+}
+
+/* Shows what has been acknowledged by now. */
+static int catch_up(struct reading *reading) {
+    const char *detail = "";
+    enum err err = ERR_BUSY;
+
+    for (unsigned i = 0; err == ERR_BUSY && i < LOOKS; i++)
+        err = rocks_kv_look_again(reading->rocks, &detail);
     if (err != ERR_OK)
-        code = verify_give_up(verify, EX_IOERR, "the store in %s can't be read: %s",
-                              verify->config->data, err_text(err));
+        return verify_give_up(reading->verify, EX_IOERR, "%s", detail);
+    err = read_lanes(reading);
+    return err == ERR_OK ? EX_OK : unreadable(reading->verify, err);
+}
+
+static int read_part(struct reading *reading) {
+    reading->taken = 0;
+    reading->list_next = (struct slice){NULL, 0};
+    buf_clear(&reading->next);
+    if (reading->verify->wanted.listed)
+        return read_list(reading);
+    enum err err =
+        inspect_counters_from(reading->kv, buf_slice(&reading->from), take_counter, reading);
+    return err == ERR_OK || err == ERR_BUSY ? EX_OK : unreadable(reading->verify, err);
+}
+
+static int read_and_compare(struct reading *reading) {
+    bool again = true;
+    int code = EX_OK;
+
+    while (code == EX_OK && again) {
+        code = verify_hold(reading->verify);
+        if (code == EX_OK && reading->verify->totals)
+            code = catch_up(reading);
+        if (code == EX_OK)
+            code = read_part(reading);
+        if (code == EX_OK)
+            code = verify_totals(reading->verify, &again);
+    }
     return code;
 }
 
-static int read_all(struct verify *verify, struct kv *kv, bool outbox) {
-    struct reading reading = {.verify = verify, .kv = kv};
+/* False: there is none. */
+static bool next_part(struct reading *reading) {
+    reading->list = reading->list_next;
+    buf_clear(&reading->from);
+    buf_add_slice(&reading->from, buf_slice(&reading->next));
+    return reading->list.len || reading->from.len;
+}
+
+static int read_counters(struct reading *reading, bool outbox) {
+    struct verify *verify = reading->verify;
+    int code = verify_begin(verify, reading->lanes, reading->at, false);
+
+    reading->part = verify->totals ? PART : SIZE_MAX;
+    reading->list = buf_slice(&verify->wanted.text);
+    buf_add_slice(&reading->from, verify->wanted.prefix);
+    if (code == EX_OK)
+        code = read_and_compare(reading);
+    while (code == EX_OK && next_part(reading))
+        code = read_and_compare(reading);
+    enum err err =
+        code == EX_OK && outbox ? inspect_outbox(reading->kv, take_event, reading) : ERR_OK;
+    return err == ERR_OK ? code : unreadable(verify, err);
+}
+
+static int read_all(struct verify *verify, struct rocks_kv *rocks, bool outbox) {
+    struct reading reading = {.verify = verify, .rocks = rocks, .kv = rocks_kv_view(rocks)};
     struct layout layout;
-    enum err err = inspect_layout(kv, &layout);
+    enum err err = inspect_layout(reading.kv, &layout);
 
     if (err == ERR_OK) {
         verify->store_id = layout.store_id;
         reading.lanes = layout.lanes;
         reading.at = calloc(layout.lanes, sizeof(*reading.at));
-        err = reading.at ? ERR_OK : ERR_NO_MEMORY;
+        err = reading.at ? read_lanes(&reading) : ERR_NO_MEMORY;
     }
-    for (uint32_t i = 0; err == ERR_OK && i < reading.lanes; i++) {
-        struct lane lane;
-
-        err = inspect_lane(kv, i, &lane);
-        if (err == ERR_OK)
-            reading.at[i] = (struct event_position){lane.epoch, lane.seq};
-    }
-    int code = err == ERR_OK ? read_counters(&reading, outbox)
-                             : verify_give_up(verify, EX_IOERR, "the store in %s can't be read: %s",
-                                              verify->config->data, err_text(err));
+    int code = err == ERR_OK ? read_counters(&reading, outbox) : unreadable(verify, err);
     free(reading.at);
+    buf_release(&reading.from);
+    buf_release(&reading.next);
     return code;
 }
 
@@ -148,7 +229,7 @@ int verify_folder(struct verify *verify, bool outbox) {
     (void)snprintf(verify->store, sizeof(verify->store), "the store in %s", verify->config->data);
     if (outbox)
         (void)snprintf(verify->events, sizeof(verify->events), "its outbox");
-    int code = read_all(verify, rocks_kv_view(rocks), outbox);
+    int code = read_all(verify, rocks, outbox);
     rocks_kv_close(rocks);
     return code;
 }

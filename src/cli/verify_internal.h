@@ -5,6 +5,7 @@
  * verify_folder.c  the embedded store, and its outbox
  * verify_redis*.c  a Redis, and its outbox
  * verify_kafka.c   a topic
+ * verify_totals.c  analytics' totals
  * verify_print.c   the verdict, for people and as JSON
  */
 #ifndef CLI_VERIFY_INTERNAL_H
@@ -21,16 +22,20 @@ struct verify_wanted {
     struct buf text; /* the list's file */
 };
 
+struct verify_totals;
+
 struct verify {
     const struct config *config;
     const struct tool_options *options;
     FILE *out;
     FILE *err;
     struct verify_wanted wanted;
-    struct audit *audit; /* NULL until the store has been read */
+    struct audit *audit;          /* NULL until the store has been read */
+    struct verify_totals *totals; /* NULL: analytics isn't asked */
     uint64_t store_id;
     char store[CONFIG_TEXT_BYTES + 64]; /* what was read, for people */
     char events[512];                   /* and where the events came from */
+    const char *analytics;              /* who was asked; NULL: nobody */
     int64_t wait_ms;
 };
 
@@ -50,6 +55,18 @@ int verify_wanted_bad(const struct verify *verify, struct slice bad);
 /* Makes verify->audit, and hands it the lanes. 'at' is by lane. */
 MUST_CHECK int verify_begin(struct verify *verify, uint32_t lanes, const struct event_position *at,
                             bool others_write);
+
+/* verify_totals.c. Nothing happens where analytics isn't asked, but audit_counter(). */
+MUST_CHECK int verify_totals_open(struct verify *verify);
+void verify_totals_close(struct verify *verify);
+/* Before a part of the store is read that takes well below a second: analytics stands still. */
+MUST_CHECK int verify_hold(struct verify *verify);
+/* Each counter of that part: audit_counter(). */
+MUST_CHECK enum err verify_counter(struct verify *verify, uint32_t lane, struct slice resource_id,
+                                   struct slice counter_type, int64_t value,
+                                   struct event_position at);
+/* Behind it. '*out_again': the part is to be held and read again. */
+MUST_CHECK int verify_totals(struct verify *verify, bool *out_again);
 
 /* verify_folder.c: the store in --data; its outbox as well where no topic is to be read. */
 MUST_CHECK int verify_folder(struct verify *verify, bool outbox);

@@ -13,7 +13,7 @@ struct printing {
 };
 
 static bool is_printed(const struct printing *to, const struct audit_verdict *v) {
-    return to->each || v->drift;
+    return to->each || v->drift || v->analytics == AUDIT_DIFFERS;
 }
 
 static bool lane_is_printed(const struct audit_lane_verdict *v) {
@@ -28,9 +28,25 @@ static void flush(struct printing *to) {
 /* ---- for people ---- */
 
 static const char *word_for(const struct audit_verdict *v) {
-    if (v->drift)
+    if (v->drift || v->analytics == AUDIT_DIFFERS)
         return "DRIFT";
     return v->unknown ? "unknown" : v->external ? "external" : "ok";
+}
+
+static const char *const analytics_words[] = {
+    [AUDIT_AGREES] = "agrees",
+    [AUDIT_DIFFERS] = "differs",
+    [AUDIT_NOT_HELD] = "not held",
+    [AUDIT_UNHEARD] = "not heard of",
+    [AUDIT_EXPLAINED] = "changed by others",
+};
+
+static void text_analytics(struct buf *out, const struct audit_verdict *v) {
+    if (v->analytics == AUDIT_NOT_ASKED)
+        return;
+    buf_printf(out, ", analytics: %s", analytics_words[v->analytics]);
+    if (v->analytics == AUDIT_DIFFERS)
+        buf_printf(out, " (%" PRId64 ", %+" PRId64 ")", v->total, v->ahead);
 }
 
 static void text_counter(void *ctx, const struct audit_verdict *v) {
@@ -45,10 +61,11 @@ static void text_counter(void *ctx, const struct audit_verdict *v) {
     json_add_string(&to->text, v->counter_type);
     buf_printf(&to->text,
                " value %" PRId64 "%s = opening %" PRId64 " + external %" PRId64 " + events %" PRId64
-               " (%" PRIu64 ") + drift %" PRId64 " at lane %" PRIu32 ", event %" PRIu64 "-%" PRIu64
-               "\n",
+               " (%" PRIu64 ") + drift %" PRId64 " at lane %" PRIu32 ", event %" PRIu64 "-%" PRIu64,
                v->value, v->absent ? " (not in the store)" : "", v->opening, v->external, v->sum,
                v->events, v->drift, v->lane, v->at.epoch, v->at.seq);
+    text_analytics(&to->text, v);
+    buf_add_char(&to->text, '\n');
     flush(to);
 }
 
@@ -64,6 +81,18 @@ static void text_lane(void *ctx, const struct audit_lane_verdict *v) {
         buf_printf(&to->text, "ORDER    lane %" PRIu32 ": %" PRIu64 " events came late\n", v->lane,
                    v->out_of_order);
     flush(to);
+}
+
+static void text_totals(const struct verify *verify, struct printing *to,
+                        const struct audit_totals *totals) {
+    buf_printf(&to->text, "analytics (%s): %" PRIu64 " totals agree", verify->analytics,
+               totals->agreeing);
+    if (totals->incomparable)
+        buf_printf(&to->text,
+                   ", %" PRIu64 " can't be compared: beyond its limit, not heard of since it "
+                   "began, or changed by others",
+                   totals->incomparable);
+    buf_add_char(&to->text, '\n');
 }
 
 static void print_text(const struct verify *verify, struct printing *to,
@@ -85,11 +114,14 @@ static void print_text(const struct verify *verify, struct printing *to,
     if (totals->foreign)
         buf_printf(&to->text, "%" PRIu64 " events of other stores were left out\n",
                    totals->foreign);
+    if (verify->analytics)
+        text_totals(verify, to, totals);
     if (fault)
         buf_printf(&to->text,
-                   "DRIFT: %" PRIu64 " counters differ, %" PRIu64 " events are missing, %" PRIu64
+                   "DRIFT: %" PRIu64 " counters differ, %" PRIu64
+                   " totals of analytics do, %" PRIu64 " events are missing, %" PRIu64
                    " came out of order\n",
-                   totals->drifting, totals->missing, totals->out_of_order);
+                   totals->drifting, totals->differing, totals->missing, totals->out_of_order);
     else
         buf_add_str(&to->text, "no drift\n");
 }
@@ -107,6 +139,17 @@ static void begin_item(struct printing *to) {
     to->comma = true;
 }
 
+static void json_analytics(struct buf *out, const struct audit_verdict *v) {
+    bool known = v->analytics == AUDIT_AGREES || v->analytics == AUDIT_DIFFERS;
+
+    if (v->analytics == AUDIT_NOT_ASKED)
+        return;
+    buf_printf(out, ",\"analytics\":{\"verdict\":\"%s\"", analytics_words[v->analytics]);
+    if (known)
+        buf_printf(out, ",\"total\":%" PRId64 ",\"ahead\":%" PRId64, v->total, v->ahead);
+    buf_add_char(out, '}');
+}
+
 static void json_counter(void *ctx, const struct audit_verdict *v) {
     struct printing *to = ctx;
 
@@ -121,10 +164,12 @@ static void json_counter(void *ctx, const struct audit_verdict *v) {
                ",\"value\":%" PRId64 ",\"opening\":%" PRId64 ",\"external\":%" PRId64
                ",\"sum\":%" PRId64 ",\"drift\":%" PRId64 ",\"events\":%" PRIu64
                ",\"compared\":%s,\"in_store\":%s,\"lane\":%" PRIu32 ",\"epoch\":%" PRIu64
-               ",\"seq\":%" PRIu64 "}",
+               ",\"seq\":%" PRIu64,
                v->value, v->opening, v->external, v->sum, v->drift, v->events,
                v->unknown ? "false" : "true", v->absent ? "false" : "true", v->lane, v->at.epoch,
                v->at.seq);
+    json_analytics(&to->text, v);
+    buf_add_char(&to->text, '}');
     flush(to);
 }
 
@@ -151,10 +196,16 @@ static void print_json(const struct verify *verify, struct printing *to,
                ",\"drift\":%s,\"counters\":%" PRIu64 ",\"drifting\":%" PRIu64
                ",\"external\":%" PRIu64 ",\"not_compared\":%" PRIu64 ",\"events\":%" PRIu64
                ",\"duplicates\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"out_of_order\":%" PRIu64
-               ",\"of_other_stores\":%" PRIu64 ",\"details\":[",
+               ",\"of_other_stores\":%" PRIu64,
                fault ? "true" : "false", totals->counters, totals->drifting, totals->external,
                totals->unknown, totals->events, totals->duplicates, totals->missing,
                totals->out_of_order, totals->foreign);
+    if (verify->analytics)
+        buf_printf(&to->text,
+                   ",\"analytics\":{\"agreeing\":%" PRIu64 ",\"differing\":%" PRIu64
+                   ",\"not_comparable\":%" PRIu64 "}",
+                   totals->agreeing, totals->differing, totals->incomparable);
+    buf_add_str(&to->text, ",\"details\":[");
     audit_each(verify->audit, json_counter, to);
     buf_add_str(&to->text, "],\"lanes\":[");
     to->comma = false;
@@ -176,7 +227,8 @@ int verify_print(struct verify *verify) {
     buf_release(&to.text);
     if (failed)
         return verify_give_up(verify, EX_IOERR, "the verdict can't be written");
-    if (totals.counters && totals.unknown == totals.counters)
+    if (totals.counters && totals.unknown == totals.counters && !totals.agreeing &&
+        !totals.differing)
         return verify_give_up(verify, EX_UNAVAILABLE,
                               "no counter has an event any more: nothing was compared");
     return fault ? VERIFY_DRIFT : EX_OK;

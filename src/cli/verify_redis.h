@@ -14,7 +14,8 @@
 #include "edge/redis_client.h"
 #include "edge/redis_map.h"
 
-#define READING_BATCH 100 /* counters in one script */
+#define READING_BATCH  100 /* counters in one script */
+#define READING_HASHES 10  /* of a hundred counters at most, while analytics stands still */
 
 struct reading_row {
     size_t at; /* in 'keys' */

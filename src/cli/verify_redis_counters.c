@@ -35,7 +35,7 @@ static enum err take_counter(struct redis_reading *r, struct slice name,
     enum err err = redis_name_read(name, &resource, &r->type);
     if (err != ERR_OK)
         return err;
-    return audit_counter(r->verify->audit, lane, resource, buf_slice(&r->type), value, at);
+    return verify_counter(r->verify, lane, resource, buf_slice(&r->type), value, at);
 }
 
 static struct slice key_at(const struct redis_reading *r, size_t i) {
@@ -68,11 +68,7 @@ static size_t meta_of(struct redis_reading *r, uint32_t lane) {
     return i;
 }
 
-static int read_batch(struct redis_reading *r) {
-    int code = EX_OK;
-
-    if (r->batch_count == 0)
-        return EX_OK;
+static int ask_strings(struct redis_reading *r) {
     reading_command(r, 5 + r->metas + r->batch_count,
                     (const struct slice[]){SLICE("EVALSHA"), slice_str(redis_script_verify.sha1)},
                     2);
@@ -83,11 +79,7 @@ static int read_batch(struct redis_reading *r) {
         redis_command_arg(&r->command, key_at(r, i));
     reading_add_number(&r->command, r->metas);
     redis_command_arg(&r->command, SLICE("GET"));
-    code = reading_ask(r, r->nodes[0], take_batch);
-    r->batch_count = 0;
-    r->metas = 0;
-    buf_clear(&r->keys);
-    return code;
+    return reading_ask(r, r->nodes[0], take_batch);
 }
 
 static uint32_t lane_of(struct redis_reading *r, struct slice resource, struct slice type) {
@@ -96,23 +88,6 @@ static uint32_t lane_of(struct redis_reading *r, struct slice resource, struct s
     buf_add_char(&r->scratch, '\0');
     buf_add_slice(&r->scratch, type);
     return hash_lane(buf_slice(&r->scratch), r->layout.lanes);
-}
-
-/* A key of Phase 1's layout. */
-static int add_string(struct redis_reading *r, struct slice key) {
-    struct slice resource;
-
-    if (redis_name_read(slice_skip(key, PHASE_1.len), &resource, &r->type) != ERR_OK) {
-        r->strangers++;
-        return EX_OK;
-    }
-    if (!verify_is_wanted(&r->verify->wanted, resource))
-        return EX_OK;
-    uint32_t lane = lane_of(r, resource, buf_slice(&r->type));
-    r->batch[r->batch_count++] = (struct reading_row){
-        .at = r->keys.len, .len = key.len, .lane = lane, .meta = meta_of(r, lane)};
-    buf_add_slice(&r->keys, key);
-    return r->batch_count == READING_BATCH ? read_batch(r) : EX_OK;
 }
 
 /* ---- a Cluster's hashes ---- */
@@ -138,7 +113,10 @@ static enum err take_hash(void *ctx, const struct redis_reply *reply) {
     return err;
 }
 
-static int read_hash(struct redis_reading *r, struct slice key) {
+static int ask_hash(struct redis_reading *r, const struct reading_row *row) {
+    struct slice key = slice_of(r->keys.ptr + row->at, row->len);
+
+    r->lane = row->lane;
     reading_command(
         r, 7,
         (const struct slice[]){SLICE("EVALSHA"), slice_str(redis_script_verify.sha1), SLICE("2")},
@@ -150,16 +128,69 @@ static int read_hash(struct redis_reading *r, struct slice key) {
     return reading_ask(r, reading_client_of(r, key), take_hash);
 }
 
-/* hgp:{tag}:c:bucket; a lane is its slot's. */
-static int add_hash(struct redis_reading *r, struct slice key) {
-    uint32_t slot = redis_slot(key);
+/* ---- a batch of keys ---- */
 
-    r->lane = (uint32_t)(((uint64_t)slot * r->layout.lanes + REDIS_SLOTS - 1) / REDIS_SLOTS);
-    if (r->lane >= r->layout.lanes || redis_lane_slot(r->lane, r->layout.lanes) != slot) {
+static int ask_batch(struct redis_reading *r) {
+    int code = EX_OK;
+
+    if (!r->url.is_cluster)
+        return ask_strings(r);
+    for (size_t i = 0; code == EX_OK && i < r->batch_count; i++)
+        code = ask_hash(r, &r->batch[i]);
+    return code;
+}
+
+/* Until analytics has said what it has of what was read. */
+static int read_batch(struct redis_reading *r) {
+    bool again = r->batch_count > 0;
+    int code = EX_OK;
+
+    while (code == EX_OK && again) {
+        code = verify_hold(r->verify);
+        if (code == EX_OK)
+            code = ask_batch(r);
+        if (code == EX_OK)
+            code = verify_totals(r->verify, &again);
+    }
+    r->batch_count = 0;
+    r->metas = 0;
+    buf_clear(&r->keys);
+    return code;
+}
+
+static void add_key(struct redis_reading *r, struct slice key, uint32_t lane) {
+    r->batch[r->batch_count++] =
+        (struct reading_row){.at = r->keys.len, .len = key.len, .lane = lane};
+    buf_add_slice(&r->keys, key);
+}
+
+/* A key of Phase 1's layout. */
+static int add_string(struct redis_reading *r, struct slice key) {
+    struct slice resource;
+
+    if (redis_name_read(slice_skip(key, PHASE_1.len), &resource, &r->type) != ERR_OK) {
         r->strangers++;
         return EX_OK;
     }
-    return read_hash(r, key);
+    if (!verify_is_wanted(&r->verify->wanted, resource))
+        return EX_OK;
+    uint32_t lane = lane_of(r, resource, buf_slice(&r->type));
+    add_key(r, key, lane);
+    r->batch[r->batch_count - 1].meta = meta_of(r, lane);
+    return r->batch_count == READING_BATCH ? read_batch(r) : EX_OK;
+}
+
+/* hgp:{tag}:c:bucket; a lane is its slot's. */
+static int add_hash(struct redis_reading *r, struct slice key) {
+    uint32_t slot = redis_slot(key);
+    uint32_t lane = (uint32_t)(((uint64_t)slot * r->layout.lanes + REDIS_SLOTS - 1) / REDIS_SLOTS);
+
+    if (lane >= r->layout.lanes || redis_lane_slot(lane, r->layout.lanes) != slot) {
+        r->strangers++;
+        return EX_OK;
+    }
+    add_key(r, key, lane);
+    return r->batch_count == READING_HASHES ? read_batch(r) : EX_OK;
 }
 
 /* ---- all of them ---- */
@@ -254,7 +285,8 @@ static int read_listed(struct redis_reading *r, struct slice resource, struct sl
         if (audit_counter(r->verify->audit, r->lane, resource, type, 0, r->at[r->lane]) != ERR_OK)
             return verify_give_up(r->verify, EX_OSERR, "out of memory");
         redis_counter_home(&key, &r->layout, r->lane, buf_slice(&r->only));
-        code = read_hash(r, buf_slice(&key));
+        add_key(r, buf_slice(&key), r->lane);
+        code = read_batch(r);
     } else {
         buf_add_slice(&key, PHASE_1);
         buf_add_slice(&key, buf_slice(&r->only));

@@ -154,8 +154,10 @@ static bool make_host(struct worker *worker) {
         front_services(worker->front, services);
         count = FRONT_SERVICES;
     }
-    if (worker->answers)
-        analytics_front_service(worker->answers, &services[count++]);
+    if (worker->answers) {
+        analytics_front_services(worker->answers, services + count);
+        count += ANALYTICS_FRONT_SERVICES;
+    }
     if (worker->handover)
         handover_front_service(worker->handover, &services[count++]);
     worker->host = grpc_host_new(worker->host_fleet, worker->loop, worker->index, services, count,

@@ -10,16 +10,34 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "core/analytics_answer.h"
+#include "core/analytics_total.h"
 
 /* What ERR_UNAVAILABLE means here, for whoever asked. */
 #define ANALYTICS_AWAY                                                                             \
     "analytics has no answer now: it is starting, or has stopped (the log says why)"
 
+/* Counting pauses in all lanes until the totals that were announced are asked for, a second at
+ * most: a store that is read meanwhile is ahead, and its position will be reached. */
+struct hold_ask {
+    uint64_t store_id; /* the answer, and */
+    uint64_t number;
+};
+
+/* Answered when every lane is where it is asked about, or after two seconds. */
+struct totals_ask {
+    uint64_t hold; /* its number: it is over when these have come, */
+    bool more;     /* unless more of them follow */
+    struct total *totals;
+    size_t count;
+};
+
 struct analytics_ask {
-    enum { ASK_TOP, ASK_STATS } kind;
+    enum { ASK_TOP, ASK_STATS, ASK_HOLD, ASK_TOTALS } kind;
     int64_t deadline_ms; /* monotonic */
     struct top_query top;
     struct stats_query stats;
+    struct hold_ask hold;
+    struct totals_ask totals;
 
     enum err err; /* ERR_OK, ERR_DEADLINE, ERR_UNAVAILABLE, ERR_NO_MEMORY */
     int64_t

@@ -7,6 +7,7 @@
  * analytics_rest.c     counters beyond the limit, and what none of them can exceed
  * analytics_move.c     windows that move
  * analytics_query.c    tops and series
+ * analytics_totals.c   a total at a position
  * analytics_values.c   values from the store itself
  * analytics_partition.c  partitions that come and go, and what is shown of them
  * analytics_carry.c      a partition's state, out of one instance and into another

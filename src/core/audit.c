@@ -37,8 +37,11 @@ struct counter_row {
     uint64_t external;
     uint64_t lost;
     uint64_t events;
-    uint32_t lane;
+    int64_t total; /* of analytics, */
+    enum total_state total_state;
+    bool asked; /* if it was */
     bool absent;
+    uint32_t lane;
 };
 
 struct audit {
@@ -141,6 +144,17 @@ enum err audit_counter(struct audit *audit, uint32_t lane, struct slice resource
     *row = (struct counter_row){.at = at, .value = (uint64_t)value, .lane = lane};
     need(&audit->lanes[lane], at);
     return ERR_OK;
+}
+
+void audit_total(struct audit *audit, const struct total *total) {
+    struct counter_row *row =
+        make_id(audit, total->resource_id, total->counter_type) ? row_of(audit, false) : NULL;
+
+    if (!row) /* no memory: it stays unasked, which the counts show */
+        return;
+    row->asked = true;
+    row->total_state = total->state;
+    row->total = total->value;
 }
 
 /* ---- lanes ---- */
@@ -293,11 +307,34 @@ enum err audit_event(struct audit *audit, uint64_t store_id, const struct event 
 
 /* ---- verdict ---- */
 
+/* What the total should be: the value; or the last event's, where others have written since. */
+static enum audit_analytics judge_total(const struct audit *audit, const struct counter_row *row,
+                                        int64_t *out_ahead) {
+    bool last_known = row->events || is_whole(&audit->lanes[row->lane]);
+    uint64_t total = (uint64_t)row->total;
+
+    *out_ahead = 0;
+    if (!row->asked)
+        return AUDIT_NOT_ASKED;
+    if (row->total_state == TOTAL_NOT_HELD)
+        return AUDIT_NOT_HELD;
+    if (row->total_state == TOTAL_UNHEARD)
+        return AUDIT_UNHEARD;
+    if (total == row->value || (last_known && total == row->last))
+        return AUDIT_AGREES;
+    if (!last_known && audit->conf.others_write)
+        return AUDIT_EXPLAINED;
+    *out_ahead = (int64_t)(total - (last_known ? row->last : row->value));
+    return AUDIT_DIFFERS;
+}
+
 static struct audit_verdict judge(const struct audit *audit, uint32_t number) {
     struct counter_row row = audit->counters[number]; /* a copy: what is behind the last event */
     struct slice id = bytes_table_key(&audit->names, number);
     size_t len = strlen(id.ptr); /* a zero byte stands between */
     bool unknown = row.events == 0 && row.value != 0 && !is_whole(&audit->lanes[row.lane]);
+    int64_t ahead;
+    enum audit_analytics analytics = judge_total(audit, &row, &ahead);
 
     if (unknown)
         row.opening = row.value;
@@ -316,6 +353,9 @@ static struct audit_verdict judge(const struct audit *audit, uint32_t number) {
         .external = (int64_t)row.external,
         .drift = (int64_t)row.lost,
         .unknown = unknown,
+        .analytics = analytics,
+        .total = row.total,
+        .ahead = ahead,
     };
 }
 
@@ -366,6 +406,9 @@ static void add_counter(void *ctx, const struct audit_verdict *verdict) {
     totals->drifting += verdict->drift != 0;
     totals->external += verdict->external != 0;
     totals->unknown += verdict->unknown;
+    totals->agreeing += verdict->analytics == AUDIT_AGREES;
+    totals->differing += verdict->analytics == AUDIT_DIFFERS;
+    totals->incomparable += verdict->analytics > AUDIT_DIFFERS;
 }
 
 static void add_lane(void *ctx, const struct audit_lane_verdict *verdict) {
@@ -381,5 +424,5 @@ bool audit_judge(const struct audit *audit, struct audit_totals *out) {
         .events = audit->events, .duplicates = audit->duplicates, .foreign = audit->foreign};
     audit_each(audit, add_counter, out);
     audit_each_lane(audit, add_lane, out);
-    return out->drifting || out->missing || out->out_of_order;
+    return out->drifting || out->differing || out->missing || out->out_of_order;
 }

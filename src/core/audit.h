@@ -13,9 +13,12 @@
  *
  *     audit_lane() for each lane ─► audit_counter() … ─► audit_event() … ─► audit_judge()
  *
+ * Where analytics is asked too, its total at that position is the value, or the new_value of the
+ * last event, if others have changed the counter since.
+ *
  * Threads    One owner.
  * Ownership  Names are copied.
- * Limits     About 130 bytes and its name for each counter.
+ * Limits     About 150 bytes and its name for each counter.
  */
 #ifndef CORE_AUDIT_H
 #define CORE_AUDIT_H
@@ -25,6 +28,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "core/analytics_total.h"
 #include "core/event.h"
 
 struct audit;
@@ -51,6 +55,10 @@ MUST_CHECK enum err audit_counter(struct audit *audit, uint32_t lane, struct sli
                                   struct slice counter_type, int64_t value,
                                   struct event_position at);
 
+/* What analytics has of a counter that was read, at the position it was read at: TOTAL_KNOWN,
+ * TOTAL_NOT_HELD or TOTAL_UNHEARD. */
+void audit_total(struct audit *audit, const struct total *total);
+
 /* One event, in the order in which the lane's events come. ERR_NO_MEMORY; ERR_CORRUPT: no lane of
  * this store's. */
 MUST_CHECK enum err audit_event(struct audit *audit, uint64_t store_id, const struct event *event);
@@ -70,6 +78,16 @@ struct audit_lane_verdict {
     uint64_t out_of_order;
 };
 
+/* What its total says. */
+enum audit_analytics {
+    AUDIT_NOT_ASKED,
+    AUDIT_AGREES,
+    AUDIT_DIFFERS,
+    AUDIT_NOT_HELD,  /* nothing: it has no total of a counter beyond its limit, */
+    AUDIT_UNHEARD,   /* or of one that hasn't changed since it began, */
+    AUDIT_EXPLAINED, /* or others have changed the counter, and no event says when */
+};
+
 struct audit_verdict {
     struct slice resource_id;
     struct slice counter_type;
@@ -84,6 +102,9 @@ struct audit_verdict {
     int64_t drift;
     bool unknown; /* none of its events is there, and its lane's beginning isn't: nothing to compare
                    */
+    enum audit_analytics analytics;
+    int64_t total; /* analytics', */
+    int64_t ahead; /* and by how much it is too large */
 };
 
 struct audit_totals {
@@ -97,6 +118,9 @@ struct audit_totals {
     uint64_t missing;      /* events, of all lanes */
     uint64_t out_of_order; /* events */
     uint32_t behind;       /* lanes whose events haven't all come */
+    uint64_t agreeing;     /* counters that analytics was asked for: AUDIT_AGREES, */
+    uint64_t differing;    /* AUDIT_DIFFERS, */
+    uint64_t incomparable; /* and the others */
 };
 
 /* False: nothing differs and nothing is missing. */

@@ -5,12 +5,14 @@
 
 typedef enum err (*record_fn)(void *self, struct slice key, struct slice value);
 
-static enum err walk(struct kv *kv, enum kv_space space, record_fn fn, void *self) {
+static enum err walk(struct kv *kv, enum kv_space space, struct slice begin, record_fn fn,
+                     void *self) {
     struct buf from = {0};
     struct buf key = {0};
     struct buf value = {0};
     enum err err;
 
+    buf_add_slice(&from, begin);
     while ((err = kv_seek(kv, space, buf_slice(&from), &key, &value)) == ERR_OK) {
         err = fn(self, buf_slice(&key), buf_slice(&value));
         if (err != ERR_OK)
@@ -53,7 +55,7 @@ static enum err on_entry(void *self, struct slice key, struct slice value) {
 enum err inspect_outbox(struct kv *kv, inspect_event_fn fn, void *ctx) {
     struct outbox_walk to = {fn, ctx};
 
-    return walk(kv, KV_OUTBOX, on_entry, &to);
+    return walk(kv, KV_OUTBOX, SLICE(""), on_entry, &to);
 }
 
 struct counter_walk {
@@ -74,10 +76,14 @@ static enum err on_counter(void *self, struct slice key, struct slice value) {
     return err == ERR_OK ? to->fn(to->ctx, &counter) : err;
 }
 
-enum err inspect_counters(struct kv *kv, inspect_counter_fn fn, void *ctx) {
+enum err inspect_counters_from(struct kv *kv, struct slice from, inspect_counter_fn fn, void *ctx) {
     struct counter_walk to = {fn, ctx};
 
-    return walk(kv, KV_COUNTER, on_counter, &to);
+    return walk(kv, KV_COUNTER, from, on_counter, &to);
+}
+
+enum err inspect_counters(struct kv *kv, inspect_counter_fn fn, void *ctx) {
+    return inspect_counters_from(kv, SLICE(""), fn, ctx);
 }
 
 enum err inspect_layout(struct kv *kv, struct layout *out) {

@@ -30,6 +30,10 @@ struct inspect_counter {
 typedef enum err (*inspect_counter_fn)(void *ctx, const struct inspect_counter *counter);
 MUST_CHECK enum err inspect_counters(struct kv *kv, inspect_counter_fn fn, void *ctx);
 
+/* Those whose id isn't less than 'from'. */
+MUST_CHECK enum err inspect_counters_from(struct kv *kv, struct slice from, inspect_counter_fn fn,
+                                          void *ctx);
+
 /* ERR_NOT_FOUND: not laid out; ERR_CORRUPT, ERR_NEWER. */
 MUST_CHECK enum err inspect_layout(struct kv *kv, struct layout *out);
 MUST_CHECK enum err inspect_lane(struct kv *kv, uint32_t number, struct lane *out);

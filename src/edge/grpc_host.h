@@ -20,7 +20,7 @@
 #include "edge/grpc_server.h"
 #include "loop/loop.h"
 
-#define GRPC_HOST_SERVICES_MAX 4
+#define GRPC_HOST_SERVICES_MAX 5
 #define GRPC_HOST_METHODS_MAX  24 /* of all services together */
 
 struct grpc_host;

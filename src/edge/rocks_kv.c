@@ -367,6 +367,15 @@ enum err rocks_kv_open(const char *folder, const struct rocks_kv_conf *conf, str
     return rocks ? hand_over(rocks, open_all(rocks, folder, conf), out) : ERR_NO_MEMORY;
 }
 
+static enum err look_failed(const struct rocks_kv *rocks, char *message) {
+    enum err err = strstr(message, "No such file") ? ERR_BUSY : error_of(message);
+
+    snprintf(open_detail, sizeof(open_detail), "the data folder %s can't be read (%s)",
+             rocks->folder.path, message);
+    rocksdb_free(message);
+    return err;
+}
+
 /* RocksDB's "secondary instance": it follows the owner's manifest, tables and log. It wants a
  * folder for a log of its own; that is gone again before this returns, as nothing more is written
  * to it. */
@@ -383,13 +392,7 @@ static enum err look(struct rocks_kv *rocks, const char *scratch) {
                                                           KV_SPACES, rocks_space_names,
                                                           options.spaces, rocks->spaces, &message);
     rocks_options_release(&options);
-    if (!message)
-        return ERR_OK;
-    enum err err = strstr(message, "No such file") ? ERR_BUSY : error_of(message);
-    snprintf(open_detail, sizeof(open_detail), "the data folder %s can't be read (%s)",
-             rocks->folder.path, message);
-    rocksdb_free(message);
-    return err;
+    return message ? look_failed(rocks, message) : ERR_OK;
 }
 
 static enum err look_from(struct rocks_kv *rocks) {
@@ -417,6 +420,15 @@ enum err rocks_kv_look(const char *folder, struct rocks_kv **out, const char **o
         return ERR_NO_MEMORY;
     enum err err = data_folder_look(&rocks->folder, folder, open_detail, sizeof(open_detail));
     return hand_over(rocks, err == ERR_OK ? look_from(rocks) : err, out);
+}
+
+enum err rocks_kv_look_again(struct rocks_kv *rocks, const char **out_detail) {
+    char *message = NULL;
+
+    drop_iterators(rocks);
+    rocksdb_try_catch_up_with_primary(rocks->db, &message);
+    *out_detail = open_detail;
+    return message ? look_failed(rocks, message) : ERR_OK;
 }
 
 void rocks_kv_close(struct rocks_kv *rocks) {

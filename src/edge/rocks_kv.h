@@ -46,6 +46,10 @@ MUST_CHECK enum err rocks_kv_open(const char *folder, const struct rocks_kv_conf
 MUST_CHECK enum err rocks_kv_look(const char *folder, struct rocks_kv **out,
                                   const char **out_detail);
 
+/* What rocks_kv_look() gave shows a later moment from now on. ERR_BUSY and others as there; it may
+ * be tried again, and be read meanwhile. */
+MUST_CHECK enum err rocks_kv_look_again(struct rocks_kv *rocks, const char **out_detail);
+
 /* Flushes nothing by itself: durability is what was committed. NULL is fine. */
 void rocks_kv_close(struct rocks_kv *rocks);
 

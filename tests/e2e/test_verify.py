@@ -1,14 +1,22 @@
-"""highgopress verify: the store against its events, beside the service and under load.
+"""highgopress verify: the store against its events and the totals of analytics, beside the service
+and under load.
 
-What it finds must be there: events are taken out of a copy of the topic, changed and doubled.
+What it finds must be there: events are taken out of a copy of the topic, changed and doubled; a value
+is planted in analytics' folder, another one in the store's.
 """
 import json
+import random
+import signal
 import subprocess
 import tempfile
 import threading
 
 import lib
-from lib import Server, call, check, counter_path, eq, increment
+from lib import (BATCH_INCREMENT, Connection, Server, call, check, counter_path, eq, free_port, increment, item,
+                 wait_for)
+from test_analytics import Sent
+from test_analytics_kafka import Sharded, first
+from test_analytics_role import Three, answers
 from test_kafka import Counting, consume, kafka, load, topic_url, wait_shipped
 from test_redis import Shared, sentinels
 from test_redis_cluster import Cluster, masters
@@ -35,7 +43,7 @@ def on(server):
     return ['--data', server.data, '--events', f'kafka://{server.brokers}/{server.topic}']
 
 
-def beside_a_load(server, once):
+def beside_a_load(server, once, seconds=2):
     """What once() gave each time, while the server counts: no verdict is anything but good."""
     codes = []
     ended = threading.Event()
@@ -47,11 +55,55 @@ def beside_a_load(server, once):
     beside = threading.Thread(target=again)
     load(server, seconds=0.2)
     beside.start()
-    load(server, seconds=2)
+    load(server, seconds=seconds)
     ended.set()
     beside.join()
     eq([c for c in codes if c[0]], [], 'verdicts under load')
     return codes
+
+
+def plant(where, data, name, value):
+    tool = Server.binary.parent / 'tests/e2e/plant_drift'
+    subprocess.run([tool, where, data, name, 'like', str(value)], check=True, timeout=60)
+
+
+class All(Server):
+    """One process with a gRPC port, so that its analytics can be asked."""
+
+    def __init__(self, **more):
+        self.at = f'127.0.0.1:{free_port()}'
+        super().__init__(flags=['--grpc', self.at, *more.pop('flags', ())], **more)
+        self.verify_flags = ['--data', self.data, '--analytics', self.at]
+
+
+def totals(got):
+    return got['analytics']['agreeing'], got['analytics']['differing'], got['analytics']['not_comparable']
+
+
+def differing(got):
+    return [(d['resource_id'], d['analytics']['total'], d['analytics']['ahead'])
+            for d in got['details'] if d['analytics']['verdict'] == 'differs']
+
+
+def off(got):
+    """By how much values in the store are too large: by their events, or where these are gone by analytics."""
+    return [(f'{d["resource_id"]}:{d["counter_type"]}', d['drift'] or -d['analytics']['ahead'])
+            for d in got['details']]
+
+
+def killed_under_load(server, victims, flags):
+    """Their end is somewhere in the load, the verdict right behind it."""
+    def fault():
+        for victim in victims:
+            victim.kill()
+        for victim in victims:
+            victim.restart()
+
+    timer = threading.Timer(random.uniform(0.1, 0.5), fault)
+    timer.start()
+    load(server, seconds=0.7, statuses=(200, 503, 504))
+    timer.join()
+    return found(0, 'right after the kill', *flags, '--wait', '60')
 
 
 # ---- without Kafka: the outbox
@@ -153,11 +205,16 @@ def test_sentinels():
 
 def test_a_cluster():
     url = Cluster.store()
-    with Server(flags=['--store', url]) as server:
-        load(server, seconds=0.3)
+    with All(flags=['--store', url], env={'HGP_ANALYTICS_ENABLED': 'true'}) as server:
+        flags = ['--store', url, '--analytics', server.at]
+        beside_a_load(server, lambda: verify(*flags), seconds=0.7)
         increment(server, 'a:b', 5, counter_type='c%:')
-        got = found(0, 'all', '--store', url, '--each')
-        eq(got['counters'], 41, 'all')
+        got = found(0, 'all', *flags, '--each')
+        eq((got['counters'], totals(got)), (41, (41, 0, 0)), 'all')
+        server.kill()
+        server.restart()
+        got = found(0, 'after kill -9', *flags)
+        eq(totals(got), (41, 0, 0), 'after kill -9')
         got = found(0, 'a list', '--store', url, '--list', '-', '--each',
                     stdin='a:b:c%25%3A\nnone:like\n')
         eq([(d['resource_id'], d['counter_type'], d['value']) for d in got['details']],
@@ -165,9 +222,8 @@ def test_a_cluster():
         key = masters()[0].cli('--scan', '--pattern', 'hgp:*:c:*').split()[0]
         field = masters()[0].cli('hkeys', key).split('\n')[0]
         masters()[0].cli('hincrby', key, field, 1)
-        got = found(1, 'by hand', '--store', url)
-        eq([(f'{d["resource_id"]}:{d["counter_type"]}', d['drift']) for d in got['details']],
-           [(field, 1)], 'nobody else writes there')
+        got = found(1, 'by hand', *flags)
+        eq(off(got), [(field, 1)], 'nobody else writes there')
     Cluster.end()
 
 
@@ -271,3 +327,136 @@ def test_protobuf_and_text():
         check('ok       "a\\"b" "like" value 2 = opening 0 + external 0 + events 2 (2) + drift 0' in
               out, out)
         check(out.endswith('no drift\n'), out)
+
+
+# ---- with analytics
+
+
+def test_analytics_in_the_same_process():
+    with All() as server:
+        codes = beside_a_load(server, lambda: verify(*server.verify_flags), seconds=0.7)
+        got = found(0, 'afterwards', *server.verify_flags, '--each')
+        eq((got['counters'], totals(got)), (40, (40, 0, 0)), 'afterwards')
+        code, out, err = verify(*server.verify_flags, '--prefix', 'k-7')
+        eq(code, 0, err)
+        check(f'analytics ({server.at}): 1 totals agree' in out, out)
+        for _ in range(max(1, lib.ROUNDS)):
+            load(server, seconds=0.2)
+            server.kill()
+            server.restart()
+            got = found(0, 'after kill -9', *server.verify_flags)
+            eq(totals(got), (40, 0, 0), 'after kill -9')
+        got = found(0, 'a list', *server.verify_flags, '--list', '-', '--each', stdin='k-1:like\nnew:like\n')
+        eq([(d['resource_id'], d['analytics']['verdict']) for d in got['details']],
+           [('k-1', 'agrees'), ('new', 'agrees')], 'a list')
+        print(f'     {len(codes)} times under load', flush=True)
+
+
+def test_what_is_planted():
+    with All() as server:
+        for n in range(20):
+            increment(server, f'k-{n % 5}', n + 1)
+        found(0, 'before', *server.verify_flags)
+        server.stop()
+        plant('analytics', server.data, 'k-3', 1000)
+        server.start()
+        got = found(1, 'in analytics', *server.verify_flags)
+        eq((got['drifting'], totals(got)), (0, (4, 1, 0)), 'in analytics')
+        eq(differing(got), [('k-3', 1000, 1000 - 46)], 'in analytics')
+        code, out, _ = verify(*server.verify_flags)
+        eq(code, 1, out)
+        check('DRIFT    "k-3" "like" value 46 ' in out and 'analytics: differs (1000, +954)' in out, out)
+        increment(server, 'k-3')
+        found(0, 'its next event brings its value', *server.verify_flags)
+        server.stop()
+        plant('store', server.data, 'k-2', -7)
+        server.start()
+        got = found(1, 'in the store', *server.verify_flags)
+        eq(off(got), [('k-2:like', -7 - 42)], 'in the store')
+
+
+def test_more_counters_than_analytics_holds():
+    with All(env={'HGP_ANALYTICS_COUNTERS_MAX': '16'}) as server:
+        with Connection(server.http) as connection:
+            for _ in range(3):
+                items = [item(f'k-{n:04}', 'like', n + 1) for n in range(900)]
+                eq(connection.request('POST', BATCH_INCREMENT, {'items': items}).status, 200, 'counted')
+                items = [item(f'm-{n:04}', 'like', n + 1) for n in range(900)]
+                eq(connection.request('POST', BATCH_INCREMENT, {'items': items}).status, 200, 'counted')
+        got = found(0, 'in parts', *server.verify_flags)
+        eq((got['counters'], totals(got)), (1800, (16, 0, 1784)), 'beyond the limit is no drift')
+
+
+def test_analytics_as_a_process():
+    with Three() as three:
+        flags = ['--data', three.counter.data, '--analytics', f'127.0.0.1:{three.analytics.port}']
+        beside_a_load(three, lambda: verify(*flags), seconds=0.7)
+        for victims in ([three.analytics], [three.counter], [three.counter, three.analytics]):
+            eq(totals(killed_under_load(three, victims, flags))[1:], (0, 0), 'totals')
+        three.analytics.send_signal(signal.SIGSTOP)
+        code, out, err = verify(*flags, '--wait', '0')
+        eq((code, out), (69, ''), err)
+        three.analytics.send_signal(signal.SIGCONT)
+        wait_for('it answers', lambda: answers(three))
+        code, out, err = verify('--data', three.counter.data, '--analytics',
+                                f'127.0.0.1:{three.counter.port}')
+        eq((code, out), (69, ''), err)
+        check('there is no analytics' in err, err)
+        with All() as other:
+            increment(other, 'a')
+            code, out, err = verify('--data', three.counter.data, '--analytics', other.at)
+            eq((code, out), (65, ''), err)
+            check("another store's events" in err, err)
+    code, out, err = verify(*flags, '--wait', '1')
+    eq((code, out), (66, ''), err)
+
+
+def test_analytics_beside_a_redis():
+    """What others count there is external to analytics too, before its next event and after."""
+    url, db = Shared.store()
+    Shared.server.cli('-n', db, 'set', 'counter:old:like', 40)
+    with tempfile.TemporaryDirectory(prefix='hgp-e2e-') as folder, \
+            All(flags=['--store', url], data=folder, env={'HGP_ANALYTICS_ENABLED': 'true'}) as server:
+        flags = ['--store', url, '--analytics', server.at]
+
+        def count_and_verify():
+            Shared.server.cli('-n', db, 'incrby', 'counter:k-1:like', 3)
+            return verify(*flags)
+
+        beside_a_load(server, count_and_verify, seconds=0.7)
+        got = found(0, 'external', *flags, '--each')
+        eq(totals(got)[1], 0, 'external')
+        increment(server, 'old')
+        Shared.server.cli('-n', db, 'incrby', 'counter:old:like', 2)
+        got = found(0, 'after its event', *flags, '--prefix', 'old', '--each')
+        eq([(d['value'], d['external'], d['analytics']['total']) for d in got['details']], [(43, 42, 41)], 'old')
+        value = lib.get(server, 'k-2')
+        server.stop()
+        plant('analytics', server.data, 'k-2', 17)
+        server.start()
+        got = found(1, 'planted', *flags, '--strict', '--prefix', 'k-2')
+        check(('k-2', 17, 17 - value) in differing(got), f'planted: {got}')
+
+
+def test_analytics_fed_by_kafka():
+    kafka()
+    sent = Sent()
+    with Sharded() as sharded:
+        first(sharded, sent)
+        url = sharded.counter.flags[sharded.counter.flags.index('--events') + 1]
+        flags = ['--data', sharded.counter.data, '--analytics',
+                 ','.join(f'127.0.0.1:{shard.port}' for shard in sharded.shards), '--events', url]
+        beside_a_load(sharded, lambda: verify(*flags), seconds=0.7)
+        for victims in ([sharded.shards[0]], [sharded.counter, sharded.shards[1]]):
+            got = killed_under_load(sharded, victims, flags)
+            eq(totals(got)[1:], (0, 0), 'totals')
+        for shard in sharded.shards:
+            shard.stop()
+            plant('analytics', shard.data, 'k-3', 5)
+            shard.restart()
+        got = found(1, 'planted', *flags)
+        eq([name for name, total, _ in differing(got)], ['k-3'], 'planted')
+        half = [*flags[:3], f'127.0.0.1:{sharded.shards[0].port}', *flags[4:]]
+        code, out, err = verify(*half, '--wait', '0')
+        eq((code, out), (69, ''), err)
+        check("hasn't counted" in err, err)

@@ -162,6 +162,66 @@ static void test_counters_read_one_after_another(void **state) {
     audit_free(audit);
 }
 
+/* clang-format off */
+/* What analytics has of a counter, whose value and events are those of the row. */
+static const struct total_row {
+    const char *name;
+    bool others_write;
+    uint64_t lane_seq;
+    int64_t value;
+    struct step steps[3];
+    enum total_state state;
+    int64_t total;
+    enum audit_analytics want;
+    int64_t ahead;
+} total_rows[] = {
+    {"the same", false, 2, 5, {STEP("a", 1, 2, 2), STEP("a", 2, 3, 5)}, TOTAL_KNOWN, 5, AUDIT_AGREES, 0},
+    {"too little", false, 2, 5, {STEP("a", 1, 2, 2), STEP("a", 2, 3, 5)}, TOTAL_KNOWN, 2, AUDIT_DIFFERS, -3},
+    {"never counted", false, 0, 0, {{0}}, TOTAL_KNOWN, 0, AUDIT_AGREES, 0},
+    {"invented", false, 0, 0, {{0}}, TOTAL_KNOWN, 9, AUDIT_DIFFERS, 9},
+    {"no event is left", false, 8, 45, {STEP("b", 8, 1, 1)}, TOTAL_KNOWN, 40, AUDIT_DIFFERS, -5},
+    {"nor is one where others write", true, 8, 45, {STEP("b", 8, 1, 1)}, TOTAL_KNOWN, 40, AUDIT_EXPLAINED, 0},
+    {"others have written since", true, 1, 9, {STEP("a", 1, 2, 2)}, TOTAL_KNOWN, 2, AUDIT_AGREES, 0},
+    {"that explains no other total", true, 1, 9, {STEP("a", 1, 2, 2)}, TOTAL_KNOWN, 1, AUDIT_DIFFERS, -1},
+    {"only others", true, 0, 4, {{0}}, TOTAL_KNOWN, 0, AUDIT_AGREES, 0},
+    {"beyond the limit", false, 1, 2, {STEP("a", 1, 2, 2)}, TOTAL_NOT_HELD, 0, AUDIT_NOT_HELD, 0},
+    {"not heard of", false, 1, 2, {STEP("a", 1, 2, 2)}, TOTAL_UNHEARD, 0, AUDIT_UNHEARD, 0},
+    {"it wraps", false, 1, INT64_MIN, {STEP("a", 1, INT64_MIN, INT64_MIN)}, TOTAL_KNOWN, INT64_MAX, AUDIT_DIFFERS, -1},
+};
+/* clang-format on */
+
+static void check_total(const struct total_row *row) {
+    struct audit_conf conf = {.store_id = STORE, .lanes = 1, .others_write = row->others_write};
+    struct event_position at = {1, row->lane_seq};
+    struct total total = {.resource_id = SLICE("a"),
+                          .counter_type = SLICE("like"),
+                          .state = row->state,
+                          .value = row->total};
+    struct audit *audit = audit_new(&conf);
+    struct audit_totals totals;
+    struct audit_verdict a = {0};
+
+    audit_lane(audit, 0, at);
+    assert_int_equal(audit_counter(audit, 0, SLICE("a"), SLICE("like"), row->value, at), ERR_OK);
+    audit_total(audit, &total);
+    for (const struct step *step = row->steps; step->name; step++)
+        add_event(audit, step);
+    bool fault = audit_judge(audit, &totals);
+    audit_each(audit, keep_a, &a);
+    if (a.analytics != row->want || a.ahead != row->ahead || a.drift ||
+        fault != (row->want == AUDIT_DIFFERS))
+        fail_msg("%s: %d, ahead %" PRId64 ", drift %" PRId64 ", fault %d", row->name, a.analytics,
+                 a.ahead, a.drift, fault);
+    assert_int_equal(totals.agreeing + totals.differing + totals.incomparable, 1);
+    audit_free(audit);
+}
+
+static void test_totals(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof(total_rows) / sizeof(total_rows[0]); i++)
+        check_total(&total_rows[i]);
+}
+
 static void test_a_lane_that_isn_t_there(void **state) {
     struct audit_conf conf = {.store_id = STORE, .lanes = 1};
     struct audit *audit = audit_new(&conf);
@@ -176,6 +236,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_histories),
         cmocka_unit_test(test_counters_read_one_after_another),
+        cmocka_unit_test(test_totals),
         cmocka_unit_test(test_a_lane_that_isn_t_there),
     };
 
