@@ -340,13 +340,13 @@ static void close_stream(struct tls_stream *t) {
 static void on_sent(void *ctx, enum err err) {
     struct tls_stream *t = ctx;
 
-    t->busy = false;
+    t->busy = err != ERR_OK; /* nothing more leaves */
     buf_clear(&t->sending);
     if (t->closing) {
         if (timer_armed(&t->deadline))
             close_stream(t);
     } else if (err != ERR_OK || t->state == BROKEN) {
-        return; /* the stream's on_broken() comes next */
+        return; /* what came before follows, then the stream's on_broken() */
     } else if (t->state == FAILED) {
         say_last_words(t);
     } else {

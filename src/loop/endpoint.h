@@ -51,6 +51,7 @@ struct stream {
     bool ended;   /* the peer's FIN was handed over */
     bool broken;  /* on_broken() was called, or is due */
     bool fin;     /* stream_shutdown() was called */
+    bool mute;    /* a send has failed; what came before may still be read */
     bool failing; /* found broken inside a call of the user: say it next turn */
 };
 

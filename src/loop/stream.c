@@ -1,8 +1,8 @@
 /* stream.c - a connected socket: what the user asked for, what it is told.
  *
  * The rules of stream.h live here once, for both back ends:
- *     - a broken stream says on_sent(ERR_CLOSED) for a send under way, then
- *       on_broken(), once;
+ *     - a broken stream says on_sent(ERR_CLOSED) for a send under way, hands over
+ *       what came before it broke, then says on_broken(), once;
  *     - nothing but on_sent() and on_closed() is called after stream_close();
  *     - what is found inside a call of the user is said on the next turn.
  */
@@ -15,9 +15,13 @@
 #include "loop/endpoint.h"
 #include "loop/loop_private.h"
 
+static bool reads(const struct stream *s) {
+    return s->events && !s->paused && !s->ended && !s->broken;
+}
+
 /* After each change of state: what the back end should be doing. */
 static void update(struct stream *s) {
-    bool in = s->events && !s->paused && !s->ended && !s->broken;
+    bool in = reads(s);
     bool out = s->sending && !s->failing;
 
     endpoint_want(&s->ep, (uint8_t)((in ? WANT_IN : 0) | (out ? WANT_OUT : 0)));
@@ -83,6 +87,8 @@ void stream_pause(struct stream *s) {
     loop_assert_thread(s->ep.loop);
     s->paused = true;
     update(s);
+    if (s->mute)
+        stream_fail_later(s); /* nobody would find the end */
 }
 
 void stream_resume(struct stream *s) {
@@ -147,6 +153,10 @@ void stream_due(struct stream *s) {
 void stream_received(struct stream *s, struct slice bytes) {
     if (s->ep.closing || s->ended || s->broken)
         return;
+    if (bytes.len == 0 && s->mute) {
+        stream_broke(s);
+        return;
+    }
     if (bytes.len == 0) {
         s->ended = true;
         update(s);
@@ -191,11 +201,17 @@ void stream_progress(struct stream *s, size_t n) {
         sent_all(s);
 }
 
+/* The peer may have answered before it closed: the answers are in the socket still. */
 void stream_send_failed(struct stream *s) {
     s->sending = false;
+    s->mute = true;
     update(s);
     s->events->on_sent(s->ctx, ERR_CLOSED);
-    stream_broke(s);
+    if (s->ep.closing)
+        return;
+    shutdown(s->ep.fd, SHUT_RDWR); /* whatever the send died of, reading comes to an end now */
+    if (!reads(s))
+        stream_broke(s);
 }
 
 bool stream_peer(const struct stream *s, struct in6_addr *out) {

@@ -34,8 +34,9 @@ struct stream_events {
      * under way at stream_close(), before on_closed(). */
     void (*on_sent)(void *ctx, enum err err);
     /* The connection broke (reset): no more reads; close the stream. Once, also
-     * after an on_sent(ERR_CLOSED), unless the stream was closed first. A stream
-     * that is paused or ended hears of it only by a send or when resumed. */
+     * after an on_sent(ERR_CLOSED) and what came before that, unless the stream
+     * was closed first. A stream that is paused or ended hears of it only by a
+     * send or when resumed. */
     void (*on_broken)(void *ctx);
     /* The stream is gone; 'ctx' may be freed. */
     void (*on_closed)(void *ctx);

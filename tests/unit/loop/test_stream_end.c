@@ -137,6 +137,73 @@ static void test_send_after_reset(void **state) {
     world_close(&w);
 }
 
+/* What the peer said before it broke is read, although a send finds the break first. */
+#define LAST_WORDS "the last words"
+static sem_t gone;
+
+static void last_words_client(struct world *w) {
+    int fd = client_connect(w);
+
+    client_write(fd, "?", 1);
+    sem_wait(&w->gate);
+    client_write(fd, LAST_WORDS, sizeof(LAST_WORDS));
+    client_reset(fd);
+    sem_post(&gone);
+}
+
+static void send_to_the_gone(struct conn *c, struct slice bytes) {
+    (void)bytes;
+    if (c->reads > 1)
+        return;
+    sem_post(&c->world->gate);
+    sem_wait(&gone);
+    assert_false(stream_send(c->stream, SLICE("nobody hears it")));
+}
+
+static void test_last_words_are_read(void **state) {
+    static const struct behaviour behaviour = {
+        .read = send_to_the_gone, .broken = conn_close, .closed = stop};
+    struct world w;
+    pthread_t client;
+
+    (void)state;
+    sem_init(&gone, 0, 0);
+    world_open(&w, &behaviour, 1);
+    client = client_start(last_words_client, &w);
+    world_run(&w);
+    client_join(client);
+    assert_int_equal(w.conns[0].in_len, 1 + sizeof(LAST_WORDS));
+    assert_memory_equal(w.conns[0].in + 1, LAST_WORDS, sizeof(LAST_WORDS));
+    assert_int_equal(w.conns[0].sent_closed, 1);
+    assert_int_equal(w.conns[0].broken, 1);
+    assert_int_equal(w.conns[0].fins, 0);
+    world_close(&w);
+    sem_destroy(&gone);
+}
+
+/* And nobody waits for a user that has paused. */
+static void pause_when_sent(struct conn *c, enum err err) {
+    (void)err;
+    stream_pause(c->stream);
+}
+
+static void test_a_pause_behind_a_failed_send(void **state) {
+    static const struct behaviour behaviour = {
+        .read = send_to_the_gone, .sent = pause_when_sent, .broken = conn_close, .closed = stop};
+    struct world w;
+    pthread_t client;
+
+    (void)state;
+    sem_init(&gone, 0, 0);
+    world_open(&w, &behaviour, 1);
+    client = client_start(last_words_client, &w);
+    world_run(&w);
+    client_join(client);
+    assert_int_equal(w.conns[0].broken, 1);
+    world_close(&w);
+    sem_destroy(&gone);
+}
+
 /* A close with a send under way answers the send first, then says closed. */
 static void close_and_look(struct conn *c, struct slice bytes) {
     (void)bytes;
@@ -295,6 +362,8 @@ static int group(void) {
         cmocka_unit_test(test_reset_while_sending),
         cmocka_unit_test(test_reset_while_paused_and_sending),
         cmocka_unit_test(test_send_after_reset),
+        cmocka_unit_test(test_last_words_are_read),
+        cmocka_unit_test(test_a_pause_behind_a_failed_send),
         cmocka_unit_test(test_close_while_sending),
         cmocka_unit_test(test_close_in_each_callback),
         cmocka_unit_test(test_close_of_others_in_one_turn),
