@@ -28,8 +28,10 @@ mkdir "$source/.cache"
 cp -R .cache/llhttp "$source/.cache/llhttp"
 for role in '' -analytics -counter -gateway; do
     cp "deploy/systemd/highgopress$role.service" "$source/debian/highgopress.highgopress$role.service"
+    cp "deploy/systemd/highgopress$role.socket" "$source/debian/highgopress.highgopress$role.socket"
     mv "$source/debian/highgopress$role.default" "$source/debian/highgopress.highgopress$role.default"
 done
+cp deploy/systemd/highgopress-gateway@.service "$source/debian/highgopress.highgopress-gateway@.service"
 maintainer="${DEBFULLNAME:-HighGoPress} <${DEBEMAIL:-highgopress@localhost}>"
 sed -i "s/^Maintainer: .*/Maintainer: $maintainer/" "$source/debian/control"
 cat >"$source/debian/changelog" <<END

@@ -12,6 +12,7 @@ _highgopress() {
     --store) COMPREPLY=() && return ;;
     --loop) COMPREPLY=($(compgen -W 'auto io_uring epoll' -- "$word")) && return ;;
     --threads) COMPREPLY=() && return ;;
+    --handover) COMPREPLY=($(compgen -f -- "$word")) && return ;;
     --upstream) COMPREPLY=($(compgen -W 'grpc direct canary' -- "$word")) && return ;;
     --analytics) COMPREPLY=() && return ;;
     --discovery) COMPREPLY=() && return ;;
@@ -20,7 +21,7 @@ _highgopress() {
     --config) COMPREPLY=($(compgen -f -- "$word")) && return ;;
     esac
     if [[ $word == -* ]]; then
-        COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --upstream --analytics --discovery --durability --events --prefix --list --each --json --strict --wait --from --from-password --partition --from --to --cancel' -- "$word"))
+        COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --handover --upstream --analytics --discovery --durability --events --prefix --list --each --json --strict --wait --from --from-password --partition --from --to --cancel' -- "$word"))
     elif [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W 'healthcheck verify import move all gateway counter analytics' -- "$word"))
     elif [ "$COMP_CWORD" -eq 2 ] && [ "$before" = healthcheck ]; then

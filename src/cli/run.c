@@ -1,6 +1,9 @@
 /* run.c - a role, from opening the store to the last fsync.
  *
  *     metrics ─► store or counters ─► sockets ─► workers ─► serve ─► drain ─► stop, in reverse
+ *
+ * Sockets that others have opened for us are taken before the store: whoever holds it may be the
+ * one that hands them over.
  */
 #include "cli/run.h"
 
@@ -16,6 +19,7 @@
 #include "cli/discovery.h"
 #include "cli/events.h"
 #include "cli/exit.h"
+#include "cli/handover.h"
 #include "cli/listen.h"
 #include "cli/secure.h"
 #include "cli/serve.h"
@@ -27,6 +31,12 @@
 #include "edge/flood_penalty.h"
 #include "gateway/canary.h"
 #include "gateway/client_limit.h"
+
+/* Behind a drain: how long events, windows and a store may take to be closed. */
+#define RELEASE_MS 60000
+/* For all threads together. */
+#define TAKEOVER_MS 10000
+#define COUNTERS_MS 1000
 
 struct run {
     enum role role;
@@ -51,7 +61,9 @@ struct run {
     struct discovery *discovery; /* NULL: none */
     struct worker *workers;
     unsigned count;
-    struct listen_names names;
+    struct listeners listeners;
+    struct handover handover;
+    enum config_loop back_end;
     struct serve serve;
 };
 
@@ -235,13 +247,16 @@ static int open_analytics(struct run *run) {
     return analytics_part_open(&run->analytics, &conf);
 }
 
+static bool asks_for_analytics(const struct config *config) {
+    return config->analytics_enabled &&
+           config->source[CONFIG_KEY_analytics_enabled].layer != CONFIG_DEFAULT;
+}
+
 /* Of the processes on one Redis, those run it, or give it up, whose configuration says so. */
 static int start_analytics_of_redis(struct run *run) {
-    if (run->config->source[CONFIG_KEY_analytics_enabled].layer == CONFIG_DEFAULT)
-        return EX_OK;
     if (!run->config->analytics_enabled)
         return analytics_part_forget(&run->analytics, &run->store, run->count + 3);
-    return run->parts.http ? open_analytics(run) : EX_OK;
+    return run->parts.http && asks_for_analytics(run->config) ? open_analytics(run) : EX_OK;
 }
 
 /* Beside the store, or for it elsewhere, or not at all; or by itself. */
@@ -301,9 +316,8 @@ static int make_workers(struct run *run) {
             .ways = &run->ways,
             .analytics = run->analytics.service,
             .index = i,
-            .http_fd = -1,
-            .admin_fd = -1,
-            .grpc_fd = -1,
+            .listeners = &run->listeners,
+            .back_end = run->back_end,
             .drained = serve_drained,
             .failed = serve_broken,
             .ctx = &run->serve,
@@ -317,7 +331,8 @@ static int make_workers(struct run *run) {
 /* Ends the first 'started' workers in good order. */
 static void end_workers(struct run *run, unsigned started) {
     run->drain_until_ms = clock_mono_ms() + run->config->timeouts_drain_ms;
-    atomic_store(&run->fleet.draining, true);
+    handover_close(&run->handover);
+    listen_close(&run->listeners);
     serve_drain(&run->serve, run->workers, started, run->config->timeouts_drain_ms);
     for (unsigned i = 0; i < started; i++)
         worker_stop_and_join(&run->workers[i]);
@@ -325,18 +340,39 @@ static void end_workers(struct run *run, unsigned started) {
 
 /* First of all others are told not to come any more: while they hear of it everybody is served. */
 static void leave(struct run *run) {
+    if (atomic_load(&run->serve.taken))
+        return; /* somebody is there for them, at the same address and under the same name */
     atomic_store(&run->fleet.draining, true);
     if (discovery_leave(run->discovery))
         serve_linger(&run->serve, run->config->consul_leave_ms);
 }
 
+/* Whoever takes over has to be able to serve; others begin without counters, too, but not before
+ * these have had a moment to answer. A Redis says so itself. */
+static void set_patience(const struct run *run, struct worker *worker, int64_t began_ms) {
+    int64_t all_ms = TAKEOVER_MS;
+
+    worker->must_be_up = handover_found(&run->handover);
+    worker->patience_ms = -1;
+    if (!worker->must_be_up && !run->parts.counters)
+        return;
+    if (!worker->must_be_up)
+        all_ms = COUNTERS_MS;
+    worker->patience_ms = began_ms + all_ms - clock_mono_ms();
+    if (worker->patience_ms < 0)
+        worker->patience_ms = 0;
+}
+
 static int start_workers(struct run *run) {
+    int64_t began_ms = clock_mono_ms();
+
     for (unsigned i = 0; i < run->count; i++) {
+        set_patience(run, &run->workers[i], began_ms);
         const char *problem = worker_start(&run->workers[i]);
 
         if (!problem)
             continue;
-        listen_close(run->workers + i + 1, run->count - i - 1);
+        atomic_store(&run->fleet.draining, true);
         end_workers(run, i);
         return give_up("can't serve", problem, EX_UNAVAILABLE);
     }
@@ -375,18 +411,21 @@ static int serve(struct run *run) {
         .parts = run->parts,
         .config = run->config,
         .backend = &run->fleet.backend,
-        .names = &run->names,
+        .names = &run->listeners.names,
         .loop = loop_backend_name(run->workers[0].loop),
         .threads = run->count,
         .https = run->secure.http,
         .grpcs = run->secure.grpc,
     });
-    discovery_join(run->discovery, run->role, run->parts, &run->names,
+    discovery_join(run->discovery, run->role, run->parts, &run->listeners.names,
                    run->fleet.backend.up(run->fleet.backend.ctx));
-    serve_wait(&run->serve, run->workers, run->count, reload, back_up, run);
+    code = handover_offer(&run->handover, &run->listeners, loop_backend_name(run->workers[0].loop),
+                          serve_taken, &run->serve);
+    if (code == EX_OK)
+        serve_wait(&run->serve, run->workers, run->count, reload, back_up, run);
     leave(run);
     end_workers(run, run->count);
-    return atomic_load(&run->serve.broken) ? EX_IOERR : EX_OK;
+    return atomic_load(&run->serve.broken) ? EX_IOERR : code;
 }
 
 /* ---- the whole ---- */
@@ -414,11 +453,30 @@ static int start_traces(struct run *run) {
 }
 
 static int open_and_serve(struct run *run) {
-    int code = listen_open(run->config, run->parts, run->workers, run->count, &run->names);
+    int code = listen_open(&run->listeners, run->config, run->parts, run->count);
 
+    return code == EX_OK ? serve(run) : code;
+}
+
+/* Of which no two processes may have it open. */
+static bool owns_a_folder(const struct run *run) {
+    const struct config *config = run->config;
+
+    if (run->role == ROLE_ANALYTICS)
+        return true;
+    return run->parts.core && (!store_url_is_redis(config) || asks_for_analytics(config));
+}
+
+static int find_sockets(struct run *run) {
+    int code = listen_inherit(&run->listeners, run->parts);
+
+    if (code == EX_OK && listen_any(&run->listeners) && run->config->handover[0])
+        return give_up("no hand-over", "handover: systemd holds the listeners of this process",
+                       EX_CONFIG);
     if (code == EX_OK)
-        return serve(run);
-    listen_close(run->workers, run->count);
+        code = handover_ask(&run->handover, run->config, &run->listeners, &run->back_end);
+    if (code == EX_OK && handover_found(&run->handover) && owns_a_folder(run))
+        code = handover_wait(&run->handover, run->config->timeouts_drain_ms + RELEASE_MS);
     return code;
 }
 
@@ -426,6 +484,7 @@ static void release(struct run *run) {
     int64_t left_ms = run->drain_until_ms - clock_mono_ms();
 
     free(run->workers);
+    listen_close(&run->listeners);
     discovery_stop(run->discovery);
     events_stop(&run->events, left_ms > 0 ? left_ms : 0);
     analytics_part_close(&run->analytics);
@@ -439,6 +498,7 @@ static void release(struct run *run) {
     metrics_free(run->metrics);
     flood_penalty_free(run->penalty);
     secure_close(&run->secure);
+    handover_close(&run->handover);
 }
 
 int run_role(enum role role, struct reload *reload, const char *version) {
@@ -447,6 +507,7 @@ int run_role(enum role role, struct reload *reload, const char *version) {
                       .parts = role_parts(role, config),
                       .config = config,
                       .reload = reload,
+                      .handover = HANDOVER_NONE,
                       .count = worker_count(config)};
 
     serve_init(&run.serve);
@@ -458,6 +519,8 @@ int run_role(enum role role, struct reload *reload, const char *version) {
         code = start_traces(&run);
     if (code == EX_OK)
         code = make_fleets(&run, version);
+    if (code == EX_OK)
+        code = find_sockets(&run);
     if (code == EX_OK)
         code = find_store(&run);
     if (code == EX_OK)

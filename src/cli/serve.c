@@ -50,6 +50,13 @@ void serve_ask_reload(void *ctx) {
     wake_main(serve);
 }
 
+void serve_taken(void *ctx) {
+    struct serve *serve = ctx;
+
+    atomic_store(&serve->taken, true);
+    wake_main(serve);
+}
+
 void serve_drained(void *ctx) {
     struct serve *serve = ctx;
 
@@ -118,6 +125,10 @@ static void reload_and_tell(void (*reload)(void *ctx, bool signal), void *ctx) {
     notify("READY=1");
 }
 
+static bool is_over(struct serve *serve) {
+    return atomic_load(&serve->broken) || atomic_load(&serve->taken);
+}
+
 void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
                 void (*reload)(void *ctx, bool signal), void (*backup)(void *ctx), void *ctx) {
     int got;
@@ -132,9 +143,11 @@ void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
             backup(ctx);
         else if (atomic_exchange(&serve->asked, false))
             reload(ctx, false);
-    } while (got == SIGHUP || got == SIGUSR2 || (got == SIGUSR1 && !atomic_load(&serve->broken)));
+    } while (got == SIGHUP || got == SIGUSR2 || (got == SIGUSR1 && !is_over(serve)));
     notify("STOPPING=1");
-    if (got != SIGUSR1)
+    if (atomic_load(&serve->taken))
+        log_line(LOG_INFO, "draining: another process has taken the listeners over");
+    else if (got != SIGUSR1)
         log_line(LOG_INFO, "draining", LOG_STR("signal", got == SIGINT ? "SIGINT" : "SIGTERM"));
 }
 

@@ -22,6 +22,7 @@ struct serve {
     atomic_uint draining; /* workers that still drain */
     atomic_bool broken;   /* the store or a loop failed */
     atomic_bool asked;    /* to read the configuration again */
+    atomic_bool taken;    /* another process serves on our sockets */
     struct worker *workers;
     unsigned count;
     int64_t pulse_every_ms; /* 0: there is no watchdog */
@@ -35,11 +36,15 @@ void serve_init(struct serve *serve);
 void serve_broken(void *ctx);
 /* Has reload() of serve_wait() called; any thread. 'ctx' is the struct serve. */
 void serve_ask_reload(void *ctx);
+/* Another process has taken our sockets over: this one drains and ends. 'ctx' is the struct serve.
+ */
+void serve_taken(void *ctx);
 /* A worker has drained. 'ctx' is the struct serve. */
 void serve_drained(void *ctx);
 
-/* The workers serve: says so to the service manager. Returns on SIGINT, SIGTERM or serve_broken();
- * SIGHUP and serve_ask_reload() call reload(): 'signal' says which; SIGUSR2 calls backup(). */
+/* The workers serve: says so to the service manager. Returns on SIGINT, SIGTERM, serve_broken() or
+ * serve_taken(); * SIGHUP and serve_ask_reload() call reload(): 'signal' says which; SIGUSR2 calls
+ * backup(). */
 void serve_wait(struct serve *serve, struct worker *workers, unsigned count,
                 void (*reload)(void *ctx, bool signal), void (*backup)(void *ctx), void *ctx);
 

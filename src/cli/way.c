@@ -42,8 +42,10 @@ bool way_open(struct way *way, const struct ways *ways, struct loop *loop, unsig
     if (ways->analytics && user->delivered[WAY_GATEWAY] &&
         !open_analytics(way, ways->analytics, loop))
         return false;
-    struct remote_user only = {user->ctx, user->delivered[WAY_GATEWAY], user->clock_learned};
-    struct remote_user canary = {user->ctx, user->canary_delivered, user->canary_clock_learned};
+    struct remote_user only = {user->ctx, user->delivered[WAY_GATEWAY], user->clock_learned,
+                               user->changed};
+    struct remote_user canary = {user->ctx, user->canary_delivered, user->canary_clock_learned,
+                                 NULL};
     if (ways->redis && !open_redis(way, ways->redis, loop, shard, user))
         return false;
     if (ways->remotes && (!ways->redis || canary.delivered))
@@ -87,7 +89,7 @@ bool way_connect(struct way *way) {
 }
 
 bool way_tells(const struct way *way) {
-    return way->redis != NULL;
+    return way->redis || way->remote;
 }
 
 bool way_must_close(const struct way *way) {

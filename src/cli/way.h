@@ -35,7 +35,7 @@ struct way_user {
     /* With a canary: of its way through counters elsewhere. */
     void (*canary_delivered)(void *ctx, struct delivery *delivery);
     void (*canary_clock_learned)(void *ctx, int64_t ahead_ms);
-    /* As struct redis_store_user; never where way_tells() is false. */
+    /* As struct redis_store_user, struct remote_user; never where way_tells() is false. */
     void (*changed)(void *ctx, bool up);
 };
 
@@ -67,7 +67,7 @@ struct upstream *way_canary(struct way *way);
 /* False when memory runs out. */
 MUST_CHECK bool way_connect(struct way *way);
 
-/* changed() will be called. */
+/* changed() will be called, as soon as it is known whether what is elsewhere can be used. */
 bool way_tells(const struct way *way);
 
 /* There is something that takes turns of the loop to close. */

@@ -1,6 +1,7 @@
 /* worker.c - one loop, what is served on it, one thread. */
 #include "cli/worker.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -26,20 +27,73 @@ static void message_to_front(void *ctx, struct delivery *delivery) {
 static enum err make_loop(struct worker *worker) {
     struct loop_conf conf = {.backend = LOOP_AUTO};
 
-    if (worker->fleet->config->loop == CONFIG_LOOP_IO_URING)
+    if (worker->back_end == CONFIG_LOOP_IO_URING)
         conf.backend = LOOP_IO_URING;
-    if (worker->fleet->config->loop == CONFIG_LOOP_EPOLL)
+    if (worker->back_end == CONFIG_LOOP_EPOLL)
         conf.backend = LOOP_EPOLL;
     return loop_new(&conf, &worker->loop);
 }
 
-/* ---- the way to the store ---- */
-
-static void announce(struct worker *worker) {
-    if (!worker->announced)
-        sem_post(&worker->started);
-    worker->announced = true;
+static bool serves(const struct worker *worker, enum listener_kind kind) {
+    return worker->listeners->of[kind].count > 0 && (kind != LISTEN_ADMIN || worker->index == 0);
 }
+
+static bool has_gateway(const struct worker *worker) {
+    return serves(worker, LISTEN_HTTP) || serves(worker, LISTEN_ADMIN);
+}
+
+/* ---- beginning ---- */
+
+static bool listen_to(struct worker *worker, enum listener_kind kind, int fd) {
+    if (kind == LISTEN_GRPC)
+        return grpc_host_listen(worker->host, fd);
+    return gateway_listen(worker->gateway, kind == LISTEN_HTTP ? GATEWAY_PUBLIC : GATEWAY_OPERATORS,
+                          fd);
+}
+
+static bool listen_to_all(struct worker *worker) {
+    for (unsigned i = 0; i < LISTEN_KINDS; i++) {
+        enum listener_kind kind = (enum listener_kind)i;
+        int fd = -1;
+
+        if (!serves(worker, kind))
+            continue;
+        for (unsigned n = 0; (fd = listen_share(worker->listeners, kind, worker->index, n)) >= 0;
+             n++)
+            if (!listen_to(worker, kind, fd))
+                return false;
+        if (errno != 0)
+            return false;
+    }
+    return true;
+}
+
+/* NULL: it serves. */
+static void announce(struct worker *worker, const char *problem) {
+    worker->problem = problem;
+    worker->announced = true;
+    sem_post(&worker->started);
+}
+
+/* Once; 'problem' NULL: it can serve. */
+static void begin(struct worker *worker, const char *problem) {
+    if (worker->announced)
+        return;
+    timer_stop(worker->loop, &worker->patience);
+    if (!problem && !listen_to_all(worker))
+        problem = "the listeners could not be served: out of memory or descriptors";
+    if (problem)
+        loop_stop(worker->loop);
+    announce(worker, problem);
+}
+
+static void on_patience(struct timer *timer) {
+    struct worker *worker = CONTAINER_OF(timer, struct worker, patience);
+
+    begin(worker, worker->must_be_up ? "what it counts with can't be reached" : NULL);
+}
+
+/* ---- the way to the store ---- */
 
 static void on_clock(void *ctx, int64_t ahead_ms) {
     struct worker *worker = ctx;
@@ -59,15 +113,12 @@ static void on_changed(void *ctx, bool up) {
 
     if (worker->front)
         front_set_serving(worker->front, up);
-    announce(worker);
-}
-
-static bool has_gateway(const struct worker *worker) {
-    return worker->http_fd >= 0 || worker->admin_fd >= 0;
+    if (up || !worker->must_be_up)
+        begin(worker, NULL);
 }
 
 static bool open_way(struct worker *worker) {
-    bool front = worker->grpc_fd >= 0;
+    bool front = serves(worker, LISTEN_GRPC);
     struct way_user user = {
         .ctx = worker,
         .delivered = {[WAY_GATEWAY] = has_gateway(worker) ? to_gateway : NULL,
@@ -90,8 +141,7 @@ static bool make_gateway(struct worker *worker) {
                                                 [GATEWAY_CANARY] = way_canary(&worker->way)};
 
     if (has_gateway(worker))
-        worker->gateway = gateway_new(worker->fleet, worker->loop, worker->index, upstreams,
-                                      worker->http_fd, worker->admin_fd);
+        worker->gateway = gateway_new(worker->fleet, worker->loop, worker->index, upstreams);
     return worker->gateway || !has_gateway(worker);
 }
 
@@ -146,7 +196,7 @@ static bool make_host(struct worker *worker) {
     struct grpc_service services[GRPC_HOST_SERVICES_MAX];
     size_t count = 0;
 
-    if (worker->grpc_fd < 0)
+    if (!serves(worker, LISTEN_GRPC))
         return true;
     if ((counts(worker) && !make_front(worker)) || !make_answers(worker))
         return false;
@@ -160,9 +210,7 @@ static bool make_host(struct worker *worker) {
     }
     if (worker->handover)
         handover_front_service(worker->handover, &services[count++]);
-    worker->host = grpc_host_new(worker->host_fleet, worker->loop, worker->index, services, count,
-                                 worker->grpc_fd);
-    worker->grpc_fd = -1;
+    worker->host = grpc_host_new(worker->host_fleet, worker->loop, worker->index, services, count);
     if (worker->host && worker->front)
         front_attach(worker->front, worker->host);
     if (worker->host && worker->answers)
@@ -179,7 +227,7 @@ static const char *set_up(struct worker *worker) {
         return "the event loop could not be made: memory or file descriptors ran out";
     if (!open_way(worker) || !make_gateway(worker) || !make_questions(worker) ||
         !make_host(worker) || !way_connect(&worker->way))
-        return "the listeners could not be served: out of memory or descriptors";
+        return "out of memory or descriptors";
     /* Nothing is known of it yet; on_changed() tells. */
     if (worker->front && way_tells(&worker->way))
         front_set_serving(worker->front, false);
@@ -208,12 +256,16 @@ static void tear_down(struct worker *worker) {
 
 static void *run(void *arg) {
     struct worker *worker = arg;
+    const char *problem = set_up(worker);
 
-    worker->problem = set_up(worker);
-    bool serves = !worker->problem;
-    if (!serves || !way_tells(&worker->way))
-        announce(worker);
-    if (serves && loop_run(worker->loop) != ERR_OK)
+    worker->patience.fire = on_patience;
+    if (problem)
+        announce(worker, problem);
+    else if (!way_tells(&worker->way))
+        begin(worker, NULL);
+    else if (worker->patience_ms >= 0)
+        timer_start(worker->loop, &worker->patience, worker->patience_ms);
+    if (!problem && loop_run(worker->loop) != ERR_OK)
         worker->failed(worker->ctx); /* what it held can't be taken apart in order any more */
     else
         tear_down(worker);

@@ -19,10 +19,12 @@
 #include "analytics/handover.h"
 #include "analytics/service.h"
 #include "base/attr.h"
+#include "cli/listen.h"
 #include "cli/way.h"
 #include "counter/front.h"
 #include "gateway/gateway.h"
 #include "loop/mailbox.h"
+#include "loop/timer.h"
 
 struct worker;
 
@@ -38,9 +40,10 @@ struct worker {
     const struct ways *ways;
     struct analytics_service *analytics; /* NULL: none */
     unsigned index;
-    int http_fd;                /* -1: not served by this worker */
-    int admin_fd;               /* likewise */
-    int grpc_fd;                /* likewise */
+    const struct listeners *listeners;
+    enum config_loop back_end;
+    bool must_be_up;     /* it begins only when what it counts with can be used, or not at all */
+    int64_t patience_ms; /* for that, or for knowing whether; -1: as long as that takes */
     void (*drained)(void *ctx); /* on the worker's thread */
     void (*failed)(void *ctx);  /* likewise: its loop broke */
     void *ctx;
@@ -50,22 +53,24 @@ struct worker {
     const char *problem; /* NULL: it runs */
     struct loop *loop;
     struct way way;
-    struct gateway *gateway;               /* HTTP, for clients or for operators; NULL: neither */
-    struct analytics_port *questions;      /* of the gateway and the answers; NULL: none */
-    struct grpc_host *host;                /* gRPC; NULL: none */
-    struct front *front;                   /* on the host: the counter's services, */
-    bool answering;                        /* what analytics said last */
-    struct analytics_front *answers;       /* and analytics'; NULL: it has no such */
-    struct handover_front *handover;       /* likewise */
-    bool announced;                        /* that it has started */
+    struct gateway *gateway;          /* HTTP, for clients or for operators; NULL: neither */
+    struct analytics_port *questions; /* of the gateway and the answers; NULL: none */
+    struct grpc_host *host;           /* gRPC; NULL: none */
+    struct front *front;              /* on the host: the counter's services, */
+    bool answering;                   /* what analytics said last */
+    struct analytics_front *answers;  /* and analytics'; NULL: it has no such */
+    struct handover_front *handover;  /* likewise */
+    bool announced;                   /* that it has started */
+    struct timer patience;
     unsigned draining;                     /* of the two, those that still drain, and one more */
     struct worker_mail drain, abort, stop; /* each is sent at most once */
     struct worker_mail pulse;              /* sent when the one before has run */
     atomic_bool pulse_under_way;
 };
 
-/* Starts the thread and waits until it serves, with a store or without one. NULL, or a sentence why
- * it doesn't. */
+/* Starts the thread and waits until it serves: as soon as it is known whether its store, or a
+ * counter, can be used, so that nobody is refused who could have been served. NULL, or a sentence
+ * why it doesn't. */
 MUST_CHECK const char *worker_start(struct worker *worker);
 
 void worker_drain(struct worker *worker);

@@ -2,6 +2,7 @@
 #include "edge/conn_set.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "edge/flood_penalty.h"
 
@@ -40,8 +41,11 @@ static bool open_conn(struct conn_set *set, struct stream *stream) {
     }
     list_push_back(&set->conns, &conn->node);
     conn_stat_add(set->conf.open, 1);
-    if (set->conf.opened(conn))
+    if (set->conf.opened(conn)) {
+        if (set->draining)
+            conn->protocol->drain(conn);
         return true;
+    }
     list_remove(&conn->node);
     conn_stat_add(set->conf.open, (uint64_t)-1);
     transport_close(&conn->transport);
@@ -130,30 +134,38 @@ static void hold(struct conn_set *set, struct stream *stream, int64_t wait_ms) {
 static void on_accept(void *ctx, struct stream *stream) {
     struct conn_set *set = ctx;
     size_t open = atomic_fetch_add_explicit(set->conf.connections, 1, memory_order_relaxed);
-    bool full = set->draining || open >= set->conf.connections_max;
+    bool full = open >= set->conf.connections_max;
     int64_t wait_ms = full ? 0 : penalty_left_ms(set, stream);
 
     if (full)
         refuse(set, stream);
-    else if (wait_ms)
+    else if (wait_ms && !set->draining)
         hold(set, stream, wait_ms);
     else
         admit(set, stream);
 }
 
 void conn_set_release(struct conn_set *set) {
-    listener_close(set->listener);
+    while (set->listener_count > 0)
+        listener_close(set->listeners[--set->listener_count]);
     turn_away(set);
     loop_hook_remove(&set->flush);
     timer_stop(set->loop, &set->drained_timer);
 }
 
 enum err conn_set_listen(struct conn_set *set, int fd) {
-    return listener_new(set->loop, fd, on_accept, set, &set->listener);
+    enum err err = ERR_BUSY;
+
+    if (set->listener_count == CONN_SET_LISTENERS_MAX)
+        close(fd);
+    else
+        err = listener_new(set->loop, fd, on_accept, set, &set->listeners[set->listener_count]);
+    set->listener_count += err == ERR_OK;
+    return err;
 }
 
 void conn_set_check_drained(struct conn_set *set) {
-    if (set->draining && set->drained.done && list_empty(&set->conns) &&
+    if (set->draining && set->drained.done && set->listener_count == 0 && list_empty(&set->conns) &&
         atomic_load_explicit(set->conf.owed, memory_order_relaxed) == 0 &&
         !timer_armed(&set->drained_timer))
         timer_start(set->loop, &set->drained_timer, 0);
@@ -167,12 +179,19 @@ void conn_set_send_away(struct conn_set *set) {
     }
 }
 
+static void on_stopped(void *ctx) {
+    struct conn_set *set = ctx;
+
+    set->listener_count--;
+    conn_set_check_drained(set);
+}
+
 void conn_set_drain(struct conn_set *set, void (*done)(void *ctx), void *ctx) {
     set->draining = true;
     set->drained.done = done;
     set->drained.ctx = ctx;
-    listener_close(set->listener);
-    set->listener = NULL;
+    for (size_t i = 0; i < set->listener_count; i++)
+        listener_stop(set->listeners[i], on_stopped);
     turn_away(set);
     conn_set_send_away(set);
     conn_set_check_drained(set);

@@ -22,6 +22,9 @@
 
 struct flood_penalty;
 
+/* One for each loop of a process that had more of them (cli/listen.h). */
+#define CONN_SET_LISTENERS_MAX 256
+
 /* Each waits as it came, unread, and is served when its client's penalty is over. */
 #define CONN_SET_HELD_MAX 16
 
@@ -40,7 +43,8 @@ struct conn_set_conf {
 struct conn_set {
     struct loop *loop;
     struct conn_set_conf conf;
-    struct listener *listener;
+    struct listener *listeners[CONN_SET_LISTENERS_MAX];
+    size_t listener_count; /* until they have stopped */
     struct list conns;
     struct list dirty; /* connections with something to write at the tick's end */
     struct list held;  /* accepted, and their clients have to wait */
@@ -57,13 +61,13 @@ struct conn_set {
 void conn_set_init(struct conn_set *set, struct loop *loop, const struct conn_set_conf *conf);
 void conn_set_release(struct conn_set *set);
 
-/* Serves what 'fd' (listening, taken over) accepts. */
+/* Serves what 'fd' (listening, taken over, also on failure) accepts; once for each socket. */
 MUST_CHECK enum err conn_set_listen(struct conn_set *set, int fd);
 
 /* Each connection is drained; clients may come back at once. */
 void conn_set_send_away(struct conn_set *set);
-/* Stops accepting, drains each connection; then, with none left and nothing owed, calls 'done'
- * once, on a later turn. */
+/* Stops accepting, drains each connection, also those that the kernel has accepted already; then,
+ * with none left and nothing owed, calls 'done' once, on a later turn. */
 void conn_set_drain(struct conn_set *set, void (*done)(void *ctx), void *ctx);
 /* Closes what is still open. */
 void conn_set_abort(struct conn_set *set);

@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/random.h"
 #include "edge/grpc_health.h"
@@ -98,15 +97,10 @@ static struct grpc_server *make_server(struct grpc_host *host) {
     return grpc_server_new(host->loop, &conf);
 }
 
-static bool set_up(struct grpc_host *host, const struct grpc_service *services, size_t count,
-                   int fd) {
+static bool set_up(struct grpc_host *host, const struct grpc_service *services, size_t count) {
     if (make_table(host, services, count))
         host->server = make_server(host);
-    if (!host->server) {
-        close(fd);
-        return false;
-    }
-    if (grpc_server_listen(host->server, fd) != ERR_OK)
+    if (!host->server)
         return false;
     grpc_health_set(host->health, SLICE(""), true);
     for (size_t i = 0; i < host->served_count; i++)
@@ -115,20 +109,22 @@ static bool set_up(struct grpc_host *host, const struct grpc_service *services, 
 }
 
 struct grpc_host *grpc_host_new(struct grpc_host_fleet *fleet, struct loop *loop, unsigned shard,
-                                const struct grpc_service *services, size_t count, int fd) {
+                                const struct grpc_service *services, size_t count) {
     struct grpc_host *host = calloc(1, sizeof(*host));
 
-    if (!host) {
-        close(fd);
+    if (!host)
         return NULL;
-    }
     host->fleet = fleet;
     host->loop = loop;
     host->shard = shard;
-    if (set_up(host, services, count, fd))
+    if (set_up(host, services, count))
         return host;
     grpc_host_free(host);
     return NULL;
+}
+
+bool grpc_host_listen(struct grpc_host *host, int fd) {
+    return grpc_server_listen(host->server, fd) == ERR_OK;
 }
 
 void grpc_host_free(struct grpc_host *host) {

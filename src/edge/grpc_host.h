@@ -50,10 +50,12 @@ MUST_CHECK bool grpc_host_fleet_init(struct grpc_host_fleet *fleet, const struct
                                      size_t count);
 void grpc_host_fleet_release(struct grpc_host_fleet *fleet);
 
-/* On the loop's thread; 'fd' (listening) is taken over. Every service is SERVING at first. NULL
- * when memory runs out or the kernel refuses. */
+/* On the loop's thread. Every service is SERVING at first. NULL when memory runs out. */
 struct grpc_host *grpc_host_new(struct grpc_host_fleet *fleet, struct loop *loop, unsigned shard,
-                                const struct grpc_service *services, size_t count, int fd);
+                                const struct grpc_service *services, size_t count);
+
+/* Serves a listening socket, once for each; taken over, also on failure. */
+MUST_CHECK bool grpc_host_listen(struct grpc_host *host, int fd);
 
 /* Drained, or never used. NULL is fine. */
 void grpc_host_free(struct grpc_host *host);

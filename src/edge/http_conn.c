@@ -52,13 +52,19 @@ static bool is_idle(const struct http_conn *http) {
            http->pending.len == 0;
 }
 
+/* A request may be under way already: HTTP/1 has no word for "no more". So there is a little time
+ * for it, and for an answer that says Connection: close; whoever sends behind that is cut off. */
+static int64_t idle_ms(const struct http_conn *http) {
+    const struct http_server_conf *conf = &http->server->conf;
+
+    return http->conn->set->draining ? conf->drain_idle_ms : conf->idle_ms;
+}
+
 static void on_drain(struct conn *conn) {
     struct http_conn *http = of(conn);
 
-    if (http->conn->state == CONN_OPEN && is_idle(http) && http1_idle(http->parser)) {
-        http->conn->state = CONN_FINISHING;
-        settle(http);
-    }
+    if (conn->state == CONN_OPEN && is_idle(http) && http1_idle(http->parser))
+        set_deadline(http, idle_ms(http));
 }
 
 /* ---- reading ------------------------------------------------------------ */
@@ -310,9 +316,6 @@ static void settle(struct http_conn *http) {
 
     if (conn->state >= CONN_LINGERING)
         return;
-    if (conn->set->draining && conn->state == CONN_OPEN && is_idle(http) &&
-        http1_idle(http->parser))
-        conn->state = CONN_FINISHING;
     conn_wake(conn, send_due(http));
     if (http->in_head || http->in_body)
         return; /* the request's own deadline is running */
@@ -323,7 +326,7 @@ static void settle(struct http_conn *http) {
         conn_linger(conn);
     } else {
         conn_trim(conn);
-        set_deadline(http, http->server->conf.idle_ms);
+        set_deadline(http, idle_ms(http));
     }
 }
 
@@ -399,6 +402,6 @@ bool http_conn_open(struct http_server *server, struct conn *conn) {
     }
     list_init(&http->exchanges);
     conn_speak(conn, &protocol, http);
-    set_deadline(http, server->conf.idle_ms);
+    set_deadline(http, idle_ms(http));
     return true;
 }

@@ -89,7 +89,7 @@ static int64_t on_due(struct conn *conn, int64_t now_ms) {
 
 static void on_drain(struct conn *conn) {
     if (conn->state == CONN_OPEN && seen(conn) == 0)
-        conn_linger(conn);
+        set_deadline(conn, server_of(conn)->conf.drain_idle_ms);
 }
 
 static bool gather_nothing(struct conn *conn) {

@@ -52,7 +52,8 @@ struct http_server_conf {
     uint32_t streams_max;          /* the same for HTTP/2: the client waits for one to end */
     int64_t header_ms;             /* from the first byte of a request to the end of its head */
     int64_t body_ms;               /* from there to the end of its body */
-    int64_t idle_ms;               /* between requests */
+    int64_t idle_ms;               /* between requests, */
+    int64_t drain_idle_ms;         /* and in a drain */
     int64_t write_ms;              /* for a peer that doesn't read: conn_patience_ms() */
     uint64_t id_seed;              /* random; request ids start with it */
     struct tls *tls;               /* NULL: plain; outlives the server */

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/random.h"
 #include "core/last_values.h"
@@ -226,8 +225,7 @@ static void on_published(void *ctx, const struct batcher_stats *now) {
 static bool owes(void *ctx) {
     const struct gateway *gateway = ((const struct gateway_way *)ctx)->gateway;
 
-    return (gateway->http && http_server_owes(gateway->http)) ||
-           (gateway->admin && http_server_owes(gateway->admin));
+    return http_server_owes(gateway->http) || http_server_owes(gateway->admin);
 }
 
 void gateway_set_analytics(struct gateway *gateway, struct analytics_upstream *analytics) {
@@ -259,35 +257,27 @@ static struct http_server_conf server_conf(const struct config *config,
         .header_ms = config->timeouts_header_ms,
         .body_ms = config->timeouts_body_ms,
         .idle_ms = config->timeouts_idle_ms,
+        .drain_idle_ms = config->timeouts_drain_idle_ms,
         .write_ms = config->timeouts_write_ms,
         .id_seed = random_u64(),
     };
 }
 
-enum audience { THE_PUBLIC, OPERATORS };
-
-static struct http_server *serve_on(struct gateway *gateway, int fd, const struct http_app *app,
-                                    enum audience audience) {
+static struct http_server *make_server(struct gateway *gateway, const struct http_app *app,
+                                       enum gateway_audience audience) {
     struct gateway_fleet *fleet = gateway->fleet;
-    bool public = audience == THE_PUBLIC;
+    bool public = audience == GATEWAY_PUBLIC;
     struct http_server_conf conf =
         server_conf(fleet->config, public ? &fleet->http_connections : &fleet->admin_connections);
 
+    if (!public)
+        conf.drain_idle_ms = 0; /* a scraper's next request is long away */
     conf.tls = public ? fleet->tls : NULL;
     conf.penalty = public ? fleet->penalty : NULL;
-    struct http_server *server = http_server_new(gateway->loop, &conf, app);
-
-    if (!server) {
-        close(fd);
-        return NULL;
-    }
-    if (http_server_listen(server, fd) == ERR_OK)
-        return server;
-    http_server_free(server);
-    return NULL;
+    return http_server_new(gateway->loop, &conf, app);
 }
 
-static bool open_servers(struct gateway *gateway, int http_fd, int admin_fd) {
+static bool make_servers(struct gateway *gateway) {
     struct gateway_gauges *gauges = &gateway->fleet->gauges[gateway->shard];
     struct http_app app = {
         .ctx = gateway,
@@ -296,15 +286,13 @@ static bool open_servers(struct gateway *gateway, int http_fd, int admin_fd) {
         .replied = gateway_replied,
     };
 
-    if (http_fd >= 0)
-        gateway->http = serve_on(gateway, http_fd, &app, THE_PUBLIC);
+    gateway->http = make_server(gateway, &app, GATEWAY_PUBLIC);
     app.head = on_admin_head;
     app.request = on_admin_request;
-    if (admin_fd >= 0)
-        gateway->admin = serve_on(gateway, admin_fd, &app, OPERATORS);
-    if ((http_fd >= 0 && !gateway->http) || (admin_fd >= 0 && !gateway->admin))
+    gateway->admin = make_server(gateway, &app, GATEWAY_OPERATORS);
+    if (!gateway->http || !gateway->admin)
         return false;
-    gauges->http = gateway->http ? http_server_stats(gateway->http) : NULL;
+    gauges->http = http_server_stats(gateway->http);
     gauges->mailbox = loop_mailbox(gateway->loop);
     return true;
 }
@@ -335,8 +323,7 @@ static bool open_way(struct gateway *gateway, enum gateway_which which, struct u
 }
 
 struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsigned shard,
-                            struct upstream *const upstreams[GATEWAY_WAYS], int http_fd,
-                            int admin_fd) {
+                            struct upstream *const upstreams[GATEWAY_WAYS]) {
     struct gateway *gateway = calloc(1, sizeof(*gateway));
     bool opened;
 
@@ -352,7 +339,7 @@ struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsi
                                        .read_ms = fleet->config->timeouts_request_ms,
                                    });
     gateway->canary.random = random_u64();
-    opened = open_servers(gateway, http_fd, admin_fd);
+    opened = make_servers(gateway);
     for (unsigned i = 0; i < GATEWAY_WAYS; i++)
         opened = opened && open_way(gateway, (enum gateway_which)i, upstreams[i]);
     if (gateway->live && opened) {
@@ -361,6 +348,11 @@ struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsi
     }
     gateway_free(gateway);
     return NULL;
+}
+
+bool gateway_listen(struct gateway *gateway, enum gateway_audience audience, int fd) {
+    return http_server_listen(audience == GATEWAY_PUBLIC ? gateway->http : gateway->admin, fd) ==
+           ERR_OK;
 }
 
 void gateway_free(struct gateway *gateway) {
@@ -385,17 +377,13 @@ static void server_drained(void *ctx) {
 void gateway_drain(struct gateway *gateway, void (*done)(void *ctx), void *ctx) {
     gateway->drain.done = done;
     gateway->drain.ctx = ctx;
-    gateway->drain.waiting = (gateway->http ? 1u : 0u) + (gateway->admin ? 1u : 0u);
-    if (gateway->http)
-        http_server_drain(gateway->http, server_drained, gateway);
-    if (gateway->admin)
-        http_server_drain(gateway->admin, server_drained, gateway);
+    gateway->drain.waiting = GATEWAY_AUDIENCES;
+    http_server_drain(gateway->http, server_drained, gateway);
+    http_server_drain(gateway->admin, server_drained, gateway);
     live_end(gateway->live);
 }
 
 void gateway_abort(struct gateway *gateway) {
-    if (gateway->http)
-        http_server_abort(gateway->http);
-    if (gateway->admin)
-        http_server_abort(gateway->admin);
+    http_server_abort(gateway->http);
+    http_server_abort(gateway->admin);
 }

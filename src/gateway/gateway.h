@@ -149,12 +149,14 @@ enum gateway_which { GATEWAY_MAIN, GATEWAY_CANARY, GATEWAY_WAYS };
 MUST_CHECK bool gateway_fleet_init(struct gateway_fleet *fleet);
 void gateway_fleet_release(struct gateway_fleet *fleet);
 
-/* On the loop's thread. 'shard' is this loop's in fleet->metrics and its index in gauges. The
- * listening sockets are taken over; -1: none of that kind on this loop. NULL when memory runs out
- * or the kernel refuses. 'upstreams' are borrowed; that of GATEWAY_CANARY is NULL without one. */
+enum gateway_audience { GATEWAY_PUBLIC, GATEWAY_OPERATORS, GATEWAY_AUDIENCES };
+
+/* On the loop's thread. 'shard' is this loop's in fleet->metrics and its index in gauges. NULL when
+ * memory runs out. 'upstreams' are borrowed; that of GATEWAY_CANARY is NULL without one. */
 struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsigned shard,
-                            struct upstream *const upstreams[GATEWAY_WAYS], int http_fd,
-                            int admin_fd);
+                            struct upstream *const upstreams[GATEWAY_WAYS]);
+/* Serves a listening socket, once for each; taken over, also on failure. */
+MUST_CHECK bool gateway_listen(struct gateway *gateway, enum gateway_audience audience, int fd);
 void gateway_free(struct gateway *gateway);
 
 /* Where analytics is asked; borrowed. Without this call there is none. */

@@ -55,6 +55,9 @@ struct remote_user {
     /* The store's clock minus the loop's, as best known: before the first message can be sent, and
      * whenever an answer has told more. */
     void (*clock_learned)(void *ctx, int64_t ahead_ms);
+    /* The first counter can be used; or each of them has been tried in vain, which is told once.
+     * NULL: nobody waits for it. */
+    void (*changed)(void *ctx, bool up);
 };
 
 /* On the loop's thread. 'shard' is the loop's in the metrics. NULL when memory runs out. */

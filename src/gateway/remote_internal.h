@@ -110,6 +110,7 @@ struct remote_line {
     enum line_state state;
     enum peer_state breaker; /* as the fleet was told */
     bool up;                 /* as probes are told */
+    bool tried;              /* it was usable, or why not is known */
     uint64_t era; /* counts what the channel has been through: a Hello's answer is about its own */
     struct grpc_out_call hello;
     bool hello_out;
@@ -150,6 +151,7 @@ struct remote {
     unsigned usable;   /* of the lines */
     int64_t lost_ms;   /* when the last usable one went; INT64_MIN: there has been none yet */
     struct timer turn; /* one more turn of the loop, for what waited */
+    bool told_down;    /* that each counter has been tried in vain */
     unsigned up;
     unsigned refused;
     struct log_budget log;

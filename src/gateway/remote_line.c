@@ -67,15 +67,33 @@ static void say_up(struct remote_line *line, bool up) {
 }
 
 static void enter(struct remote_line *line, enum line_state state) {
+    struct remote *remote = line->remote;
+
     count(line, line->state, -1);
     line->state = state;
     count(line, state, 1);
     if (state == LINE_USABLE) {
         line->rest_ms = REST_MIN_MS;
         say_up(line, true);
+        if (remote->usable == 1 && remote->user.changed)
+            remote->user.changed(remote->user.ctx, true);
     }
     if (state == LINE_REFUSED || state == LINE_RESTING)
         say_up(line, false);
+}
+
+/* It can't be used, and why is known. */
+static void tried_in_vain(struct remote_line *line) {
+    struct remote *remote = line->remote;
+    size_t i = 0;
+
+    line->tried = true;
+    while (i < PEERS_MAX && (!remote->lines[i].used || remote->lines[i].tried))
+        i++;
+    if (i < PEERS_MAX || remote->usable > 0 || remote->told_down || !remote->user.changed)
+        return;
+    remote->told_down = true;
+    remote->user.changed(remote->user.ctx, false);
 }
 
 static void rest(struct remote_line *line, const char *why, bool answers) {
@@ -153,6 +171,8 @@ static void hello_done(struct grpc_out_call *call, const struct grpc_result *res
             hear_hello(line, result->response);
         else
             hello_failed(line, result);
+        if (line->state != LINE_USABLE)
+            tried_in_vain(line);
     }
 }
 
@@ -288,6 +308,7 @@ static void on_state(void *ctx, enum grpc_channel_state state) {
     say_up(line, false);
     remote_fleet_problem(line->remote->fleet, line->index, problem ? problem : "not connected",
                          false);
+    tried_in_vain(line);
 }
 
 void remote_line_init(struct remote_line *line, struct remote *remote, size_t index) {

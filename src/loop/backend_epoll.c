@@ -81,8 +81,10 @@ static bool backend_apply(struct backend *b, struct endpoint *ep) {
 }
 
 static bool backend_detach(struct backend *b, struct endpoint *ep) {
-    (void)b;
-    close(ep->fd); /* leaves the set by this */
+    /* A listening socket may be others' as well: then a close alone doesn't take it out. */
+    if (ep->kind == ENDPOINT_LISTENER && ep->armed.mask)
+        (void)epoll_ctl(b->fd, EPOLL_CTL_DEL, ep->fd, NULL);
+    close(ep->fd); /* a stream leaves the set by this */
     ep->fd = -1;
     return true;
 }

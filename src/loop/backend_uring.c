@@ -8,8 +8,9 @@
  * kind at most. An operation that ends for whatever reason (a multishot that
  * was terminated, no buffer, a short send) is queued again by apply() if it is
  * still wanted. Operations point to their endpoint, so an endpoint isn't
- * released before the last one has completed; a close makes them complete by
- * shutting the socket down, which unlike a cancellation can't miss.
+ * released before the last one has completed. A close makes them complete by
+ * shutting the socket down, which unlike a cancellation can't miss; a listening
+ * socket may be others' as well, so there it is a cancellation, until it hits.
  */
 #include <errno.h>
 #include <poll.h>
@@ -195,8 +196,8 @@ static bool backend_detach(struct backend *b, struct endpoint *ep) {
     (void)b;
     if (idle(ep))
         return true;
-    /* A listening socket stops listening by this, at once. */
-    shutdown(ep->fd, SHUT_RDWR);
+    if (ep->kind == ENDPOINT_STREAM)
+        shutdown(ep->fd, SHUT_RDWR);
     return false;
 }
 
@@ -319,7 +320,7 @@ static void reap_one(struct backend *b, const struct io_uring_cqe *cqe) {
     }
     if (ep->closing && idle(ep))
         endpoint_due(ep);
-    else if (op != OP_CANCEL && (!more || !(ep->want & WANT_IN)))
+    else if (ep->closing || (op != OP_CANCEL && (!more || !(ep->want & WANT_IN))))
         endpoint_touch(ep); /* ended but still wanted, or missed by a cancellation */
 }
 

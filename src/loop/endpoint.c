@@ -13,7 +13,7 @@ void endpoint_init(struct endpoint *ep, struct loop *loop, enum endpoint_kind ki
 }
 
 void endpoint_touch(struct endpoint *ep) {
-    if (!ep->closing && list_empty(&ep->dirty))
+    if ((!ep->closing || ep->kind == ENDPOINT_LISTENER) && list_empty(&ep->dirty))
         list_push_back(&ep->loop->dirty, &ep->dirty);
 }
 
@@ -38,11 +38,15 @@ void endpoint_close(struct endpoint *ep) {
     list_remove(&ep->due);
     loop->open--;
     loop->closing++;
+    ep->want = 0;
     if (loop->ops->detach(loop->backend, ep))
         endpoint_due(ep);
+    else
+        endpoint_touch(ep);
 }
 
 void endpoint_release(struct endpoint *ep) {
+    list_remove(&ep->dirty);
     if (ep->fd >= 0)
         close(ep->fd);
     ep->loop->closing--;

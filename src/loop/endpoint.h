@@ -58,6 +58,7 @@ struct stream {
 struct listener {
     struct endpoint ep;
     accept_fn on_accept;
+    void (*on_stopped)(void *ctx); /* NULL: nobody waits for the end */
     void *ctx;
     struct list starved; /* on loop->starved while descriptors are out */
     struct timer retry;

@@ -67,14 +67,22 @@ void listener_close(struct listener *l) {
     endpoint_close(&l->ep);
 }
 
+void listener_stop(struct listener *l, void (*on_stopped)(void *ctx)) {
+    l->on_stopped = on_stopped;
+    listener_close(l);
+}
+
 void listener_due(struct listener *l) {
     assert(l->ep.closing);
     endpoint_release(&l->ep);
+    if (l->on_stopped)
+        l->on_stopped(l->ctx);
     free(l);
 }
 
 void listener_accepted(struct listener *l, int fd) {
-    struct stream *stream = l->ep.closing ? NULL : stream_new(l->ep.loop, fd);
+    bool wanted = !l->ep.closing || l->on_stopped;
+    struct stream *stream = wanted ? stream_new(l->ep.loop, fd) : NULL;
 
     if (!stream) {
         close(fd); /* no memory: the client sees a reset and may come back */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -106,6 +107,23 @@ enum err socket_listen_beside(int first_fd, int *out_fd) {
         return ERR_IO;
     *out_fd = fd;
     return ERR_OK;
+}
+
+bool socket_is_at(int fd, struct slice text) {
+    struct address is = {.len = sizeof(is.sa)};
+    struct address wanted = {0};
+    struct sockaddr_in *in = (struct sockaddr_in *)&is.sa; /* the port is where IPv6's is */
+    bool any;
+
+    if (!parse_address(text, &wanted, &any) ||
+        getsockname(fd, (struct sockaddr *)&is.sa, &is.len) != 0)
+        return false;
+    in_port_t port = ((const struct sockaddr_in *)&wanted.sa)->sin_port;
+    if (any && is.sa.ss_family == AF_INET)
+        address_v4(&wanted, (struct in_addr){htonl(INADDR_ANY)}, port);
+    if (port == 0)
+        in->sin_port = 0;
+    return is.len == wanted.len && memcmp(&is.sa, &wanted.sa, is.len) == 0;
 }
 
 void socket_name(int fd, char *out, size_t size) {

@@ -96,6 +96,9 @@ struct connector *connector_new(struct loop *loop, const struct sockaddr *addres
 /* Gives up, before on_connected() has come; frees the connector. NULL is fine. */
 void connector_cancel(struct connector *connector);
 
+/* Whether socket_listen() of this address could have made it; port 0 is any. */
+bool socket_is_at(int fd, struct slice address);
+
 /* "127.0.0.1:8080" as bound, NUL-terminated; needs 64 bytes. */
 void socket_name(int fd, char *out, size_t size);
 
@@ -107,7 +110,12 @@ typedef void (*accept_fn)(void *ctx, struct stream *stream);
 MUST_CHECK enum err listener_new(struct loop *loop, int fd, accept_fn on_accept, void *ctx,
                                  struct listener **out_listener);
 
-/* Stops accepting and frees the listener, at once for the caller. NULL is fine. */
+/* Stops accepting and frees the listener, at once for the caller. The socket itself is closed, not
+ * shut down: others that hold it go on accepting. NULL is fine. */
 void listener_close(struct listener *listener);
+
+/* The same, but what the kernel has accepted still comes to on_accept(); then on_stopped() runs
+ * once, on a later turn, and the listener is gone. */
+void listener_stop(struct listener *listener, void (*on_stopped)(void *ctx));
 
 #endif

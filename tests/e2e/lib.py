@@ -82,6 +82,7 @@ class Server:
         # A busy test machine must not turn slow answers into 504s.
         self.env.update({'HGP_TIMEOUTS_REQUEST_MS': '10000', **(env or {})})
         self.wrapper = []  # a command that runs the server's
+        self.sockets = []  # descriptors that it inherits
         self.process = None
         self.http = self.grpc = self.admin = None
         self.lines = []
@@ -97,7 +98,8 @@ class Server:
         self.process = subprocess.Popen(
             [*self.wrapper, str(self.binary), self.role, *addresses, '--data', self.data,
              *self.flags],
-            env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
+            env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr,
+            pass_fds=self.sockets)
         self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self.reader.start()
         if not self.ready.wait(WAIT_S) or not all(getattr(self, name) for name in listeners):
@@ -507,7 +509,8 @@ def get_many(server, names, counter_type='like', patient=False):
 
 # --- many connections at once ----------------------------------------------------------------
 
-HEAD = re.compile(rb'HTTP/1\.1 (\d{3}) .*?\r\n[Cc]ontent-[Ll]ength: (\d+)\r\n', re.S)
+HEAD = re.compile(rb'HTTP/1\.1 (\d{3}) .*?\r\n[Cc]ontent-[Ll]ength: (\d+)\r\n.*', re.S)
+CLOSES = re.compile(rb'\r\nConnection: close\r\n', re.I)
 
 
 class Swarm:
@@ -517,12 +520,14 @@ class Swarm:
     source()                        -> (token, bytes), or None when there is no more
     answered(token, status, body)   one call for each whole answer
     A token that was sent and never answered is in 'lost'. With a list of
-    addresses the connections are spread over them.
+    addresses the connections are spread over them. With 'again' a connection
+    that the server closes behind an answer (Connection: close) is made again.
     """
 
-    def __init__(self, address, connections, source, answered):
+    def __init__(self, address, connections, source, answered, again=False):
         self.source = source
         self.answered = answered
+        self.again = again
         self.lost = []
         self.open = 0
         self.stopping = False
@@ -534,9 +539,10 @@ class Swarm:
     def _connect(self, address):
         sock = socket.create_connection(address, timeout=WAIT_S)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        state = {'socket': sock, 'token': None, 'buffer': b''}
+        state = {'socket': sock, 'token': None, 'buffer': b'', 'address': address}
         self.selector.register(sock, selectors.EVENT_READ, state)
         self.open += 1
+        return state
 
     def _end(self, state, lost):
         if lost and state['token'] is not None:
@@ -579,6 +585,9 @@ class Swarm:
         state['buffer'] = b''
         token, state['token'] = state['token'], None
         self.answered(token, int(head.group(1)), body)
+        if self.again and CLOSES.search(head.group()):
+            self._end(state, False)
+            state = self._connect(state['address'])
         self._next(state)
 
     def run(self, tick=lambda: None, idle_s=WAIT_S):

@@ -31,7 +31,8 @@ def run(*command, **options):
 
 def check_role(root, unit, role):
     """Its unit, and that the options beside the unit are ones the binary takes."""
-    check((root / f'lib/systemd/system/{unit}.service').exists(), f'{unit}.service')
+    for kind in ('service', 'socket'):
+        check((root / f'lib/systemd/system/{unit}.{kind}').exists(), f'{unit}.{kind}')
     options = (root / f'etc/default/{unit}').read_text().split('OPTIONS=')[1].split()
     eq(options, ['--config', f'/etc/highgopress/{role}.yaml'], f'{unit}: options')
     eq(run(root / 'usr/bin/highgopress', role, '--config', f'{root}{options[1]}',

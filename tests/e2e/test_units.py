@@ -11,6 +11,7 @@ from lib import Server, Skipped, check, eq, get, increment, tree
 
 SMOKE = False  # the leak sanitizer doesn't work under strace
 UNITS = sorted((tree() / 'deploy/systemd').glob('*.service'))
+SOCKETS = sorted((tree() / 'deploy/systemd').glob('*.socket'))
 
 
 def needs(program):
@@ -26,9 +27,9 @@ def analyze(*arguments):
 
 def test_units_are_valid_and_hardened():
     needs('systemd-analyze')
-    check(len(UNITS) >= 3, f'{len(UNITS)} units')
+    check(len(UNITS) >= 5 and len(SOCKETS) >= 4, f'{len(UNITS)} units, {len(SOCKETS)} sockets')
     with tempfile.TemporaryDirectory() as folder:
-        for unit in UNITS:
+        for unit in UNITS + SOCKETS:
             # Program and man pages aren't installed where they are only built.
             text = unit.read_text().replace('/usr/bin/highgopress', str(Server.binary))
             copy = pathlib.Path(folder, unit.name)

@@ -91,8 +91,8 @@ static void *serve(void *arg) {
     f->front = front_new(&f->fleet, f->loop, 0, &upstreams);
     must(f->front);
     front_services(f->front, services);
-    f->host = grpc_host_new(&f->host_fleet, f->loop, 0, services, FRONT_SERVICES, fd);
-    must(f->host);
+    f->host = grpc_host_new(&f->host_fleet, f->loop, 0, services, FRONT_SERVICES);
+    must(f->host && grpc_host_listen(f->host, fd));
     front_attach(f->front, f->host);
     sem_post(&f->ready);
     must(loop_run(f->loop) == ERR_OK);

@@ -18,6 +18,14 @@ void on_clock(void *ctx, int64_t ahead_ms) {
     t.clocks++;
 }
 
+void on_changed(void *ctx, bool up) {
+    (void)ctx;
+    if (up)
+        t.ups++;
+    else
+        t.downs++;
+}
+
 void on_closed(void *ctx) {
     (void)ctx;
     t.closes++;
@@ -25,7 +33,8 @@ void on_closed(void *ctx) {
 
 void start(const char *counters) {
     struct config_problems problems = {0};
-    struct remote_user user = {.delivered = on_delivered, .clock_learned = on_clock};
+    struct remote_user user = {
+        .delivered = on_delivered, .clock_learned = on_clock, .changed = on_changed};
 
     memset(&t, 0, sizeof(t));
     fake_reset();

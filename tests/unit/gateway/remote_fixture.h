@@ -26,6 +26,8 @@ struct remote_test {
     unsigned deliveries;
     int64_t ahead_ms;
     unsigned clocks;
+    unsigned ups; /* what on_changed() was told */
+    unsigned downs;
     unsigned closes;
 };
 
@@ -34,6 +36,7 @@ extern struct answer answers[2]; /* of the last delivery_of() */
 
 void on_delivered(void *ctx, struct delivery *delivery);
 void on_clock(void *ctx, int64_t ahead_ms);
+void on_changed(void *ctx, bool up);
 void on_closed(void *ctx);
 
 /* A remote to these, and its end. */

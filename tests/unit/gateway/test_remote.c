@@ -156,10 +156,32 @@ static void test_what_an_end_means(void **state) {
     }
 }
 
+/* Who waits for the beginning is told as soon as it is clear, and once that all was in vain. */
+static void test_the_beginning_is_told(void **state) {
+    (void)state;
+    start("a:1,b:2");
+    fake.problem = "refused";
+    fake_state(0, GRPC_CHANNEL_WAITING);
+    assert_int_equal(t.downs, 0);
+    fake_state(1, GRPC_CHANNEL_READY);
+    fake_end(0, &(struct grpc_result){.status = GRPC_UNAVAILABLE});
+    assert_int_equal(t.downs, 1);
+    fake_state(0, GRPC_CHANNEL_CONNECTING);
+    fake_state(0, GRPC_CHANNEL_WAITING);
+    assert_int_equal(t.downs, 1);
+    assert_int_equal(t.ups, 0);
+    become_usable(0);
+    assert_int_equal(t.ups, 1);
+    become_usable(1);
+    assert_int_equal(t.ups, 1);
+    stop();
+}
+
 /* A loop without a connection fails what comes to it: then the gateway isn't up. */
 static void test_every_loop_needs_a_connection(void **state) {
     (void)state;
-    struct remote_user user = {.delivered = on_delivered, .clock_learned = on_clock};
+    struct remote_user user = {
+        .delivered = on_delivered, .clock_learned = on_clock, .changed = on_changed};
 
     start("a:1");
     struct remote *other = remote_new(t.fleet, t.loop, 0, &user);
@@ -404,7 +426,8 @@ static void test_a_refused_call_was_not_sent(void **state) {
 
 static void test_memory_runs_out_for_a_channel(void **state) {
     (void)state;
-    struct remote_user user = {.delivered = on_delivered, .clock_learned = on_clock};
+    struct remote_user user = {
+        .delivered = on_delivered, .clock_learned = on_clock, .changed = on_changed};
 
     start("a:1,b:2");
     remote_close(t.remote, on_closed, NULL);
@@ -431,6 +454,7 @@ int main(void) {
         cmocka_unit_test(test_waits_for_the_last_one),
         cmocka_unit_test(test_a_message_and_its_answers),
         cmocka_unit_test(test_what_an_end_means),
+        cmocka_unit_test(test_the_beginning_is_told),
         cmocka_unit_test(test_every_loop_needs_a_connection),
         cmocka_unit_test(test_a_replaced_connection_stays_up),
         cmocka_unit_test(test_another_number_of_answers),

@@ -224,12 +224,51 @@ static void test_accepts_again_after_a_while(void **state) {
     world_close(&w);
 }
 
+/* A socket that others hold, too, is left as it is: what connects later is theirs, and what was
+ * accepted before the stop comes still. */
+static unsigned stops;
+
+static void on_stopped(void *ctx) {
+    stops++;
+    loop_stop(((struct world *)ctx)->loop);
+}
+
+static void test_stop_of_a_shared_socket(void **state) {
+    static const struct behaviour behaviour = {.accepted = stop};
+    struct world w;
+    int fds[2];
+
+    (void)state;
+    stops = 0;
+    world_open(&w, &behaviour, 4);
+    int others = dup(w.listener->ep.fd);
+    assert_true(others >= 0);
+    fds[0] = client_connect(&w);
+    world_run(&w);
+    assert_int_equal(w.conn_count, 1);
+    listener_stop(w.listener, on_stopped);
+    w.listener = NULL;
+    assert_int_equal(stops, 0);
+    world_run(&w);
+    assert_int_equal(stops, 1);
+    fds[1] = client_connect(&w);
+    int accepted = accept(others, NULL, NULL);
+    assert_true(accepted >= 0);
+    assert_int_equal(w.conn_count, 1);
+    close(accepted);
+    close(others);
+    close(fds[0]);
+    close(fds[1]);
+    world_close(&w);
+}
+
 static int group(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streams_have_nodelay),
         cmocka_unit_test(test_refused_stream),
         cmocka_unit_test(test_close_inside_accept),
         cmocka_unit_test(test_port_is_free_after_close),
+        cmocka_unit_test(test_stop_of_a_shared_socket),
         cmocka_unit_test(test_accepts_again_when_a_stream_closes),
         cmocka_unit_test(test_accepts_again_after_a_while),
     };

@@ -174,6 +174,33 @@ static void test_an_address_of_others(void **state) {
     assert_int_equal(errno, EADDRNOTAVAIL);
 }
 
+/* What a configuration names, and a socket that somebody else has opened. */
+static void test_is_at(void **state) {
+    char exact[32];
+    char name[64];
+    int fd;
+    int any;
+
+    (void)state;
+    assert_int_equal(socket_listen(SLICE("127.0.0.1:0"), 0, &fd), ERR_OK);
+    socket_name(fd, name, sizeof(name));
+    (void)snprintf(exact, sizeof(exact), "localhost:%s", strchr(name, ':') + 1);
+    assert_true(socket_is_at(fd, slice_str(name)));
+    assert_true(socket_is_at(fd, slice_str(exact)));
+    assert_true(socket_is_at(fd, SLICE("127.0.0.1:0")));
+    assert_false(socket_is_at(fd, SLICE("127.0.0.1:1")));
+    assert_false(socket_is_at(fd, SLICE("127.0.0.2:0")));
+    assert_false(socket_is_at(fd, SLICE("[::1]:0")));
+    assert_false(socket_is_at(fd, SLICE(":0")));
+    assert_false(socket_is_at(fd, SLICE("nonsense")));
+    assert_int_equal(socket_listen(SLICE(":0"), 0, &any), ERR_OK);
+    assert_true(socket_is_at(any, SLICE(":0")));
+    assert_false(socket_is_at(any, SLICE("127.0.0.1:0")));
+    assert_false(socket_is_at(-1, SLICE(":0")));
+    close(fd);
+    close(any);
+}
+
 static void test_name_of_no_socket(void **state) {
     char name[64];
 
@@ -191,6 +218,7 @@ int main(void) {
         cmocka_unit_test(test_port_in_use),
         cmocka_unit_test(test_waits_for_the_port),
         cmocka_unit_test(test_an_address_of_others),
+        cmocka_unit_test(test_is_at),
         cmocka_unit_test(test_name_of_no_socket),
     };
 
