@@ -65,7 +65,8 @@ static int64_t fake_wait(struct upstream *upstream) {
 }
 
 struct batcher *start(struct fake *fake, const struct batcher_conf *conf) {
-    *fake = (struct fake){.upstream = {fake_send, fake_wait}, .wait_until_ms = INT64_MIN};
+    *fake = (struct fake){.upstream = {.send = fake_send, .wait_until_ms = fake_wait},
+                          .wait_until_ms = INT64_MIN};
     struct batcher *b = batcher_new(conf, &fake->upstream);
 
     assert_non_null(b);
