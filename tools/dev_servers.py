@@ -2,7 +2,7 @@
 """dev_servers - real Redis, Kafka, Consul and Prometheus on loopback, without containers.
 
     tools/dev_servers.py up [--dir DIR] [redis] [sentinel] [cluster] [kafka] [kafka3] [consul]
-                            [prometheus]
+                            [prometheus] [toxiproxy]
     tools/dev_servers.py down [--dir DIR]
 
 'up' starts what isn't running yet, waits until it answers and prints a line NAME=URL for
@@ -455,12 +455,25 @@ def consul_program():
 class Consul:
     """One agent that is server and client, with its data on disk: a restart knows everything."""
 
+    STARTS = 3  # between our look at its ports and its own, others may take one
+
     def __init__(self, folder, settings=None, token='', https=-1):
         program = consul_program()
         folder.mkdir(parents=True, exist_ok=True)
+        self.token = token
+        for left in reversed(range(self.STARTS)):
+            try:
+                self._begin(program, folder, settings, https)
+                return
+            except BaseException as why:
+                ended = isinstance(why, Trouble) and not self.process.alive()
+                self.process.kill()
+                if not (ended and left):
+                    raise
+
+    def _begin(self, program, folder, settings, https):
         names = ('http', 'dns', 'server', 'serf_lan')
         self.ports = {name: free_port() for name in names}
-        self.token = token
         conf = folder / 'agent.json'
         conf.write_text(json.dumps({
             'bind_addr': HOST, 'client_addr': HOST, 'data_dir': str(folder / 'data'),
@@ -472,11 +485,7 @@ class Consul:
             'ports': {**self.ports, 'https': https, 'grpc': -1, 'serf_wan': -1},
             **(settings or {})}))
         self.process = Process(folder, [program, 'agent', '-config-file', conf])
-        try:
-            self.wait()
-        except BaseException:
-            self.process.kill()
-            raise
+        self.wait()
 
     def call(self, method, path, body=None):
         """The answer's JSON, or None where there is none; urllib's errors otherwise."""
@@ -506,6 +515,65 @@ class Consul:
     @property
     def url(self):
         return f'consul://{HOST}:{self.ports["http"]}'
+
+    def processes(self):
+        return [self.process]
+
+
+class Toxiproxy:
+    """Shopify's proxy, a network as bad as it is told to be; built by Go as Consul is."""
+
+    def __init__(self, folder):
+        tools = ROOT / '.cache/gotools'
+        tools.mkdir(parents=True, exist_ok=True)
+        with open(tools / 'lock', 'w') as lock:  # tests side by side build it once
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            got = subprocess.run([ROOT / 'scripts/fetch_go_tools.sh', tools, 'toxiproxy'],
+                                 capture_output=True, text=True)
+        if got.returncode:
+            raise Trouble(f'no toxiproxy: {got.stderr[-500:]}')
+        self.port = free_port()
+        self.process = Process(folder, [tools / 'toxiproxy', '-host', HOST, '-port', self.port])
+        try:
+            wait_until('toxiproxy', lambda: self._answers(), self.process)
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def call(self, method, path, body=None):
+        """Its HTTP API; urllib's errors."""
+        request = urllib.request.Request(f'{self.url}/{path}', method=method,
+                                         data=None if body is None else json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=READY_S) as answer:
+            text = answer.read()
+        return json.loads(text) if text.strip() else None
+
+    def _answers(self):
+        try:
+            return self.call('GET', 'version') is not None
+        except OSError:
+            return False
+
+    def add(self, name, target):
+        """The address of a new proxy to 'target'."""
+        made = self.call('POST', 'proxies', {'name': name, 'listen': f'{HOST}:0',
+                                             'upstream': f'{target[0]}:{target[1]}'})
+        host, port = made['listen'].rsplit(':', 1)
+        return host, int(port)
+
+    def late(self, name, ms):
+        """What passes is late by so much, each way; 0: no longer."""
+        for way in ('upstream', 'downstream'):
+            if ms:
+                self.call('POST', f'proxies/{name}/toxics',
+                          {'name': way, 'type': 'latency', 'stream': way,
+                           'attributes': {'latency': ms}})
+            else:
+                self.call('DELETE', f'proxies/{name}/toxics/{way}')
+
+    @property
+    def url(self):
+        return f'http://{HOST}:{self.port}'
 
     def processes(self):
         return [self.process]
@@ -563,6 +631,7 @@ class Prometheus:
 
 KINDS = {
     'consul': Consul,
+    'toxiproxy': Toxiproxy,
     'redis': Redis,
     'sentinel': Sentinels,
     'cluster': Cluster,

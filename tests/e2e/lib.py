@@ -71,6 +71,7 @@ class Server:
             self.temporary = tempfile.TemporaryDirectory(prefix='hgp-e2e-')
             data = self.temporary.name
         self.data = str(data)
+        self.given, self.added = list(flags), dict(env or {})  # for another one like it
         self.flags = list(flags)
         loop = loop or Server.loop
         durability = durability or Server.durability

@@ -12,6 +12,8 @@ Deployments, each with two gateways, and a Kafka:
     embedded  a counter on RocksDB, mode local         redis     two counters, appendfsync always
     sentinel  two counters, mode replicated            cluster   two counters, six nodes
     takeover  as cluster, mode replicated
+    fleet     three counters on Redis and two analytics, found by Consul: every process is replaced in
+              good order, gateways by a hand-over, and not a single answer may fail
 
 test_rounds.py runs one short round of each kind.
 """
@@ -30,7 +32,7 @@ import time
 
 import lib
 from ledger import ClusterLedger, send_again
-from lib import Server, Split, Swarm, check, eq, increment
+from lib import Server, Split, Swarm, check, eq, free_port, increment, ready
 
 sys.path.insert(0, str(lib.tree() / 'tools'))
 import dev_servers  # noqa: E402
@@ -73,6 +75,7 @@ class Deployment:
 
     counters = 2
     env = {}
+    gentle = False  # its faults are none to clients: no answer fails, no connection is cut
 
     def __init__(self, kafka, folder, times):
         self.kafka = kafka
@@ -86,10 +89,14 @@ class Deployment:
     def start(self):
         env = {'HGP_TIMEOUTS_REQUEST_MS': '2000', 'HGP_ANALYTICS_ENABLED': 'false', **self.env}
         flags = [*self.store_flags(), '--events', self.topic]
-        self.split = self.stack.enter_context(
-            Split(gateways=2, counters=self.counters, env=env, counter_flags=flags))
+        split = Split(gateways=2, counters=self.counters, env=env, counter_flags=flags)
+        self.prepare(split)
+        self.split = self.stack.enter_context(split)
         self.split.gateways[1].port = self.split.gateways[1].http[1]
         self.settle()
+
+    def prepare(self, split):
+        """Before anything of it starts."""
 
     def store_flags(self):
         return []
@@ -130,7 +137,7 @@ class Deployment:
 
         acting = threading.Thread(target=act)
         swarm = Swarm([gateway.http for gateway in self.split.gateways], CONNECTIONS, ledger.next,
-                      ledger.answered)
+                      ledger.answered, again=self.gentle)
 
         def tick():
             if not acting.is_alive():
@@ -143,6 +150,8 @@ class Deployment:
             raise trouble[0]
         gaps = ledger.gaps()
         check(ledger.acked, 'nothing was acknowledged')
+        if self.gentle:
+            eq((ledger.failed, len(swarm.lost)), (0, 0), 'failed answers, and connections cut')
         self.settle()
         values, _ = ledger.audit(self.split, f'round {self.round}')
         send_again(self.split, ledger, values, f'round {self.round}')
@@ -283,6 +292,55 @@ class Redis(Deployment):
         return ['--store', self.redis.url]
 
 
+def end_and_start(server):
+    eq(server.stop(), 0, 'exit code')
+    server.restart()
+    ready(server)
+
+
+def replace(gateways, n):
+    """The next process takes the listeners over."""
+    old = gateways[n]
+    gateways[n] = Server(role='gateway', port=old.port, env=old.added, flags=old.given).start()
+    eq(old.wait(), 0, 'exit code')
+    old.__exit__()
+
+
+def every_role(fleet):
+    for counter in fleet.split.counters:
+        end_and_start(counter)
+    for n in range(len(fleet.split.gateways)):
+        replace(fleet.split.gateways, n)
+    for process in fleet.analytics:
+        end_and_start(process)
+
+
+class Fleet(Redis):
+    counters = 3
+    gentle = True
+    faults = {'every process replaced': every_role}
+
+    def start(self):
+        self.consul = dev_servers.Consul(self.folder / 'consul')
+        self.stack.callback(self.consul.process.kill)
+        self.env = {'HGP_DISCOVERY': self.consul.url, 'HGP_CONSUL_CHECK_MS': '500'}
+        super().start()
+
+    def prepare(self, split):
+        self.analytics = [
+            Server(role='analytics', port=free_port(), flags=['--events', self.topic],
+                   env={**self.env, 'HGP_ANALYTICS_PARTITIONS': partitions})
+            for partitions in ('0,1', '2,3')]
+        listed = ','.join(f'127.0.0.1:{process.port}' for process in self.analytics)
+        split.gateways[:] = [
+            Server(role='gateway', port=free_port(), env=gateway.added,
+                   flags=['--analytics', listed, '--handover', str(self.folder / f'gateway-{n}')])
+            for n, gateway in enumerate(split.gateways)]
+        split.all[:] = [*split.counters, *self.analytics, *split.gateways]
+        # Whoever has replaced one of them isn't in the group.
+        self.stack.callback(lambda: [gateway.__exit__() for gateway in split.gateways])
+
+
 class Sentinel(Deployment):
     faults = {'failover': fail_over, 'counter killed': kill_a_counter}
     env = {'HGP_DURABILITY': 'replicated'}
@@ -319,7 +377,7 @@ class Takeover(Cluster):
     env = {'HGP_DURABILITY': 'replicated'}
 
 
-KINDS = [(kind, name) for kind in (Embedded, Redis, Sentinel, Cluster, Takeover)
+KINDS = [(kind, name) for kind in (Embedded, Redis, Sentinel, Cluster, Takeover, Fleet)
          for name in kind.faults]
 LONG = {'before': 1.0, 'after': 1.0, 'stop': 5.0, 'away': 60.0, 'slots': 80}
 SHORT = {'before': 0.3, 'after': 0.3, 'stop': 1.5, 'away': 2.0, 'slots': 10}

@@ -305,7 +305,9 @@ def test_descriptors_are_the_files(server):
 
 def grpcurl(server, *arguments, data=None, max_s=WAIT_S):
     """(exit code, output) of one grpcurl run."""
-    fetched = subprocess.run([tree() / 'scripts/fetch_go_tools.sh'], capture_output=True, text=True)
+    fetched = subprocess.run(
+        [tree() / 'scripts/fetch_go_tools.sh', tree() / '.cache/gotools', 'grpcurl'],
+        capture_output=True, text=True)
     if fetched.returncode == 69:
         raise Skipped(fetched.stderr.strip().splitlines()[-1])
     eq(fetched.returncode, 0, fetched.stderr)

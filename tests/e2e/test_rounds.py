@@ -12,6 +12,7 @@ KINDS = {
                    'broker killed'],
     rounds.Sentinel: ['failover'],
     rounds.Cluster: ['slots moved'],
+    rounds.Fleet: ['every process replaced'],
 }
 
 
@@ -19,8 +20,9 @@ def test_one_of_each():
     try:
         rounds.dev_servers.need('java', 'default-jre-headless')
         rounds.dev_servers.kafka_jars()
+        rounds.dev_servers.consul_program()
     except rounds.dev_servers.Trouble as why:
-        raise Skipped(f'no Kafka here: {why}'[:200]) from why
+        raise Skipped(f'no Kafka or Consul here: {why}'[:200]) from why
     kinds = [(kind, name) for kind, names in KINDS.items() for name in names]
     seed = random.randrange(1 << 32)
     print(f'     seed {seed}', flush=True)
