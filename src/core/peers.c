@@ -7,6 +7,7 @@
 #define FAILURES_TO_EJECT 5
 #define SERVED_TO_CLOSE   3
 #define PROBES_MAX        10
+#define SILENT_MS         500
 #define EJECT_MIN_MS      30000
 #define EJECT_MAX_MS      300000
 #define SLOW_START_MS     5000
@@ -100,11 +101,18 @@ static int64_t share(const struct peer *peer, int64_t now_ms) {
 }
 
 /* How gladly: one of a lower rank only for who has nobody else. */
-enum rank { RANK_SET_ASIDE, RANK_SLOW, RANK_FULL };
+enum rank { RANK_SET_ASIDE, RANK_SILENT, RANK_SLOW, RANK_FULL };
+
+/* It may be frozen, or cut off: what is under way to it tells, no more messages have to. */
+static bool is_silent(const struct peer *peer, int64_t now_ms) {
+    return peer->out > 0 && now_ms - peer->heard_ms >= SILENT_MS;
+}
 
 static enum rank rank(const struct peer *peer, int64_t now_ms) {
     if (set_aside(peer, now_ms) || (half_open(peer, now_ms) && peer->out >= PROBES_MAX))
         return RANK_SET_ASIDE;
+    if (is_silent(peer, now_ms))
+        return RANK_SILENT;
     /* It has had its share, however little is under way to it. */
     return is_slow(peer, now_ms) && peer->credit < 0 ? RANK_SLOW : RANK_FULL;
 }
@@ -201,7 +209,8 @@ size_t peers_pick(struct peers *peers, bool retry, int64_t now_ms, bool *out_bud
 
     settle(peers, i, total);
     add_to_budget(peers, retry ? -RETRY : BUDGET_PER_FIRST);
-    peers->peer[i].out++;
+    if (peers->peer[i].out++ == 0)
+        peers->peer[i].heard_ms = now_ms;
     return i;
 }
 
@@ -237,6 +246,8 @@ void peers_returned(struct peers *peers, size_t i, bool failed, int64_t now_ms) 
     struct peer *peer = &peers->peer[i];
 
     peer->out--;
+    if (!failed)
+        peer->heard_ms = now_ms;
     /* It stays aside for its time: what was under way before says nothing new. */
     if (set_aside(peer, now_ms))
         return;

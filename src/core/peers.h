@@ -13,8 +13,9 @@
  *        └──────────────────────── 3 that serve ◄────────────────┘
  *
  * It is open for 30 s, doubling to 300 s while it comes back failing; half open it has at most 10
- * messages under way. Retries are allowed from a budget:
- * 20 % of the messages sent first, and 10 a second, saved up to 100.
+ * messages under way. One that has said nothing for 500 ms to what is under way to it gets no more
+ * as long as there is another. Retries are allowed from a budget: 20 % of the messages sent first,
+ * and 10 a second, saved up to 100.
  *
  * Threads    One owner (a loop).
  * Time       now_ms is monotonic, from 0.
@@ -36,6 +37,7 @@ struct peer {
     int64_t since_ms;         /* usable, or closed again */
     int64_t credit;           /* what it should have got more than it has, in shares */
     unsigned out;             /* messages under way */
+    int64_t heard_ms;         /* it served then, or the first of them left */
     unsigned failures;        /* in a row */
     int64_t failed_at_ms;     /* the last of them */
     int64_t ejected_until_ms; /* set aside */
