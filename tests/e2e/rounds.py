@@ -5,9 +5,11 @@
 
 A round is a deployment, clients, and one fault. Afterwards every acknowledged increment is present
 once (ledger.py), one that wasn't is there once or not at all, and `highgopress verify` compares the
-whole store with the whole topic: no drift, nothing external, no event missing. Prints what each round
-cost: the time without an acknowledgement, the longest of it at a stretch, and the answers that failed.
-Deployments, each with two gateways, and a Kafka:
+whole store with the whole topic and the totals of analytics: no drift, nothing external, no event
+missing. Prints what each round cost: the time without an acknowledgement, the longest of it at a
+stretch, the answers that failed, and how long verify took.
+Deployments, each with two gateways, a Kafka, and analytics: beside the embedded store one that follows the
+counter, else two that share the topic's partitions:
 
     embedded  a counter on RocksDB, mode local         redis     two counters, appendfsync always
     sentinel  two counters, mode replicated            cluster   two counters, six nodes
@@ -20,6 +22,7 @@ test_rounds.py runs one short round of each kind.
 import argparse
 import collections
 import contextlib
+import json
 import pathlib
 import random
 import signal
@@ -93,6 +96,7 @@ class Deployment:
         self.prepare(split)
         self.split = self.stack.enter_context(split)
         self.split.gateways[1].port = self.split.gateways[1].http[1]
+        self.analytics = [self.stack.enter_context(server) for server in self.make_analytics()]
         self.settle()
 
     def prepare(self, split):
@@ -100,6 +104,11 @@ class Deployment:
 
     def store_flags(self):
         return []
+
+    def make_analytics(self):
+        """Two processes, each with every other partition of the topic."""
+        return [Server(role='analytics', port=lib.free_port(), flags=['--events', self.topic],
+                       env={'HGP_ANALYTICS_PARTITIONS': partitions}) for partitions in ('0,2', '1,3')]
 
     def verify_flags(self):
         return [*self.store_flags(), '--strict']
@@ -113,11 +122,16 @@ class Deployment:
             good = good + 1 if status == 200 else 0
 
     def verify(self):
+        asked = ','.join(f'127.0.0.1:{server.port}' for server in self.analytics)
+        began = time.monotonic()
         done = subprocess.run(
-            [str(Server.binary), 'verify', *self.verify_flags(), '--events', self.topic, '--wait',
-             '60'], capture_output=True, text=True, timeout=VERIFY_S + 60)
+            [str(Server.binary), 'verify', *self.verify_flags(), '--events', self.topic,
+             '--analytics', asked, '--json', '--wait', '60'], capture_output=True, text=True,
+            timeout=VERIFY_S + 60)
         eq(done.returncode, 0, f'verify: {done.stdout[-800:]} {done.stderr[-800:]}')
-        return done.stdout.strip().splitlines()
+        got = json.loads(done.stdout)
+        eq(got['analytics'], {'agreeing': got['counters'], 'differing': 0, 'not_comparable': 0}, 'totals')
+        return time.monotonic() - began
 
     def run(self, fault):
         """One round. Gives what it cost."""
@@ -155,8 +169,8 @@ class Deployment:
         self.settle()
         values, _ = ledger.audit(self.split, f'round {self.round}')
         send_again(self.split, ledger, values, f'round {self.round}')
-        self.verify()
-        return {'acked': len(ledger.acked), 'failed': ledger.failed, 'cut': len(swarm.lost),
+        verified_s = self.verify()
+        return {'verified_s': verified_s, 'acked': len(ledger.acked), 'failed': ledger.failed, 'cut': len(swarm.lost),
                 'away_s': sum(gaps), 'longest_s': max(gaps, default=0.0)}
 
 
@@ -180,6 +194,11 @@ def stand_still(server):
 def kill_a_counter(deployment):
     deployment.split.counter.kill()
     deployment.split.counter.restart()
+
+
+def kill_analytics(deployment):
+    deployment.analytics[0].kill()
+    deployment.analytics[0].restart()
 
 
 def broker(deployment):
@@ -263,6 +282,7 @@ OURS = {
     'gateway stopped': stand_still(lambda d: d.split.gateways[1]),
     'counter killed': kill_a_counter,
     'counter stopped': stand_still(lambda d: d.split.counter),
+    'analytics killed': kill_analytics,
 }
 KAFKAS = {
     'broker killed': kill_the_broker,
@@ -274,6 +294,11 @@ KAFKAS = {
 class Embedded(Deployment):
     counters = 1
     faults = {**OURS, **KAFKAS}
+    env = {'HGP_ANALYTICS_ENABLED': 'true'}
+
+    def make_analytics(self):
+        return [Server(role='analytics', port=lib.free_port(),
+                       flags=['--counter', f'127.0.0.1:{self.split.counter.port}'])]
 
     def verify_flags(self):
         return ['--data', self.split.counter.data]
@@ -414,21 +439,22 @@ def run(kinds, count, seed, times, say=print):
                 continue
             costs[title(kind, name)].append(cost)
             say(f'     round {n:3} {title(kind, name):32} {cost["acked"]:6} acknowledged, away '
-                f'{cost["away_s"]:.1f} s, {cost["failed"]} failed, {cost["cut"]} cut off '
-                f'({time.monotonic() - began:.0f} s)')
+                f'{cost["away_s"]:.1f} s, {cost["failed"]} failed, {cost["cut"]} cut off, '
+                f'verified in {cost["verified_s"]:.1f} s ({time.monotonic() - began:.0f} s)')
     return costs, flaws
 
 
 def table(costs):
     lines = ['| round | rounds | acknowledged | without an acknowledgement: median, most | failed '
-             'answers: median, most | connections cut |', '|---|---|---|---|---|---|']
+             'answers: median, most | connections cut | verify: median |', '|---|---|---|---|---|---|---|']
     for name, rounds in sorted(costs.items()):
         away = [cost['away_s'] for cost in rounds]
         failed = [cost['failed'] for cost in rounds]
         lines.append(f'| {name} | {len(rounds)} | {sum(c["acked"] for c in rounds)} | '
                      f'{statistics.median(away):.1f} s, {max(away):.1f} s | '
                      f'{statistics.median(failed):.0f}, {max(failed)} | '
-                     f'{sum(c["cut"] for c in rounds)} |')
+                     f'{sum(c["cut"] for c in rounds)} | '
+                     f'{statistics.median(c["verified_s"] for c in rounds):.1f} s |')
     return '\n'.join(lines)
 
 

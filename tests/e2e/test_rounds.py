@@ -6,7 +6,7 @@ from lib import Skipped, eq
 SMOKE = False
 # Each fault once, on one deployment; 'Kafka away' is 'broker killed' with a longer pause.
 KINDS = {
-    rounds.Embedded: ['counter killed', 'gateway stopped'],
+    rounds.Embedded: ['counter killed', 'gateway stopped', 'analytics killed'],
     rounds.Redis: ['gateway killed', 'counter stopped', 'redis-server killed',
                    'redis-server stopped', 'redis-server restarted', 'broker stopped',
                    'broker killed'],
