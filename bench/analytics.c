@@ -225,7 +225,8 @@ static void dump(uint64_t index) {
 static void open_state(const char *folder) {
     static const struct event_position none[LANES];
     struct rocks_tally_conf conf = {16 << 20, 16 << 20};
-    struct analytics_conf own = {UINT32_MAX / 4, PENDING, {1, 2}, NULL, NULL};
+    struct analytics_conf own = {
+        .counters_max = UINT32_MAX / 4, .pending_max = PENDING, .hash_seed = {1, 2}};
     const char *detail = NULL;
     double since_us = now_us(CLOCK_MONOTONIC);
 

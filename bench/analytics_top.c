@@ -254,7 +254,8 @@ static void print_waits(const char *what, double *us) {
 int main(int argc, char **argv) {
     static const struct event_position none[LANES];
     struct rocks_tally_conf conf = {16 << 20, 16 << 20};
-    struct analytics_conf own = {UINT32_MAX / 4, PENDING, {1, 2}, NULL, NULL};
+    struct analytics_conf own = {
+        .counters_max = UINT32_MAX / 4, .pending_max = PENDING, .hash_seed = {1, 2}};
     const char *detail = NULL;
 
     if (argc < 4 || (argc == 5 && strcmp(argv[4], "uniform") != 0)) {

@@ -78,7 +78,8 @@ struct analytics_service {
     struct mail stored;      /* from the store's thread: a commit has ended */
     atomic_bool stored_sent; /* and hasn't run yet */
     struct {
-        metric_series events, duplicates, late, refused, counters, halted, lag, commit, questions;
+        metric_series events, duplicates, late, refused, checked, drifting, external, counters,
+            halted, lag, commit, questions;
     } series;
 };
 

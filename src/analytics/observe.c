@@ -8,6 +8,9 @@ void analytics_series_make(struct analytics_service *service) {
     service->series.duplicates = metrics_series(m, METRIC_ANALYTICS_DUPLICATES, "");
     service->series.late = metrics_series(m, METRIC_ANALYTICS_LATE, "");
     service->series.refused = metrics_series(m, METRIC_ANALYTICS_BEYOND, "");
+    service->series.checked = metrics_series(m, METRIC_ANALYTICS_CHECKED, "");
+    service->series.drifting = metrics_series(m, METRIC_ANALYTICS_DRIFT, "");
+    service->series.external = metrics_series(m, METRIC_ANALYTICS_EXTERNAL, "");
     service->series.counters = metrics_series(m, METRIC_ANALYTICS_COUNTERS, "");
     service->series.halted = metrics_series(m, METRIC_ANALYTICS_HALTED, "");
     service->series.lag = metrics_series(m, METRIC_ANALYTICS_LAG, "");
@@ -26,6 +29,9 @@ void analytics_observe(struct analytics_service *service) {
     metrics_add(m, shard, service->series.duplicates, now.duplicates - was->duplicates);
     metrics_add(m, shard, service->series.late, now.late - was->late);
     metrics_add(m, shard, service->series.refused, now.refused - was->refused);
+    metrics_add(m, shard, service->series.checked, now.checked - was->checked);
+    metrics_add(m, shard, service->series.drifting, now.drifting - was->drifting);
+    metrics_add(m, shard, service->series.external, now.external - was->external);
     metrics_set(m, shard, service->series.counters, now.counters);
     metrics_set(m, shard, service->series.halted, now.halted);
     metrics_set(m, shard, service->series.lag, analytics_lag(service));

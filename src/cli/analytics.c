@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "cli/exit.h"
 #include "cli/recount.h"
+#include "cli/store_url.h"
 #include "core/consumers.h"
 #include "edge/data_folder.h"
 #include "edge/rocks_tally.h"
@@ -44,13 +45,25 @@ static enum loop_backend loop_of(const struct config *config) {
     return backends[config->loop];
 }
 
+/* In a single Redis others may count. Of a topic nobody knows what its store is, unless told. */
+static bool others_write(const struct analytics_part *part, const struct config *config) {
+    bool told = config->source[CONFIG_KEY_store].layer != CONFIG_DEFAULT;
+    bool single_redis =
+        store_url_is_redis(config) && strncmp(config->store, "redis-cluster:", 14) != 0;
+
+    if (!part->beside.store && strcmp(config->events_url, "none") != 0)
+        return !told || single_redis;
+    return part->beside.store ? part->beside.store->redis && single_redis : false;
+}
+
 static int start(struct analytics_part *part, const struct config *config, struct metrics *metrics,
                  unsigned shard) {
     struct analytics_service_conf conf = {
         .store = rocks_tally_view(part->rocks),
         .analytics = {.counters_max = config->analytics_counters_max,
                       .pending_max = PENDING_MAX,
-                      .hash_seed = {random_u64(), random_u64()}},
+                      .hash_seed = {random_u64(), random_u64()},
+                      .others_write = others_write(part, config)},
         .commit_ms = config->analytics_commit_ms,
         .name = part->name,
         .feed =

@@ -45,6 +45,7 @@ void analytics_close(struct analytics *a) {
     buf_release(&a->scratch);
     buf_release(&a->record);
     free(a->touched);
+    free(a->unproven);
     free(a->lanes);
     free(a);
 }
@@ -143,6 +144,23 @@ static void count_in_windows(struct analytics *a, uint32_t counter, int64_t et_m
     }
 }
 
+/* An event tells the value before it: the total here, if nothing has gone wrong. Not of a counter
+ * that isn't held, or whose total isn't known from an event before or from the beginning. */
+static void compare(struct analytics *a, uint32_t counter, const struct event *event, bool first) {
+    uint64_t before = (uint64_t)event->new_value - (uint64_t)event->delta;
+
+    if (analytics_is_rest(&a->counters[counter]) || (first && !a->values_known) ||
+        !analytics_proven(a, counter))
+        return;
+    a->stats.checked++;
+    if ((uint64_t)analytics_tally(a, counter, RANGE_ALL).sum == before)
+        return;
+    if (a->conf.others_write)
+        a->stats.external++;
+    else
+        a->stats.drifting++;
+}
+
 static enum err count_event(struct analytics *a, const struct event *event) {
     struct tally_pending *pending = &analytics_open_generation(a)->pending;
     struct tally_cell cell;
@@ -159,6 +177,7 @@ static enum err count_event(struct analytics *a, const struct event *event) {
         tally_pending_touch(pending, cell.counter, &tracked->hint[a->open]);
 
     a->stats.refused += analytics_is_rest(tracked);
+    compare(a, cell.counter, event, first);
     counter->now =
         value_after(tracked, analytics_tally(a, cell.counter, RANGE_ALL), event, tally, first);
     analytics_rank(a, cell.counter, RANGE_ALL, counter->now);

@@ -38,6 +38,7 @@ struct analytics_conf {
     uint32_t counters_max;
     uint32_t pending_max; /* at least 1 */
     uint64_t hash_seed[2];
+    bool others_write; /* in the store's counters: a change that no event tells of is external */
     /* A commit has ended: analytics_commit_end() won't wait. On the store's thread; may be NULL. */
     void (*ended)(void *ctx);
     void *ctx;
@@ -122,6 +123,9 @@ struct analytics_stats {
     uint32_t counters;   /* held */
     uint64_t refused;    /* events of counters beyond the limit, since open */
     uint32_t halted;     /* lanes */
+    uint64_t checked;    /* events whose old value was compared with the total here, since open */
+    uint64_t drifting;   /* of these, ones that had another; counted as 'external' instead */
+    uint64_t external;   /* where others write */
 };
 void analytics_stats(const struct analytics *analytics, struct analytics_stats *out);
 

@@ -116,8 +116,10 @@ struct analytics {
     int64_t latest_ms; /* of all events */
     struct bucket_span spans[RANGE_WINDOWS];
     bool values_known;
-    uint64_t *touched;    /* between values_begin and _end: counters that had an event, */
-    uint32_t touched_max; /* of those known then */
+    uint64_t *touched;     /* between values_begin and _end: counters that had an event, */
+    uint32_t touched_max;  /* of those known then */
+    uint64_t *unproven;    /* after it: counters that have had none since, */
+    uint32_t unproven_max; /* of those known at its end */
     int64_t forgotten_hour;
     struct generation generations[GENERATIONS];
     unsigned open;
@@ -233,6 +235,10 @@ static inline struct generation *analytics_open_generation(struct analytics *a) 
 
 /* The counter has had an event. */
 void analytics_touch(struct analytics *a, uint32_t counter);
+
+/* Its total is as of the last event of its lane that was counted. Values from the store may be of
+ * later ones: until its next event, nobody knows. */
+bool analytics_proven(const struct analytics *a, uint32_t counter);
 
 /* ---- analytics_load.c ---- */
 

@@ -25,6 +25,25 @@ enum err analytics_values_begin(struct analytics *a) {
 void analytics_touch(struct analytics *a, uint32_t counter) {
     if (counter < a->touched_max)
         a->touched[counter / BITS] |= UINT64_C(1) << counter % BITS;
+    if (counter < a->unproven_max)
+        a->unproven[counter / BITS] &= ~(UINT64_C(1) << counter % BITS);
+}
+
+bool analytics_proven(const struct analytics *a, uint32_t counter) {
+    return !a->touched &&
+           (counter >= a->unproven_max || !(a->unproven[counter / BITS] >> counter % BITS & 1));
+}
+
+/* Without memory for it none: a false alarm rather than no more comparing. */
+static void doubt_all(struct analytics *a) {
+    size_t words = a->ids.count / BITS + 1;
+    uint64_t *unproven = malloc(words * sizeof(*unproven));
+
+    free(a->unproven);
+    a->unproven = unproven;
+    a->unproven_max = unproven ? a->ids.count : 0;
+    if (unproven)
+        memset(unproven, 0xff, words * sizeof(*unproven));
 }
 
 /* What is newer than the beginning has its value from an event. */
@@ -66,6 +85,8 @@ enum err analytics_value(struct analytics *a, struct slice resource_id, struct s
 }
 
 void analytics_values_end(struct analytics *a) {
+    if (a->touched)
+        doubt_all(a);
     free(a->touched);
     a->touched = NULL;
     a->touched_max = 0;

@@ -25,7 +25,7 @@ class Sharded(Group):
         self.counter = Server(role='counter', port=free_port(), flags=['--events', url],
                               env={'HGP_EVENTS_FORMAT': event_format})
         self.shards = [Server(role='analytics', port=free_port(), flags=['--events', url],
-                              env={**COMMIT, 'HGP_ANALYTICS_PARTITIONS': one})
+                              env={**COMMIT, 'HGP_ANALYTICS_PARTITIONS': one, 'HGP_STORE': 'rocksdb:'})
                        for one in partitions]
         self.gateway = Server(role='gateway', flags=[
             '--counter', f'127.0.0.1:{self.counter.port}', '--analytics',
@@ -37,6 +37,13 @@ class Sharded(Group):
         ready(self.gateway)
         self.http, self.admin = self.gateway.http, self.gateway.admin
         return self
+
+
+def no_drift(servers):
+    """As each event tells; since their starts. Figures are as of the last commit."""
+    for server in servers:
+        wait_for('events are compared', lambda: metric(server, 'hgp_analytics_checked_events_total') > 0)
+        eq(metric(server, 'hgp_analytics_drift_total'), 0, 'events that found another total')
 
 
 def first(sharded, sent):
@@ -101,6 +108,7 @@ def test_kills():
             check_all(sharded, sent)
         for shard in sharded.shards:
             eq(metric(shard, 'hgp_analytics_halted_lanes'), 0, 'halted lanes')
+        no_drift(sharded.shards)
         eq(sharded.stop(), 0, 'exit code')
 
 

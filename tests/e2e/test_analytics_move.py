@@ -84,6 +84,8 @@ def test_there_and_back_under_load():
         settled(sharded)
         check_all(sharded, sent)
         eq(held(sharded.shards[1]) & here, set(), 'it still has its own')
+        for shard in sharded.shards:
+            eq(metric(shard, 'hgp_analytics_drift_total'), 0, 'events that found another total')
         eq(sharded.stop(), 0, 'exit code')
 
 

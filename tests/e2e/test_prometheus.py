@@ -17,6 +17,7 @@ import time
 import lib
 from lib import (INCREMENT, Failed, Server, Skipped, Split, Swarm, call, check, eq, increment, item,
                  request_bytes, tree)
+from test_verify import plant
 
 sys.path.insert(0, str(tree() / 'tools'))
 import dev_servers  # noqa: E402
@@ -28,7 +29,7 @@ SERIES_S = 60
 # A name that is followed neither by more of it nor by an opening bracket, with its labels.
 SELECTOR = re.compile(r'\b(?:hgp_\w+|process_\w+|up)\b(?:\{[^}]*\})?')
 FIRE = ('HighGoPressDown', 'HighGoPressStoreDown', 'HighGoPressOutboxGrowing',
-        'HighGoPressOutboxFull', 'HighGoPressRelayDown')
+        'HighGoPressOutboxFull', 'HighGoPressRelayDown', 'HighGoPressAnalyticsDrift')
 
 
 def tool(*args, **more):
@@ -62,6 +63,18 @@ def resolved(query):
     return query.replace('$__rate_interval', '10s').replace('$instance', '.+')
 
 
+def planted(stack):
+    """A server whose analytics has another total of 'planted' than its value, which the next event tells."""
+    server = stack.enter_context(Server(env={'HGP_ANALYTICS_COMMIT_MS': '100'}))
+    increment(server, 'planted', 5)
+    lib.wait_for('analytics has counted it', lambda: call(
+        server.http, 'GET', '/api/v1/analytics/stats/planted/like?time_range=all').json()
+        .get('data', {}).get('metrics', {}).get('total') == 5)
+    server.stop()
+    plant('analytics', server.data, 'planted', 7)
+    return server.start()
+
+
 class Deployment:
     """One process of each kind whose metrics differ, and a Prometheus over them."""
 
@@ -82,7 +95,8 @@ class Deployment:
         self.split = stack.enter_context(
             Split(env={'HGP_TRACES_ENDPOINT': 'http://127.0.0.1:9/v1/traces'}, **found))
         self.on_redis = stack.enter_context(Server(flags=['--store', self.redis.url]))
-        roles = [('all', self.shipping), ('all', self.on_redis), ('gateway', self.split.gateways[0]),
+        self.planted = planted(stack)
+        roles = [('all', self.shipping), ('all', self.on_redis), ('all', self.planted), ('gateway', self.split.gateways[0]),
                  ('counter', self.split.counter)]
         self.servers = [server for _, server in roles]
         self.prometheus = dev_servers.Prometheus(
@@ -214,7 +228,7 @@ def fill(server):
 
 
 def test_alerts_fire():
-    """A process, Redis and Kafka killed: and nothing fires before."""
+    """A process, Redis and Kafka killed, an event of a planted drift: and nothing fires before."""
     with deployment(mend=lambda text: re.sub(r'for: \w+', 'for: 1s', text)) as made:
         prometheus = made.prometheus
         wait_for('every target is up', lambda: len(
@@ -226,6 +240,7 @@ def test_alerts_fire():
             broker.kill()
         made.redis.process.kill()
         made.split.gateways[0].kill()
+        increment(made.planted, 'planted')
         end = time.monotonic() + SERIES_S
         while not set(FIRE) <= (now := firing(prometheus)):
             check(time.monotonic() < end, f'only {now} fire')

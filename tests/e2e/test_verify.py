@@ -15,7 +15,7 @@ import lib
 from lib import (BATCH_INCREMENT, Connection, Server, call, check, counter_path, eq, free_port, increment, item,
                  wait_for)
 from test_analytics import Sent
-from test_analytics_kafka import Sharded, first
+from test_analytics_kafka import Sharded, first, no_drift
 from test_analytics_role import Three, answers
 from test_kafka import Counting, consume, kafka, load, topic_url, wait_shipped
 from test_redis import Shared, sentinels
@@ -333,7 +333,7 @@ def test_protobuf_and_text():
 
 
 def test_analytics_in_the_same_process():
-    with All() as server:
+    with All(env={'HGP_ANALYTICS_COMMIT_MS': '200'}) as server:
         codes = beside_a_load(server, lambda: verify(*server.verify_flags), seconds=0.7)
         got = found(0, 'afterwards', *server.verify_flags, '--each')
         eq((got['counters'], totals(got)), (40, (40, 0, 0)), 'afterwards')
@@ -349,6 +349,8 @@ def test_analytics_in_the_same_process():
         got = found(0, 'a list', *server.verify_flags, '--list', '-', '--each', stdin='k-1:like\nnew:like\n')
         eq([(d['resource_id'], d['analytics']['verdict']) for d in got['details']],
            [('k-1', 'agrees'), ('new', 'agrees')], 'a list')
+        load(server, seconds=0.2)
+        no_drift([server])
         print(f'     {len(codes)} times under load', flush=True)
 
 

@@ -61,7 +61,8 @@ static struct rig *rig_new(unsigned seed, uint32_t counters_max) {
     rig->seed = seed;
     rig->random = seed;
     rig->clock_ms = rig->latest_clock_ms = START_MS;
-    rig->conf = (struct analytics_conf){counters_max, 64, {seed, 5}, NULL, NULL};
+    rig->conf = (struct analytics_conf){
+        .counters_max = counters_max, .pending_max = 64, .hash_seed = {seed, 5}};
     (void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/hgp-analytics-XXXXXX");
     assert_non_null(mkdtemp(rig->folder));
     start(rig);

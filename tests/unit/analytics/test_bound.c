@@ -73,7 +73,7 @@ static void make_stream(void) {
 static void open_rig(void) {
     static const struct event_position none[LANES];
     struct rocks_tally_conf conf = {1 << 20, 1 << 20};
-    struct analytics_conf own = {HELD, 4096, {7, 5}, NULL, NULL};
+    struct analytics_conf own = {.counters_max = HELD, .pending_max = 4096, .hash_seed = {7, 5}};
     const char *detail = NULL;
 
     assert_int_equal(rocks_tally_open(rig.folder, &conf, &rig.rocks, &detail), ERR_OK);

@@ -54,7 +54,8 @@ static uint64_t below(struct world *world, uint64_t n) {
 static void start(struct world *world, struct instance *instance) {
     static const struct event_position none[MODEL_LANES];
     struct rocks_tally_conf rocks = {1 << 20, 1 << 20};
-    struct analytics_conf conf = {1000, 8192, {world->seed, 5}, NULL, NULL};
+    struct analytics_conf conf = {
+        .counters_max = 1000, .pending_max = 8192, .hash_seed = {world->seed, 5}};
     const char *detail = NULL;
 
     assert_int_equal(rocks_tally_open(instance->folder, &rocks, &instance->rocks, &detail), ERR_OK);

@@ -16,9 +16,13 @@ static struct {
     struct analytics *analytics;
 } rig;
 
-static void open_rig(uint32_t counters_max, const struct event_position *from) {
+static void open_rig_beside(uint32_t counters_max, const struct event_position *from,
+                            bool others_write) {
     struct rocks_tally_conf conf = {1 << 20, 1 << 20};
-    struct analytics_conf own = {counters_max, 64, {7, 5}, NULL, NULL};
+    struct analytics_conf own = {.counters_max = counters_max,
+                                 .pending_max = 64,
+                                 .hash_seed = {7, 5},
+                                 .others_write = others_write};
     const char *detail = NULL;
 
     (void)snprintf(rig.folder, sizeof(rig.folder), "/tmp/hgp-total-XXXXXX");
@@ -27,6 +31,10 @@ static void open_rig(uint32_t counters_max, const struct event_position *from) {
     assert_int_equal(analytics_open(rocks_tally_view(rig.rocks), &own, NOW_MS, &rig.analytics),
                      ERR_OK);
     assert_int_equal(analytics_source(rig.analytics, 7, 2, from), ERR_OK);
+}
+
+static void open_rig(uint32_t counters_max, const struct event_position *from) {
+    open_rig_beside(counters_max, from, false);
 }
 
 static void close_rig(void) {
@@ -117,11 +125,63 @@ static void test_beyond_the_limit(void **state) {
     close_rig();
 }
 
+static void expect_drift(uint64_t checked, uint64_t drifting, uint64_t external) {
+    struct analytics_stats stats;
+
+    analytics_stats(rig.analytics, &stats);
+    assert_int_equal(stats.checked, checked);
+    assert_int_equal(stats.drifting, drifting);
+    assert_int_equal(stats.external, external);
+}
+
+static void test_drift(void **state) {
+    static const struct event_position begin[2];
+
+    (void)state;
+    open_rig(1, begin);
+    count("a", 1, 5, 5);
+    count("a", 2, -7, -2);
+    expect_drift(2, 0, 0);
+    count("a", 3, 1, 9); /* it was 8 */
+    expect_drift(3, 1, 0);
+    count("a", 4, 1, 10); /* right again */
+    count("b", 5, 1, 30); /* not held */
+    expect_drift(4, 1, 0);
+    close_rig();
+    open_rig_beside(100, begin, true);
+    count("a", 1, 1, 41); /* somebody's 40 */
+    expect_drift(1, 0, 1);
+    close_rig();
+}
+
+static void test_drift_after_values_from_the_store(void **state) {
+    static const struct event_position later[2] = {{1, 8}, {1, 8}};
+
+    (void)state;
+    open_rig(100, later);
+    count("a", 9, 1, 30); /* what it was isn't known */
+    expect_drift(0, 0, 0);
+    assert_int_equal(analytics_values_begin(rig.analytics), ERR_OK);
+    count("a", 10, 1, 31);
+    assert_int_equal(analytics_value(rig.analytics, SLICE("b"), SLICE("like"), 4), ERR_OK);
+    analytics_values_end(rig.analytics);
+    count("b", 11, 1, 3); /* the value was of a later moment */
+    expect_drift(0, 0, 0);
+    count("b", 12, 1, 4);
+    count("c", 13, 1, 1); /* new */
+    expect_drift(2, 0, 0);
+    count("b", 14, 1, 6);
+    expect_drift(3, 1, 0);
+    close_rig();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_at_a_position),
         cmocka_unit_test(test_begun_later),
         cmocka_unit_test(test_beyond_the_limit),
+        cmocka_unit_test(test_drift),
+        cmocka_unit_test(test_drift_after_values_from_the_store),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
