@@ -5,6 +5,8 @@
 
 #include "core/analytics_internal.h"
 
+#define LOOK_AHEAD 32 /* events whose counters are looked for side by side */
+
 /* ---- open and close ---- */
 
 static enum err make(struct analytics *a) {
@@ -44,6 +46,7 @@ void analytics_close(struct analytics *a) {
     buf_release(&a->mark);
     buf_release(&a->scratch);
     buf_release(&a->record);
+    buf_release(&a->looked);
     free(a->touched);
     free(a->unproven);
     free(a->lanes);
@@ -161,12 +164,12 @@ static void compare(struct analytics *a, uint32_t counter, const struct event *e
         a->stats.drifting++;
 }
 
-static enum err count_event(struct analytics *a, const struct event *event) {
+static enum err count_event(struct analytics *a, const struct event *event,
+                            const struct lookup *lookup) {
     struct tally_pending *pending = &analytics_open_generation(a)->pending;
     struct tally_cell cell;
     uint32_t known = a->ids.count;
-    enum err err = analytics_counter(a, event->resource_id, event->counter_type, event->lane + 1,
-                                     &cell.counter);
+    enum err err = analytics_counter(a, lookup, event->lane + 1, &cell.counter);
 
     if (err != ERR_OK)
         return err;
@@ -204,8 +207,9 @@ static enum place place_of(struct event_position at, struct event_position event
     return event.seq == at.seq + 1 ? NEXT : AHEAD;
 }
 
-static enum err apply_one(struct analytics *a, struct analytics_lane *lane,
-                          const struct event *event) {
+static enum err apply_one(struct analytics *a, const struct event *event,
+                          const struct lookup *lookup) {
+    struct analytics_lane *lane = &a->lanes[event->lane];
     enum place place = place_of(lane->at, event->at);
 
     if (place == BEHIND) {
@@ -218,7 +222,7 @@ static enum err apply_one(struct analytics *a, struct analytics_lane *lane,
     }
     if (!tally_pending_room(&analytics_open_generation(a)->pending))
         return ERR_BUSY;
-    enum err err = count_event(a, event);
+    enum err err = count_event(a, event, lookup);
     if (err != ERR_OK)
         return err;
     a->stats.events++;
@@ -231,17 +235,52 @@ static enum err apply_one(struct analytics *a, struct analytics_lane *lane,
     return ERR_OK;
 }
 
-enum err analytics_apply(struct analytics *a, const struct event *events, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        struct analytics_lane *lane = &a->lanes[events[i].lane];
-        enum err err = !analytics_counts(lane->partition) ? ERR_OK /* nobody's, or another's */
-                       : lane->halted                     ? ERR_TRIMMED
-                                                          : apply_one(a, lane, &events[i]);
+static enum err take(struct analytics *a, const struct event *event, const struct lookup *lookup) {
+    const struct analytics_lane *lane = &a->lanes[event->lane];
 
-        if (err != ERR_OK)
-            return err;
+    if (!analytics_counts(lane->partition))
+        return ERR_OK; /* nobody's, or another's */
+    return lane->halted ? ERR_TRIMMED : apply_one(a, event, lookup);
+}
+
+/* False: no memory. */
+static bool look_ahead(struct analytics *a, const struct event *events, size_t count,
+                       struct lookup lookups[LOOK_AHEAD]) {
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += events[i].resource_id.len + 1 + events[i].counter_type.len;
+    buf_clear(&a->looked);
+    if (!buf_reserve(&a->looked, bytes)) /* ids stay where they are */
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = a->looked.len;
+
+        buf_add_slice(&a->looked, events[i].resource_id);
+        buf_add_char(&a->looked, '\0');
+        buf_add_slice(&a->looked, events[i].counter_type);
+        analytics_look(a, slice_of(a->looked.ptr + at, a->looked.len - at), &lookups[i]);
     }
-    return ERR_OK;
+    for (size_t i = 0; i < count; i++)
+        analytics_look_row(a, &lookups[i]);
+    for (size_t i = 0; i < count; i++)
+        analytics_look_key(a, &lookups[i]);
+    return true;
+}
+
+enum err analytics_apply(struct analytics *a, const struct event *events, size_t count) {
+    struct lookup lookups[LOOK_AHEAD];
+    enum err err = ERR_OK;
+
+    for (size_t i = 0; i < count && err == ERR_OK; i++) {
+        size_t left = count - i;
+
+        if (i % LOOK_AHEAD == 0 &&
+            !look_ahead(a, events + i, left < LOOK_AHEAD ? left : LOOK_AHEAD, lookups))
+            return ERR_NO_MEMORY;
+        err = take(a, &events[i], &lookups[i % LOOK_AHEAD]);
+    }
+    return err;
 }
 
 void analytics_stats(const struct analytics *a, struct analytics_stats *out) {

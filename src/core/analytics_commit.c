@@ -95,47 +95,56 @@ static void fill_forgetting(struct filling *f) {
     }
 }
 
-static int by_number(const void *x, const void *y, void *pending) {
-    const struct pending_counter *counters = ((const struct tally_pending *)pending)->counters;
-    uint32_t a = counters[*(const uint32_t *)x].number;
-    uint32_t b = counters[*(const uint32_t *)y].number;
-
-    return (a > b) - (a < b);
+static uint32_t number_of(const struct tally_pending *pending, uint32_t i) {
+    return pending->counters[i].number;
 }
 
-static int by_cell(const void *x, const void *y, void *pending) {
-    const struct pending_row *rows = ((const struct tally_pending *)pending)->rows;
-    const struct pending_row *a = &rows[*(const uint32_t *)x];
-    const struct pending_row *b = &rows[*(const uint32_t *)y];
-
-    if (a->width != b->width)
-        return a->width < b->width ? -1 : 1;
-    if (a->bucket != b->bucket)
-        return a->bucket < b->bucket ? -1 : 1;
-    return (a->counter > b->counter) - (a->counter < b->counter);
+static uint32_t counter_of(const struct tally_pending *pending, uint32_t i) {
+    return pending->rows[i].counter;
 }
 
+static uint32_t bucket_of(const struct tally_pending *pending, uint32_t i) {
+    return pending->rows[i].bucket;
+}
+
+static uint32_t width_of(const struct tally_pending *pending, uint32_t i) {
+    return pending->rows[i].width;
+}
+
+/* By the last key; those before it decide between equal ones. */
 static void sort(struct generation *generation, uint32_t count,
-                 int (*compare)(const void *x, const void *y, void *pending)) {
+                 uint32_t (*const keys[])(const struct tally_pending *pending, uint32_t i),
+                 size_t keys_count) {
+    struct radix_item *order = generation->order;
+
     for (uint32_t i = 0; i < count; i++)
-        generation->order[i] = i;
-    qsort_r(generation->order, count, sizeof(*generation->order), compare, &generation->pending);
+        order[i].index = i;
+    for (size_t k = 0; k < keys_count; k++) {
+        for (uint32_t i = 0; i < count; i++)
+            order[i].key = keys[k](&generation->pending, order[i].index);
+        radix_sort(order, order + generation->pending.cap, count);
+    }
 }
+
+static uint32_t (*const by_number[])(const struct tally_pending *pending, uint32_t i) = {number_of};
+static uint32_t (*const by_cell[])(const struct tally_pending *pending,
+                                   uint32_t i) = {counter_of, bucket_of, width_of};
 
 /* In the order of their keys: a key next to the last one is found at once, where any other costs
  * a search through all that was written before. */
 static void fill_sorted(struct filling *f) {
     struct generation *generation = f->generation;
     const struct tally_pending *pending = &generation->pending;
+    const struct radix_item *order = generation->order;
 
-    sort(generation, pending->counters_count, by_number);
+    sort(generation, pending->counters_count, by_number, ARRAY_LEN(by_number));
     for (uint32_t i = 0; i < pending->counters_count; i++)
-        fill_counter(f, &pending->counters[generation->order[i]]);
-    sort(generation, pending->rows_count, by_cell);
+        fill_counter(f, &pending->counters[order[i].index]);
+    sort(generation, pending->rows_count, by_cell, ARRAY_LEN(by_cell));
     for (unsigned width = 0; width < BUCKET_WIDTHS; width++)
         for (uint32_t i = 0; i < pending->rows_count; i++)
-            if (pending_row_has(&pending->rows[generation->order[i]], (enum bucket_width)width))
-                fill_row(f, &pending->rows[generation->order[i]], (enum bucket_width)width);
+            if (pending_row_has(&pending->rows[order[i].index], (enum bucket_width)width))
+                fill_row(f, &pending->rows[order[i].index], (enum bucket_width)width);
 }
 
 static enum err fill(struct tally_batch *batch, struct tally_store *store) {
@@ -178,7 +187,7 @@ enum err analytics_generations_init(struct analytics *a) {
         struct generation *generation = &a->generations[i];
         enum err err = tally_pending_init(&generation->pending, a->conf.pending_max);
 
-        generation->order = malloc(a->conf.pending_max * sizeof(*generation->order));
+        generation->order = malloc(2 * (size_t)a->conf.pending_max * sizeof(*generation->order));
         if (err != ERR_OK || !generation->order)
             return ERR_NO_MEMORY;
     }

@@ -182,18 +182,40 @@ uint32_t analytics_find(struct analytics *a, struct slice resource_id, struct sl
     return buf_failed(&a->scratch) ? NO_COUNTER : bytes_table_find(&a->ids, hash_of(a, id), id);
 }
 
-enum err analytics_counter(struct analytics *a, struct slice resource_id, struct slice counter_type,
-                           uint32_t lane, uint32_t *out) {
-    struct slice id = analytics_id(&a->scratch, resource_id, counter_type);
+void analytics_look(const struct analytics *a, struct slice id, struct lookup *out) {
+    *out = (struct lookup){id, hash_of(a, id), BYTES_TABLE_NONE};
+    bytes_table_prefetch_slot(&a->ids, out->hash);
+}
 
-    if (buf_failed(&a->scratch))
-        return ERR_NO_MEMORY;
-    *out = bytes_table_find(&a->ids, hash_of(a, id), id);
+void analytics_look_row(const struct analytics *a, struct lookup *lookup) {
+    lookup->guess = bytes_table_prefetch_row(&a->ids, lookup->hash);
+    if (lookup->guess != BYTES_TABLE_NONE)
+        __builtin_prefetch(&a->counters[lookup->guess]);
+}
+
+void analytics_look_key(const struct analytics *a, const struct lookup *lookup) {
+    const struct tracked *tracked = &a->counters[lookup->guess];
+    const struct tally_pending *pending = &a->generations[a->open].pending;
+
+    if (lookup->guess == BYTES_TABLE_NONE)
+        return;
+    bytes_table_prefetch_key(&a->ids, lookup->guess);
+    if (tracked->hint[a->open] < pending->counters_count)
+        __builtin_prefetch(&pending->counters[tracked->hint[a->open]]);
+    if (analytics_is_rest(tracked))
+        return;
+    for (unsigned i = 0; i < RANGES; i++)
+        __builtin_prefetch(&a->types[tracked->type]->rankings[i].entries[tracked->entry]);
+}
+
+enum err analytics_counter(struct analytics *a, const struct lookup *lookup, uint32_t lane,
+                           uint32_t *out) {
+    *out = bytes_table_find(&a->ids, lookup->hash, lookup->id);
     if (*out != BYTES_TABLE_NONE)
         return ERR_OK;
     if (!a->full && a->held < a->conf.counters_max)
-        return analytics_add_counter(a, id, lane, out);
-    return analytics_rest_counter(a, resource_id, counter_type, out);
+        return analytics_add_counter(a, lookup->id, lane, out);
+    return analytics_rest_counter(a, lookup->id, out);
 }
 
 /* ---- where it stands ---- */

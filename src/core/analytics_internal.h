@@ -19,6 +19,7 @@
 #include "core/analytics_partition.h"
 #include "core/bytes.h"
 #include "core/bytes_table.h"
+#include "core/radix.h"
 #include "core/ranking.h"
 #include "core/tally_pending.h"
 
@@ -82,8 +83,8 @@ struct generation {
     bool values_known; /* since then */
     struct partitions partitions;
     struct buf mark;
-    int64_t forget_ms; /* 0, or: buckets that aren't kept at this time go */
-    uint32_t *order;   /* the store's thread's, and what is below */
+    int64_t forget_ms;        /* 0, or: buckets that aren't kept at this time go */
+    struct radix_item *order; /* the store's thread's, twice as many, and what is below */
     struct buf key;
     struct buf record;
 };
@@ -128,6 +129,7 @@ struct analytics {
     struct analytics_stats stats;
     struct buf scratch;
     struct buf record;
+    struct buf looked; /* the ids of lookups */
 };
 
 /* ---- analytics_counters.c ---- */
@@ -141,9 +143,22 @@ struct slice analytics_id(struct buf *out, struct slice resource_id, struct slic
 /* The number of the type of this name, made if it is new. ERR_NO_MEMORY. */
 MUST_CHECK enum err analytics_make_type(struct analytics *a, struct slice name, uint32_t *out);
 
+/* An id that is about to be looked for. On tables larger than the processor's cache a find waits
+ * for memory several times: the steps of many go side by side, with other work between. */
+struct lookup {
+    struct slice id;
+    uint64_t hash;
+    uint32_t guess; /* its row, NONE */
+};
+
+/* Fills and hints, in this order; 'id' is analytics_id()'s and must last. */
+void analytics_look(const struct analytics *a, struct slice id, struct lookup *out);
+void analytics_look_row(const struct analytics *a, struct lookup *lookup);
+void analytics_look_key(const struct analytics *a, const struct lookup *lookup);
+
 /* The counter of this id, or what stands for it. ERR_NO_MEMORY. */
-MUST_CHECK enum err analytics_counter(struct analytics *a, struct slice resource_id,
-                                      struct slice counter_type, uint32_t lane, uint32_t *out);
+MUST_CHECK enum err analytics_counter(struct analytics *a, const struct lookup *lookup,
+                                      uint32_t lane, uint32_t *out);
 
 /* A counter of this id is held: NO_COUNTER otherwise. It may be hidden. */
 uint32_t analytics_find(struct analytics *a, struct slice resource_id, struct slice counter_type);
@@ -190,9 +205,8 @@ MUST_CHECK enum err analytics_veil(struct analytics *a, uint32_t counter);
 
 /* ---- analytics_rest.c ---- */
 
-/* The group that stands for the counter. ERR_NO_MEMORY. */
-MUST_CHECK enum err analytics_rest_counter(struct analytics *a, struct slice resource_id,
-                                           struct slice counter_type, uint32_t *out);
+/* The group that stands for the counter of this id, which isn't a->scratch. ERR_NO_MEMORY. */
+MUST_CHECK enum err analytics_rest_counter(struct analytics *a, struct slice id, uint32_t *out);
 
 /* Of an id that begins with a zero byte: the type's name, and where a->counters[].entry is.
  * ERR_CORRUPT. */

@@ -80,9 +80,9 @@ static uint32_t type_with_groups(const struct analytics *a, struct slice name) {
     return type->number;
 }
 
-enum err analytics_rest_counter(struct analytics *a, struct slice resource_id,
-                                struct slice counter_type, uint32_t *out) {
-    uint32_t group = group_of(analytics_id(&a->scratch, resource_id, counter_type));
+enum err analytics_rest_counter(struct analytics *a, struct slice id, uint32_t *out) {
+    struct slice counter_type = slice_skip(id, strnlen(id.ptr, id.len) + 1);
+    uint32_t group = group_of(id);
     uint32_t type = type_with_groups(a, counter_type);
     const struct rest_groups *groups = a->types[type]->groups;
 
@@ -90,8 +90,8 @@ enum err analytics_rest_counter(struct analytics *a, struct slice resource_id,
         *out = groups->counters[group];
         return ERR_OK;
     }
-    struct slice id = group_id(&a->scratch, type ? counter_type : SLICE(""), group);
-    return buf_failed(&a->scratch) ? ERR_NO_MEMORY : analytics_add_counter(a, id, 0, out);
+    struct slice own = group_id(&a->scratch, type ? counter_type : SLICE(""), group);
+    return buf_failed(&a->scratch) ? ERR_NO_MEMORY : analytics_add_counter(a, own, 0, out);
 }
 
 /* ---- what is missing ---- */

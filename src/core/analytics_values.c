@@ -58,6 +58,17 @@ static int64_t value_of(const struct analytics *a, uint32_t counter, int64_t val
     return !analytics_is_rest(&a->counters[counter]) || first || value > before ? value : before;
 }
 
+static enum err admit(struct analytics *a, struct slice resource_id, struct slice counter_type,
+                      uint32_t *out) {
+    struct slice id = analytics_id(&a->looked, resource_id, counter_type);
+    struct lookup lookup;
+
+    if (buf_failed(&a->looked))
+        return ERR_NO_MEMORY;
+    analytics_look(a, id, &lookup);
+    return analytics_counter(a, &lookup, 0, out);
+}
+
 enum err analytics_value(struct analytics *a, struct slice resource_id, struct slice counter_type,
                          int64_t value) {
     struct tally_pending *pending = &analytics_open_generation(a)->pending;
@@ -68,8 +79,7 @@ enum err analytics_value(struct analytics *a, struct slice resource_id, struct s
         return ERR_OK;
     if (!tally_pending_room(pending))
         return ERR_BUSY;
-    enum err err =
-        number == NO_COUNTER ? analytics_counter(a, resource_id, counter_type, 0, &number) : ERR_OK;
+    enum err err = number == NO_COUNTER ? admit(a, resource_id, counter_type, &number) : ERR_OK;
     if (err != ERR_OK)
         return err;
     bool first = number >= known;

@@ -7,6 +7,9 @@
 
 #include "edge/kafka_config.h"
 
+/* Taken out of librdkafka's queue together: its lock and condition cost what a message does. */
+#define BATCH 256
+
 struct kafka_consumer {
     char topic_name[KAFKA_TOPIC_BYTES];
     int64_t *from;
@@ -16,8 +19,10 @@ struct kafka_consumer {
     rd_kafka_queue_t *queue; /* of messages */
     rd_kafka_topic_t *topic; /* NULL: not open */
     int partitions;
-    rd_kafka_message_t *message; /* the last one given */
-    char reason[384];            /* what a broker, or the way to it, said last */
+    rd_kafka_message_t *batch[BATCH]; /* the last one given, and what came with it */
+    size_t batch_at;
+    size_t batch_count;
+    char reason[384]; /* what a broker, or the way to it, said last */
     char problem[512];
 };
 
@@ -96,10 +101,10 @@ enum err kafka_consumer_new(const struct kafka_consumer_conf *conf, struct kafka
     return ERR_OK;
 }
 
+/* The last one given. */
 static void drop_message(struct kafka_consumer *consumer) {
-    if (consumer->message)
-        rd_kafka_message_destroy(consumer->message);
-    consumer->message = NULL;
+    if (consumer->batch_at < consumer->batch_count)
+        rd_kafka_message_destroy(consumer->batch[consumer->batch_at++]);
 }
 
 static bool is_read(const struct kafka_consumer *consumer, int partition) {
@@ -109,7 +114,8 @@ static bool is_read(const struct kafka_consumer *consumer, int partition) {
 void kafka_consumer_free(struct kafka_consumer *consumer) {
     if (!consumer)
         return;
-    drop_message(consumer);
+    while (consumer->batch_at < consumer->batch_count)
+        drop_message(consumer);
     for (int i = 0; i < consumer->partitions; i++)
         if (is_read(consumer, i))
             (void)rd_kafka_consume_stop(consumer->topic, i);
@@ -198,7 +204,7 @@ enum err kafka_consumer_open(struct kafka_consumer *consumer, int64_t wait_ms) {
 /* ---- messages ---- */
 
 static enum err judge(struct kafka_consumer *consumer, struct kafka_message *out) {
-    const rd_kafka_message_t *message = consumer->message;
+    const rd_kafka_message_t *message = consumer->batch[consumer->batch_at];
 
     switch (message->err) {
     case RD_KAFKA_RESP_ERR_NO_ERROR:
@@ -221,11 +227,24 @@ static enum err judge(struct kafka_consumer *consumer, struct kafka_message *out
     }
 }
 
+/* Waits for one, and takes what is there behind it: to wait for a whole batch is to wait. */
+static void take_batch(struct kafka_consumer *consumer, int64_t wait_ms) {
+    ssize_t more = 0;
+
+    consumer->batch_at = consumer->batch_count = 0;
+    consumer->batch[0] = rd_kafka_consume_queue(consumer->queue, (int)wait_ms);
+    if (!consumer->batch[0])
+        return;
+    more = rd_kafka_consume_batch_queue(consumer->queue, 0, consumer->batch + 1, BATCH - 1);
+    consumer->batch_count = 1 + (more > 0 ? (size_t)more : 0);
+}
+
 enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
                              struct kafka_message *out) {
     drop_message(consumer);
-    consumer->message = rd_kafka_consume_queue(consumer->queue, (int)wait_ms);
-    if (consumer->message)
+    if (consumer->batch_at == consumer->batch_count)
+        take_batch(consumer, wait_ms);
+    if (consumer->batch_at < consumer->batch_count)
         return judge(consumer, out);
     (void)rd_kafka_poll(consumer->rk, 0);
     return ERR_NOT_FOUND;
