@@ -15,7 +15,7 @@ import dev_servers  # noqa: E402
 
 SMOKE = False
 LATE_MS = 100  # each way
-REQUESTS = 600
+REQUESTS = 300
 
 
 @contextlib.contextmanager
