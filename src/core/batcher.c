@@ -196,7 +196,8 @@ static enum err verdict_of(const struct batch *batch, enum err err) {
 }
 
 /* The attempt waited for has failed, or could not be sent. */
-static void attempt_failed(struct batcher *b, struct batch *batch, enum err err, int64_t now_ms) {
+static void attempt_failed(struct batcher *b, struct batch *batch, enum err err,
+                           struct pushback pushback, int64_t now_ms) {
     batch->current = NULL;
     if (!err_retryable(err)) {
         /* Final, but an earlier attempt may have been applied: then nobody knows. */
@@ -204,11 +205,17 @@ static void attempt_failed(struct batcher *b, struct batch *batch, enum err err,
         return;
     }
     /* Nobody to tell any more: another attempt would only add load (DESIGN 13). */
-    if (batch->attempts >= b->conf.attempts_max || batch->waiting == 0) {
+    if (batch->attempts >= b->conf.attempts_max || batch->waiting == 0 ||
+        (pushback.given && pushback.ms < 0)) {
         give_up(b, batch, verdict_of(batch, err));
         return;
     }
-    batch->due_ms = after(now_ms, backoff_ms(b, batch->attempts));
+    int64_t wait_ms = pushback.given ? pushback.ms : backoff_ms(b, batch->attempts);
+    batch->due_ms = after(now_ms, wait_ms);
+    if (pushback.given && batch->due_ms >= batch->latest_ms) {
+        give_up(b, batch, verdict_of(batch, err));
+        return;
+    }
     wake_at(b, batch->due_ms);
 }
 
@@ -256,6 +263,7 @@ static void send_attempt(struct batcher *b, struct batch *batch, int64_t now_ms)
         attempt->delivery.message = &batch->message;
         attempt->delivery.err = ERR_OK;
         attempt->delivery.not_applied = false;
+        attempt->delivery.pushback = (struct pushback){.given = false};
         attempt->delivery.store_now_ms = 0;
         attempt->delivery.attempt = batch->attempts;
         attempt->delivery.deadline_ms = batch->latest_ms;
@@ -267,7 +275,7 @@ static void send_attempt(struct batcher *b, struct batch *batch, int64_t now_ms)
             give_attempt(b, attempt);
     }
     if (err != ERR_OK) {
-        attempt_failed(b, batch, err, now_ms);
+        attempt_failed(b, batch, err, (struct pushback){.given = false}, now_ms);
         return;
     }
     batch->current = attempt;
@@ -346,7 +354,8 @@ static void sent_due(struct batcher *b, struct batch *batch, int64_t now_ms, str
     else if (batch->due_ms > now_ms)
         wake_at(b, batch->due_ms);
     else if (batch->current)
-        attempt_failed(b, batch, ERR_UNAVAILABLE, now_ms); /* lost; its answer may still come */
+        /* Lost; its answer may still come. */
+        attempt_failed(b, batch, ERR_UNAVAILABLE, (struct pushback){.given = false}, now_ms);
     else if (!must_wait(b, now_ms))
         send_attempt(b, batch, now_ms);
 }
@@ -445,7 +454,7 @@ void batcher_delivered(struct batcher *b, struct delivery *delivery, int64_t now
     } else if (!batch->resolved && attempt == batch->current) {
         if (delivery->not_applied || !err_retryable(delivery->err))
             batch->unsure--;
-        attempt_failed(b, batch, delivery->err, now_ms);
+        attempt_failed(b, batch, delivery->err, delivery->pushback, now_ms);
     }
     give_attempt(b, attempt);
     /* One that was just given up is on 'over' and goes with it. */

@@ -22,7 +22,7 @@
  *            the last found nobody to send to. ERR_UNKNOWN: used up, and one may have been applied.
  *            A final error: the upstream's, unless an earlier attempt may have been applied;
  *            likewise a retryable error of one operation. A message that nobody waits for any
- *            more isn't sent again.
+ *            more, or will when the upstream wants it again (pushback), isn't sent again.
  */
 #ifndef CORE_BATCHER_H
 #define CORE_BATCHER_H
@@ -35,6 +35,7 @@
 #include "base/err.h"
 #include "base/trace_context.h"
 #include "core/message.h"
+#include "core/pushback.h"
 
 struct batcher;
 
@@ -43,13 +44,14 @@ struct batcher;
  * batcher, filled by the upstream. */
 struct delivery {
     const struct message *message;
-    struct answer *answers; /* room for message->count; valid when 'err' is ERR_OK */
-    enum err err;           /* of the message as a whole */
-    bool not_applied;       /* with an error: this attempt has surely changed nothing */
-    int64_t store_now_ms;   /* the store's clock at the answer; 0: unknown */
-    unsigned attempt;       /* 1 on the first try */
-    int64_t deadline_ms;    /* the latest of the waiters' (monotonic): an answer after it is for
-                               nobody, and the upstream needn't apply it any more; 0: none */
+    struct answer *answers;   /* room for message->count; valid when 'err' is ERR_OK */
+    enum err err;             /* of the message as a whole */
+    bool not_applied;         /* with an error: this attempt has surely changed nothing */
+    struct pushback pushback; /* with an error: the upstream's word on trying again */
+    int64_t store_now_ms;     /* the store's clock at the answer; 0: unknown */
+    unsigned attempt;         /* 1 on the first try */
+    int64_t deadline_ms;      /* the latest of the waiters' (monotonic): an answer after it is for
+                                 nobody, and the upstream needn't apply it any more; 0: none */
     const struct trace_context *trace; /* of the first operation in it whose request has one, a
                                   sampled one before others, as requests and messages are many to
                                   one; with conf.spans and sampled: a span of its own, whose parent

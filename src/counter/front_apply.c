@@ -77,9 +77,13 @@ static void give(struct front_apply *apply, struct parcel *parcel) {
 /* ---- ends of a call ---- */
 
 static void fail(struct grpc_call *call, enum err err, bool not_applied, struct slice detail) {
+    struct slice pushback = pushback_for(err);
+
     grpc_add_trailer(call, SLICE(LANES_ERROR_TRAILER), slice_str(err_name(err)));
     if (not_applied)
         grpc_add_trailer(call, SLICE(LANES_NOT_APPLIED_TRAILER), SLICE("1"));
+    if (pushback.len)
+        grpc_add_trailer(call, SLICE(PUSHBACK_FIELD), pushback);
     grpc_finish(call, (enum grpc_status)err_grpc(err),
                 detail.len ? detail : slice_str(err_text(err)));
 }

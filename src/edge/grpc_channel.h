@@ -29,6 +29,7 @@
 #include "base/err.h"
 #include "base/slice.h"
 #include "base/trace_context.h"
+#include "core/pushback.h"
 #include "edge/grpc_status.h"
 #include "loop/loop.h"
 #include "loop/resolver.h"
@@ -57,12 +58,13 @@ struct grpc_channel_conf {
 /* What came of a call. */
 struct grpc_result {
     enum grpc_status status;
-    struct slice message;  /* for people; may be empty */
-    struct slice response; /* one message, when the status is GRPC_OK */
-    struct slice error;    /* the trailer hgp-error (edge/lanes_codec.h); empty: none */
-    bool not_applied;      /* the trailer hgp-not-applied: the call has surely changed nothing */
-    bool not_processed;    /* the server has surely not looked at it (never sent,
-                              REFUSED_STREAM, beyond GOAWAY's last stream): safe to repeat */
+    struct slice message;     /* for people; may be empty */
+    struct slice response;    /* one message, when the status is GRPC_OK */
+    struct slice error;       /* the trailer hgp-error (edge/lanes_codec.h); empty: none */
+    struct pushback pushback; /* grpc-retry-pushback-ms */
+    bool not_applied;         /* the trailer hgp-not-applied: the call has surely changed nothing */
+    bool not_processed;       /* the server has surely not looked at it (never sent,
+                                 REFUSED_STREAM, beyond GOAWAY's last stream): safe to repeat */
 };
 
 struct grpc_out_call { /* embed it */

@@ -112,12 +112,13 @@ struct grpc_exchange {
     bool cancelled;     /* likewise: nobody wants its messages any more */
 
     struct grpc_frame_reader reader;
-    struct buf response; /* of a stream: messages, each behind its length */
-    size_t complete;     /* of it: messages that are to be handed over */
-    size_t length_at;    /* in it: the length of the message that is arriving */
-    struct buf message;  /* grpc-message, then the outcome's */
-    struct buf error;    /* hgp-error */
-    bool not_applied;    /* hgp-not-applied */
+    struct buf response;      /* of a stream: messages, each behind its length */
+    size_t complete;          /* of it: messages that are to be handed over */
+    size_t length_at;         /* in it: the length of the message that is arriving */
+    struct buf message;       /* grpc-message, then the outcome's */
+    struct buf error;         /* hgp-error */
+    struct pushback pushback; /* grpc-retry-pushback-ms */
+    bool not_applied;         /* hgp-not-applied */
     unsigned messages;
     unsigned field_count;
     size_t field_bytes;

@@ -262,6 +262,7 @@ void grpc_exchange_hand_over(struct grpc_exchange *ex) {
         .status = ex->outcome,
         .message = buf_slice(&ex->message),
         .error = buf_slice(&ex->error),
+        .pushback = ex->pushback,
         .not_applied = ex->not_applied,
         .not_processed = ex->not_processed,
     };

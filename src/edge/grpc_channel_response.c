@@ -60,6 +60,8 @@ static void keep(struct grpc_exchange *ex, struct slice name, struct slice value
     } else if (slice_eq(name, SLICE(LANES_ERROR_TRAILER))) {
         buf_clear(&ex->error);
         buf_add_slice(&ex->error, value);
+    } else if (slice_eq(name, SLICE(PUSHBACK_FIELD))) {
+        ex->pushback = pushback_parse(value);
     } else if (slice_eq(name, SLICE(LANES_NOT_APPLIED_TRAILER))) {
         ex->not_applied = slice_eq(value, SLICE("1"));
     }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/random.h"
+#include "core/pushback.h"
 #include "edge/grpc_health.h"
 #include "edge/grpc_host_internal.h"
 #include "edge/grpc_reflection.h"
@@ -22,6 +23,10 @@ static const struct slice own_services[] = {
 _Static_assert(GRPC_HOST_LISTED == GRPC_HOST_SERVICES_MAX + ARRAY_LEN(own_services), "all fit");
 
 void grpc_fail(struct grpc_call *call, enum err err, struct slice detail) {
+    struct slice pushback = pushback_for(err);
+
+    if (pushback.len)
+        grpc_add_trailer(call, SLICE(PUSHBACK_FIELD), pushback);
     grpc_finish(call, (enum grpc_status)err_grpc(err),
                 detail.len ? detail : slice_str(err_text(err)));
 }

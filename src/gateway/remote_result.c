@@ -47,6 +47,7 @@ bool remote_result(struct remote_call *call, const struct grpc_result *result) {
     bool ours = result->error.len > 0;
 
     delivery->err = ours ? lanes_error_named(result->error) : ERR_UNAVAILABLE;
+    delivery->pushback = result->pushback;
     delivery->not_applied = result->not_processed || (ours && result->not_applied);
     log_failure(call, result->status, result->message);
     return !ours && !result->not_processed;

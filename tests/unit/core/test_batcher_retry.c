@@ -4,6 +4,8 @@
 
 #include "batcher_fixture.h"
 
+#define PUSHED_MS 1234 /* no backoff is so long */
+
 /* What becomes of each attempt, and the answer in the end. */
 enum fate {
     NONE,
@@ -12,6 +14,8 @@ enum fate {
     IMPOSSIBLE,  /* send() fails for good */
     FAILED,      /* comes back with a retryable error */
     UNTOUCHED,   /* the same, and has surely changed nothing */
+    PUSHED,      /* comes back untouched, to be sent again after PUSHED_MS exactly */
+    NEVER,       /* likewise, never to be sent again */
     FINAL,       /* comes back with another error */
     LOST,        /* no answer within attempt_ms */
     LOST_FAILED, /* the same, and then it fails after all */
@@ -40,6 +44,10 @@ static const struct {
     {"refused by the last there was",   {UNREACHED, UNREACHED, UNTOUCHED}, 3, ERR_UNAVAILABLE},
     {"unreachable, one may live",       {FAILED, UNREACHED, UNREACHED},  3, ERR_UNKNOWN},
     {"somebody came",                   {UNREACHED, GOOD},               2, ERR_OK},
+    {"pushed back",                     {PUSHED, GOOD},                  2, ERR_OK},
+    {"pushed back to the end",          {PUSHED, PUSHED, PUSHED},        3, ERR_UNAVAILABLE},
+    {"not to be tried again",           {NEVER},                         1, ERR_UNAVAILABLE},
+    {"nor after a failure",             {FAILED, NEVER},                 2, ERR_UNKNOWN},
     {"refused for good",                {IMPOSSIBLE},                    1, ERR_INVALID},
     {"a final error is passed on",      {FINAL},                         1, ERR_INVALID},
     {"final after a refusal",           {REFUSED, FINAL},                2, ERR_INVALID},
@@ -71,6 +79,11 @@ static void happen(struct batcher *b, struct fake *fake, enum fate fate, int64_t
         fake->held[last]->not_applied = true;
         deliver(b, fake, last, ERR_UNAVAILABLE, *now_ms);
     }
+    if (fate == PUSHED || fate == NEVER) {
+        fake->held[last]->not_applied = true;
+        fake->held[last]->pushback = (struct pushback){true, fate == PUSHED ? PUSHED_MS : -1};
+        deliver(b, fake, last, ERR_BUSY, *now_ms);
+    }
     if (fate == GOOD)
         deliver(b, fake, last, ERR_OK, *now_ms);
     if (fate == LOST || fate == LOST_FAILED) {
@@ -80,6 +93,14 @@ static void happen(struct batcher *b, struct fake *fake, enum fate fate, int64_t
     }
     if (fate == LOST_FAILED)
         deliver(b, fake, last, ERR_UNAVAILABLE, *now_ms);
+}
+
+static void wait_pushed(struct batcher *b, struct fake *fake, int64_t *now_ms) {
+    unsigned sends = fake->sends;
+
+    batcher_poll(b, *now_ms + PUSHED_MS - 1);
+    assert_int_equal(fake->sends, sends);
+    batcher_poll(b, *now_ms += PUSHED_MS);
 }
 
 static void check_fates(size_t row) {
@@ -93,6 +114,8 @@ static void check_fates(size_t row) {
         fake.refuse = send_result(rows[row].fates[i]);
         if (i == 0)
             batcher_flush(b, now_ms, 777);
+        else if (rows[row].fates[i - 1] == PUSHED)
+            wait_pushed(b, &fake, &now_ms);
         else
             batcher_poll(b, now_ms = batcher_poll(b, now_ms));
         assert_int_equal(fake.sends, i + 1);
@@ -115,6 +138,20 @@ static void test_fates(void **state) {
     (void)state;
     for (size_t row = 0; row < ARRAY_LEN(rows); row++)
         check_fates(row);
+}
+
+/* Nobody would wait for it any more by then: told at once, not at their deadline. */
+static void test_pushed_back_too_far(void **state) {
+    (void)state;
+    struct fake fake;
+    struct batcher *b = start(&fake, &usual);
+    struct request request = request_of(1, 1000 + PUSHED_MS);
+
+    add(b, &request);
+    batcher_flush(b, 1000, 777);
+    happen(b, &fake, PUSHED, &(int64_t){1000});
+    expect(&request, ERR_UNAVAILABLE);
+    stop(b);
 }
 
 /* One server of a store refuses its part of the second attempt: the first may have been applied
@@ -402,6 +439,7 @@ static void test_limits_hold_while_it_waits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fates),
+        cmocka_unit_test(test_pushed_back_too_far),
         cmocka_unit_test(test_a_part_refused_behind_an_attempt),
         cmocka_unit_test(test_late_answer_counts),
         cmocka_unit_test(test_late_failure_is_no_news),

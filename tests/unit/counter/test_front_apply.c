@@ -200,6 +200,8 @@ static void assert_refused(struct grpc_call *call, enum err err, bool not_applie
     assert_int_equal(fake_status(call), err_grpc(err));
     assert_string_equal(fake_trailer(call, LANES_ERROR_TRAILER), err_name(err));
     assert_string_equal(fake_trailer(call, LANES_NOT_APPLIED_TRAILER), not_applied ? "1" : "");
+    struct slice pushback = pushback_for(err);
+    assert_string_equal(fake_trailer(call, PUSHBACK_FIELD), pushback.len ? pushback.ptr : "");
     assert_int_equal(fake_sent_count(call), 0);
     assert_true(fake_status_message(call).len > 0);
     fake_call_free(call);

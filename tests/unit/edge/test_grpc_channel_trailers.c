@@ -10,6 +10,7 @@ struct heard {
     enum grpc_status status;
     char error[64];
     bool not_applied;
+    struct pushback pushback;
 };
 
 static void on_done(struct grpc_out_call *call, const struct grpc_result *result) {
@@ -18,6 +19,7 @@ static void on_done(struct grpc_out_call *call, const struct grpc_result *result
     heard->done = true;
     heard->status = result->status;
     heard->not_applied = result->not_applied;
+    heard->pushback = result->pushback;
     assert_true(result->error.len < sizeof(heard->error));
     if (result->error.len)
         memcpy(heard->error, result->error.ptr, result->error.len);
@@ -29,11 +31,14 @@ static const struct {
     enum grpc_status status;
     const char *error;
     bool not_applied;
+    struct pushback pushback;
 } rows[] = {
-    {GRPC_HEAD "grpc-status: 8\nhgp-error: BUSY\nhgp-not-applied: 1\n", GRPC_RESOURCE_EXHAUSTED, "BUSY",    true},
-    {GRPC_HEAD "grpc-status: 14\nhgp-error: UNKNOWN\n",                 GRPC_UNAVAILABLE,        "UNKNOWN", false},
-    {GRPC_HEAD "grpc-status: 14\nhgp-error: IO\nhgp-not-applied: 0\n",  GRPC_UNAVAILABLE,        "IO",      false},
-    {GRPC_HEAD "grpc-status: 14\n",                                     GRPC_UNAVAILABLE,        "",        false},
+    {GRPC_HEAD "grpc-status: 8\nhgp-error: BUSY\nhgp-not-applied: 1\n", GRPC_RESOURCE_EXHAUSTED, "BUSY",    true,  {false, 0}},
+    {GRPC_HEAD "grpc-status: 8\ngrpc-retry-pushback-ms: 40\n",         GRPC_RESOURCE_EXHAUSTED, "",        false, {true, 40}},
+    {GRPC_HEAD "grpc-status: 8\ngrpc-retry-pushback-ms: -1\n",         GRPC_RESOURCE_EXHAUSTED, "",        false, {true, -1}},
+    {GRPC_HEAD "grpc-status: 14\nhgp-error: UNKNOWN\n",                 GRPC_UNAVAILABLE,        "UNKNOWN", false, {false, 0}},
+    {GRPC_HEAD "grpc-status: 14\nhgp-error: IO\nhgp-not-applied: 0\n",  GRPC_UNAVAILABLE,        "IO",      false, {false, 0}},
+    {GRPC_HEAD "grpc-status: 14\n",                                     GRPC_UNAVAILABLE,        "",        false, {false, 0}},
 };
 /* clang-format on */
 
@@ -60,6 +65,8 @@ static void test_what_is_heard(void **state) {
         assert_int_equal(heard.status, rows[i].status);
         assert_string_equal(heard.error, rows[i].error);
         assert_int_equal(heard.not_applied, rows[i].not_applied);
+        assert_int_equal(heard.pushback.given, rows[i].pushback.given);
+        assert_int_equal(heard.pushback.ms, rows[i].pushback.ms);
     }
     raw_free(server);
     world_release(&w);
