@@ -6,7 +6,8 @@
  * distributed gaps from SEED, so that two servers get the same ones. One that is due while all
  * connections wait is sent when one is free, and its latency counts from when it was due: a server
  * that stands still doesn't make the load wait for it (coordinated omission). The first WARM_NS
- * aren't recorded. Prints one line of JSON; latencies in us. "get" asks for /, "hot" and "keys"
+ * aren't recorded. Prints one line of JSON; latencies in us; ok_ and refused_ are those of answers
+ * with 200 and with another status. "get" asks for /, "hot" and "keys"
  * increment one counter and 100,000, uniformly.
  */
 #include <arpa/inet.h>
@@ -45,7 +46,8 @@ struct load {
     struct client *clients, **idle;
     size_t clients_count, idle_count;
     uint32_t *latencies_us;
-    size_t recorded;
+    uint32_t *sides_us[2]; /* of those that were answered: refused, ok */
+    size_t recorded, sides[2];
     int64_t start_ns;
     int epoll;
     const char *kind;
@@ -86,6 +88,8 @@ static void schedule(struct load *load, double rate, double seconds) {
     load->count = (size_t)(rate * seconds);
     load->due_ns = must_alloc(load->count, sizeof(*load->due_ns));
     load->latencies_us = must_alloc(load->count, sizeof(*load->latencies_us));
+    load->sides_us[0] = must_alloc(load->count, sizeof(uint32_t));
+    load->sides_us[1] = must_alloc(load->count, sizeof(uint32_t));
     for (size_t i = 0; i < load->count; i++) {
         double uniform = (double)(next_random(&load->random) >> 11) / 9007199254740992.0;
 
@@ -187,9 +191,11 @@ static void receive(struct load *load, struct client *client) {
     client->answer[client->have] = '\0';
     if (whole_answer(client) == 0)
         return;
-    if (strncmp(client->answer, "HTTP/1.1 200 ", 13) != 0)
-        load->errors++;
+    bool ok = strncmp(client->answer, "HTTP/1.1 200 ", 13) == 0;
+    load->errors += !ok;
     record(load, client->due_ns);
+    if (client->due_ns >= WARM_NS)
+        load->sides_us[ok][load->sides[ok]++] = load->latencies_us[load->recorded - 1];
     load->answered++;
     load->idle[load->idle_count++] = client;
 }
@@ -216,8 +222,22 @@ static int by_size(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
+static uint32_t of_sorted(const uint32_t *latencies_us, size_t count, double share) {
+    return count ? latencies_us[(size_t)((double)(count - 1) * share)] : 0;
+}
+
 static uint32_t percentile(const struct load *load, double share) {
-    return load->latencies_us[(size_t)((double)(load->recorded - 1) * share)];
+    return of_sorted(load->latencies_us, load->recorded, share);
+}
+
+static void report_side(const struct load *load, const char *name, bool ok) {
+    uint32_t *latencies_us = load->sides_us[ok];
+    size_t count = load->sides[ok];
+
+    qsort(latencies_us, count, sizeof(*latencies_us), by_size);
+    printf(",\"%s\":%zu,\"%s_p50_us\":%u,\"%s_p99_us\":%u,\"%s_max_us\":%u", name, count, name,
+           of_sorted(latencies_us, count, 0.5), name, of_sorted(latencies_us, count, 0.99), name,
+           of_sorted(latencies_us, count, 1));
 }
 
 static void report(struct load *load, double rate) {
@@ -236,10 +256,13 @@ static void report(struct load *load, double rate) {
         die("nothing was recorded: more SECONDS");
     qsort(load->latencies_us, load->recorded, sizeof(*load->latencies_us), by_size);
     printf("{\"rate\":%.0f,\"requests\":%zu,\"unanswered\":%zu,\"errors\":%zu,\"p50_us\":%u,"
-           "\"p90_us\":%u,\"p99_us\":%u,\"p999_us\":%u,\"max_us\":%u}\n",
+           "\"p90_us\":%u,\"p99_us\":%u,\"p999_us\":%u,\"max_us\":%u",
            rate, load->count, load->count - load->answered, load->errors, percentile(load, 0.5),
            percentile(load, 0.9), percentile(load, 0.99), percentile(load, 0.999),
            percentile(load, 1));
+    report_side(load, "ok", true);
+    report_side(load, "refused", false);
+    printf("}\n");
 }
 
 int main(int argc, char **argv) {

@@ -16,7 +16,7 @@ static const char *const about[ROLES] = {
 };
 
 /* Keys, or groups of keys where the name ends in a dot or an underscore. NULL-terminated. */
-static const char *const unused[ROLES][24] = {
+static const char *const unused[ROLES][32] = {
     [ROLE_ALL] = {"counter", "gateway.", "analytics.partitions", "discovery.tags",
                   "discovery.dns_ms"},
     [ROLE_GATEWAY] = {"grpc", "data", "store", "lanes", "durability.", "limits.grpc_", "outbox.",
@@ -25,7 +25,8 @@ static const char *const unused[ROLES][24] = {
     [ROLE_COUNTER] = {"http", "http_tls.", "counter", "gateway.", "idempotency.required",
                       "rate_limit.", "analytics.counters_max", "analytics.block_cache_bytes",
                       "analytics.write_buffer_bytes", "analytics.commit_ms", "analytics.partitions",
-                      "stream.heartbeat_ms", "stale_reads.", "discovery.tags", "discovery.dns_ms"},
+                      "stream.heartbeat_ms", "overload.", "stale_reads.", "discovery.tags",
+                      "discovery.dns_ms"},
     [ROLE_ANALYTICS] = {"http",
                         "http_tls.",
                         "gateway.",
@@ -46,6 +47,7 @@ static const char *const unused[ROLES][24] = {
                         "redis_tls.",
                         "analytics.enabled",
                         "stream.",
+                        "overload.",
                         "stale_reads.",
                         "discovery.tags",
                         "discovery.dns_ms"},

@@ -39,6 +39,7 @@ void batch_reset(struct batch *batch) {
     batch->trace = NULL;
     batch->current = NULL;
     batch->due_ms = INT64_MAX;
+    batch->since_ms = 0;
     batch->attempts = 0;
     batch->unsure = 0;
     batch->out = 0;

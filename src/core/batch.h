@@ -39,6 +39,7 @@ struct batch {
 
     struct attempt *current; /* the attempt being waited for; NULL: not sent, or backing off */
     int64_t due_ms;          /* when 'current' counts as lost, or else is retried */
+    int64_t since_ms;        /* its first operation; 0: of this turn */
     unsigned attempts;
     unsigned unsure;  /* attempts that may have been applied without an answer */
     unsigned out;     /* deliveries the upstream still holds, lost ones included */

@@ -23,6 +23,7 @@
 
 #include "base/random.h"
 #include "core/batch.h"
+#include "core/concurrency.h"
 #include "core/rules.h"
 
 struct attempt {
@@ -45,10 +46,12 @@ struct batcher {
     uint64_t next_number;
     uint64_t random;
     int64_t next_ms; /* nothing is due before; may be early, never late */
-    size_t queued;   /* operations in 'queue' */
+    size_t queued;   /* operations in 'queue', */
+    size_t sent_ops; /* and in 'sent' */
     size_t open;     /* batches in 'sent' */
     size_t out;      /* deliveries the upstream holds */
     bool parked;     /* something would have been sent, but for the upstream's wait */
+    struct concurrency concurrency;
     struct batcher_stats stat;
 };
 
@@ -80,6 +83,7 @@ struct batcher *batcher_new(const struct batcher_conf *conf, struct upstream *up
     b->next_number = 1;
     b->random = conf->seed;
     b->next_ms = INT64_MAX;
+    concurrency_init(&b->concurrency, conf->queue_max, 0);
     list_init(&b->queue);
     list_init(&b->sent);
     list_init(&b->over);
@@ -155,6 +159,7 @@ static void answer_expired(struct batcher *b, struct waiter_queue *expired, enum
 static void close_batch(struct batcher *b, struct batch *batch) {
     list_remove(&batch->node);
     batch->resolved = true;
+    b->sent_ops -= batch->message.count;
     b->open--;
 }
 
@@ -315,6 +320,7 @@ static void send_queued(struct batcher *b, int64_t now_ms, int64_t store_now_ms)
         batch->message.number = b->next_number++;
         batch->message.issued_ms = store_now_ms;
         b->queued -= batch->message.count;
+        b->sent_ops += batch->message.count;
         b->stat.messages_total++;
         b->stat.operations_total += batch->message.count;
         b->open++;
@@ -346,8 +352,11 @@ static void queue_due(struct batcher *b, int64_t now_ms, struct expired *out) {
 }
 
 static void sent_due(struct batcher *b, struct batch *batch, int64_t now_ms, struct expired *out) {
+    size_t before = batch->message.count;
+
     if (batch->earliest_ms <= now_ms)
         batch_expire(batch, now_ms, batch->unsure ? &out->sent : &out->unsent);
+    b->sent_ops -= before - batch->message.count;
     wake_at(b, batch->earliest_ms);
     if (!batch->current && batch->waiting == 0)
         give_up(b, batch, ERR_DEADLINE);
@@ -391,6 +400,17 @@ static bool joins_newest(struct batcher *b, const struct op *op, struct waiter *
     return newest->message.count < b->conf.ops_max && batch_push(newest, op, waiter) == ERR_OK;
 }
 
+enum err batcher_admit(struct batcher *b) {
+    if (LIKELY(concurrency_admits(&b->concurrency, b->queued + b->sent_ops)))
+        return ERR_OK;
+    b->stat.shed_total++;
+    return ERR_BUSY;
+}
+
+void batcher_limit(struct batcher *b, int64_t least_ms, int64_t most_ms) {
+    concurrency_set(&b->concurrency, least_ms, most_ms);
+}
+
 enum err batcher_add(struct batcher *b, const struct op *op, struct waiter *waiter) {
     if (b->queued >= b->conf.queue_max) {
         b->stat.refused_total++;
@@ -414,12 +434,25 @@ enum err batcher_add(struct batcher *b, const struct op *op, struct waiter *wait
     return ERR_OK;
 }
 
+/* Only those at the end can be new. */
+static void stamp(struct batcher *b, int64_t now_ms) {
+    for (struct list *node = b->queue.prev; node != &b->queue; node = node->prev) {
+        struct batch *batch = batch_of(node);
+
+        if (batch->since_ms)
+            return;
+        batch->since_ms = now_ms;
+    }
+}
+
 void batcher_flush(struct batcher *b, int64_t now_ms, int64_t store_now_ms) {
     if (b->parked)
         b->next_ms = INT64_MIN; /* is the wait over? */
     run_due(b, now_ms);         /* an operation past its deadline must not be sent */
+    stamp(b, now_ms);
     send_queued(b, now_ms, store_now_ms);
     finish_over(b);
+    concurrency_turn(&b->concurrency, b->queued + b->sent_ops, now_ms);
 }
 
 /* A store of several servers refuses for one of them alone. That attempt has changed nothing there;
@@ -450,6 +483,7 @@ void batcher_delivered(struct batcher *b, struct delivery *delivery, int64_t now
     b->out--;
     batch->out--;
     if (!batch->resolved && delivery->err == ERR_OK) {
+        concurrency_answered(&b->concurrency, batch->message.count, now_ms - batch->since_ms);
         resolve(b, batch, delivery->answers);
     } else if (!batch->resolved && attempt == batch->current) {
         if (delivery->not_applied || !err_retryable(delivery->err))
@@ -478,6 +512,7 @@ bool batcher_idle(const struct batcher *b) {
 void batcher_stats(const struct batcher *b, struct batcher_stats *out) {
     *out = b->stat;
     out->queued = b->queued;
+    out->limit = b->concurrency.limit;
     out->in_flight = b->open;
 }
 

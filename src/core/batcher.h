@@ -101,6 +101,8 @@ struct batcher_stats {
     uint64_t retries_total;
     uint64_t refused_total; /* ERR_BUSY at add */
     uint64_t expired_total; /* answered by deadline */
+    uint64_t shed_total;    /* ERR_BUSY at admit */
+    size_t limit;           /* operations that batcher_admit() allows */
     size_t queued;          /* operations not sent yet */
     size_t in_flight;       /* messages */
 };
@@ -110,6 +112,13 @@ struct batcher *batcher_new(const struct batcher_conf *conf, struct upstream *up
 
 /* Nothing may be in flight (batcher_idle()); queued operations are answered ERR_CANCELLED. */
 void batcher_free(struct batcher *batcher);
+
+/* Sheds load before any of its work is done: with as many operations under way as are answered in
+ * good time (core/concurrency.h), ERR_BUSY. For a request as a whole; batcher_add() doesn't ask. */
+MUST_CHECK enum err batcher_admit(struct batcher *batcher);
+
+/* The bounds of that time; 0: no limit, as at first. */
+void batcher_limit(struct batcher *batcher, int64_t least_ms, int64_t most_ms);
 
 /* ERR_BUSY: the queue is full; ERR_NO_MEMORY. The waiter is then untouched. */
 MUST_CHECK enum err batcher_add(struct batcher *batcher, const struct op *op,

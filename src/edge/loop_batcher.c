@@ -143,6 +143,14 @@ void loop_batcher_set_clock(struct loop_batcher *lb, int64_t clock_ahead_ms) {
     lb->clock_unknown = ERR_OK;
 }
 
+enum err loop_batcher_admit(struct loop_batcher *lb) {
+    return batcher_admit(lb->batcher);
+}
+
+void loop_batcher_limit(struct loop_batcher *lb, int64_t least_ms, int64_t most_ms) {
+    batcher_limit(lb->batcher, least_ms, most_ms);
+}
+
 enum err loop_batcher_add(struct loop_batcher *lb, const struct op *op, struct waiter *waiter) {
     /* A message stamped with a guess would look too old, or from the future, when it arrives. */
     if (UNLIKELY(lb->clock_unknown != ERR_OK))

@@ -45,6 +45,10 @@ void loop_batcher_free(struct loop_batcher *lb);
 /* What the upstream has learned of the store's clock: messages are stamped with it from now on. */
 void loop_batcher_set_clock(struct loop_batcher *lb, int64_t clock_ahead_ms);
 
+/* As batcher_admit() and batcher_limit(). */
+MUST_CHECK enum err loop_batcher_admit(struct loop_batcher *lb);
+void loop_batcher_limit(struct loop_batcher *lb, int64_t least_ms, int64_t most_ms);
+
 /* As batcher_add(); and conf.clock_unknown as long as nothing is known of the store's clock: it has
  * never been reached. */
 MUST_CHECK enum err loop_batcher_add(struct loop_batcher *lb, const struct op *op,

@@ -59,6 +59,8 @@ void batch_start(struct request *request, const struct json_item *items, size_t 
                                 .reply = reply};
         err = prepare(request, items, batch, ops, make);
     }
+    if (err == ERR_OK && count > 0)
+        err = loop_batcher_admit(request->batcher);
     if (err == ERR_OK)
         err = op_batch_start(request->batcher, arena,
                              &(struct op_batch_request){.ops = ops,

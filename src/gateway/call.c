@@ -86,6 +86,8 @@ void call_start(struct request *request, const struct op *op, call_done done) {
             .counter_type = arena_copy(http_arena(request->exchange), op->counter_type),
         };
         if (LIKELY(!arena_overflowed(http_arena(request->exchange))))
+            err = loop_batcher_admit(request->batcher);
+        if (LIKELY(err == ERR_OK))
             err = loop_batcher_add(request->batcher, op, &call->waiter);
     }
     if (UNLIKELY(err != ERR_OK))

@@ -197,13 +197,24 @@ static void show_gauges(struct gateway *gateway) {
     struct gateway_gauges *gauges = &gateway->fleet->gauges[gateway->shard];
     size_t queued = 0;
     size_t in_flight = 0;
+    size_t limit = 0;
 
     for (unsigned i = 0; i < GATEWAY_WAYS; i++) {
         queued += gateway->ways[i].reported.queued;
         in_flight += gateway->ways[i].reported.in_flight;
+        limit += gateway->ways[i].reported.limit;
     }
+    metrics_set(gateway->fleet->metrics, gateway->shard, gateway->fleet->series.limit, limit);
     atomic_store_explicit(&gauges->operations_queued, queued, memory_order_relaxed);
     atomic_store_explicit(&gauges->messages_in_flight, in_flight, memory_order_relaxed);
+}
+
+/* Hot: as the configuration has it at the moment. */
+static void set_limit(struct gateway_way *way) {
+    const struct config *config = way->gateway->fleet->config;
+
+    loop_batcher_limit(way->batcher, CONFIG_HOT(config, overload_latency_ms),
+                       CONFIG_HOT(config, overload_latency_max_ms));
 }
 
 static void on_published(void *ctx, const struct batcher_stats *now) {
@@ -217,8 +228,12 @@ static void on_published(void *ctx, const struct batcher_stats *now) {
     if (now->refused_total != way->reported.refused_total)
         metrics_add(fleet->metrics, gateway->shard, fleet->series.batch_refused,
                     now->refused_total - way->reported.refused_total);
+    if (now->shed_total != way->reported.shed_total)
+        metrics_add(fleet->metrics, gateway->shard, fleet->series.shed,
+                    now->shed_total - way->reported.shed_total);
     way->reported = *now;
     show_gauges(gateway);
+    set_limit(way);
     gateway_check_drained(gateway); /* a read for live streams may have run out of time just now */
 }
 
@@ -319,6 +334,9 @@ static bool open_way(struct gateway *gateway, enum gateway_which which, struct u
     way->gateway = gateway;
     way->upstream = upstream;
     way->batcher = loop_batcher_new(gateway->loop, &conf, upstream, &user);
+    way->reported.limit = conf.queue_max;
+    if (way->batcher)
+        set_limit(way);
     return way->batcher != NULL;
 }
 
@@ -344,6 +362,7 @@ struct gateway *gateway_new(struct gateway_fleet *fleet, struct loop *loop, unsi
         opened = opened && open_way(gateway, (enum gateway_which)i, upstreams[i]);
     if (gateway->live && opened) {
         live_use(gateway->live, gateway->ways[GATEWAY_MAIN].batcher);
+        show_gauges(gateway);
         return gateway;
     }
     gateway_free(gateway);

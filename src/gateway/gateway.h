@@ -136,6 +136,8 @@ struct gateway_fleet {
         metric_series batch_retries;
         metric_series batch_refused;
         metric_series stale_reads;
+        metric_series shed;
+        metric_series limit;
         metric_series *requests; /* [route][status] */
         metric_series *duration; /* [route] */
     } series;

@@ -57,6 +57,8 @@ bool gateway_fleet_init(struct gateway_fleet *fleet) {
         fleet->series.durability[i] = metrics_series(metrics, METRIC_STORE_DURABILITY, labels);
     }
     fleet->series.batch_retries = metrics_series(metrics, METRIC_BATCH_RETRIES, "");
+    fleet->series.shed = metrics_series(metrics, METRIC_OVERLOAD_SHED, "");
+    fleet->series.limit = metrics_series(metrics, METRIC_OVERLOAD_LIMIT, "");
     fleet->series.stale_reads = metrics_series(metrics, METRIC_STALE_READS, "");
     fleet->series.batch_refused = metrics_series(metrics, METRIC_BATCH_REFUSED, "");
     live_shared_init(&fleet->streams, metrics, "sse", fleet->config->stream_connections);

@@ -40,6 +40,8 @@ class Link:
             while data := source.recv(CHUNK):
                 self.proxy.open.wait()
                 time.sleep(self.proxy.rng.uniform(0, self.proxy.lag_s))
+                if source is self.client:
+                    self.proxy.pace(len(data))
                 allowed = self._take(len(data))
                 sink.sendall(data[:allowed])
                 if allowed is not None:
@@ -76,11 +78,15 @@ class Proxy:
 
     cut_between  (least, most) bytes after which a connection ends, one way or another; None: never
     lag_s        how late bytes may be: each link of its own, so that they overtake each other
+    bytes_per_s  of what clients send, over all links; None: as many as come
     hold()       what comes stays here, until release()
     """
 
-    def __init__(self, target, seed=0, cut_between=None, lag_s=0):
+    def __init__(self, target, seed=0, cut_between=None, lag_s=0, bytes_per_s=None):
         self.target = target
+        self.bytes_per_s = bytes_per_s
+        self.free_at = 0
+        self.pacing = threading.Lock()
         self.lag_s = lag_s
         self.rng = random.Random(seed)
         self.cut_between = cut_between
@@ -105,6 +111,16 @@ class Proxy:
 
     def bytes_of_a_link(self):
         return self.rng.randrange(*self.cut_between) if self.cut_between else None
+
+    def pace(self, count):
+        """Returns when so many bytes have passed a link of that rate."""
+        if not self.bytes_per_s:
+            return
+        with self.pacing:
+            now = time.monotonic()
+            self.free_at = max(now, self.free_at) + count / self.bytes_per_s
+            wait_s = self.free_at - now
+        time.sleep(wait_s)
 
     def end(self, link, sink):
         way = self.rng.choice(list(self.ends))
