@@ -31,6 +31,7 @@
 #define ASK_US     1000
 #define ASKED_MAX  1000000
 #define COMMIT_US  1e7
+#define HOUR_MS    INT64_C(3600000)
 #define PENDING    131072
 
 static const char *const types[TYPES] = {"like", "view", "share"};
@@ -57,6 +58,10 @@ static struct {
     double *waited_us;
     double *worked_us;
     size_t asked;
+    struct slice_of {
+        double cpu_us; /* the longest one */
+        double wall_us;
+    } moves, reads, commits; /* what a question may have to wait for */
 } bench;
 
 static double now_us(clockid_t clock) {
@@ -133,6 +138,16 @@ static struct event make_event(uint32_t counter, int64_t at_ms, char name[NAME_B
 
 /* ---- counting, as the service does ---- */
 
+static struct moment slice_ends(struct slice_of *slice, struct moment since) {
+    struct moment at = now();
+
+    if (at.thread_us - since.thread_us > slice->cpu_us)
+        slice->cpu_us = at.thread_us - since.thread_us;
+    if (at.us - since.us > slice->wall_us)
+        slice->wall_us = at.us - since.us;
+    return at;
+}
+
 static void commit_when_due(void) {
     double at_us = now_us(CLOCK_MONOTONIC);
     enum err err = analytics_commit_end(bench.analytics, false);
@@ -145,12 +160,19 @@ static void commit_when_due(void) {
 }
 
 static void count(const struct event *events, size_t n) {
+    struct moment at = now();
+
     must(analytics_move(bench.analytics, wall_ms()), "move");
+    at = slice_ends(&bench.moves, at);
     while (analytics_apply(bench.analytics, events, n) == ERR_BUSY) {
+        at = slice_ends(&bench.reads, at);
         must(analytics_commit_end(bench.analytics, true), "commit");
         (void)analytics_commit_begin(bench.analytics);
+        at = slice_ends(&bench.commits, at);
     }
+    at = slice_ends(&bench.reads, at);
     commit_when_due();
+    (void)slice_ends(&bench.commits, at);
 }
 
 static void answer(void) {
@@ -251,6 +273,11 @@ static void print_waits(const char *what, double *us) {
                us[n - 1] / 1e3);
 }
 
+static void print_slice(const char *what, const struct slice_of *slice) {
+    printf("longest  %s: %.2f ms CPU, %.1f ms by the clock\n", what, slice->cpu_us / 1e3,
+           slice->wall_us / 1e3);
+}
+
 int main(int argc, char **argv) {
     static const struct event_position none[LANES];
     struct rocks_tally_conf conf = {16 << 20, 16 << 20};
@@ -279,9 +306,19 @@ int main(int argc, char **argv) {
     printf("counters %" PRIu32 " counted once in %.1f s, %.0f bytes of memory each\n",
            bench.counters, (now_us(CLOCK_MONOTONIC) - began_us) / 1e6,
            (double)(resident_bytes() - before) / bench.counters);
+    bench.moves = bench.reads = bench.commits = (struct slice_of){0, 0};
     run(strtod(argv[3], NULL));
     print_waits("by the clock", bench.waited_us);
     print_waits("CPU", bench.worked_us);
+    print_slice("move of the windows", &bench.moves);
+    print_slice("read of 1,000 events", &bench.reads);
+    print_slice("wait for and begin of a commit", &bench.commits);
+    bench.moves = (struct slice_of){0, 0};
+    must(analytics_move(bench.analytics, wall_ms() + HOUR_MS / 30), "move");
+    struct moment since = now();
+    must(analytics_move(bench.analytics, wall_ms() + HOUR_MS), "move");
+    (void)slice_ends(&bench.moves, since);
+    print_slice("move an hour later, when what was counted leaves 1h", &bench.moves);
     must(analytics_commit(bench.analytics), "commit");
     analytics_close(bench.analytics);
     rocks_tally_close(bench.rocks);
