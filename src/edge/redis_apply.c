@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/siphash.h"
 #include "core/bytes.h"
@@ -15,6 +16,7 @@
 #define KIND_MANY   4 /* lua/apply.lua's; the others are enum op_kind */
 #define KIND_SHARED 8 /* added to it */
 #define DIGEST_LEN  16
+#define PLAIN_MAX   1000 /* items of a plain part: so many values Lua takes as arguments at once */
 
 _Static_assert(OP_ADD == 0 && OP_SET == 1 && OP_RESET == 2 && OP_GET == 3,
                "lua/apply.lua knows the kinds by number");
@@ -120,7 +122,8 @@ static struct redis_plan_part *part_of(struct redis_plan *plan, uint32_t lane) {
     if (*at < plan->parts_count && plan->parts[*at].lane == lane)
         return &plan->parts[*at];
     *at = plan->parts_count++;
-    plan->parts[*at] = (struct redis_plan_part){.lane = lane, .first = REDIS_PLAN_END};
+    plan->parts[*at] =
+        (struct redis_plan_part){.lane = lane, .first = REDIS_PLAN_END, .plain = true};
     return &plan->parts[*at];
 }
 
@@ -138,17 +141,26 @@ static bool joins(const struct redis_plan *plan, const struct message *message, 
            !__builtin_add_overflow(item->total, op->arg, out_total);
 }
 
+/* Whether an item may stand in a plain part, where it joins no other's event. */
+static bool plain_item(const struct op *op, bool rewrites) {
+    return op->kind == OP_GET || (op->kind == OP_ADD && !op->key.ptr && !rewrites);
+}
+
 static void add_item(struct redis_plan *plan, struct redis_plan_part *part, uint32_t counter,
-                     uint32_t i, int64_t total) {
+                     const struct op *op, uint32_t i) {
     uint32_t at = plan->items_count++;
+    uint32_t before = plan->latest[counter];
+    bool rewrites = before != REDIS_PLAN_END && plan->items[before].writes;
 
     plan->items[at] = (struct redis_plan_item){.counter = counter,
                                                .first = i,
                                                .last = i,
                                                .count = 1,
                                                .next = REDIS_PLAN_END,
-                                               .shared = plan->latest[counter] != REDIS_PLAN_END,
-                                               .total = total};
+                                               .shared = before != REDIS_PLAN_END,
+                                               .writes = rewrites || op->kind != OP_GET,
+                                               .total = op->kind == OP_ADD ? op->arg : 0};
+    part->plain = part->plain && plain_item(op, rewrites) && part->items < PLAIN_MAX;
     if (part->first == REDIS_PLAN_END)
         part->first = at;
     else
@@ -172,7 +184,7 @@ static enum err add_op(struct redis_plan *plan, const struct redis_layout *layou
         return ERR_NO_MEMORY;
     part->writes += op->kind != OP_GET;
     if (!joins(plan, message, plan->latest[counter], op, &total)) {
-        add_item(plan, part, counter, i, op->kind == OP_ADD ? op->arg : 0);
+        add_item(plan, part, counter, op, i);
         return ERR_OK;
     }
     struct redis_plan_item *item = &plan->items[plan->latest[counter]];
@@ -244,21 +256,28 @@ static void pack_i64(struct buf *out, int64_t value) {
     pack_text(out, slice_of(text, (size_t)len));
 }
 
-/* "3,9,12" or "1,1,1". */
-static void pack_list(struct redis_plan *plan, const struct message *message,
-                      const struct redis_plan_item *item, bool deltas, struct buf *out) {
-    struct buf *text = &plan->scratch;
-
-    buf_clear(text);
-    for (uint32_t i = item->first; i != REDIS_PLAN_END; i = plan->ops[i].next) {
-        if (i != item->first)
-            buf_add_char(text, ',');
-        buf_add_i64(text, deltas ? message->ops[i].arg : (int64_t)i);
-    }
-    if (buf_failed(text))
+static void pack_scratch(const struct redis_plan *plan, struct buf *out) {
+    if (buf_failed(&plan->scratch))
         out->failed = true;
     else
-        pack_text(out, buf_slice(text));
+        pack_text(out, buf_slice(&plan->scratch));
+}
+
+/* "3,9,12" or "1,1,1". */
+static void add_list(const struct redis_plan *plan, const struct message *message,
+                     const struct redis_plan_item *item, bool deltas, struct buf *out) {
+    for (uint32_t i = item->first; i != REDIS_PLAN_END; i = plan->ops[i].next) {
+        if (i != item->first)
+            buf_add_char(out, ',');
+        buf_add_i64(out, deltas ? message->ops[i].arg : (int64_t)i);
+    }
+}
+
+static void pack_list(struct redis_plan *plan, const struct message *message,
+                      const struct redis_plan_item *item, bool deltas, struct buf *out) {
+    buf_clear(&plan->scratch);
+    add_list(plan, message, item, deltas, &plan->scratch);
+    pack_scratch(plan, out);
 }
 
 /* Where a client's key is kept: four hex digits of bucket, then the field. 128 bits that nobody
@@ -309,6 +328,75 @@ static void pack_item(struct redis_plan *plan, const struct redis_layout *layout
         pack_text(out, bytes_table_key(&plan->counters, item->counter));
 }
 
+/* string.format takes '%' alone as its own. */
+static void add_escaped(struct buf *out, struct slice text) {
+    const char *percent;
+
+    while (text.len && (percent = memchr(text.ptr, '%', text.len))) {
+        size_t len = (size_t)(percent - text.ptr) + 1;
+
+        buf_add(out, text.ptr, len);
+        buf_add_char(out, '%');
+        text = slice_skip(text, len);
+    }
+    buf_add_slice(out, text);
+}
+
+/* "a1 %d 5,7 post:like\0": as lua/apply.lua's encode() makes it, but for the value. */
+static void add_event(const struct redis_plan *plan, const struct redis_layout *layout,
+                      const struct message *message, const struct redis_plan_item *item,
+                      struct buf *out) {
+    struct slice key = bytes_table_key(&plan->counters, item->counter);
+
+    buf_add_char(out, 'a');
+    buf_add_i64(out, item->total);
+    buf_add_str(out, " %d ");
+    add_list(plan, message, item, false, out);
+    buf_add_char(out, ' ');
+    add_escaped(out, layout->tags ? key : slice_skip(key, sizeof("counter:") - 1));
+    buf_add_char(out, '\0');
+}
+
+/* What is told of all increments of a plain part in one text. */
+enum texts { EVENTS, INDEXES, DELTAS, TEXTS };
+
+static void add_increment(const struct redis_plan *plan, const struct redis_layout *layout,
+                          const struct message *message, const struct redis_plan_item *item,
+                          enum texts text, struct buf *out) {
+    if (text == EVENTS) {
+        add_event(plan, layout, message, item, out);
+    } else if (text == INDEXES || item->count > 1) {
+        if (out->len)
+            buf_add_char(out, text == INDEXES ? ',' : ';');
+        add_list(plan, message, item, text == DELTAS, out);
+    }
+}
+
+static void pack_plain(struct redis_plan *plan, const struct redis_layout *layout,
+                       const struct message *message, const struct redis_plan_part *part,
+                       struct buf *out) {
+    for (enum texts text = EVENTS; text < TEXTS; text++) {
+        buf_clear(&plan->scratch);
+        for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next) {
+            const struct redis_plan_item *item = &plan->items[at];
+
+            if (message->ops[item->first].kind == OP_ADD)
+                add_increment(plan, layout, message, item, text, &plan->scratch);
+        }
+        pack_scratch(plan, out);
+    }
+    for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next) {
+        const struct redis_plan_item *item = &plan->items[at];
+
+        if (message->ops[item->first].kind == OP_ADD)
+            pack_i64(out, item->total);
+        else
+            pack_text(out, SLICE(""));
+        if (layout->tags)
+            pack_text(out, bytes_table_key(&plan->counters, item->counter));
+    }
+}
+
 static void pack_part(struct redis_plan *plan, const struct redis_layout *layout,
                       const struct message *message, const struct redis_plan_part *part,
                       struct buf *out) {
@@ -319,6 +407,11 @@ static void pack_part(struct redis_plan *plan, const struct redis_layout *layout
     pack_i64(out, (int64_t)layout->epochs[part->lane]);
     pack_number(out, part->items);
     pack_number(out, part->writes);
+    pack_number(out, part->plain);
+    if (part->plain) {
+        pack_plain(plan, layout, message, part, out);
+        return;
+    }
     for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next)
         pack_item(plan, layout, message, &plan->items[at], out);
 }
@@ -401,8 +494,8 @@ static void add_args(struct redis_plan *plan, const struct redis_layout *layout,
                      const struct message *message, uint32_t from, uint32_t end, struct buf *out) {
     char producer[33];
     struct buf *packed = &plan->packed;
-    uint32_t item_fields = layout->tags ? 5 : 4;
-    uint32_t items = 0;
+    uint32_t own = layout->tags ? 1 : 0; /* strings that only a Cluster needs for an item */
+    uint32_t fields = 0;
 
     (void)snprintf(producer, sizeof(producer), "%016" PRIx64 "%016" PRIx64, message->producer.hi,
                    message->producer.lo);
@@ -413,8 +506,9 @@ static void add_args(struct redis_plan *plan, const struct redis_layout *layout,
     redis_command_arg(out, how(layout));
     buf_clear(packed);
     for (uint32_t i = from; i < end; i++)
-        items += plan->parts[i].items;
-    pack_array(packed, 4 * (end - from) + item_fields * items);
+        fields += plan->parts[i].plain ? 5 + TEXTS + (1 + own) * plan->parts[i].items
+                                       : 5 + (4 + own) * plan->parts[i].items;
+    pack_array(packed, fields);
     for (uint32_t i = from; i < end; i++)
         pack_part(plan, layout, message, &plan->parts[i], packed);
     redis_command_arg(out, buf_slice(packed));

@@ -56,6 +56,7 @@ struct redis_plan_item {
     uint32_t count;
     uint32_t next; /* of the same part, REDIS_PLAN_END at the end */
     bool shared;   /* an earlier item has the same counter */
+    bool writes;   /* this or an earlier one writes it */
     int64_t total; /* of an increment: the sum of its deltas */
 };
 
@@ -65,6 +66,7 @@ struct redis_plan_part {
     uint32_t last;
     uint32_t items;
     uint32_t writes; /* operations, not items */
+    bool plain;      /* increments without keys, one item for a counter, and reads */
 };
 
 /* What came of a part. */

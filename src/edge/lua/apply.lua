@@ -18,7 +18,15 @@
 -- ARGV  1 producer, 32 hex digits   2 number   3 issued_ms   4 key ttl in ms
 --       5 "c": one event per counter where the rules allow; "s": one per operation; then "t": what only
 --         reads writes as well (core/ack.h)
---       6 MessagePack: for each part the lane's tag, epoch, items, writes, then for each item
+--       6 MessagePack: for each part the lane's tag, epoch, items, writes, 1 if it is plain; then
+--         if so, as nothing in it needs a look at anything but its counter:
+--           events     their text for string.format, with the values left out
+--           indexes    of all its increments: "3,9,12"
+--           deltas     of each increment of several operations: "1,1,1;5,2"
+--           then for each item
+--             argument   the delta or the sum of deltas; "" is a get
+--             counter    on a Cluster only
+--         or else for each item
 --           kind 0 add, 1 set, 2 reset, 3 get, 4 add of several operations of one sign;
 --                8 more: another item has the same counter
 --           argument   the delta or the sum of deltas, the new value
@@ -42,7 +50,7 @@
 
 local call, pcall_ = redis.call, redis.pcall
 local sub, find, format, match = string.sub, string.find, string.format, string.match
-local concat = table.concat
+local concat, type, tonumber = table.concat, type, tonumber
 
 local WINDOW = 64 -- core/message.h
 local MAX_AGE_MS, MAX_AHEAD_MS = 60000, 300000
@@ -66,12 +74,14 @@ end
 
 local time = redis.call('TIME')
 local wall = time[1] * 1000 + math.floor(time[2] / 1000)
+local wall_text = format('%d', wall)
 -- It never goes back, or a corrected wall clock would make producers' windows forgotten early and
 -- new messages older than what is forgotten.
 local clock = tonumber(call('HGET', CLOCK, 'clock') or -1)
 if wall > clock then
     clock = wall
 end
+local clock_text = format('%d', clock)
 
 -- ---- judge ----
 
@@ -99,31 +109,30 @@ local function look(part, slot)
 end
 
 local function judge(part)
-    local m = pcall_('HMGET', part.name .. 'm', 'epoch', 'seq', 'chain', 'et', 'forgotten',
-        'generation', 'began', 'ttl', 'bytes', producer_field, 'store', 'consumers')
+    local m = pcall_('HMGET', part.name .. 'm', 'epoch', 'seq', 'chain', 'et', 'forgotten', 'bytes',
+        producer_field, 'consumers', 'store')
     if m.err then
         return damaged(part.name .. 'm')
     end
     if m[1] ~= part.epoch then
         return redis.error_reply('HGPEPOCH lane ' .. part.name .. ' has epoch ' .. (m[1] or 'none'))
     end
-    if (m[11] or nil) ~= STORE then
+    if (m[9] or nil) ~= STORE then
         return redis.error_reply('HGPEPOCH lane ' .. part.name .. ' is of store ' ..
-            (m[11] or 'none'))
+            (m[9] or 'none'))
     end
     if part.writes == 0 then
         return
     end
     part.seq, part.chain, part.et = tonumber(m[2]), m[3], tonumber(m[4])
-    part.forgotten, part.generation = tonumber(m[5]), tonumber(m[6])
-    part.began, part.began_ttl, part.bytes = tonumber(m[7]), tonumber(m[8]), tonumber(m[9])
-    part.held = m[12] and m[12] ~= '0'
-    if m[10] then
-        local highest, active = match(m[10], '^(%d+) (%d+)$')
+    part.forgotten, part.bytes = tonumber(m[5]), tonumber(m[6])
+    part.held = m[8] and m[8] ~= '0'
+    if m[7] then
+        local highest, active = match(m[7], '^(%d+) (%d+)$')
         part.highest, part.active = tonumber(highest), tonumber(active)
     end
-    if not (part.seq and part.chain and part.et and part.forgotten and part.generation and
-            part.began and part.began_ttl and part.bytes and part.highest) then
+    if not (part.seq and part.chain and part.et and part.forgotten and part.bytes and
+            part.highest) then
         return damaged(part.name .. 'm')
     end
     local slot = pcall_('HGET', part.name .. 'w', slot_field)
@@ -135,8 +144,8 @@ local function judge(part)
         return
     end
     -- An XADD refused at the end would leave the increments: nothing may lie behind the sequence.
-    local behind = pcall_('XREVRANGE', part.name .. 'o', '+', '(' .. part.epoch .. '-' ..
-        format('%d', part.seq), 'COUNT', '1')
+    local behind = pcall_('XREVRANGE', part.name .. 'o', '+', '(' .. part.epoch .. '-' .. m[2],
+        'COUNT', '1')
     if behind.err or #behind > 0 then
         return damaged(part.name .. 'o')
     end
@@ -145,20 +154,30 @@ end
 -- ---- clients' idempotency keys, in two generations (core/key_record.h) ----
 
 -- A lane turns when a key comes by; what it would have had in between is out of reach anyhow.
-local function turn(part)
-    if part.began_ttl ~= ttl then
+local function turn(keys)
+    if keys.ttl ~= ttl then
         local began = clock - clock % ttl
-        if began > part.began then
-            part.began = began
+        if began > keys.began then
+            keys.began = began
         end
-        part.began_ttl = ttl
+        keys.ttl = ttl
     end
-    local age = clock - part.began
+    local age = clock - keys.began
     if age >= ttl then
-        part.generation = part.generation + (age >= 2 * ttl and 2 or 1)
-        part.began = part.began + age - age % ttl
+        keys.generation = keys.generation + (age >= 2 * ttl and 2 or 1)
+        keys.began = keys.began + age - age % ttl
     end
-    part.turned = true
+end
+
+local function open_keys(part)
+    local m = pcall_('HMGET', part.name .. 'm', 'generation', 'began', 'ttl')
+    local keys = {generation = tonumber(m[1]), began = tonumber(m[2]), ttl = tonumber(m[3]),
+        records = {}}
+    if not (keys.generation and keys.began and keys.ttl) then
+        return damaged(part.name .. 'm')
+    end
+    turn(keys)
+    part.keys = keys
 end
 
 local function bucket(part, generation, key)
@@ -166,12 +185,12 @@ local function bucket(part, generation, key)
 end
 
 local function load_key(part, key)
-    if not part.turned then
-        turn(part)
+    local err = not part.keys and open_keys(part)
+    if err then
+        return err
     end
-    part.keys = part.keys or {}
-    local field = sub(key, 5)
-    for generation = part.generation, part.generation - 1, -1 do
+    local field, newest = sub(key, 5), part.keys.generation
+    for generation = newest, newest - 1, -1 do
         local record = pcall_('HGET', bucket(part, generation, key), field)
         if record and record.err then
             -- Declared keys are all here, so what isn't may have moved, and what it holds.
@@ -181,7 +200,7 @@ local function load_key(part, key)
             return damaged(bucket(part, generation, key))
         end
         if record then
-            part.keys[key] = record
+            part.keys.records[key] = record
             return
         end
     end
@@ -189,15 +208,16 @@ end
 
 -- The record is made at once, so that the same key again in this message finds it.
 local function put_key(part, key, arg, value)
-    local record = arg .. ' ' .. value .. ' ' .. format('%d', part.now)
-    local name = bucket(part, part.generation, key)
+    local keys = part.keys
+    local record = arg .. ' ' .. value .. ' ' .. part.now_text
+    local name = bucket(part, keys.generation, key)
 
-    part.keys[key] = record
+    keys.records[key] = record
     call('HSET', name, sub(key, 5), record)
     if call('HLEN', name) == 1 then
         -- Out of reach when the generation after this one ends; an hour more for a clock that
         -- waits.
-        call('PEXPIREAT', name, format('%d', part.began + 2 * ttl + 3600000))
+        call('PEXPIREAT', name, keys.began + 2 * ttl + 3600000)
     end
 end
 
@@ -224,6 +244,10 @@ local function sum(a, b)
     end
     return (minus and '-' or '') ..
         (high > 0 and format('%d%09d', high, low) or format('%d', low))
+end
+
+local function begin_events(part)
+    part.events, part.indexes, part.last = {}, {}, {}
 end
 
 local LETTER = {[ADD] = 'a', [SET] = 's', [RESET] = 'r'}
@@ -278,6 +302,7 @@ local function sort_events(part)
     part.events, part.indexes = events, indexes
 end
 
+-- From here on they are text.
 local function finish_events(part)
     for at, event in ipairs(part.events) do
         if type(event) == 'table' then
@@ -288,33 +313,33 @@ local function finish_events(part)
     if part.one_by_one then
         sort_events(part)
     end
+    part.events_count = #part.events
+    part.events, part.indexes = concat(part.events), concat(part.indexes, ',')
 end
 
 local function append(part)
-    finish_events(part)
-    local events = concat(part.events)
-    part.seq = part.seq + #part.events
+    part.seq = part.seq + part.events_count
     part.chain = sub(redis.sha1hex(part.chain .. ' ' .. producer .. ' ' .. number_text .. ' ' ..
-        concat(part.indexes, ',')), 1, 16)
+        part.indexes), 1, 16)
     local id = part.epoch .. '-' .. format('%d', part.seq)
-    local done = pcall_('XADD', part.name .. 'o', id, 't', format('%d', part.now), 'c', part.chain,
-        'p', producer, 'n', number_text, 's', format('%d', #part.events), 'e', events)
+    local done = pcall_('XADD', part.name .. 'o', id, 't', part.now_text, 'c', part.chain,
+        'p', producer, 'n', number_text, 's', part.events_count, 'e', part.events)
     if done.err then
         -- Against all the above: increments stand without their events. No more of this lane.
         call('HSET', part.name .. 'm', 'epoch', 'halted', 'halted', done.err)
         return redis.error_reply('HGPHALTED ' .. part.name .. 'o: ' .. done.err)
     end
-    part.bytes = part.bytes + #events + 64
+    part.bytes = part.bytes + #part.events + 64
 end
 
 -- ---- operations ----
 
--- The value behind it as a string, or nil and the answer.
-local function add(key, delta)
+-- The value behind it: a number if it is exact as one, else a string; or nil and the answer.
+local function add_number(key, delta)
     local value = increased(key, delta)
     if type(value) == 'number' then
         if value > -EXACT and value < EXACT then
-            return format('%d', value)
+            return value
         end
         return stored(key)
     end
@@ -322,6 +347,12 @@ local function add(key, delta)
         return nil, '!' .. stored(key)
     end
     return nil, '?'
+end
+
+-- The value behind it as a string, or nil and the answer.
+local function add(key, delta)
+    local value, answer = add_number(key, delta)
+    return type(value) == 'number' and format('%d', value) or value, answer
 end
 
 local function is_int64(text)
@@ -349,6 +380,11 @@ local function read(key)
     return text
 end
 
+local function read_answer(key)
+    local value = read(key)
+    return value == '' and ' _' or ' ' .. (value or '?')
+end
+
 local function write(part, kind, key, shared, arg, index, record_key)
     local value, answer, event_arg = arg, nil, arg
     if kind == ADD then
@@ -372,7 +408,7 @@ local function write(part, kind, key, shared, arg, index, record_key)
 end
 
 local function write_keyed(part, kind, key, shared, arg, index, record_key)
-    local record = part.keys[record_key]
+    local record = part.keys.records[record_key]
     if not record then
         return write(part, kind, key, shared, arg, index, record_key)
     end
@@ -404,37 +440,37 @@ end
 
 -- ---- run ----
 
+-- 'answers': an answer for each item that writes, by spaces.
 local function store(part, answers)
-    local record = '1' .. how .. ' ' .. format('%d', part.writes) .. ' ' ..
-        format('%d', part.now) .. ' ' .. concat(answers, ' ')
+    local record = '1' .. how .. ' ' .. part.writes .. ' ' .. part.now_text .. ' ' .. answers
     local highest, active = part.highest, math.max(part.active, issued, clock)
     if number > highest then
         highest = number
     end
     call('HSET', part.name .. 'w', slot_field, number_text .. ' ' .. record)
-    call('HSET', part.name .. 'm', 'seq', format('%d', part.seq), 'chain', part.chain,
-        'et', format('%d', part.now), 'bytes', format('%d', part.bytes),
-        producer_field, format('%d %d', highest, active))
-    if part.turned then
-        call('HSET', part.name .. 'm', 'generation', format('%d', part.generation),
-            'began', format('%d', part.began), 'ttl', format('%d', part.began_ttl))
+    call('HSET', part.name .. 'm', 'seq', part.seq, 'chain', part.chain, 'et', part.now_text,
+        'bytes', part.bytes, producer_field, format('%d %d', highest, active))
+    if part.keys then
+        call('HSET', part.name .. 'm', 'generation', part.keys.generation, 'began',
+            part.keys.began, 'ttl', part.keys.ttl)
     end
     return 'N' .. record
 end
 
-local function run(part)
+-- Both ways to run a part return the answers of its writes, then of its reads. One that isn't
+-- fresh is only read.
+local function run_items(part, fresh)
     local answers, reads = {}, {}
-    local at, fresh = part.from, part.fate == 'N'
-    part.now = fresh and math.max(part.et, wall) or 0
+    local at = part.from
+    begin_events(part)
     for i = 1, part.items do
-        local kind, key = packed[at], counter_key(part.key + i, at)
+        local kind, key = packed[at], counter_key(part.key + i, at + 4)
         local shared = kind >= SHARED
         if shared then
             kind = kind - SHARED
         end
         if kind == GET then
-            local value = read(key)
-            reads[#reads + 1] = value == '' and ' _' or ' ' .. (value or '?')
+            reads[#reads + 1] = read_answer(key)
         elseif fresh then
             local arg, index, extra = packed[at + 1], packed[at + 2], packed[at + 3]
             local answer
@@ -449,16 +485,82 @@ local function run(part)
         end
         at = at + ITEM
     end
-    if not fresh then
-        return part.fate, concat(reads)
+    finish_events(part)
+    return concat(answers, ' '), concat(reads)
+end
+
+-- The way of a plain part as soon as an increment gives no number: what is done up to item 'last'
+-- becomes events one by one, 'done' its values; the rest is done like other items.
+local function unfold(part, done, reads, last)
+    local answers, at = {}, part.from
+    local next_index = string.gmatch(part.template, ' %%d ([%d,]+) ')
+    local next_deltas = string.gmatch(part.deltas, '[^;]+')
+    begin_events(part)
+    for i = 1, part.items do
+        local key, arg = counter_key(part.key + i, at + 1), packed[at]
+        if arg ~= '' then
+            local index, value = next_index(), done[#answers + 1]
+            local deltas = find(index, ',', 1, true) and next_deltas()
+            if value then
+                value = type(value) == 'number' and format('%d', value) or value
+                add_event(part, ADD, key, false, false, arg, value, index)
+            elseif deltas then
+                value = write_many(part, key, false, arg, index, deltas)
+            else
+                value = write(part, ADD, key, false, arg, index)
+            end
+            answers[#answers + 1] = value
+        elseif i > last then
+            reads[#reads + 1] = read_answer(key)
+        end
+        at = at + PLAIN
     end
-    if #part.events > 0 then
+    finish_events(part)
+    return concat(answers, ' '), concat(reads)
+end
+
+-- What almost all traffic is: INCRBY for each, and all texts made at once at the end.
+local function run_plain(part, fresh)
+    local values, reads, at = {}, {}, part.from
+    local count = 0
+    for i = 1, part.items do
+        local key, arg = counter_key(part.key + i, at + 1), packed[at]
+        if arg == '' then
+            reads[#reads + 1] = read_answer(key)
+        elseif fresh then
+            local value = add_number(key, arg)
+            values[count + 1] = value
+            if type(value) ~= 'number' then
+                return unfold(part, values, reads, i)
+            end
+            count = count + 1
+        end
+        at = at + PLAIN
+    end
+    if not fresh then
+        return '', concat(reads)
+    end
+    part.events_count = count
+    part.events = format(part.template, unpack(values))
+    return format(sub(string.rep(' %d', count), 2), unpack(values)), concat(reads)
+end
+
+local function run(part)
+    local fresh = part.fate == 'N'
+    if fresh then
+        part.now_text = wall > part.et and wall_text or format('%d', part.et)
+    end
+    local answers, reads = (part.plain and run_plain or run_items)(part, fresh)
+    if not fresh then
+        return part.fate, reads
+    end
+    if part.events_count > 0 then
         local err = append(part)
         if err then
             return err
         end
     end
-    return store(part, answers), concat(reads)
+    return store(part, answers), reads
 end
 
 -- ---- the message ----
@@ -468,20 +570,25 @@ local writes = 0
 while packed[at] do
     -- All fields at once: a table that grows is made again and again.
     local part = {name = 'hgp:{' .. packed[at] .. '}:', epoch = packed[at + 1],
-        items = packed[at + 2], writes = packed[at + 3], from = at + 4, key = key, fate = '',
-        seq = 0, chain = '', et = 0, forgotten = 0, generation = 0, began = 0, began_ttl = 0,
-        bytes = 0, highest = 0, active = -1, now = 0, held = false, turned = false,
-        one_by_one = false, keys = false, last = {}, events = {}, indexes = {}}
+        items = packed[at + 2], writes = packed[at + 3], plain = packed[at + 4] == 1,
+        from = at + 5, key = key, fate = '', seq = 0, chain = '', et = 0, forgotten = 0,
+        bytes = 0, highest = 0, active = -1, now_text = '', held = false, keys = false,
+        one_by_one = false, last = false, events = false, indexes = false, events_count = 0,
+        template = '', deltas = ''}
+    if part.plain then
+        part.template, part.indexes, part.deltas = packed[at + 5], packed[at + 6], packed[at + 7]
+        part.from = at + 8
+    end
     local err = judge(part)
     if err then
         return err
     end
     writes = writes + part.writes
     parts[#parts + 1] = part
-    at, key = at + 4 + ITEM * part.items, key + part.items
+    at, key = part.from + (part.plain and PLAIN or ITEM) * part.items, key + part.items
 end
 
-local reply = {format('%d', clock)}
+local reply = {clock_text}
 -- Too old and in no window: refused as a whole, its reads too. A replay is safe, however late.
 if aged and not any_known and (writes > 0 or not ONE_OF_SEVERAL) then
     for i = 1, #parts do
@@ -491,8 +598,9 @@ if aged and not any_known and (writes > 0 or not ONE_OF_SEVERAL) then
 end
 
 for _, part in ipairs(parts) do
-    for i = part.from, part.from + ITEM * (part.items - 1), ITEM do
-        if part.fate == 'N' and packed[i] % SHARED ~= ADD_MANY and packed[i + 3] ~= '' then
+    local last = (part.plain or part.fate ~= 'N') and 0 or part.from + ITEM * (part.items - 1)
+    for i = part.from, last, ITEM do
+        if packed[i] % SHARED ~= ADD_MANY and packed[i + 3] ~= '' then
             local err = load_key(part, packed[i + 3])
             if err then
                 return err
@@ -504,7 +612,7 @@ end
 if writes > 0 or touching then
     -- The first write. Whatever refuses all writes (OOM, READONLY, MISCONF) does it here, before
     -- anything counts; and a duplicate writes too, so that a WAIT behind it covers the original.
-    local clocked = pcall_('HSET', CLOCK, 'clock', format('%d', clock))
+    local clocked = pcall_('HSET', CLOCK, 'clock', clock_text)
     if type(clocked) == 'table' then
         return clocked
     end

@@ -7,19 +7,20 @@
 -- KEYS  the lane's meta, windows and outbox, then the hash of each item's counter, in their order.
 -- ARGV  8 the store's id
 
-local ITEM = 5 -- strings in ARGV[6] for each item: the fifth is its field in that hash
+-- Strings in ARGV[6] for each item, and for each of a plain part: the last is its field in that hash.
+local ITEM, PLAIN = 5, 2
 local CLOCK = KEYS[1]
 local STORE = ARGV[8] -- a Cluster emptied and laid out anew under a running process has another id
 local ONE_OF_SEVERAL = true -- other calls may carry the message's other lanes
 local homes = {}
 
-local function counter_key(n, at)
-    local field = packed[at + 4]
+local function counter_key(n, field_at)
+    local field = packed[field_at]
     homes[field] = KEYS[3 + n]
     return field
 end
 
 local function counter_id(key) return key end
-local function stored(key) return redis.pcall('HGET', homes[key], key) end
-local function increased(key, delta) return redis.pcall('HINCRBY', homes[key], key, delta) end
-local function replace(key, value) redis.call('HSET', homes[key], key, value) end
+local function stored(key) return pcall_('HGET', homes[key], key) end
+local function increased(key, delta) return pcall_('HINCRBY', homes[key], key, delta) end
+local function replace(key, value) call('HSET', homes[key], key, value) end

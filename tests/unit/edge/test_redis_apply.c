@@ -37,6 +37,13 @@ static struct model model; /* the generator's: its messages */
 static size_t refused;
 static size_t trimmed;
 
+/* Of all histories: that each way through the script was gone. */
+static struct {
+    size_t plain; /* messages of plain parts alone, */
+    size_t past;  /* and those where an increment was past int64 */
+    size_t other;
+} ways;
+
 static void free_reply(redisReply *reply) {
     freeReplyObject(reply);
 }
@@ -214,6 +221,20 @@ static void read_again(struct pair *p, const struct message *message, struct ans
     }
 }
 
+static void count_way(const struct pair *p, const struct message *message,
+                      const struct answer *got) {
+    bool plain = true;
+    bool past = false;
+
+    for (uint32_t i = 0; i < p->plan.parts_count; i++)
+        plain = plain && p->plan.parts[i].plain && p->plan.parts[i].writes;
+    for (size_t i = 0; i < message->count; i++)
+        past = past || got[i].err == ERR_RANGE;
+    ways.plain += plain;
+    ways.past += plain && past;
+    ways.other += !plain;
+}
+
 static void step_message(struct pair *p) {
     struct op ops[MODEL_OPS];
     struct answer got[MODEL_OPS];
@@ -240,6 +261,7 @@ static void step_message(struct pair *p) {
     if (p->layout.tags)
         read_again(p, &message, want);
     compare_answers(p, &message, got, want);
+    count_way(p, &message, got);
 }
 
 static void store_clock(struct pair *p) {
@@ -308,7 +330,7 @@ static void run_history(uint64_t seed, bool cluster) {
 
     choose(&p);
     for (int i = 0; i < MODEL_COUNTERS; i++)
-        (void)snprintf(p.ids[i], sizeof(p.ids[i]), "r%d", i);
+        (void)snprintf(p.ids[i], sizeof(p.ids[i]), i % 2 ? "r%d" : "r %%d 1 %d", i);
     memcpy(p.sha1_tidy, sha1_tidy, sizeof(sha1_tidy));
     memset(&model, 0, sizeof(model));
     store_setup(&rocks);
@@ -331,9 +353,11 @@ static void run_histories(bool cluster) {
     uint64_t from = only ? strtoull(only, NULL, 10) : 1;
     uint64_t to = only ? from : SEEDS;
 
+    memset(&ways, 0, sizeof(ways));
     for (uint64_t seed = from; seed <= to; seed++)
         run_history(seed, cluster);
     assert_true(only || (refused > 0 && trimmed > 0)); /* it was about something */
+    assert_true(only || (ways.plain > 0 && ways.past > 0 && ways.other > 0));
 }
 
 static void test_standalone_equals_applier(void **state) {
