@@ -13,7 +13,7 @@ void buf_release(struct buf *buf) {
     *buf = (struct buf){0};
 }
 
-static bool grow(struct buf *buf, size_t more) {
+bool buf_grow(struct buf *buf, size_t more) {
     size_t cap = buf->cap ? buf->cap : FIRST_CAP;
 
     if (buf->failed || more > SIZE_MAX / 2 - buf->len) {
@@ -30,29 +30,6 @@ static bool grow(struct buf *buf, size_t more) {
     buf->ptr = ptr;
     buf->cap = cap;
     return true;
-}
-
-bool buf_reserve(struct buf *buf, size_t more) {
-    return LIKELY(!buf->failed && buf->cap - buf->len >= more) || grow(buf, more);
-}
-
-void buf_add(struct buf *buf, const void *bytes, size_t len) {
-    if (len == 0 || !buf_reserve(buf, len))
-        return;
-    memcpy(buf->ptr + buf->len, bytes, len);
-    buf->len += len;
-}
-
-void buf_add_slice(struct buf *buf, struct slice s) {
-    buf_add(buf, s.ptr, s.len);
-}
-
-void buf_add_str(struct buf *buf, const char *str) {
-    buf_add(buf, str, strlen(str));
-}
-
-void buf_add_char(struct buf *buf, char c) {
-    buf_add(buf, &c, 1);
 }
 
 void buf_add_u64(struct buf *buf, uint64_t value) {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/attr.h"
 #include "base/slice.h"
@@ -24,14 +25,33 @@ struct buf {
 /* A zeroed struct buf is a valid empty one. */
 void buf_release(struct buf *buf);
 
+/* buf_reserve()'s, when there is no room. */
+bool buf_grow(struct buf *buf, size_t more);
+
 /* Makes room for 'more' bytes behind what is there; false (and failed) when
  * memory runs out. */
-bool buf_reserve(struct buf *buf, size_t more);
+static inline bool buf_reserve(struct buf *buf, size_t more) {
+    return LIKELY(!buf->failed && buf->cap - buf->len >= more) || buf_grow(buf, more);
+}
 
-void buf_add(struct buf *buf, const void *bytes, size_t len);
-void buf_add_slice(struct buf *buf, struct slice s);
-void buf_add_str(struct buf *buf, const char *str);
-void buf_add_char(struct buf *buf, char c);
+static inline void buf_add(struct buf *buf, const void *bytes, size_t len) {
+    if (len == 0 || !buf_reserve(buf, len))
+        return;
+    memcpy(buf->ptr + buf->len, bytes, len);
+    buf->len += len;
+}
+
+static inline void buf_add_slice(struct buf *buf, struct slice s) {
+    buf_add(buf, s.ptr, s.len);
+}
+
+static inline void buf_add_str(struct buf *buf, const char *str) {
+    buf_add(buf, str, strlen(str));
+}
+
+static inline void buf_add_char(struct buf *buf, char c) {
+    buf_add(buf, &c, 1);
+}
 
 /* Decimal, as JSON and Redis want it. */
 void buf_add_i64(struct buf *buf, int64_t value);

@@ -74,7 +74,8 @@ static bool unreadable_coding(const struct http1_request *http) {
 
     if (coding.len && !slice_eq_nocase(coding, SLICE("identity")))
         return true;
-    for (size_t i = 0; !charset && i + 8 <= type.len; i++)
+    bool has_parameter = type.len && memchr(type.ptr, '=', type.len);
+    for (size_t i = 0; has_parameter && !charset && i + 8 <= type.len; i++)
         if (strncasecmp(type.ptr + i, "charset=", 8) == 0)
             charset = type.ptr + i + 8;
     if (!charset)
