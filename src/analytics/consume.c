@@ -4,6 +4,7 @@
 #include "analytics/internal.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "edge/tracer.h"
 
 /* Short, as questions wait for it. */
 #define READ_BYTES ((size_t)64 << 10)
@@ -43,8 +44,28 @@ static void begin(struct analytics_service *service) {
     feed_mark(service->own.feed, &service->own.mark);
     if (service->own.mark.len && !buf_failed(&service->own.mark))
         analytics_mark(service->own.analytics, buf_slice(&service->own.mark));
-    if (analytics_commit_begin(service->own.analytics))
-        service->own.committing_ns = clock_mono_ns();
+    if (!analytics_commit_begin(service->own.analytics))
+        return;
+    service->own.committing_ns = clock_mono_ns();
+    if (!tracer_begin(&service->own.random, &service->own.trace))
+        service->own.trace = (struct trace_context){0};
+}
+
+/* Of the commit that began then. */
+static void observe_commit(struct analytics_service *service, enum err err) {
+    const struct trace_context *trace = &service->own.trace;
+    int64_t duration_ns = clock_mono_ns() - service->own.committing_ns;
+    uint64_t duration_us = (uint64_t)duration_ns / 1000;
+    struct metrics *m = service->conf.metrics;
+
+    metrics_observe(m, service->conf.shard, service->series.commit, duration_us);
+    if (!tracer_wants(trace))
+        return;
+    struct span span = tracer_span(trace, SPAN_INTERNAL);
+    span.name[0] = SLICE("analytics commit");
+    span.failed = err != ERR_OK;
+    tracer_end(&span, duration_ns);
+    metrics_exemplar(m, service->series.commit, duration_us, trace, clock_wall_ms());
 }
 
 /* As analytics_commit_end(). */
@@ -54,8 +75,7 @@ static enum err end(struct analytics_service *service, bool wait) {
     if (err == ERR_BUSY)
         return err;
     if (service->own.committing_ns)
-        metrics_observe(service->conf.metrics, service->conf.shard, service->series.commit,
-                        (uint64_t)(clock_mono_ns() - service->own.committing_ns) / 1000);
+        observe_commit(service, err);
     service->own.committing_ns = 0;
     if (err != ERR_OK) {
         analytics_break(service, "its store could not write", err);

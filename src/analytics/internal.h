@@ -19,6 +19,7 @@
 #include "analytics/service.h"
 #include "base/attr.h"
 #include "base/list.h"
+#include "base/trace_context.h"
 #include "core/analytics_partition.h"
 #include "edge/handover_codec.h"
 #include "loop/mailbox.h"
@@ -56,10 +57,12 @@ struct analytics_service {
         struct lane_read *reads;
         struct buf mark; /* the feed's, for the next commit */
         struct timer commit;
-        int64_t committing_ns; /* since when */
-        struct timer gather;   /* armed between more() and reading */
-        bool held;             /* nothing is counted */
-        uint64_t holds;        /* the latest one's number */
+        int64_t committing_ns;      /* since when */
+        struct trace_context trace; /* of that commit, where it is sampled */
+        uint64_t random;            /* for the next one */
+        struct timer gather;        /* armed between more() and reading */
+        bool held;                  /* nothing is counted */
+        uint64_t holds;             /* the latest one's number */
         struct timer hold_end;
         struct list waiting; /* struct analytics_question */
         struct timer waiting_look;

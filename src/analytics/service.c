@@ -6,6 +6,7 @@
 #include "analytics/internal.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 
 static enum err make_feed(struct analytics_service *service) {
     struct loop_conf conf = {.backend = service->conf.loop};
@@ -82,6 +83,7 @@ enum err analytics_start(const struct analytics_service_conf *conf,
     service->conf = *conf;
     service->conf.analytics.ended = analytics_commit_ended;
     service->conf.analytics.ctx = service;
+    service->own.random = random_u64();
     (void)sem_init(&service->started, 0, 0);
     list_init(&service->own.waiting);
     analytics_series_make(service);

@@ -9,8 +9,8 @@
 #include "base/metrics.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +35,11 @@ struct metrics {
     atomic_uint count;   /* series made: those below it are there and stay */
     unsigned used_cells; /* in each shard */
     struct series series[METRICS_SERIES_MAX];
+
+    struct { /* under the lock */
+        pthread_mutex_t lock;
+        struct exemplar *of[METRICS_SERIES_MAX]; /* METRICS_BUCKETS + 1 each, or NULL */
+    } exemplars;
 };
 
 static const struct metric_family families[METRIC_FAMILIES] = {
@@ -57,7 +62,8 @@ struct metrics *metrics_new(unsigned shards) {
     if (!metrics)
         return NULL;
     metrics->memory = calloc(1, cells * sizeof(uint64_t) + CACHE_LINE);
-    if (!metrics->memory) {
+    if (!metrics->memory || pthread_mutex_init(&metrics->exemplars.lock, NULL) != 0) {
+        free(metrics->memory);
         free(metrics);
         return NULL;
     }
@@ -70,6 +76,9 @@ struct metrics *metrics_new(unsigned shards) {
 void metrics_free(struct metrics *metrics) {
     if (!metrics)
         return;
+    for (unsigned i = 0; i < METRICS_SERIES_MAX; i++)
+        free(metrics->exemplars.of[i]);
+    (void)pthread_mutex_destroy(&metrics->exemplars.lock);
     free(metrics->memory);
     free(metrics);
 }
@@ -162,6 +171,37 @@ void metrics_observe(struct metrics *metrics, unsigned shard, metric_series seri
     assert(families[metrics->series[series].family].type == METRIC_HISTOGRAM);
     bump(first + bucket_of(value), 1);
     bump(first + SUM_CELL, value);
+}
+
+void metrics_exemplar(struct metrics *metrics, metric_series series, uint64_t value,
+                      const struct trace_context *trace, int64_t now_ms) {
+    struct exemplar fresh = {.value = value, .at_ms = now_ms};
+    struct exemplar **of = &metrics->exemplars.of[series];
+
+    assert(families[metrics->series[series].family].type == METRIC_HISTOGRAM);
+    memcpy(fresh.trace_id, trace->trace_id, sizeof(fresh.trace_id));
+    memcpy(fresh.span_id, trace->span_id, sizeof(fresh.span_id));
+    (void)pthread_mutex_lock(&metrics->exemplars.lock);
+    if (!*of)
+        *of = calloc(METRICS_BUCKETS + 1, sizeof(fresh));
+    if (*of)
+        (*of)[bucket_of(value)] = fresh;
+    (void)pthread_mutex_unlock(&metrics->exemplars.lock);
+}
+
+bool metrics_exemplar_of(struct metrics *metrics, metric_series series, unsigned i,
+                         struct exemplar *out) {
+    struct exemplar found = {0};
+
+    assert(i <= METRICS_BUCKETS);
+    (void)pthread_mutex_lock(&metrics->exemplars.lock);
+    if (metrics->exemplars.of[series])
+        found = metrics->exemplars.of[series][i];
+    (void)pthread_mutex_unlock(&metrics->exemplars.lock);
+    if (!found.at_ms)
+        return false;
+    *out = found;
+    return true;
 }
 
 /* Cell 'i' of the series over all shards. */

@@ -7,16 +7,19 @@
  *
  * Threads    metrics_series() at the start, one thread; others may work with theirs already. Each
  *            shard has one writing thread; metrics_sum() and metrics_histogram() any thread.
+ *            Exemplars by a lock: only requests that have a span come there, a small share.
  * Limits     METRICS_SERIES_MAX series, labels under METRICS_LABELS_BYTES and named as
  *            the family says; all are asserted. A histogram has fixed bounds.
  */
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/trace_context.h"
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
@@ -68,6 +71,23 @@ void metrics_set(struct metrics *metrics, unsigned shard, metric_series series, 
 
 /* Histogram: one observation in the family's stored unit. */
 void metrics_observe(struct metrics *metrics, unsigned shard, metric_series series, uint64_t value);
+
+/* A histogram's buckets remember the last traced request in them (OpenMetrics 1.0, "Exemplars"). */
+struct exemplar {
+    uint8_t trace_id[TRACE_ID_BYTES];
+    uint8_t span_id[SPAN_ID_BYTES];
+    uint64_t value; /* in the family's stored unit */
+    int64_t at_ms;  /* since the Unix epoch; 0: there is none */
+};
+
+/* The request with this span was observed with 'value' at 'now_ms' (wall clock). The first one of
+ * a series allocates 1.3 KB; without memory it has no exemplars. */
+void metrics_exemplar(struct metrics *metrics, metric_series series, uint64_t value,
+                      const struct trace_context *trace, int64_t now_ms);
+
+/* Bucket 'i' of a histogram, METRICS_BUCKETS for +Inf. False: none yet. */
+bool metrics_exemplar_of(struct metrics *metrics, metric_series series, unsigned i,
+                         struct exemplar *out);
 
 /* Sum over shards of a counter or gauge. */
 uint64_t metrics_sum(const struct metrics *metrics, metric_series series);

@@ -18,7 +18,7 @@
 #define SPAN_ATTRS_MAX 4
 
 /* Numbers of opentelemetry/proto/trace/v1/trace.proto. */
-enum span_kind { SPAN_INTERNAL = 1, SPAN_SERVER = 2, SPAN_CLIENT = 3 };
+enum span_kind { SPAN_INTERNAL = 1, SPAN_SERVER = 2, SPAN_CLIENT = 3, SPAN_PRODUCER = 4 };
 
 struct span_attr {
     struct slice key;

@@ -93,13 +93,17 @@ void redis_store_observe(const struct redis_store *store, const struct delivery 
         applied += !answer->replayed;
         keys += answer->replayed;
     }
+    int64_t took_ns = clock_mono_ns() - sent_ns;
     metrics_add(m, shard, fleet->series.batches, 1);
     metrics_observe(m, shard, fleet->series.batch_operations, message->count);
-    metrics_observe(m, shard, fleet->series.commit, (uint64_t)(clock_mono_ns() - sent_ns) / 1000);
+    metrics_observe(m, shard, fleet->series.commit, (uint64_t)took_ns / 1000);
     metrics_add(m, shard, fleet->series.message_replays, replayed);
     metrics_add(m, shard, fleet->series.refused_full, full);
-    if (tracer_wants(delivery->trace))
-        end_span(delivery, clock_mono_ns() - sent_ns);
+    if (tracer_wants(delivery->trace)) {
+        end_span(delivery, took_ns);
+        metrics_exemplar(m, fleet->series.commit, (uint64_t)took_ns / 1000, delivery->trace,
+                         clock_wall_ms());
+    }
     if (replayed)
         return;
     metrics_add(m, shard, fleet->series.operations, applied);

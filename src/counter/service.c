@@ -71,6 +71,8 @@ static void end_spans(const struct counter_service *service, enum err err, int64
         span_number(&span, SLICE("hgp.group.messages"), (int64_t)service->own.messages);
         span_number(&span, SLICE("hgp.batch.operations"), (int64_t)delivery->message->count);
         tracer_end(&span, duration_ns);
+        metrics_exemplar(service->conf.metrics, service->series.commit,
+                         (uint64_t)duration_ns / 1000, delivery->trace, clock_wall_ms());
     }
 }
 
@@ -78,13 +80,14 @@ static enum err commit_group(struct counter_service *service) {
     int64_t started_ns = clock_mono_ns();
     bool durable = service->conf.durability == DURABILITY_LOCAL;
     enum err err = applier_commit(service->applier, durable);
+    int64_t duration_ns = clock_mono_ns() - started_ns;
 
     metrics_observe(service->conf.metrics, service->conf.shard, service->series.commit,
-                    (uint64_t)(clock_mono_ns() - started_ns) / 1000);
+                    (uint64_t)duration_ns / 1000);
     metrics_observe(service->conf.metrics, service->conf.shard, service->series.group,
                     service->own.messages);
     if (tracer_on())
-        end_spans(service, err, clock_mono_ns() - started_ns);
+        end_spans(service, err, duration_ns);
     if (err == ERR_OK && !durable && !service->own.dirty) {
         service->own.dirty = true;
         service->own.dirty_since_ms = clock_mono_ms();

@@ -17,10 +17,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "core/relay.h"
 #include "edge/event_json.h"
 #include "edge/event_proto.h"
 #include "edge/kafka_producer.h"
+#include "edge/tracer.h"
 #include "loop/mailbox.h"
 #include "loop/timer.h"
 
@@ -60,6 +62,13 @@ struct shipper {
         int64_t oldest_ms; /* since when events wait, as far as is known; INT64_MAX: none do */
         int64_t logged_ms;
         char logged[256];
+        struct { /* one event at a time, from being produced to Kafka's word on it */
+            const struct relay_slot *slot; /* NULL: none */
+            struct trace_context trace;
+            uint32_t partition;
+            int64_t since_ns;
+            uint64_t random;
+        } traced;
     } own;
 
     struct mail wake; /* from librdkafka's threads */
@@ -172,6 +181,30 @@ static void on_opened(void *ctx, enum err err, const struct feed_info *info) {
     log_line(LOG_ERROR, "events can't be read for Kafka", LOG_STR("error", err_name(err)));
 }
 
+/* ---- events as spans ---- */
+
+static void begin_span(struct shipper *s, const struct relay_slot *slot, uint32_t partition) {
+    if (s->own.traced.slot || !tracer_begin(&s->own.traced.random, &s->own.traced.trace))
+        return;
+    s->own.traced.slot = slot;
+    s->own.traced.partition = partition;
+    s->own.traced.since_ns = clock_mono_ns();
+}
+
+static void end_span(struct shipper *s, bool failed) {
+    struct span span = tracer_span(&s->own.traced.trace, SPAN_PRODUCER);
+
+    span.name[0] = SLICE("send");
+    span.failed = failed;
+    span_text(&span, SLICE("messaging.system"), SLICE("kafka"));
+    span_text(&span, SLICE("messaging.operation.type"), SLICE("send"));
+    span_number(&span, SLICE("messaging.destination.partition.id"), s->own.traced.partition);
+    tracer_end(&span, clock_mono_ns() - s->own.traced.since_ns);
+    s->own.traced.slot = NULL;
+}
+
+/* ---- what the relay wants ---- */
+
 static bool on_produce(void *ctx, const struct event *event, struct relay_slot *slot) {
     struct shipper *s = ctx;
 
@@ -182,10 +215,12 @@ static bool on_produce(void *ctx, const struct event *event, struct relay_slot *
         event_json(event, s->own.store_id, &s->own.value);
     if (buf_failed(&s->own.key) || buf_failed(&s->own.value))
         return false;
-    enum err err =
-        kafka_produce(s->own.kafka, event->lane % s->conf.partitions, buf_slice(&s->own.key),
-                      buf_slice(&s->own.value), event->et_ms, slot);
+    uint32_t partition = event->lane % s->conf.partitions;
+    enum err err = kafka_produce(s->own.kafka, partition, buf_slice(&s->own.key),
+                                 buf_slice(&s->own.value), event->et_ms, slot);
     s->own.broken |= err == ERR_UNKNOWN;
+    if (err == ERR_OK && tracer_on())
+        begin_span(s, slot, partition);
     return err == ERR_OK;
 }
 
@@ -227,6 +262,8 @@ static void on_wake(void *ctx) {
 static void on_acked(void *ctx, void *opaque) {
     struct shipper *s = ctx;
 
+    if (opaque == s->own.traced.slot)
+        end_span(s, false);
     if (!s->own.broken && !relay_acked(s->own.relay, opaque)) {
         set_problem(s, "Kafka confirmed events out of order");
         s->own.broken = true;
@@ -271,6 +308,8 @@ static void lose_producer(struct shipper *s, int64_t now_ms) {
     kafka_free(s->own.kafka);
     s->own.kafka = NULL;
     s->own.broken = false;
+    if (s->own.traced.slot)
+        end_span(s, true); /* nobody knows */
     metrics_add(s->conf.metrics, s->conf.shard, s->series.restarts, 1);
     if (s->own.stopping)
         s->own.state = CLOSING;
@@ -496,6 +535,7 @@ enum err shipper_start(const struct shipper_conf *conf, struct shipper **out,
     s->own.pump_at_ms = INT64_MAX;
     s->own.oldest_ms = INT64_MAX;
     s->own.retry_ms = RETRY_MIN_MS;
+    s->own.traced.random = random_u64();
     s->wake = (struct mail){.run = run_wake, .drop = drop};
     s->stop = (struct mail){.run = run_stop, .drop = drop};
     (void)pthread_mutex_init(&s->lock, NULL);

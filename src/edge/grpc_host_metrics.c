@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "edge/grpc_host_internal.h"
 #include "edge/tracer.h"
@@ -96,8 +97,11 @@ void grpc_host_finished(void *ctx, const struct grpc_method *method, enum grpc_s
 
     metrics_add(metrics, host->shard, host->fleet->requests[row * ARRAY_LEN(statuses) + index], 1);
     metrics_observe(metrics, host->shard, host->fleet->duration[row], (uint64_t)duration_us);
-    if (tracer_wants(trace))
+    if (tracer_wants(trace)) {
         end_span(method, status, trace, duration_us);
+        metrics_exemplar(metrics, host->fleet->duration[row], (uint64_t)duration_us, trace,
+                         clock_wall_ms());
+    }
     if (status == GRPC_OK || status == GRPC_CANCELLED ||
         !log_budget_take(&host->log, loop_now_ms(host->loop)))
         return;

@@ -198,17 +198,25 @@ static void put_id(uint8_t id[SPAN_ID_BYTES], uint64_t number) {
     memcpy(id, &number, SPAN_ID_BYTES);
 }
 
-struct trace_context *tracer_sample(uint64_t *random, struct arena *arena) {
+bool tracer_begin(uint64_t *random, struct trace_context *out) {
     if (!tracer || random_next(random) >= tracer->below)
+        return false;
+    *out = (struct trace_context){.flags = TRACE_SAMPLED | TRACE_RANDOM_ID, .state = SLICE("")};
+    put_id(out->trace_id, random_next(random));
+    put_id(out->trace_id + SPAN_ID_BYTES, random_next(random));
+    put_id(out->span_id, random_next(random));
+    return true;
+}
+
+struct trace_context *tracer_sample(uint64_t *random, struct arena *arena) {
+    struct trace_context begun;
+
+    if (!tracer_begin(random, &begun))
         return NULL;
     struct trace_context *trace = arena_alloc(arena, sizeof(*trace));
 
-    if (!trace)
-        return NULL;
-    *trace = (struct trace_context){.flags = TRACE_SAMPLED | TRACE_RANDOM_ID, .state = SLICE("")};
-    put_id(trace->trace_id, random_next(random));
-    put_id(trace->trace_id + SPAN_ID_BYTES, random_next(random));
-    put_id(trace->span_id, random_next(random));
+    if (trace)
+        *trace = begun;
     return trace;
 }
 

@@ -38,8 +38,10 @@ void tracer_close(int64_t wait_ms);
 /* Are spans exported at all? */
 bool tracer_on(void);
 
-/* A trace that begins here, in 'arena', for one request out of so many; NULL for the others.
- * 'random' moves on. */
+/* A trace that begins here, for one piece of work out of so many; false for the others. 'random'
+ * moves on. */
+MUST_CHECK bool tracer_begin(uint64_t *random, struct trace_context *out);
+/* Likewise for a request, in its arena; NULL for the others. */
 struct trace_context *tracer_sample(uint64_t *random, struct arena *arena);
 
 /* A span for this trace? */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "edge/tracer.h"
 #include "gateway/client_limit.h"
@@ -119,8 +120,11 @@ void gateway_replied(void *ctx, const struct http_exchange *exchange, int status
         (route_at(route)->flags & ROUTE_COUNTS))
         canary_replied(fleet->canary_rule, reply_arm_of(exchange), status, duration_us,
                        gateway->shard);
-    if (tracer_wants(http_trace(exchange)))
+    if (tracer_wants(http_trace(exchange))) {
         end_span(exchange, route_at(route), status, duration_us);
+        metrics_exemplar(fleet->metrics, fleet->series.duration[route], (uint64_t)duration_us,
+                         http_trace(exchange), clock_wall_ms());
+    }
     if (UNLIKELY(status >= 400))
         log_failure(gateway, exchange, status, duration_us);
 }

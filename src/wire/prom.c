@@ -1,8 +1,8 @@
 /* prom.c - the text exposition formats, line by line.
  * Sources: prometheus.io/docs/instrumenting/exposition_formats, OpenMetrics 1.0.
  *
- * OpenMetrics differs in five places: a counter's family goes without the _total of its samples,
- * UNIT lines, the bounds of buckets, the content type and EOF at the end. */
+ * OpenMetrics differs in six places: a counter's family goes without the _total of its samples,
+ * UNIT lines, the bounds of buckets, their exemplars, the content type and EOF at the end. */
 #include "wire/prom.h"
 
 #include <inttypes.h>
@@ -11,7 +11,7 @@
 #define US_PER_S 1000000u
 
 struct render {
-    const struct metrics *metrics;
+    struct metrics *metrics;
     struct buf *out;
     enum prom_format format;
     int family; /* the last one that got its HELP and TYPE; -1: none yet */
@@ -123,6 +123,29 @@ static void put_canonical(struct buf *out, enum metric_unit unit, uint64_t bound
         buf_printf(out, "%.15g", value);
 }
 
+static void put_hex(struct buf *out, const uint8_t *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        buf_printf(out, "%02x", bytes[i]);
+}
+
+/* Which request was the last in this bucket, how long it took and when. */
+static void put_exemplar(const struct render *render, const struct metric_family *family,
+                         metric_series series, unsigned i) {
+    struct buf *out = render->out;
+    struct exemplar exemplar;
+
+    if (!metrics_exemplar_of(render->metrics, series, i, &exemplar))
+        return;
+    buf_add_str(out, " # {trace_id=\"");
+    put_hex(out, exemplar.trace_id, sizeof(exemplar.trace_id));
+    buf_add_str(out, "\",span_id=\"");
+    put_hex(out, exemplar.span_id, sizeof(exemplar.span_id));
+    buf_add_str(out, "\"} ");
+    put_scaled(out, family->unit, exemplar.value);
+    buf_add_char(out, ' ');
+    put_seconds(out, (uint64_t)exemplar.at_ms * 1000);
+}
+
 /* "name_suffix{labels" with the brace still open, or "name_suffix". */
 static void put_name(struct buf *out, const char *name, const char *suffix, const char *labels) {
     buf_add_str(out, name);
@@ -133,7 +156,7 @@ static void put_name(struct buf *out, const char *name, const char *suffix, cons
 }
 
 static void put_bucket(const struct render *render, const struct metric_family *family,
-                       const char *labels, unsigned i, uint64_t below) {
+                       metric_series series, const char *labels, unsigned i, uint64_t below) {
     struct buf *out = render->out;
 
     buf_printf(out, "%s_bucket{%s%sle=\"", family->name, labels, *labels ? "," : "");
@@ -143,7 +166,10 @@ static void put_bucket(const struct render *render, const struct metric_family *
         put_canonical(out, family->unit, metrics_bound(i));
     else
         put_scaled(out, family->unit, metrics_bound(i));
-    buf_printf(out, "\"} %" PRIu64 "\n", below);
+    buf_printf(out, "\"} %" PRIu64, below);
+    if (open_metrics(render))
+        put_exemplar(render, family, series, i);
+    buf_add_char(out, '\n');
 }
 
 static void put_histogram(struct render *render, const struct metric_family *family,
@@ -155,7 +181,7 @@ static void put_histogram(struct render *render, const struct metric_family *fam
     metrics_histogram(render->metrics, series, &histogram);
     for (unsigned i = 0; i <= METRICS_BUCKETS; i++) {
         below += histogram.buckets[i];
-        put_bucket(render, family, labels, i, below);
+        put_bucket(render, family, series, labels, i, below);
     }
     put_name(out, family->name, "_sum", labels);
     put_scaled(out, family->unit, histogram.sum);
@@ -198,7 +224,7 @@ static void put_process(const struct render *render, const struct prom_process *
 #undef PROCESS
 }
 
-void prom_render(const struct metrics *metrics, const struct prom_process *process,
+void prom_render(struct metrics *metrics, const struct prom_process *process,
                  enum prom_format format, struct buf *out) {
     struct render render = {.metrics = metrics, .out = out, .format = format, .family = -1};
 

@@ -32,7 +32,7 @@ struct prom_process {
 
 /* Appends the whole answer to a scrape: every family that has a series and the process_*
  * families; NULL for 'process': not those. Out of memory: buf_failed(out). */
-void prom_render(const struct metrics *metrics, const struct prom_process *process,
+void prom_render(struct metrics *metrics, const struct prom_process *process,
                  enum prom_format format, struct buf *out);
 
 /* Appends name="value", escaped, after a comma if 'labels' isn't empty: makes

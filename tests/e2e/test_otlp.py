@@ -10,7 +10,8 @@ import threading
 import time
 
 from lib import (INCREMENT, WAIT_S, Connection, Server, Skipped, Split, call, check, eq, increment,
-                 item, request_bytes, tree)
+                 item, request_bytes, tree, wait_for)
+from test_kafka import PARTITIONS, Counting, kafka, topic_url
 
 sys.path.insert(0, str(tree() / 'tools'))
 import dev_servers  # noqa: E402
@@ -18,8 +19,8 @@ import dev_servers  # noqa: E402
 SMOKE = False
 VENV = tree() / '.cache/otlp/venv'
 CLIENT_SPAN = 'b7ad6b7169203331'
-QUICK = {'HGP_TRACES_DELAY_MS': '20'}
-SERVER, CLIENT = 2, 3
+QUICK = {'HGP_TRACES_DELAY_MS': '20', 'HGP_ANALYTICS_ENABLED': 'false'}
+INTERNAL, SERVER, CLIENT, PRODUCER = 1, 2, 3, 4
 
 
 class Sink:
@@ -157,6 +158,49 @@ def test_a_trace_that_begins_here():
         eq({span['trace'] for span in spans.values()}, {request['trace']}, 'one trace')
 
 
+def test_work_for_no_request():
+    """Analytics' commits and events on their way to Kafka have traces of their own."""
+    every = {'HGP_TRACES_SAMPLE_PER_MILLION': '1000000', 'HGP_ANALYTICS_ENABLED': 'true'}
+    with Sink() as sink, Counting(topic_url(kafka()), env=sink.env(**every)) as server:
+        eq(increment(server, 'root').status, 200, 'an increment')
+        wait_for('all spans', lambda: {'analytics commit', 'send'} <= {s['name'] for s in sink.spans()})
+        spans = {span['name']: span for span in sink.spans()}
+        commit, send = spans['analytics commit'], spans['send']
+        eq((commit['kind'], commit['parent'], send['kind'], send['parent']),
+           (INTERNAL, '', PRODUCER, ''), 'kinds and parents')
+        check(len({span['trace'] for span in (commit, send, spans['batch'])}) == 3, 'traces')
+        eq(send['attributes']['messaging.system'], 'kafka', 'attributes')
+        check(send['attributes']['messaging.destination.partition.id'] < PARTITIONS, 'partition')
+        check(send['start'] < send['end'], 'it took time')
+
+
+EXEMPLARS = """
+import json, sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
+print(json.dumps([[s.name, s.exemplar.labels, s.exemplar.value, float(s.exemplar.timestamp), s.labels['le']]
+                  for f in parse(sys.stdin.read()) for s in f.samples if s.exemplar]))
+"""
+
+
+def test_exemplars():
+    """A scrape in OpenMetrics says which traced request was the last in a bucket."""
+    with Sink() as sink, Server(env=sink.env(HGP_TRACES_SAMPLE_PER_MILLION='0')) as server:
+        eq(increment(server, 'untraced').status, 200, 'one that leaves no exemplar')
+        eq(count(server, 'exemplary', 0xe1).status, 200, 'one that does')
+        spans = by_name(sink.wait(3, 0xe1))
+        text = call(server.admin, 'GET', '/metrics', None,
+                    [('Accept', 'application/openmetrics-text')]).body
+        done = subprocess.run(['/usr/bin/python3', '-c', EXEMPLARS], input=text, capture_output=True)
+        eq(done.returncode, 0, done.stderr.decode()[-500:])
+        found = {name.removesuffix('_bucket'): rest for name, *rest in json.loads(done.stdout)}
+        eq(set(found), {'hgp_http_request_duration_seconds', 'hgp_store_commit_duration_seconds'},
+           'families')
+        labels, value, timestamp, bound = found['hgp_http_request_duration_seconds']
+        eq(labels, {'trace_id': f'{0xe1:032x}', 'span_id': spans[f'POST {INCREMENT}']['id']}, 'who')
+        check(bound == '+Inf' or value <= float(bound), f'{value} beyond {bound}')
+        check(abs(timestamp - time.time()) < 60, f'when: {timestamp}')
+
+
 def test_part_of_them():
     with Sink() as sink, Server(env=sink.env(HGP_TRACES_SAMPLE_PER_MILLION='100000')) as server:
         with Connection(server.http) as connection:
@@ -204,7 +248,8 @@ def test_a_collector_that_is_busy_gets_it_again():
 
 
 def test_a_collector_that_refuses_or_is_away():
-    with Sink(400) as sink, Server(env=sink.env(HGP_TRACES_QUEUE='8')) as server:
+    every = [400] * 9  # spans may come in several messages
+    with Sink(*every) as sink, Server(env=sink.env(HGP_TRACES_QUEUE='8')) as server:
         eq(count(server, 'refused', 0xe1).status, 200, 'an increment')
         wait_outcome(server, 'failed', 3)
         check('the collector answers 400' in server.said(), 'the log')

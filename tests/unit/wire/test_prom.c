@@ -153,6 +153,26 @@ static void test_open_metrics(void **state) {
                         "# EOF\n");
 }
 
+/* The last traced request of each bucket, for who asks for OpenMetrics; plain text has none. */
+static void test_exemplars(void **state) {
+    (void)state;
+    metric_series commit = metrics_series(metrics, METRIC_STORE_COMMIT, "");
+    struct trace_context trace = {.trace_id = {0x0a, 0xf7}, .span_id = {[7] = 0xb7}};
+
+    metrics_observe(metrics, 1, commit, 900);
+    metrics_exemplar(metrics, commit, 900, &trace, 1700000000123);
+    trace.span_id[7] = 0xc8; /* another one in the same bucket, and one beyond all bounds */
+    metrics_exemplar(metrics, commit, 1000, &trace, 1700000001000);
+    metrics_exemplar(metrics, commit, UINT64_C(1) << 30, &trace, 1700000002000);
+    assert_null(strstr(render(), "trace_id"));
+    const char *text = render_as(PROM_OPENMETRICS);
+    assert_int_equal(occurrences(text, "trace_id"), 2);
+    assert_non_null(strstr(text, "_bucket{le=\"0.001024\"} 1 # "
+                                 "{trace_id=\"0af70000000000000000000000000000\","
+                                 "span_id=\"00000000000000c8\"} 0.001 1700000001\n"));
+    assert_non_null(strstr(text, "_bucket{le=\"+Inf\"} 1 # {trace_id="));
+}
+
 /* Bounds as every OpenMetrics library spells them, which compares them as text. */
 static void test_open_metrics_bounds(void **state) {
     static const char *const bounds[] = {
@@ -236,6 +256,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_histogram_of_ones, begin, end),
         cmocka_unit_test_setup_teardown(test_gauge_in_seconds, begin, end),
         cmocka_unit_test_setup_teardown(test_open_metrics, begin, end),
+        cmocka_unit_test_setup_teardown(test_exemplars, begin, end),
         cmocka_unit_test_setup_teardown(test_open_metrics_bounds, begin, end),
         cmocka_unit_test_setup_teardown(test_which_format, begin, end),
         cmocka_unit_test_setup_teardown(test_labels_are_escaped, begin, end),
