@@ -10,6 +10,7 @@
 #include "cli/import.h"
 #include "cli/move.h"
 #include "cli/options.h"
+#include "cli/recount_tool.h"
 #include "cli/run.h"
 #include "cli/verify.h"
 
@@ -27,6 +28,8 @@ static int use_tool(const struct config *config, const struct tool_options *opti
         return import(config, options, stdout, stderr);
     case TOOL_MOVE:
         return move(config, options, stdout, stderr);
+    case TOOL_RECOUNT:
+        return recount_tool(config, stdout, stderr);
     default:
         return verify(config, options, stdout, stderr);
     }

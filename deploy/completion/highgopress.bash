@@ -23,7 +23,7 @@ _highgopress() {
     if [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --handover --upstream --analytics --discovery --durability --events --prefix --list --each --json --strict --wait --from --from-password --partition --from --to --cancel' -- "$word"))
     elif [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W 'healthcheck verify import move all gateway counter analytics' -- "$word"))
+        COMPREPLY=($(compgen -W 'healthcheck verify import move recount all gateway counter analytics' -- "$word"))
     elif [ "$COMP_CWORD" -eq 2 ] && [ "$before" = healthcheck ]; then
         COMPREPLY=($(compgen -W 'all gateway counter analytics' -- "$word"))
     fi

@@ -142,11 +142,16 @@ void analytics_commit_ended(void *ctx) {
 
 /* ---- reading ---- */
 
+/* Nothing is counted now. */
+static bool pauses(const struct analytics_service *service) {
+    return service->own.held || service->own.stands || service->own.reopening ||
+           service->own.broken || service->own.stopping;
+}
+
 static void read_on(struct lane_read *lane) {
     struct analytics_service *service = lane->service;
 
-    if (lane->under_way || lane->halted || lane->no_room || service->own.held ||
-        service->own.broken || service->own.stopping)
+    if (lane->under_way || lane->halted || lane->no_room || pauses(service))
         return;
     lane->read.after = analytics_position(service->own.analytics, lane->read.lane);
     lane->under_way = true;
@@ -189,9 +194,8 @@ static void on_events(struct feed_read *read, enum err err, const struct event *
     struct analytics_service *service = lane->service;
 
     lane->under_way = false;
-    if (err == ERR_UNAVAILABLE || (err == ERR_OK && count_of == 0) || service->own.held ||
-        service->own.broken || service->own.stopping)
-        return; /* more() tells, or the hold's end */
+    if (err == ERR_UNAVAILABLE || (err == ERR_OK && count_of == 0) || pauses(service))
+        return; /* more() tells, or the end of the pause */
     if (err == ERR_OK)
         err = count(service, events, count_of);
     else if (err != ERR_NO_MEMORY)
@@ -257,7 +261,7 @@ static void on_opened(void *ctx, enum err err, const struct feed_info *info) {
 
     if (err == ERR_OK)
         err = analytics_source(service->own.analytics, info->store_id, info->lanes, info->reported);
-    if (err == ERR_OK && !make_reads(service, info->lanes))
+    if (err == ERR_OK && !service->own.reads && !make_reads(service, info->lanes))
         err = ERR_NO_MEMORY;
     if (err == ERR_LAYOUT)
         analytics_break(service,

@@ -6,6 +6,7 @@
  * handover.c partitions that come and go
  * totals.c   totals at a position; counting pauses for those who ask
  * visit.c    work of other threads, on the service's
+ * replace.c  another's state taken over
  * observe.c  figures
  */
 #ifndef ANALYTICS_INTERNAL_H
@@ -66,7 +67,10 @@ struct analytics_service {
         struct timer hold_end;
         struct list waiting; /* struct analytics_question */
         struct timer waiting_look;
-        bool broken; /* answers nothing any more */
+        bool broken;    /* answers nothing any more */
+        bool stands;    /* nothing is counted before another state has come, or hasn't */
+        bool reopening; /* the feed is closing, another one comes */
+        struct mail reopen;
         bool stopping;
         bool announced; /* that it has started */
         struct timer veil;
@@ -86,8 +90,22 @@ struct analytics_service {
     } series;
 };
 
-/* service.c: the starter may go on. */
+/* ---- service.c ---- */
+
+/* The starter may go on. */
 void analytics_announce(struct analytics_service *service);
+
+/* Stores and reports what was counted, and ends the thread. */
+void analytics_end_thread(struct analytics_service *service);
+void analytics_free(struct analytics_service *service);
+
+/* Its feed has closed for good. */
+void analytics_feed_closed(void *ctx);
+
+/* ---- visit.c ---- */
+
+/* 'action' on the service's thread; false: it has stopped by itself, nothing ran. */
+bool analytics_visit(struct analytics_service *service, void (*action)(void *ctx), void *ctx);
 
 /* ---- consume.c ---- */
 

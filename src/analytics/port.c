@@ -31,7 +31,8 @@ static void doubt(struct analytics_ask *ask) {
     struct certainty *certainty =
         ask->kind == ASK_TOP ? &ask->top_answer.certainty : &ask->stats_answer.certainty;
 
-    *certainty = (struct certainty){.exact = false, .max_error = -1};
+    certainty->exact = false;
+    certainty->max_error = -1;
 }
 
 static enum err answer(struct analytics_service *service, struct analytics_ask *ask) {

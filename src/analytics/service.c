@@ -54,7 +54,7 @@ static void *run(void *arg) {
     return NULL;
 }
 
-static void release(struct analytics_service *service) {
+void analytics_free(struct analytics_service *service) {
     analytics_close(service->own.analytics);
     free(service->own.reads);
     buf_release(&service->own.mark);
@@ -92,7 +92,7 @@ enum err analytics_start(const struct analytics_service_conf *conf,
     if (err == ERR_OK)
         err = run_thread(service);
     if (err != ERR_OK) {
-        release(service);
+        analytics_free(service);
         return err;
     }
     *out = service;
@@ -101,7 +101,7 @@ enum err analytics_start(const struct analytics_service_conf *conf,
 
 /* ---- stop ---- */
 
-static void on_closed(void *ctx) {
+void analytics_feed_closed(void *ctx) {
     loop_stop(((struct analytics_service *)ctx)->loop);
 }
 
@@ -115,18 +115,23 @@ static void run_stop(struct mail *mail) {
     timer_stop(service->loop, &service->own.gather);
     timer_stop(service->loop, &service->own.veil);
     analytics_settle(service);
-    feed_close(service->own.feed, on_closed, service);
+    if (!service->own.reopening) /* else it is closing */
+        feed_close(service->own.feed, analytics_feed_closed, service);
 }
 
 static void drop(struct mail *mail) {
     (void)mail; /* part of the service */
 }
 
-void analytics_stop(struct analytics_service *service) {
+void analytics_end_thread(struct analytics_service *service) {
     service->stop = (struct mail){.run = run_stop, .drop = drop};
     /* Nobody asks any more, so the mailbox has room. */
     if (mailbox_send(loop_mailbox(service->loop), &service->stop) != ERR_OK)
         abort();
     (void)pthread_join(service->thread, NULL);
-    release(service);
+}
+
+void analytics_stop(struct analytics_service *service) {
+    analytics_end_thread(service);
+    analytics_free(service);
 }

@@ -58,6 +58,39 @@ MUST_CHECK enum err analytics_put_values(struct analytics_service *service,
                                          const struct counter_value *values, size_t count);
 MUST_CHECK enum err analytics_end_values(struct analytics_service *service);
 
+/* ---- a state that another service has counted meanwhile ----
+ *
+ *     look, look … ─► stand ─► look … ─► take_over ─► it is read on
+ */
+
+/* How far it is. False: it has stopped by itself. */
+struct analytics_reached {
+    uint64_t store_id; /* 0: no event has come yet */
+    uint32_t lanes;
+    struct event_position *at; /* by lane; the caller frees it */
+    uint64_t events;           /* counted since it was started */
+    uint32_t halted;           /* lanes */
+    bool moved;                /* a partition was (core/analytics_partition.h) */
+};
+bool analytics_reach(struct analytics_service *service, struct analytics_reached *out);
+
+/* A lane without an event goes on behind 'at': nothing before can be had any more. */
+bool analytics_pass(struct analytics_service *service, uint32_t lane, struct event_position at);
+
+/* Stores and reports what was counted, and reads nothing more, until it may again; answers go on.
+ */
+bool analytics_stand(struct analytics_service *service, bool still);
+
+/* 'from', which isn't behind in any lane, has no halted one and whom nobody asks, ends, and what it
+ * has counted is this one's from now on. Of both stores 'move', on this service's thread, makes the
+ * one that is this service's afterwards: 'from's, if it 'may' be (no partition was moved
+ * meanwhile), or its own as it was, and '*out_taken' says which; NULL: neither, and it has stopped.
+ * ERR_UNAVAILABLE: it has, or 'from' had, stopped by itself; ERR_IO: 'move' did not take it. 'from'
+ * is gone in any case. */
+MUST_CHECK enum err
+analytics_take_over(struct analytics_service *service, struct analytics_service *from,
+                    struct tally_store *(*move)(void *ctx, bool may, bool *out_taken), void *ctx);
+
 /* Stores and reports what was counted. */
 void analytics_stop(struct analytics_service *service);
 

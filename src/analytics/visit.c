@@ -23,7 +23,7 @@ static void drop_visit(struct mail *mail) {
     sem_post(&CONTAINER_OF(mail, struct visit, mail)->over);
 }
 
-static bool visit(struct analytics_service *service, void (*action)(void *ctx), void *ctx) {
+bool analytics_visit(struct analytics_service *service, void (*action)(void *ctx), void *ctx) {
     struct visit visit = {.mail = {.run = run_visit, .drop = drop_visit},
                           .service = service,
                           .action = action,
@@ -60,7 +60,7 @@ static void settle_and_run(void *ctx) {
 bool analytics_pause(struct analytics_service *service, void (*action)(void *ctx), void *ctx) {
     struct pause pause = {service, action, ctx, false};
 
-    return visit(service, settle_and_run, &pause) && pause.ran;
+    return analytics_visit(service, settle_and_run, &pause) && pause.ran;
 }
 
 /* ---- values ---- */
@@ -115,7 +115,7 @@ static void end(void *ctx) {
 }
 
 static enum err visit_values(struct values *v, void (*action)(void *ctx)) {
-    return visit(v->service, action, v) ? v->err : ERR_UNAVAILABLE;
+    return analytics_visit(v->service, action, v) ? v->err : ERR_UNAVAILABLE;
 }
 
 bool analytics_lacks_values(struct analytics_service *service) {

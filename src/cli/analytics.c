@@ -17,24 +17,32 @@
  * batch of so many takes 60 MB until it is on disk. */
 #define PENDING_MAX 131072
 
-static int open_folder(struct analytics_part *part, const struct config *config) {
-    char folder[CONFIG_TEXT_BYTES + 16];
+enum err analytics_part_open_folder(struct analytics_part *part, const struct config *config,
+                                    const char *folder, const char **out_detail) {
     struct rocks_tally_conf conf = {
         .block_cache_bytes = config->analytics_block_cache_bytes,
         .write_buffer_bytes = config->analytics_write_buffer_bytes,
     };
+    enum err err = rocks_tally_open(folder, &conf, &part->rocks, out_detail);
+
+    if (err == ERR_OK) {
+        *out_detail = err_text(ERR_IO);
+        err = rocks_tally_name(folder, part->name);
+    }
+    return err;
+}
+
+static int open_folder(struct analytics_part *part, const struct config *config) {
+    char folder[CONFIG_TEXT_BYTES + 16];
     const char *detail = NULL;
 
     (void)snprintf(folder, sizeof(folder), "%s/analytics", config->data);
     if (!data_folder_make(config->data))
         return give_up("analytics can't be opened", strerror(errno), EX_IOERR);
-    enum err err = rocks_tally_open(folder, &conf, &part->rocks, &detail);
-    if (err == ERR_OK)
-        err = rocks_tally_name(folder, part->name);
+    enum err err = analytics_part_open_folder(part, config, folder, &detail);
     if (err == ERR_OK)
         return EX_OK;
-    return give_up("analytics can't be opened", detail ? detail : err_text(err),
-                   err == ERR_CORRUPT ? EX_DATAERR : EX_IOERR);
+    return give_up("analytics can't be opened", detail, err == ERR_CORRUPT ? EX_DATAERR : EX_IOERR);
 }
 
 static enum loop_backend loop_of(const struct config *config) {
@@ -56,8 +64,8 @@ static bool others_write(const struct analytics_part *part, const struct config 
     return part->beside.store ? part->beside.store->redis && single_redis : false;
 }
 
-static int start(struct analytics_part *part, const struct config *config, struct metrics *metrics,
-                 unsigned shard) {
+enum err analytics_part_start(struct analytics_part *part, const struct config *config,
+                              struct metrics *metrics, unsigned shard) {
     struct analytics_service_conf conf = {
         .store = rocks_tally_view(part->rocks),
         .analytics = {.counters_max = config->analytics_counters_max,
@@ -73,7 +81,13 @@ static int start(struct analytics_part *part, const struct config *config, struc
         .metrics = metrics,
         .shard = shard,
     };
-    enum err err = analytics_start(&conf, &part->service);
+
+    return analytics_start(&conf, &part->service);
+}
+
+static int start(struct analytics_part *part, const struct config *config, struct metrics *metrics,
+                 unsigned shard) {
+    enum err err = analytics_part_start(part, config, metrics, shard);
 
     if (err == ERR_OK)
         return EX_OK;
@@ -83,6 +97,12 @@ static int start(struct analytics_part *part, const struct config *config, struc
                          "is made anew from the events that the outbox still has"
                        : err_text(err),
                    err == ERR_CORRUPT || err == ERR_NEWER ? EX_DATAERR : EX_OSERR);
+}
+
+static int make_recount(struct analytics_part *part, const struct analytics_part_conf *conf) {
+    part->recount = recount_new(&(struct recount_conf){
+        .config = conf->config, .store = conf->store, .shard = conf->shard, .part = part});
+    return part->recount ? EX_OK : give_up("out of memory", "while starting analytics", EX_OSERR);
 }
 
 int analytics_part_open(struct analytics_part *part, const struct analytics_part_conf *conf) {
@@ -95,15 +115,15 @@ int analytics_part_open(struct analytics_part *part, const struct analytics_part
     const char *problem = part->beside.store ? NULL : source_open(&part->source);
     if (problem)
         return give_up("events can't be read", problem, EX_CONFIG);
+    recount_tidy(conf->config, conf->store, conf->shard);
     int code = open_folder(part, conf->config);
     if (code == EX_OK)
         code = start(part, conf->config, conf->metrics, conf->shard);
-    if (code == EX_OK && conf->store && conf->store->rocks)
-        part->recount = recount_start(conf->config->data, part->service);
-    return code;
+    return code == EX_OK ? make_recount(part, conf) : code;
 }
 
 int analytics_part_forget(struct analytics_part *part, const struct store *store, unsigned shard) {
+    recount_tidy(store->config, store, shard);
     part->beside =
         (struct store_feed){.store = store, .consumer = CONSUMER_ANALYTICS, .shard = shard};
     enum err err = store_feed_forget(&part->beside);
@@ -112,7 +132,7 @@ int analytics_part_forget(struct analytics_part *part, const struct store *store
 }
 
 void analytics_part_close(struct analytics_part *part) {
-    recount_stop(part->recount);
+    recount_free(part->recount);
     if (part->service)
         analytics_stop(part->service);
     rocks_tally_close(part->rocks);
@@ -133,11 +153,15 @@ static void promise(void *ctx, struct gateway_promise *out) {
                    "a crash takes comes again");
 }
 
-static void pool(void *ctx, struct gateway_pool *out) {
-    const struct analytics_part *part = ctx;
+/* Connections to where its events are. */
+static unsigned connections(const struct analytics_part *part) {
+    if (part->beside.store)
+        return redis_fleet_connections(part->beside.store->redis);
+    return atomic_load(&part->source.up) ? 1 : 0;
+}
 
-    *out = (struct gateway_pool){.connections = atomic_load(&part->source.up) ? 1 : 0,
-                                 .instances = up(ctx) ? 1 : 0};
+static void pool(void *ctx, struct gateway_pool *out) {
+    *out = (struct gateway_pool){.connections = connections(ctx), .instances = up(ctx) ? 1 : 0};
 }
 
 static void down(void *ctx, char *out, size_t size) {
@@ -145,12 +169,15 @@ static void down(void *ctx, char *out, size_t size) {
     char name[SOURCE_NAME_BYTES];
 
     source_name(part->source.config, name);
-    (void)snprintf(out, size,
-                   atomic_load(&part->source.up)
-                       ? "analytics has stopped (the log says why)"
-                       : "the events of %s can't be read, and it has heard of none "
-                         "since it started (the log says why)",
-                   name);
+    if (connections(part) > 0)
+        (void)snprintf(out, size, "%s (the log says why)",
+                       part->beside.store ? "analytics has not begun to read, or has stopped"
+                                          : "analytics has stopped");
+    else
+        (void)snprintf(out, size,
+                       "the events of %s can't be read, and it has heard of none since it started "
+                       "(the log says why)",
+                       name);
 }
 
 struct gateway_backend analytics_part_backend(struct analytics_part *part) {

@@ -35,6 +35,14 @@ struct analytics_part_conf {
 MUST_CHECK int analytics_part_open(struct analytics_part *part,
                                    const struct analytics_part_conf *conf);
 
+/* The steps of it, for recount_all.c: the folder, with its name; the service on it, which reads
+ * what 'beside' or 'source' says. '*out_detail' is a sentence. */
+MUST_CHECK enum err analytics_part_open_folder(struct analytics_part *part,
+                                               const struct config *config, const char *folder,
+                                               const char **out_detail);
+MUST_CHECK enum err analytics_part_start(struct analytics_part *part, const struct config *config,
+                                         struct metrics *metrics, unsigned shard);
+
 /* It doesn't run any more, here or elsewhere: the store keeps nothing for it. */
 MUST_CHECK int analytics_part_forget(struct analytics_part *part, const struct store *store,
                                      unsigned shard);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "edge/data_folder.h"
 #include "edge/rocks_tally.h"
 
 #define NAME_BYTES 32
@@ -50,7 +51,10 @@ static void take(void *ctx) {
     char analytics[sizeof(backup->unfinished) + sizeof("/analytics")];
 
     (void)snprintf(analytics, sizeof(analytics), "%s/analytics", backup->unfinished);
-    backup->err = rocks_kv_backup(backup->store->rocks, backup->unfinished);
+    if (backup->store->rocks)
+        backup->err = rocks_kv_backup(backup->store->rocks, backup->unfinished);
+    else
+        backup->err = data_folder_make(backup->unfinished) ? ERR_OK : ERR_IO;
     if (backup->err == ERR_OK && backup->analytics->service)
         backup->err = rocks_tally_backup(backup->analytics->rocks, analytics);
 }
@@ -83,8 +87,8 @@ void backup_make(const struct config *config, const struct store *store,
     int64_t began_ms = clock_mono_ms();
     const char *problem = NULL;
 
-    if (!store->rocks)
-        problem = "this process has no embedded store";
+    if (!store->rocks && !analytics->service)
+        problem = "this process has neither an embedded store nor analytics";
     else if (!under[0])
         problem = "backup.folder isn't set";
     else

@@ -1,5 +1,5 @@
-/* backup.h - on SIGUSR2: the embedded store and analytics beside it as they are at one moment, in a
- * folder that can be started from.
+/* backup.h - on SIGUSR2: the embedded store and analytics as they are at one moment, or the one of
+ * them that this process has, in a folder that can be started from.
  *
  * The folder is linked to the files that are in use, which never change: it takes no room until
  * they are replaced. What analytics has counted there is what the store there has in or behind its

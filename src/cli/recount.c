@@ -1,124 +1,147 @@
-/* recount.c - one moment of the store, read beside it, handed over in pieces. */
+/* recount.c - the calls, and one thread at a time. */
 #include "cli/recount.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
 #include "base/log.h"
-#include "core/inspect.h"
-#include "edge/rocks_kv.h"
+#include "cli/recount_internal.h"
+#include "core/consumers.h"
 
-/* At once: questions and events wait for it, well below a millisecond. */
-#define PIECE 512
+/* ---- what is told ---- */
 
-/* The store may move files while we open them. */
-#define LOOKS 5
-
-struct recount {
-    const char *data;
-    struct analytics_service *service;
-    pthread_t thread;
-    atomic_bool stopping;
-    struct counter_value
-        values[PIECE]; /* their slices are offsets into 'names' until handed over */
-    size_t count;
-    struct buf names;
-    uint64_t taken;
-};
-
-static enum err hand_over(struct recount *recount) {
-    const char *at = recount->names.ptr;
-
-    for (size_t i = 0; i < recount->count; i++) {
-        struct counter_value *value = &recount->values[i];
-
-        value->resource_id.ptr = at;
-        at += value->resource_id.len;
-        value->counter_type.ptr = at;
-        at += value->counter_type.len;
-    }
-    enum err err = analytics_put_values(recount->service, recount->values, recount->count);
-    recount->taken += recount->count;
-    recount->count = 0;
-    buf_clear(&recount->names);
-    return err;
+void recount_say(struct recount *recount, const char *phase) {
+    (void)pthread_mutex_lock(&recount->lock);
+    (void)snprintf(recount->phase, sizeof(recount->phase), "%s", phase);
+    (void)pthread_mutex_unlock(&recount->lock);
 }
 
-static enum err take_counter(void *ctx, const struct inspect_counter *counter) {
+static void end(struct recount *recount, enum gateway_recount_state state, const char *detail) {
+    (void)pthread_mutex_lock(&recount->lock);
+    recount->state = state;
+    recount->phase[0] = '\0';
+    (void)snprintf(recount->detail, sizeof(recount->detail), "%s", detail);
+    (void)pthread_mutex_unlock(&recount->lock);
+}
+
+static void status(void *ctx, struct gateway_recount_status *out) {
     struct recount *recount = ctx;
 
-    if (atomic_load(&recount->stopping))
-        return ERR_UNAVAILABLE;
-    buf_add_slice(&recount->names, counter->resource_id);
-    buf_add_slice(&recount->names, counter->counter_type);
-    if (buf_failed(&recount->names))
-        return ERR_NO_MEMORY;
-    recount->values[recount->count++] =
-        (struct counter_value){counter->resource_id, counter->counter_type, counter->value};
-    return recount->count == PIECE ? hand_over(recount) : ERR_OK;
+    *out = (struct gateway_recount_status){.events = atomic_load(&recount->events),
+                                           .values = atomic_load(&recount->values)};
+    (void)pthread_mutex_lock(&recount->lock);
+    out->state = recount->state;
+    (void)snprintf(out->phase, sizeof(out->phase), "%s", recount->phase);
+    (void)snprintf(out->detail, sizeof(out->detail), "%s", recount->detail);
+    (void)pthread_mutex_unlock(&recount->lock);
 }
 
-static enum err look(const struct recount *recount, struct rocks_kv **out) {
-    enum err err = ERR_BUSY;
-    const char *detail = NULL;
+/* ---- the values alone ---- */
 
-    for (unsigned i = 0; err == ERR_BUSY && i < LOOKS; i++)
-        err = rocks_kv_look(recount->data, out, &detail);
-    if (err != ERR_OK)
-        log_line(LOG_ERROR, "the store can't be read beside its thread", LOG_STR("detail", detail));
-    return err;
+enum err recount_take_values(struct recount *recount, struct analytics_service *service) {
+    const struct store_values values = {.data = recount->conf.config->data,
+                                        .service = service,
+                                        .stopping = &recount->stopping,
+                                        .taken = &recount->values};
+
+    recount_say(recount, "taking the values of all counters from the store");
+    return store_values_take(&values);
 }
 
-static enum err take_all(struct recount *recount) {
-    struct rocks_kv *rocks = NULL;
-    enum err err = analytics_begin_values(recount->service);
-
-    if (err == ERR_OK)
-        err = look(recount, &rocks);
-    if (err != ERR_OK)
-        return err;
-    err = inspect_counters(rocks_kv_view(rocks), take_counter, recount);
-    if (err == ERR_OK)
-        err = hand_over(recount);
-    rocks_kv_close(rocks);
-    return err == ERR_OK ? analytics_end_values(recount->service) : err;
-}
-
-static void *run(void *arg) {
+static void *run_values(void *arg) {
     struct recount *recount = arg;
-    enum err err = take_all(recount);
+    enum err err = recount_take_values(recount, recount->conf.part->service);
 
     if (err == ERR_OK)
         log_line(LOG_INFO, "analytics has taken the values of all counters from the store",
-                 LOG_INT("counters", recount->taken));
+                 LOG_INT("counters", atomic_load(&recount->values)));
     else if (!atomic_load(&recount->stopping))
         log_line(LOG_ERROR,
                  "analytics could not take the values of all counters from the store: rankings of "
                  "all time aren't exact; the next start tries again",
                  LOG_STR("error", err_name(err)));
+    end(recount, GATEWAY_RECOUNT_NONE, "");
     return NULL;
 }
 
-struct recount *recount_start(const char *data, struct analytics_service *service) {
-    struct recount *recount = analytics_lacks_values(service) ? calloc(1, sizeof(*recount)) : NULL;
+/* ---- all of it ---- */
+
+static void *run_all(void *arg) {
+    struct recount *recount = arg;
+    char problem[GATEWAY_DOWN_BYTES] = "";
+    bool done = recount_all(recount, problem, sizeof(problem));
+
+    if (done)
+        log_line(LOG_INFO, "analytics was counted anew",
+                 LOG_INT("events", atomic_load(&recount->events)),
+                 LOG_INT("values", atomic_load(&recount->values)));
+    else
+        log_line(LOG_ERROR, "analytics could not be counted anew; nothing has changed",
+                 LOG_STR("detail", problem));
+    end(recount, done ? GATEWAY_RECOUNT_DONE : GATEWAY_RECOUNT_FAILED, problem);
+    return NULL;
+}
+
+/* One at a time; the last one's thread has ended. */
+static enum err start(struct recount *recount, void *(*run)(void *arg)) {
+    if (recount->started)
+        (void)pthread_join(recount->thread, NULL);
+    recount->started = false;
+    atomic_store(&recount->events, 0);
+    atomic_store(&recount->values, 0);
+    if (pthread_create(&recount->thread, NULL, run, recount) != 0)
+        return ERR_NO_MEMORY;
+    (void)pthread_setname_np(recount->thread, "hgp-recount");
+    recount->started = true;
+    recount->state = GATEWAY_RECOUNT_RUNNING;
+    recount->detail[0] = '\0';
+    return ERR_OK;
+}
+
+static enum err begin(void *ctx, const char **out_detail) {
+    struct recount *recount = ctx;
+    enum err err = ERR_OK;
+
+    *out_detail = recount_source_problem(&recount->conf);
+    if (*out_detail)
+        return ERR_NOT_IMPL;
+    (void)pthread_mutex_lock(&recount->lock);
+    if (recount->state != GATEWAY_RECOUNT_RUNNING)
+        err = start(recount, run_all);
+    (void)pthread_mutex_unlock(&recount->lock);
+    return err;
+}
+
+struct gateway_recount recount_gateway(struct recount *recount) {
+    return (struct gateway_recount){.ctx = recount, .begin = begin, .status = status};
+}
+
+/* ---- life ---- */
+
+static bool lacks_values(const struct recount_conf *conf) {
+    return conf->store && conf->store->rocks && analytics_lacks_values(conf->part->service);
+}
+
+struct recount *recount_new(const struct recount_conf *conf) {
+    struct recount *recount = calloc(1, sizeof(*recount));
 
     if (!recount)
         return NULL;
-    recount->data = data;
-    recount->service = service;
-    if (pthread_create(&recount->thread, NULL, run, recount) == 0)
+    recount->conf = *conf;
+    (void)pthread_mutex_init(&recount->lock, NULL);
+    if (!lacks_values(conf) || start(recount, run_values) == ERR_OK)
         return recount;
-    free(recount);
+    recount_free(recount);
     return NULL;
 }
 
-void recount_stop(struct recount *recount) {
+void recount_free(struct recount *recount) {
     if (!recount)
         return;
     atomic_store(&recount->stopping, true);
-    (void)pthread_join(recount->thread, NULL);
-    buf_release(&recount->names);
+    if (recount->started)
+        (void)pthread_join(recount->thread, NULL);
+    (void)pthread_mutex_destroy(&recount->lock);
     free(recount);
 }

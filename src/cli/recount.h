@@ -1,21 +1,43 @@
-/* recount.h - the values of all counters, from the embedded store to its analytics, while both are
- * at work: where analytics is new, or newer than the store.
+/* recount.h - analytics counted anew beside the one at work, which answers until it is replaced.
  *
- * Threads    Started and stopped by the main thread; works on one of its own.
+ *     remove what is left ─► a second service, in a folder beside: the topic's events, or the
+ * store's ─► not behind any more ─► values of all counters ─► the first one reads nothing for a
+ * moment ─► folders exchanged ─► the first one goes on with what the second has counted
+ *
+ * Until the exchange nothing has changed; a crash leaves a folder that the next start removes.
+ * Where analytics is new over a store that is not, the values alone are taken, into the one at
+ * work.
+ *
+ * Threads    The main thread; recount_begin() and recount_status() any. It works on one of its own.
  */
 #ifndef CLI_RECOUNT_H
 #define CLI_RECOUNT_H
 
-#include "analytics/service.h"
 #include "base/attr.h"
+#include "base/config.h"
+#include "cli/store.h"
+#include "gateway/gateway.h"
 
+struct analytics_part;
 struct recount;
 
-/* NULL: analytics has the values, or there is no memory for a thread. 'data' and 'service' outlive
- * it. The log says what became of it. */
-struct recount *recount_start(const char *data, struct analytics_service *service);
+struct recount_conf {
+    const struct config *config;
+    const struct store *store; /* beside it; NULL: its events come from elsewhere */
+    unsigned shard;            /* where it has no metrics of its own */
+    struct analytics_part *part;
+};
 
-/* Gives it up if it is not done: the next start begins it again. NULL is fine. */
-void recount_stop(struct recount *recount);
+/* Makes it; takes the values at once where they are lacking. NULL when memory runs out. */
+struct recount *recount_new(const struct recount_conf *conf);
+
+/* What is under way is given up: the next start takes values again. NULL is fine. */
+void recount_free(struct recount *recount);
+
+/* As an admin listener's calls. */
+struct gateway_recount recount_gateway(struct recount *recount);
+
+/* The folder beside, which a recount that was cut off has left. 'store' as above. */
+void recount_tidy(const struct config *config, const struct store *store, unsigned shard);
 
 #endif

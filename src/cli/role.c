@@ -27,29 +27,10 @@ static const char *const unused[ROLES][32] = {
                       "analytics.write_buffer_bytes", "analytics.commit_ms", "analytics.partitions",
                       "stream.heartbeat_ms", "overload.", "stale_reads.", "discovery.tags",
                       "discovery.dns_ms"},
-    [ROLE_ANALYTICS] = {"http",
-                        "http_tls.",
-                        "gateway.",
-                        "store",
-                        "lanes",
-                        "durability.",
-                        "rate_limit.",
-                        "batch.",
-                        "outbox.",
-                        "events.format",
-                        "events.partitions",
-                        "events.in_flight",
-                        "events.coalesce",
-                        "idempotency.",
-                        "cache.",
-                        "rocksdb.",
-                        "redis.",
-                        "redis_tls.",
-                        "analytics.enabled",
-                        "stream.",
-                        "overload.",
-                        "stale_reads.",
-                        "discovery.tags",
+    [ROLE_ANALYTICS] = {"http", "http_tls.", "gateway.", "rate_limit.", "batch.", "events.format",
+                        "events.partitions", "events.in_flight", "events.coalesce",
+                        "idempotency.required", "cache.", "rocksdb.", "analytics.enabled",
+                        "stream.", "overload.", "stale_reads.", "discovery.tags",
                         "discovery.dns_ms"},
 };
 
@@ -101,6 +82,8 @@ bool role_uses(enum role role, enum config_key key) {
 }
 
 bool role_leaves_out(enum role role, enum config_key key) {
+    if (key == CONFIG_KEY_store)
+        return role == ROLE_ANALYTICS;
     return role != ROLE_COUNTER && role != ROLE_ANALYTICS && key == CONFIG_KEY_grpc;
 }
 

@@ -21,6 +21,7 @@
 #include "cli/exit.h"
 #include "cli/handover.h"
 #include "cli/listen.h"
+#include "cli/recount.h"
 #include "cli/secure.h"
 #include "cli/serve.h"
 #include "cli/store.h"
@@ -69,10 +70,17 @@ struct run {
 
 /* ---- start ---- */
 
+/* It counts in one, or reads its events. */
+static bool has_redis(const struct run *run) {
+    bool reads = run->role == ROLE_ANALYTICS && strcmp(run->config->events_url, "none") == 0;
+
+    return (run->parts.core || reads) && store_url_is_redis(run->config);
+}
+
 static int open_secure(struct run *run) {
     unsigned which = (run->parts.http ? SECURE_HTTP : 0u) | (run->parts.grpc ? SECURE_GRPC : 0u) |
                      (run->parts.core && !run->parts.counters ? 0u : SECURE_UPSTREAM) |
-                     (run->parts.core && store_url_is_tls(run->config) ? SECURE_REDIS : 0u);
+                     (has_redis(run) && store_url_is_tls(run->config) ? SECURE_REDIS : 0u);
     const char *problem = secure_open(&run->secure, run->config, which);
 
     return problem ? give_up("TLS can't be used", problem, EX_CONFIG) : EX_OK;
@@ -175,7 +183,7 @@ static int open_store(struct run *run) {
     };
     int code = store_open(&run->store, &conf);
 
-    if (code != EX_OK)
+    if (code != EX_OK || !run->parts.core) /* a reader is no back end */
         return code;
     run->fleet.backend = store_gateway_backend(&run->store);
     run->front.backend = store_front_backend(&run->store);
@@ -224,12 +232,12 @@ static int find_counters(struct run *run) {
 }
 
 static int find_store(struct run *run) {
-    if (!run->parts.core || store_url_is_redis(run->config)) {
+    if (!run->parts.core || has_redis(run)) {
         run->resolver = resolver_new();
         if (!run->resolver)
             return give_up("out of memory", "while starting", EX_OSERR);
     }
-    int code = run->parts.core ? open_store(run) : EX_OK;
+    int code = run->parts.core || has_redis(run) ? open_store(run) : EX_OK;
 
     return code == EX_OK && run->parts.counters ? find_counters(run) : code;
 }
@@ -237,14 +245,18 @@ static int find_store(struct run *run) {
 static int open_analytics(struct run *run) {
     struct analytics_part_conf conf = {
         .config = run->config,
-        .store = run->parts.core ? &run->store : NULL,
+        .store = run->parts.core || has_redis(run) ? &run->store : NULL,
         .resolver = run->resolver,
         .tls = run->secure.upstream,
         .metrics = run->metrics,
         .shard = run->count + 3,
     };
 
-    return analytics_part_open(&run->analytics, &conf);
+    int code = analytics_part_open(&run->analytics, &conf);
+
+    if (code == EX_OK)
+        run->fleet.recount = recount_gateway(run->analytics.recount);
+    return code;
 }
 
 static bool asks_for_analytics(const struct config *config) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/events.h"
+#include "cli/store_url.h"
 #include "core/consumers.h"
 
 static bool is_kafka(const struct config *config) {
@@ -17,8 +18,10 @@ void source_name(const struct config *config, char out[SOURCE_NAME_BYTES]) {
     const char *problem;
 
     (void)snprintf(out, SOURCE_NAME_BYTES, "%s", config->counter);
-    if (is_kafka(config) &&
-        kafka_url_parse(slice_str(config->events_url), &url, &problem) == ERR_OK) {
+    if (!is_kafka(config) && store_url_is_redis(config))
+        store_name(config, out, SOURCE_NAME_BYTES);
+    else if (is_kafka(config) &&
+             kafka_url_parse(slice_str(config->events_url), &url, &problem) == ERR_OK) {
         (void)snprintf(out, SOURCE_NAME_BYTES, "kafka://%s/%s", url.brokers, url.topic);
         explicit_bzero(&url, sizeof(url));
     }
@@ -53,8 +56,22 @@ static void check_kafka(const struct config *config, struct config_problems *pro
                        KAFKA_PARTITIONS_NAMED_MAX);
 }
 
+static void check_store(const struct config *config, struct config_problems *problems) {
+    bool asked = config->source[CONFIG_KEY_store].layer != CONFIG_DEFAULT;
+
+    store_url_check(config, problems);
+    if (is_kafka(config)) /* it tells what the topic's store is */
+        return;
+    if (asked && !store_url_is_redis(config))
+        config_problem(
+            problems,
+            "store: analytics reads the events of a Redis; of a store in a folder it reads "
+            "them from the counter that has it (counter)");
+}
+
 /* A counter's embedded store has one owner, and so has every event one place to come from. */
 void source_check(const struct config *config, struct config_problems *problems) {
+    check_store(config, problems);
     if (is_kafka(config)) {
         check_kafka(config, problems);
         return;
@@ -76,8 +93,10 @@ const char *source_open(struct source *source) {
 }
 
 static struct feed *make_kafka(struct source *source, struct loop *loop) {
-    struct kafka_feed_conf conf = {
-        .url = source->url, .partitions = source->partitions, .up = &source->up};
+    struct kafka_feed_conf conf = {.url = source->url,
+                                   .partitions = source->partitions,
+                                   .lanes = source->lanes,
+                                   .up = &source->up};
 
     source->kafka = kafka_feed_new(loop, &conf);
     return source->kafka ? kafka_feed_base(source->kafka) : NULL;

@@ -21,13 +21,15 @@ struct source {
     struct outbox_feed *outbox; /* the consumer's: one of the two */
     struct kafka_feed *kafka;
     struct kafka_partitions partitions;
+    uint32_t lanes;       /* that the store has whose events it reads from Kafka; 0: unknown */
     struct kafka_url url; /* of Kafka, with its password */
     atomic_bool up;       /* it has events now */
 };
 
 #define SOURCE_NAME_BYTES (KAFKA_BROKERS_BYTES + KAFKA_TOPIC_BYTES + 16)
 
-/* Where it gets them, for people: a counter's address, or brokers and topic. */
+/* Where an analytics process gets them, for people: a counter's address, a Redis, or brokers and
+ * topic. */
 void source_name(const struct config *config, char out[SOURCE_NAME_BYTES]);
 
 /* Reads what the feed needs of files. NULL, or a sentence why that can't be. */

@@ -10,7 +10,11 @@
 #define MOVE   (1u << TOOL_MOVE)
 
 static const char *const names[TOOLS] = {
-    [TOOL_VERIFY] = "verify", [TOOL_IMPORT] = "import", [TOOL_MOVE] = "move"};
+    [TOOL_VERIFY] = "verify",
+    [TOOL_IMPORT] = "import",
+    [TOOL_MOVE] = "move",
+    [TOOL_RECOUNT] = "recount",
+};
 
 static const char *const about[TOOLS] = {
     [TOOL_VERIFY] =
@@ -20,6 +24,9 @@ static const char *const about[TOOLS] = {
     [TOOL_MOVE] =
         "Move a partition of the events' topic from one analytics process to another, while "
         "both run; after a failure the same command goes on.",
+    [TOOL_RECOUNT] =
+        "Have a running process count its analytics anew, from Kafka or from its store; "
+        "it answers meanwhile.",
 };
 
 /* clang-format off */

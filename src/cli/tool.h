@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum tool { TOOL_NONE, TOOL_VERIFY, TOOL_IMPORT, TOOL_MOVE, TOOLS };
+enum tool { TOOL_NONE, TOOL_VERIFY, TOOL_IMPORT, TOOL_MOVE, TOOL_RECOUNT, TOOLS };
 
 enum tool_flag {
     TOOL_FLAG_PREFIX,

@@ -55,12 +55,21 @@ void analytics_close(struct analytics *a) {
 
 /* ---- the source ---- */
 
+void analytics_find_since(struct analytics *a) {
+    a->since_ms = 0;
+    for (uint32_t i = 0; i < a->lanes_count; i++)
+        if (!analytics_elsewhere(a, i) && a->lanes[i].since_ms > a->since_ms)
+            a->since_ms = a->lanes[i].since_ms;
+}
+
+static void set_since(struct analytics *a, struct analytics_lane *lane, int64_t since_ms) {
+    lane->since_ms = since_ms > 0 ? since_ms : 1;
+    analytics_find_since(a);
+}
+
 /* Nothing happened before. */
-static bool is_the_beginning(const struct event_position *from, uint32_t lanes) {
-    for (uint32_t i = 0; i < lanes; i++)
-        if (from[i].epoch > 1 || from[i].seq > 0)
-            return false;
-    return true;
+static bool is_the_beginning(struct event_position from) {
+    return from.epoch <= 1 && from.seq == 0;
 }
 
 enum err analytics_source(struct analytics *a, uint64_t store_id, uint32_t lanes,
@@ -74,14 +83,16 @@ enum err analytics_source(struct analytics *a, uint64_t store_id, uint32_t lanes
         a->made = ANALYTICS_VERSION;
         analytics_open_generation(a)->source_dirty = true;
         analytics_mark_lanes(a);
-        if (is_the_beginning(from, lanes))
-            analytics_values_end(a);
     }
     for (uint32_t i = 0; i < lanes; i++) {
-        if (a->lanes[i].at.epoch)
+        struct analytics_lane *lane = &a->lanes[i];
+
+        if (lane->at.epoch)
             continue;
-        a->lanes[i].at = a->lanes[i].stored = from[i];
+        lane->at = lane->stored = from[i];
         analytics_open_generation(a)->lanes_dirty = true;
+        if (!is_the_beginning(from[i])) /* until its first event tells better */
+            set_since(a, lane, a->end_ms);
     }
     return ERR_OK;
 }
@@ -97,6 +108,23 @@ struct event_position analytics_position(const struct analytics *a, uint32_t lan
 
 struct event_position analytics_stored_position(const struct analytics *a, uint32_t lane) {
     return a->lanes[lane].stored;
+}
+
+void analytics_skip(struct analytics *a, uint32_t number, struct event_position at) {
+    struct analytics_lane *lane = &a->lanes[number];
+
+    if (lane->at.epoch || is_the_beginning(at))
+        return;
+    lane->at = at;
+    set_since(a, lane, a->end_ms);
+    analytics_open_generation(a)->lanes_dirty = true;
+}
+
+void analytics_rehome(struct analytics *a, struct tally_store *store, void (*ended)(void *ctx),
+                      void *ctx) {
+    a->store = store;
+    a->conf.ended = ended;
+    a->conf.ctx = ctx;
 }
 
 void analytics_halt(struct analytics *a, uint32_t lane) {
@@ -152,7 +180,7 @@ static void count_in_windows(struct analytics *a, uint32_t counter, int64_t et_m
 static void compare(struct analytics *a, uint32_t counter, const struct event *event, bool first) {
     uint64_t before = (uint64_t)event->new_value - (uint64_t)event->delta;
 
-    if (analytics_is_rest(&a->counters[counter]) || (first && !a->values_known) ||
+    if (analytics_is_rest(&a->counters[counter]) || (first && !analytics_values_known(a)) ||
         !analytics_proven(a, counter))
         return;
     a->stats.checked++;
@@ -199,12 +227,24 @@ static enum err count_event(struct analytics *a, const struct event *event,
 
 enum place { BEHIND, NEXT, AHEAD };
 
+/* Behind {0, 0} anything is next: what came before was not there to be read any more. */
 static enum place place_of(struct event_position at, struct event_position event) {
+    if (at.epoch == 0)
+        return NEXT;
     if (event.epoch != at.epoch)
         return event.epoch < at.epoch ? BEHIND : event.seq == 1 ? NEXT : AHEAD;
     if (event.seq <= at.seq)
         return BEHIND;
     return event.seq == at.seq + 1 ? NEXT : AHEAD;
+}
+
+/* With its first event: what isn't there happened before. */
+static void begin_lane(struct analytics *a, struct analytics_lane *lane,
+                       const struct event *event) {
+    bool first = event->at.epoch == 1 && event->at.seq == 1;
+
+    if ((lane->since_ms == 0 && lane->at.epoch == 0 && !first) || lane->since_ms > event->et_ms)
+        set_since(a, lane, event->et_ms);
 }
 
 static enum err apply_one(struct analytics *a, const struct event *event,
@@ -225,6 +265,8 @@ static enum err apply_one(struct analytics *a, const struct event *event,
     enum err err = count_event(a, event, lookup);
     if (err != ERR_OK)
         return err;
+    if (lane->latest_ms == 0)
+        begin_lane(a, lane, event);
     a->stats.events++;
     lane->at = event->at;
     analytics_open_generation(a)->lanes_dirty = true;

@@ -78,6 +78,14 @@ struct event_position analytics_stored_position(const struct analytics *analytic
 MUST_CHECK enum err analytics_apply(struct analytics *analytics, const struct event *events,
                                     size_t count);
 
+/* Nothing up to 'at' can be had any more of a lane of which nothing has been counted. */
+void analytics_skip(struct analytics *analytics, uint32_t lane, struct event_position at);
+
+/* What it holds is in this store from now on, which says so to 'ended' (struct analytics_conf). No
+ * commit is under way. */
+void analytics_rehome(struct analytics *analytics, struct tally_store *store,
+                      void (*ended)(void *ctx), void *ctx);
+
 /* From outside: the lane's next event can't be had. */
 void analytics_halt(struct analytics *analytics, uint32_t lane);
 

@@ -19,6 +19,7 @@
 struct certainty {
     bool exact;
     int64_t max_error; /* no counter that is missing can have more; -1: nobody knows */
+    int64_t since_ms;  /* the range begins before: events up to then were never read; 0: none */
 };
 
 struct top_query {

@@ -2,7 +2,7 @@
  *
  *     lanes ─► counters ─► rows of buckets, by key        a page ends where 'next' begins
  *
- *     'L' lane, epoch, seq, latest event time
+ *     'L' lane, epoch, seq, latest event time, since
  *     'C' number, lane, value, increments, length, id
  *     'B' width, bucket, number, sum, increments
  *
@@ -133,6 +133,7 @@ static void write_lanes(struct walk *walk) {
         bytes_add_varint(walk->page, a->lanes[i].at.epoch);
         bytes_add_varint(walk->page, a->lanes[i].at.seq);
         bytes_add_zigzag(walk->page, a->lanes[i].latest_ms);
+        bytes_add_zigzag(walk->page, a->lanes[i].since_ms);
     }
 }
 
@@ -294,10 +295,12 @@ static enum err take_lane(struct analytics *a, struct bytes_reader *in) {
 
     at.seq = bytes_varint(in);
     int64_t latest_ms = bytes_zigzag(in);
+    int64_t since_ms = bytes_zigzag(in);
     if (in->failed || number >= a->lanes_count || !analytics_elsewhere(a, (uint32_t)number))
         return ERR_CORRUPT;
     a->lanes[number].at = at;
     a->lanes[number].latest_ms = latest_ms;
+    a->lanes[number].since_ms = since_ms;
     if (latest_ms > a->latest_ms)
         a->latest_ms = latest_ms;
     analytics_open_generation(a)->lanes_dirty = true;

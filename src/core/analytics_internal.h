@@ -63,6 +63,7 @@ struct analytics_lane {
     struct event_position at;
     struct event_position stored; /* what is on disk for certain */
     int64_t latest_ms;            /* of its events */
+    int64_t since_ms; /* events before were not there to be read any more; 0: all were */
     bool halted;
     enum partition_state partition; /* its state */
 };
@@ -116,7 +117,8 @@ struct analytics {
     int64_t end_ms;    /* of the windows */
     int64_t latest_ms; /* of all events */
     struct bucket_span spans[RANGE_WINDOWS];
-    bool values_known;
+    bool values_known;     /* they were taken from the store */
+    int64_t since_ms;      /* the latest of any lane */
     uint64_t *touched;     /* between values_begin and _end: counters that had an event, */
     uint32_t touched_max;  /* of those known then */
     uint64_t *unproven;    /* after it: counters that have had none since, */
@@ -131,6 +133,11 @@ struct analytics {
     struct buf record;
     struct buf looked; /* the ids of lookups */
 };
+
+/* ---- analytics.c ---- */
+
+/* What it is of all lanes. */
+void analytics_find_since(struct analytics *a);
 
 /* ---- analytics_counters.c ---- */
 
@@ -257,7 +264,7 @@ bool analytics_proven(const struct analytics *a, uint32_t counter);
 /* ---- analytics_load.c ---- */
 
 /*     'M'                              version, store id, lanes, the version that made it
- *     'L' lane                         epoch, seq, latest event time
+ *     'L' lane                         epoch, seq, latest event time, since
  *     'P' partition                    partitions, state, moves, peer: once it has been moved
  *     'C' counter                      value, lane, increments, id: when it was new
  *     'V' counter                      value, increments: since then
@@ -265,8 +272,9 @@ bool analytics_proven(const struct analytics *a, uint32_t counter);
  *     'B' width bucket counter         a tally, which grows by additions
  */
 #define ANALYTICS_VERSION                                                                          \
-    4 /* 1: every change rewrote 'C'; 2: one group for each type; 3: no lane */
-#define WITH_LANES 4
+    4 /* 1: every change rewrote 'C'; 2: one group for each type; 3: no lane, no since */
+#define WITH_LANES    4
+#define VERSION_SINCE 4
 
 #define KEY_META    'M' /* 0: the source; META_MARK */
 #define META_MARK   1

@@ -25,6 +25,7 @@ struct slice analytics_cell_key(struct buf *out, struct tally_cell cell) {
 
 struct load {
     struct analytics *analytics;
+    uint8_t version;
     enum err err;
 };
 
@@ -75,6 +76,10 @@ static bool take_lane(void *ctx, struct slice key, struct slice value) {
     lane.at.seq = bytes_be64(&in);
     lane.stored = lane.at;
     lane.latest_ms = bytes_zigzag(&in);
+    if (load->version >= VERSION_SINCE)
+        lane.since_ms = bytes_zigzag(&in);
+    else if (!a->values_known) /* it began with a store that had been there */
+        lane.since_ms = lane.latest_ms;
     load->err = bytes_done(&in) && number < a->lanes_count ? ERR_OK : ERR_CORRUPT;
     if (load->err != ERR_OK)
         return false;
@@ -106,9 +111,9 @@ static bool take_partition(void *ctx, struct slice key, struct slice value) {
     return true;
 }
 
-static enum err load_space(struct analytics *a, char space,
+static enum err load_space(struct analytics *a, uint8_t version, char space,
                            bool (*take)(void *ctx, struct slice key, struct slice value)) {
-    struct load load = {.analytics = a};
+    struct load load = {.analytics = a, .version = version};
     char from = space;
     char to = (char)(space + 1);
     enum err err = a->store->ops->scan(a->store, slice_of(&from, 1), slice_of(&to, 1), take, &load);
@@ -116,7 +121,7 @@ static enum err load_space(struct analytics *a, char space,
     return err == ERR_OK ? load.err : err;
 }
 
-static enum err load_source(struct analytics *a) {
+static enum err load_source(struct analytics *a, uint8_t *out_version) {
     struct slice key = analytics_key(&a->scratch, KEY_META, 0);
 
     buf_clear(&a->record);
@@ -129,6 +134,7 @@ static enum err load_source(struct analytics *a) {
     uint8_t version = bytes_u8(&in);
     if (version > ANALYTICS_VERSION)
         return ERR_NEWER;
+    *out_version = version;
     analytics_open_generation(a)->source_dirty = version < ANALYTICS_VERSION;
     a->store_id = bytes_be64(&in);
     uint32_t lanes = bytes_be32(&in);
@@ -154,21 +160,24 @@ static enum err load_mark(struct analytics *a) {
 }
 
 enum err analytics_load(struct analytics *a) {
-    enum err err = load_source(a);
+    uint8_t version = ANALYTICS_VERSION;
+    enum err err = load_source(a, &version);
 
     if (err == ERR_OK)
         err = load_known(a);
     if (err == ERR_OK)
         err = load_mark(a);
     if (err == ERR_OK)
-        err = load_space(a, KEY_PART, take_partition);
+        err = load_space(a, version, KEY_PART, take_partition);
     analytics_mark_lanes(a);
     a->veiled = UINT32_MAX;
     if (err == ERR_OK)
-        err = load_space(a, KEY_LANE, take_lane);
+        err = load_space(a, version, KEY_LANE, take_lane);
     if (err == ERR_OK)
-        err = load_space(a, KEY_COUNTER, take_counter);
+        err = load_space(a, version, KEY_COUNTER, take_counter);
     if (err == ERR_OK)
-        err = load_space(a, KEY_VALUE, take_value);
+        err = load_space(a, version, KEY_VALUE, take_value);
+    if (err == ERR_OK)
+        analytics_find_since(a);
     return err;
 }

@@ -8,6 +8,8 @@
 static void doubt(struct certainty *all, const struct certainty *one) {
     bool first = all->exact;
 
+    if (one->since_ms > all->since_ms)
+        all->since_ms = one->since_ms;
     if (one->exact)
         return;
     all->exact = false;

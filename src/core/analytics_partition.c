@@ -32,6 +32,7 @@ void analytics_mark_lanes(struct analytics *a) {
         for (uint32_t lane = partition->number; lane < a->lanes_count; lane += partition->of)
             a->lanes[lane].partition = partition->state;
     }
+    analytics_find_since(a);
 }
 
 bool analytics_elsewhere(const struct analytics *a, uint32_t lane) {

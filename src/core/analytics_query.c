@@ -8,19 +8,37 @@
 /* Nobody knows what is missing: a lane has halted, values are being taken, or a partition is on its
  * way. */
 static bool is_unsure(const struct analytics *a, enum time_range range) {
-    return a->stats.halted || (range == RANGE_ALL && a->touched) || analytics_moving(a);
+    return a->stats.halted || analytics_moving(a) ||
+           (range == RANGE_ALL && (a->touched || !analytics_values_known(a)));
+}
+
+/* 0: the range begins behind all that was not there to be read. */
+static int64_t since_ms(const struct analytics *a, enum time_range range) {
+    int64_t begin_ms =
+        time_range_span(range, a->end_ms).first * time_bucket_ms(time_range_width(range));
+
+    return begin_ms < a->since_ms ? a->since_ms : 0;
+}
+
+/* As far as it isn't about counters that aren't held. */
+static struct certainty certainty_of_held(const struct analytics *a, enum time_range range) {
+    struct certainty certainty = {.exact = true, .since_ms = since_ms(a, range)};
+
+    if (!is_unsure(a, range) && (range == RANGE_ALL || certainty.since_ms == 0))
+        return certainty;
+    certainty.exact = false;
+    certainty.max_error = -1;
+    return certainty;
 }
 
 /* 'one': about a counter that isn't held; NULL: about all that aren't. */
 static struct certainty certainty_of(struct analytics *a, const struct counter_type *type,
                                      const struct stats_query *one, enum time_range range) {
-    int64_t bound;
+    struct certainty certainty = certainty_of_held(a, range);
 
-    if (is_unsure(a, range))
-        return (struct certainty){.max_error = -1};
-    if (analytics_rest_bound(a, type, one, range, &bound))
-        return (struct certainty){.max_error = bound};
-    return (struct certainty){.exact = true};
+    if (certainty.exact && analytics_rest_bound(a, type, one, range, &certainty.max_error))
+        certainty.exact = false;
+    return certainty;
 }
 
 /* A type that isn't known may be among those beyond the limit. */
@@ -77,7 +95,7 @@ enum err analytics_top(struct analytics *a, const struct top_query *query, struc
     /* Ahead of all that may be missing: then nothing is. */
     if (err == ERR_OK && found && found == reach && out->certainty.max_error >= 0 &&
         ranking->entries[entries[found - 1]].sum > out->certainty.max_error)
-        out->certainty = (struct certainty){.exact = true};
+        out->certainty = (struct certainty){.exact = true, .since_ms = out->certainty.since_ms};
     if (err == ERR_OK && found > query->offset)
         err = put_items(a, type, query->range, entries + query->offset, found - query->offset, out);
     free(entries);
@@ -127,11 +145,9 @@ enum err analytics_series(struct analytics *a, const struct stats_query *query,
 
     if (number != NO_COUNTER && analytics_hidden(a, number))
         number = NO_COUNTER;
-    *out = (struct stats_answer){.certainty = {.exact = true}};
-    if (number == NO_COUNTER)
-        out->certainty = certainty_of(a, type, query, query->range);
-    else if (is_unsure(a, query->range))
-        out->certainty = (struct certainty){.max_error = -1};
+    *out = (struct stats_answer){.certainty = number == NO_COUNTER
+                                                  ? certainty_of(a, type, query, query->range)
+                                                  : certainty_of_held(a, query->range)};
     if (number == NO_COUNTER)
         return ERR_OK;
     const struct tracked *counter = &a->counters[number];

@@ -31,6 +31,6 @@ void analytics_total(struct analytics *a, struct total *total) {
         total->value = analytics_tally(a, number, RANGE_ALL).sum;
     else if (a->full)
         total->state = TOTAL_NOT_HELD;
-    else if (!a->values_known)
+    else if (!analytics_values_known(a))
         total->state = TOTAL_UNHEARD;
 }

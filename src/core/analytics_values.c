@@ -105,5 +105,5 @@ void analytics_values_end(struct analytics *a) {
 }
 
 bool analytics_values_known(const struct analytics *a) {
-    return a->values_known;
+    return a->values_known || a->since_ms == 0;
 }

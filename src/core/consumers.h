@@ -22,6 +22,7 @@
 
 /* Rankings and series are made of what was read under this name. */
 #define CONSUMER_ANALYTICS "analytics"
+#define CONSUMER_RECOUNT   "analytics-recount" /* counts anew beside it, and ends */
 
 struct consumer {
     char name[CONSUMER_NAME_BYTES + 1];

@@ -148,7 +148,7 @@ enum err analytics_decode_top_answer(struct slice bytes, struct analytics_ask *a
     struct top_item item;
     bool fits = buf_reserve(&answer->names, bytes.len + 1);
 
-    answer->certainty = (struct certainty){false, 0};
+    answer->certainty = (struct certainty){.exact = false};
     while (fits && proto_scan_next(&scan, &field)) {
         if (is_text(&field, RANKING_ITEMS)) {
             if (!read_item(field.bytes, &answer->names, &item))
@@ -163,6 +163,8 @@ enum err analytics_decode_top_answer(struct slice bytes, struct analytics_ask *a
             ask->lag = field.value;
         } else if (is_number(&field, RANKING_AS_OF_MS)) {
             ask->as_of_ms = (int64_t)field.value;
+        } else if (is_number(&field, RANKING_SINCE_MS)) {
+            answer->certainty.since_ms = (int64_t)field.value;
         }
     }
     if (!fits || buf_failed(&answer->items))
@@ -223,6 +225,8 @@ static bool read_stats_field(const struct proto_field *field, struct analytics_a
         ask->lag = field->value;
     else if (is_number(field, FIGURES_AS_OF_MS))
         ask->as_of_ms = (int64_t)field->value;
+    else if (is_number(field, FIGURES_SINCE_MS))
+        answer->certainty.since_ms = (int64_t)field->value;
     return true;
 }
 
@@ -231,7 +235,7 @@ enum err analytics_decode_stats_answer(struct slice bytes, struct analytics_ask 
     struct stats_answer *answer = &ask->stats_answer;
     struct proto_field field;
 
-    answer->certainty = (struct certainty){false, 0};
+    answer->certainty = (struct certainty){.exact = false};
     answer->total = (struct tally){0, 0};
     answer->count = 0;
     while (proto_scan_next(&scan, &field))

@@ -83,6 +83,7 @@ void analytics_encode_top_answer(struct buf *out, const struct analytics_ask *as
     add_number(out, RANKING_AS_OF, ask->as_of_ms / 1000);
     add_number(out, RANKING_LAG, (int64_t)ask->lag);
     add_number(out, RANKING_AS_OF_MS, ask->as_of_ms);
+    add_number(out, RANKING_SINCE_MS, certainty->since_ms);
 }
 
 static void add_figure(struct buf *out, const struct stats_answer *answer,
@@ -128,4 +129,5 @@ void analytics_encode_stats_answer(struct buf *out, const struct analytics_ask *
     add_number(out, FIGURES_ERROR, answer->certainty.exact ? 0 : answer->certainty.max_error);
     add_number(out, FIGURES_LAG, (int64_t)ask->lag);
     add_number(out, FIGURES_AS_OF_MS, ask->as_of_ms);
+    add_number(out, FIGURES_SINCE_MS, answer->certainty.since_ms);
 }

@@ -70,7 +70,7 @@ static struct chunk *next_of(struct kafka_feed *feed, uint32_t number, struct ev
 
 static void open_with(struct kafka_feed *feed, uint64_t store_id) {
     struct event_position *zeros = calloc(KAFKA_FEED_LANES, sizeof(*zeros));
-    struct feed_info info = {.store_id = store_id, .lanes = KAFKA_FEED_LANES, .reported = zeros};
+    struct feed_info info = {.store_id = store_id, .lanes = feed->conf.lanes, .reported = zeros};
 
     feed->own.store_id = store_id;
     feed->own.user.opened(feed->own.user.ctx, zeros ? ERR_OK : ERR_NO_MEMORY, &info);
@@ -348,6 +348,8 @@ struct kafka_feed *kafka_feed_new(struct loop *loop, const struct kafka_feed_con
         return NULL;
     feed->feed.ops = &ops;
     feed->conf = *conf;
+    if (!feed->conf.lanes)
+        feed->conf.lanes = KAFKA_FEED_LANES;
     feed->loop = loop;
     feed->own.last = &feed->own.first;
     feed->own.serve.fire = serve;

@@ -33,6 +33,7 @@ struct kafka_feed;
 struct kafka_feed_conf {
     struct kafka_url url;
     struct kafka_partitions partitions;
+    uint32_t lanes;  /* that its store has; 0: nobody knows, KAFKA_FEED_LANES at most */
     atomic_bool *up; /* set to whether the topic is read; outlives the feed */
 };
 

@@ -70,8 +70,8 @@ enum err kafka_chunk_add(struct chunk *chunk, const struct kafka_message *messag
         return err;
     if (err != ERR_OK)
         return bad(message, ERR_CORRUPT, problem);
-    if (event.lane >= KAFKA_FEED_LANES)
-        return bad(message, ERR_CORRUPT, "no store has so many lanes");
+    if (event.lane >= chunk->feed->conf.lanes)
+        return bad(message, ERR_CORRUPT, "its store has no such lane");
     if (chunk->store_id && chunk->store_id != store_id)
         return bad(message, ERR_INVALID, "it is another store's");
     chunk->store_id = store_id;

@@ -5,10 +5,13 @@
  */
 #include "edge/rocks_tally.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rocksdb/c.h>
 
@@ -400,16 +403,59 @@ struct tally_store *rocks_tally_view(struct rocks_tally *rocks) {
 }
 
 /* RocksDB writes it once, when it makes the folder; its C interface has no way to ask for it. */
-enum err rocks_tally_name(const char *folder, char out[ROCKS_TALLY_NAME_BYTES]) {
-    char path[4096];
-    FILE *file;
+static FILE *open_name(const char *folder, const char *mode) {
+    char path[PATH_MAX];
 
     (void)snprintf(path, sizeof(path), "%s/IDENTITY", folder);
-    file = fopen(path, "re");
+    return fopen(path, mode);
+}
+
+enum err rocks_tally_name(const char *folder, char out[ROCKS_TALLY_NAME_BYTES]) {
+    FILE *file = open_name(folder, "re");
+
     if (!file)
         return ERR_IO;
     bool ok = fgets(out, ROCKS_TALLY_NAME_BYTES, file) != NULL;
     (void)fclose(file);
     out[strcspn(out, "\n")] = '\0';
     return ok && out[0] ? ERR_OK : ERR_IO;
+}
+
+enum err rocks_tally_rename(const char *folder, const char *name) {
+    FILE *file = open_name(folder, "we");
+
+    if (!file)
+        return ERR_IO;
+    bool ok = fputs(name, file) >= 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
+    return fclose(file) == 0 && ok ? ERR_OK : ERR_IO;
+}
+
+static bool sync_parent(const char *folder) {
+    char path[PATH_MAX];
+
+    (void)snprintf(path, sizeof(path), "%s/..", folder);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool ok = fsync(fd) == 0;
+    close(fd);
+    return ok;
+}
+
+enum err rocks_tally_exchange(const char *folder, const char *other) {
+    if (renameat2(AT_FDCWD, folder, AT_FDCWD, other, RENAME_EXCHANGE) != 0)
+        return ERR_IO;
+    return sync_parent(folder) ? ERR_OK : ERR_IO;
+}
+
+enum err rocks_tally_remove(const char *folder) {
+    rocksdb_options_t *options;
+    char *message = NULL;
+
+    if (access(folder, F_OK) != 0)
+        return ERR_OK;
+    options = rocksdb_options_create();
+    rocksdb_destroy_db(options, folder, &message);
+    rocksdb_options_destroy(options);
+    return message ? fail(message) : ERR_OK;
 }

@@ -31,6 +31,16 @@ MUST_CHECK enum err rocks_tally_open(const char *folder, const struct rocks_tall
 /* What no other folder has been called since it was made; copies of it are. ERR_IO. */
 MUST_CHECK enum err rocks_tally_name(const char *folder, char out[ROCKS_TALLY_NAME_BYTES]);
 
+/* It is called so from now on. Not open. ERR_IO. */
+MUST_CHECK enum err rocks_tally_rename(const char *folder, const char *name);
+
+/* Neither is open: each has what the other one had, or nothing has changed. ERR_IO: this file
+ * system can't do that. */
+MUST_CHECK enum err rocks_tally_exchange(const char *folder, const char *other);
+
+/* Not open; one that isn't there is fine. ERR_IO: logged. */
+MUST_CHECK enum err rocks_tally_remove(const char *folder);
+
 /* Waits for the batch that is under way. NULL is fine. */
 void rocks_tally_close(struct rocks_tally *rocks);
 

@@ -123,6 +123,11 @@ static void add_truth(struct buf *out, const struct analytics_ask *ask,
         add_name(out, "max_error");
         buf_add_i64(out, certainty->max_error);
     }
+    if (certainty->since_ms) {
+        buf_add_char(out, ',');
+        add_name(out, "complete_since");
+        buf_add_i64(out, (certainty->since_ms + 999) / 1000);
+    }
     buf_add_char(out, ',');
     add_name(out, "as_of");
     buf_add_i64(out, ask->as_of_ms / 1000);

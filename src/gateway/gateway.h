@@ -104,6 +104,29 @@ struct gateway_service {
     void (*down)(void *ctx, char *out, size_t size);
 };
 
+/* Analytics in this process, counted anew on request (docs/recount.md). Its functions: any thread.
+ */
+enum gateway_recount_state {
+    GATEWAY_RECOUNT_NONE, /* since the start */
+    GATEWAY_RECOUNT_RUNNING,
+    GATEWAY_RECOUNT_DONE,
+    GATEWAY_RECOUNT_FAILED
+};
+struct gateway_recount_status {
+    enum gateway_recount_state state;
+    char phase[128];                 /* what it does now */
+    uint64_t events;                 /* counted */
+    uint64_t values;                 /* taken from the store */
+    char detail[GATEWAY_DOWN_BYTES]; /* why it failed */
+};
+struct gateway_recount {
+    void *ctx; /* NULL: there is none */
+    /* One that is under way goes on. ERR_NOT_IMPL: '*out_detail' says why not here; ERR_NO_MEMORY.
+     */
+    enum err (*begin)(void *ctx, const char **out_detail);
+    void (*status)(void *ctx, struct gateway_recount_status *out);
+};
+
 struct gateway_fleet {
     const struct config *config;
     struct metrics *metrics;
@@ -114,6 +137,7 @@ struct gateway_fleet {
     struct gateway_backend canary; /* through these counters; all zero: none does */
     struct canary *canary_rule;    /* gateway_fleet_init() makes it */
     struct gateway_service analytics;
+    struct gateway_recount recount;
     struct client_limit *limit; /* gateway_fleet_init() makes it */
     struct live_shared streams; /* gateway_fleet_init() makes it */
     const char *version;

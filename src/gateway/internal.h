@@ -81,6 +81,8 @@ void handle_openapi(struct request *request);
 void handle_analytics_top(struct request *request);
 void handle_analytics_stats(struct request *request);
 void handle_stream(struct request *request);
+void handle_recount(struct request *request);
+void handle_recount_status(struct request *request);
 
 /* ---- replies ---- */
 

@@ -50,6 +50,10 @@ static const struct route routes[] = {
     {HTTP_GET, BOTH | ROUTE_PROBE, {"/livez", 6}, {"Not alive", 9}, handle_live},
     {HTTP_GET, BOTH | ROUTE_PROBE, {"/readyz", 7}, {"Not ready", 9}, handle_ready},
     {HTTP_GET, BOTH, {"/openapi.json", 13}, {"No description", 14}, handle_openapi},
+    {HTTP_POST, ROUTE_ADMIN, {"/api/v1/analytics/recount", 25}, {"Failed to recount", 17},
+     handle_recount},
+    {HTTP_GET, ROUTE_ADMIN, {"/api/v1/analytics/recount", 25}, {"Failed to recount", 17},
+     handle_recount_status},
     {HTTP_GET, ROUTE_ADMIN, {"/metrics", 8}, {"No metrics", 10}, handle_metrics},
 };
 /* clang-format on */

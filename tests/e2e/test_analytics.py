@@ -81,13 +81,23 @@ def caught_up(server, sent):
             time.sleep(0.01)
 
 
+def exact_top(server, counter_type, time_range):
+    """A source that is slow to answer on a busy machine is away for a moment, and said to be."""
+    end = time.monotonic() + lib.WAIT_S
+    while True:
+        got = ask(server, f'top?counter_type={counter_type}&time_range={time_range}&limit=1000')
+        if got['exact'] and got['lag_events'] == 0:
+            return got
+        check(time.monotonic() < end, f'exact, lag: {dict(got, counters=0)}')
+        time.sleep(0.05)
+
+
 def check_top(server, sent, counter_type, time_range):
-    got = ask(server, f'top?counter_type={counter_type}&time_range={time_range}&limit=1000')
+    got = exact_top(server, counter_type, time_range)
     want = sent.top(counter_type, time_range, got['as_of'])
     eq([(c['resource_id'], c['value']) for c in got['counters']], want,
        f'{counter_type} {time_range}')
     eq([c['rank'] for c in got['counters']], list(range(1, len(want) + 1)), 'ranks')
-    eq((got['exact'], got['lag_events']), (True, 0), 'exact, lag')
     page = ask(server, f'top?counter_type={counter_type}&time_range={time_range}&offset=3&limit=4')
     eq([(c['rank'], c['resource_id']) for c in page['counters']],
        [(4 + i, name) for i, (name, _) in enumerate(want[3:7])], 'a page')

@@ -1,5 +1,6 @@
 """Analytics from a Kafka topic: two processes share its partitions, a gateway merges them."""
 import os
+import pathlib
 import random
 import tempfile
 import threading
@@ -8,9 +9,11 @@ import time
 import lib
 from grpc_client import PYTHON, Client  # noqa: F401
 from lib import Connection, Group, Server, call, check, eq, free_port, ready, wait_for
-from test_analytics import Sent, check_all, count, random_items, set_one
+from test_analytics import RANGES, Sent, check_all, count, random_items, set_one
 from test_analytics_role import TOP, again, answers, count_until
-from test_kafka import kafka, metric, topic_url
+from test_backup import back_up
+from test_kafka import Counting, kafka, metric, topic_url, wait_shipped
+from test_recount import Reading, begin_recount, count_with, ended, planted
 
 SMOKE = False
 ROUNDS = int(os.environ.get('ROUNDS', 0)) or 4
@@ -126,6 +129,92 @@ def test_goes_on_at_its_offsets():
         wait_for('it answers again', lambda: answers(sharded))
         check_all(sharded, sent)
         eq(metric(shard, 'hgp_analytics_duplicates_total'), 0, 'events that came again')
+
+
+def test_backup():
+    """Made while it counts, and started from: the topic has what came behind it."""
+    url, sent = topic_url(kafka()), Sent()
+    with tempfile.TemporaryDirectory() as parent:
+        folder = pathlib.Path(parent, 'backups')
+        folder.mkdir()
+        flags = ['--events', url]
+        with Counting(url, env={'HGP_ANALYTICS_ENABLED': 'false'}) as server:
+            with Server(role='analytics', data=pathlib.Path(parent, 'data'), flags=flags,
+                        env={'HGP_BACKUP_FOLDER': str(folder)}) as analytics:
+                count_with(server, sent, random_items(200))
+                with Client(analytics) as client:
+                    wait_for('it counts', lambda: client.code(client.top)[0] == 'OK')
+                copy = back_up(analytics, folder)
+                count_with(server, sent, random_items(200))
+                analytics.kill()
+            wait_shipped(server)
+            with Server(role='analytics', data=copy, flags=flags) as analytics:
+                counted(analytics, sent)
+                eq(analytics.stop(), 0, 'exit code')
+
+
+def counted(analytics, sent):
+    """All that was sent, in every range."""
+    with Client(analytics) as client:
+        def equal(time_range):
+            if client.code(client.top)[0] != 'OK':
+                return False
+            got = client.top(time_range=time_range, limit=1000)
+            return got.exact and got.complete_since_ms == 0 and {
+                c.resource_id: c.value for c in got.counters} == dict(
+                    sent.top('like', time_range, got.as_of))
+
+        for time_range in ('all', *RANGES):
+            wait_for(f'it has counted: {time_range}', lambda: equal(time_range))
+
+
+# ---- highgopress recount
+
+
+def test_recount_under_load():
+    """Also behind a kill in the middle of it: nothing has changed, and it is begun again."""
+    with planted(['--events', topic_url(kafka())]) as (server, sent, data):
+        for _ in range(max(1, lib.ROUNDS // 3)):
+            tool = begin_recount(server)
+            time.sleep(random.uniform(0, 0.3))  # when it is killed, not what is waited for
+            server.kill()
+            ended(tool)  # it may have been done
+            server.restart()
+        with Reading(server):
+            tool = begin_recount(server)
+            while tool.poll() is None:
+                count_with(server, sent, random_items(20))
+            check('done:' in ended(tool, 0), 'it says so')
+            check_all(server, sent)
+        check(not (data / 'analytics.recount').exists(), 'nothing is left')
+        server.kill()
+        server.restart()
+        check_all(server, sent)
+        ended(begin_recount(server), 0)  # of what is right: the same
+        check_all(server, sent)
+        eq(server.stop(), 0, 'exit code')
+
+
+def test_recount_of_a_process_of_its_own():
+    """One that was told to hold too few counters; from Kafka it has all of them."""
+    url, sent = topic_url(kafka()), Sent()
+    with Counting(url, env={'HGP_ANALYTICS_ENABLED': 'false'}) as server, \
+            Server(role='analytics', flags=['--events', url],
+                   env={'HGP_ANALYTICS_COUNTERS_MAX': '16'}) as analytics:
+        count_with(server, sent, random_items(200))
+        wait_shipped(server)
+        with Client(analytics) as client:
+            wait_for('it has counted', lambda: client.code(client.top)[0] == 'OK' and
+                     not client.top(time_range='all', limit=1000).exact)
+        analytics.stop()
+        del analytics.env['HGP_ANALYTICS_COUNTERS_MAX']
+        analytics.restart()
+        with Client(analytics) as client:
+            wait_for('it answers', lambda: client.code(client.top)[0] == 'OK')
+            eq(client.top(time_range='all', limit=1000).exact, False, 'what it left out is not known')
+            ended(begin_recount(analytics), 0)
+        counted(analytics, sent)
+        eq(analytics.stop(), 0, 'exit code')
 
 
 def test_wrong_configurations():

@@ -4,13 +4,15 @@ import tempfile
 import time
 
 import lib
+from grpc_client import PYTHON, Client  # noqa: F401
 from lib import Server, call, check, eq, increment, ready
 from test_analytics import ask
 from test_kafka import load, wait_for
 from test_redis import redis
 
 SMOKE = False
-ON = {'HGP_ANALYTICS_ENABLED': 'true', 'HGP_ANALYTICS_COMMIT_MS': '100'}
+COMMIT = {'HGP_ANALYTICS_COMMIT_MS': '100'}
+ON = {'HGP_ANALYTICS_ENABLED': 'true', **COMMIT}
 OFF = {'HGP_ANALYTICS_ENABLED': 'false'}
 TOP = 'top?counter_type=like&time_range=all&limit=1000'
 
@@ -62,6 +64,61 @@ def test_one_has_it_and_all_count():
             load(other, seconds=0.3)
             wait_equal(one, 'after Redis came back')
             eq(one.stop(), 0, 'exit code')
+
+
+def test_a_process_of_its_own():
+    """It reads what others count there, through kills of either side."""
+    with redis() as store:
+        flags = ['--store', store.url]
+        with Server(flags=flags) as one, Server(flags=flags) as other, \
+                Server(role='analytics', flags=flags, env=COMMIT) as analytics:
+            for n in range(lib.ROUNDS):
+                kill_while_counting(one, other, analytics)
+                wait_ranked(analytics, one, f'after kill {n + 1}')
+            wait_for('what was read is trimmed', lambda: all(
+                store.cli('xlen', f'hgp:{{{lane}}}:o') == '0' for lane in range(4)))
+            store.process.kill()
+            with Client(analytics) as client:
+                wait_for('without Redis nobody knows', lambda: not client.top().exact)
+                store.restart()
+                for server in (one, other):
+                    ready(server)
+                load(other, seconds=0.3)
+                wait_ranked(analytics, one, 'after Redis came back')
+            eq(call(analytics.admin, 'GET', '/readyz').status, 200, 'ready')
+            eq(analytics.stop(), 0, 'exit code')
+
+
+def kill_while_counting(one, other, analytics):
+    moment = time.monotonic() + random.uniform(0.1, 0.4)
+
+    def kill(swarm):
+        if time.monotonic() >= moment and analytics.alive():
+            analytics.process.kill()
+
+    load(one, kill, seconds=0.6)
+    load(other, seconds=0.2)
+    analytics.kill()
+    analytics.restart()
+
+
+def wait_ranked(analytics, counting, what):
+    def equal():
+        code, got = client.code(lambda: client.top(time_range='all', limit=1000))
+        if code != 'OK':
+            return False
+        got = client.top(time_range='all', limit=1000)
+        return got.exact and {c.resource_id: c.value for c in got.counters} == values(counting)
+
+    with Client(analytics) as client:
+        wait_for(what, equal)
+
+
+def test_a_store_that_analytics_cannot_read():
+    import subprocess
+    done = subprocess.run([Server.binary, 'analytics', '--check-config', '--store', 'rocksdb:'],
+                          capture_output=True, text=True)
+    eq((done.returncode, 'the counter that has it' in done.stderr), (78, True), done.stderr)
 
 
 def test_another_folder_has_no_answers_until_the_first_is_given_up():

@@ -541,19 +541,6 @@ static void test_a_gap_halts_the_lane(void **state) {
     rig_free(rig);
 }
 
-static void test_an_epoch_begins_at_1(void **state) {
-    struct rig *rig = rig_new(1, MODEL_COUNTERS);
-    struct event event = {.at = {4, 2},
-                          .resource_id = SLICE("a"),
-                          .counter_type = SLICE("like"),
-                          .count = 1,
-                          .et_ms = START_MS};
-
-    (void)state;
-    assert_int_equal(analytics_apply(rig->analytics, &event, 1), ERR_TRIMMED);
-    rig_free(rig);
-}
-
 static void test_another_store_is_refused(void **state) {
     static const struct event_position none[MODEL_LANES + 1];
     struct rig *rig = rig_new(1, MODEL_COUNTERS);
@@ -591,7 +578,6 @@ int main(void) {
         cmocka_unit_test(test_version_1_goes_on),
         cmocka_unit_test(test_beyond_the_limit),
         cmocka_unit_test(test_a_gap_halts_the_lane),
-        cmocka_unit_test(test_an_epoch_begins_at_1),
         cmocka_unit_test(test_another_store_is_refused),
         cmocka_unit_test(test_figures),
     };

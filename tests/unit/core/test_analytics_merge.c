@@ -98,7 +98,7 @@ static void test_one_instance(void **state) {
     (void)state;
     buf_add(&part.top_answer.items, &item, sizeof(item));
     part.top_answer.count = 1;
-    part.top_answer.certainty = (struct certainty){false, 12};
+    part.top_answer.certainty = (struct certainty){false, 12, 0};
     assert_int_equal(analytics_merge(&ask, list, 1), ERR_OK);
     assert_int_equal(ask.top_answer.count, 1);
     assert_true(!ask.top_answer.certainty.exact && ask.top_answer.certainty.max_error == 12);
@@ -110,11 +110,12 @@ static const struct {
     struct certainty parts[3];
     struct certainty want;
 } certainties[] = {
-    {{{true, 0}, {true, 0}, {true, 0}}, {true, 0}},
-    {{{true, 0}, {false, 4}, {true, 0}}, {false, 4}},
-    {{{false, 4}, {false, 9}, {false, 2}}, {false, 9}},
-    {{{false, 4}, {false, -1}, {false, 9}}, {false, -1}},
-    {{{false, -1}, {true, 0}, {false, 9}}, {false, -1}},
+    {{{true, 0, 0}, {true, 0, 0}, {true, 0, 0}}, {true, 0, 0}},
+    {{{true, 0, 0}, {false, 4, 0}, {true, 0, 0}}, {false, 4, 0}},
+    {{{false, 4, 0}, {false, 9, 0}, {false, 2, 0}}, {false, 9, 0}},
+    {{{false, 4, 0}, {false, -1, 0}, {false, 9, 0}}, {false, -1, 0}},
+    {{{false, -1, 0}, {true, 0, 0}, {false, 9, 0}}, {false, -1, 0}},
+    {{{true, 0, 5}, {false, -1, 9}, {true, 0, 7}}, {false, -1, 9}},
 };
 
 static void test_certainty(void **state) {
@@ -131,6 +132,7 @@ static void test_certainty(void **state) {
             list[p] = &parts[p];
         }
         assert_int_equal(analytics_merge(&ask, list, 3), ERR_OK);
+        assert_int_equal(ask.stats_answer.certainty.since_ms, certainties[i].want.since_ms);
         if (ask.stats_answer.certainty.exact != certainties[i].want.exact ||
             (!ask.stats_answer.certainty.exact &&
              ask.stats_answer.certainty.max_error != certainties[i].want.max_error))

@@ -133,7 +133,7 @@ static void test_top_answer(void **state) {
     struct analytics_ask ask = {.top = {SLICE("like"), RANGE_1H, 2, 10},
                                 .as_of_ms = 1732290000123,
                                 .lag = 5,
-                                .top_answer.certainty = {false, -1}};
+                                .top_answer.certainty = {false, -1, 77}};
     struct top_item items[] = {{SLICE("b"), {INT64_MAX, 7}}, {SLICE("a"), {INT64_MIN, 0}}};
     struct analytics_ask back = {.err = ERR_OK};
     struct buf out = {0};
@@ -160,7 +160,8 @@ static void test_top_answer(void **state) {
         assert_true(top_item(&back.top_answer, i)->tally.sum == items[i].tally.sum);
     }
     assert_true(back.as_of_ms == ask.as_of_ms && back.lag == 5 &&
-                back.top_answer.certainty.max_error == -1 && !back.top_answer.certainty.exact);
+                back.top_answer.certainty.max_error == -1 &&
+                back.top_answer.certainty.since_ms == 77 && !back.top_answer.certainty.exact);
     top_answer_release(&back.top_answer);
     unpack_fails_cut_short(buf_slice(&out), analytics_decode_top_answer);
     top_answer_release(&ask.top_answer);

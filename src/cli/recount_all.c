@@ -1,0 +1,318 @@
+/* recount_all.c - a second service, and the change over. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "cli/recount_internal.h"
+#include "core/consumers.h"
+
+#define LOOK_MS 20
+/* A lane of which nothing has come by then has no events any more. */
+#define SILENT_MS 3000
+/* What was counted once and doesn't come by then won't. */
+#define MISSING_MS 60000
+/* Nothing is read for so long at most; then it is tried again. */
+#define HOLD_MS 10000
+
+/* What it has of its own is then not what the configuration says. */
+#define PARTITION_MOVED                                                                            \
+    "a partition was moved from or to this process: it can be counted anew only in an empty "      \
+    "folder, with the partitions that are its own in analytics.partitions"
+
+struct beside {
+    struct recount *recount;
+    struct analytics_part part; /* the second service's folder and feed */
+    struct metrics *metrics;    /* its own: what it counts was counted before */
+    char folder[CONFIG_TEXT_BYTES + 32];
+    char name[ROCKS_TALLY_NAME_BYTES]; /* of the first one's folder: it stays */
+    int64_t moved_ms;                  /* when an event came last */
+    char *problem;
+    size_t problem_size;
+};
+
+__attribute__((format(printf, 2, 3))) static bool fail(struct beside *beside, const char *fmt,
+                                                       ...) {
+    va_list args;
+
+    va_start(args, fmt);
+    (void)vsnprintf(beside->problem, beside->problem_size, fmt, args);
+    va_end(args);
+    return false;
+}
+
+static bool from_kafka(const struct recount_conf *conf) {
+    return strcmp(conf->config->events_url, "none") != 0;
+}
+
+const char *recount_source_problem(const struct recount_conf *conf) {
+    if (from_kafka(conf) || (conf->store && conf->store->rocks))
+        return NULL;
+    return "this process has neither a Kafka topic (events.url) nor an embedded store to count "
+           "anew "
+           "from: what was counted is gone where its events come from";
+}
+
+static void folder_of(const struct config *config, const char *name, char *out, size_t size) {
+    (void)snprintf(out, size, "%s/%s", config->data, name);
+}
+
+#define LIVE   "analytics"
+#define BESIDE "analytics.recount"
+
+static struct store_feed feed_of(const struct store *store, unsigned shard) {
+    return (struct store_feed){.store = store, .consumer = CONSUMER_RECOUNT, .shard = shard};
+}
+
+void recount_tidy(const struct config *config, const struct store *store, unsigned shard) {
+    char folder[CONFIG_TEXT_BYTES + 32];
+    struct store_feed feed = feed_of(store, shard);
+
+    folder_of(config, BESIDE, folder, sizeof(folder));
+    enum err err = rocks_tally_remove(folder);
+    if (err == ERR_OK && store && store->rocks)
+        err = store_feed_forget(&feed);
+    if (err != ERR_OK)
+        log_line(LOG_WARN, "what a recount has left could not be removed",
+                 LOG_STR("folder", folder));
+}
+
+/* ---- the second service ---- */
+
+static bool open_feed(struct beside *beside, uint32_t lanes) {
+    const struct recount_conf *conf = &beside->recount->conf;
+    const char *problem = NULL;
+
+    if (!from_kafka(conf)) {
+        beside->part.beside = feed_of(conf->store, conf->shard);
+        return true;
+    }
+    beside->part.source.config = conf->config;
+    beside->part.source.lanes = conf->store ? lanes : 0;
+    problem = source_open(&beside->part.source);
+    return !problem || fail(beside, "%s", problem);
+}
+
+static bool open_beside(struct beside *beside, uint32_t lanes) {
+    const struct recount_conf *conf = &beside->recount->conf;
+    const char *detail = NULL;
+
+    recount_tidy(conf->config, conf->store, conf->shard);
+    beside->metrics = metrics_new(1);
+    if (!beside->metrics)
+        return fail(beside, "out of memory");
+    if (!open_feed(beside, lanes))
+        return false;
+    if (analytics_part_open_folder(&beside->part, conf->config, beside->folder, &detail) != ERR_OK)
+        return fail(beside, "%s", detail);
+    enum err err = analytics_part_start(&beside->part, conf->config, beside->metrics, 0);
+    return err == ERR_OK || fail(beside, "it can't be started: %s", err_text(err));
+}
+
+static void close_beside(struct beside *beside) {
+    const struct recount_conf *conf = &beside->recount->conf;
+
+    if (beside->part.service)
+        analytics_stop(beside->part.service);
+    rocks_tally_close(beside->part.rocks);
+    metrics_free(beside->metrics);
+    explicit_bzero(&beside->part.source.url, sizeof(beside->part.source.url));
+    recount_tidy(conf->config, conf->store, conf->shard);
+}
+
+/* ---- how far it is ---- */
+
+static bool look(struct beside *beside, struct analytics_reached *live,
+                 struct analytics_reached *own) {
+    if (!analytics_reach(beside->recount->conf.part->service, live))
+        return fail(beside, "analytics has stopped (the log says why)");
+    if (analytics_reach(beside->part.service, own))
+        return true;
+    free(live->at);
+    return fail(beside, "the events can't be counted (the log says why)");
+}
+
+/* The first lane that is behind; 'lanes': none. One without events takes what the other has, once
+ * nothing has come for a while. */
+static uint32_t first_behind(struct beside *beside, const struct analytics_reached *live,
+                             const struct analytics_reached *own) {
+    bool silent = clock_mono_ms() - beside->moved_ms >= SILENT_MS &&
+                  (beside->part.beside.store || atomic_load(&beside->part.source.up));
+    uint32_t i = 0;
+
+    for (; i < live->lanes; i++) {
+        if (live->at[i].seq == 0 || !event_position_less(own->at[i], live->at[i]))
+            continue;
+        if (!silent || own->at[i].epoch != 0)
+            break;
+        (void)analytics_pass(beside->part.service, i, live->at[i]); /* the next look tells */
+    }
+    return i;
+}
+
+static bool check_source(struct beside *beside, const struct analytics_reached *live,
+                         const struct analytics_reached *own) {
+    if (live->moved)
+        return fail(beside, PARTITION_MOVED);
+    if (own->halted)
+        return fail(beside, "an event is missing (the log says which)");
+    if (own->lanes && (own->store_id != live->store_id || own->lanes != live->lanes))
+        return fail(beside, "the events are another store's");
+    return true;
+}
+
+static bool missing(struct beside *beside, const struct analytics_reached *live,
+                    const struct analytics_reached *own, uint32_t lane) {
+    if (!own->lanes)
+        return fail(beside, "no event has come for %d s", MISSING_MS / 1000);
+    return fail(beside,
+                "events that were counted are not there: lane %u has come to %llu-%llu, and no "
+                "further for %d s; it was counted to %llu-%llu",
+                lane, (unsigned long long)own->at[lane].epoch,
+                (unsigned long long)own->at[lane].seq, MISSING_MS / 1000,
+                (unsigned long long)live->at[lane].epoch, (unsigned long long)live->at[lane].seq);
+}
+
+/* '*out_there': it isn't behind in any lane. False: it never will be. */
+static bool compare(struct beside *beside, bool *out_there) {
+    struct analytics_reached live = {0};
+    struct analytics_reached own = {0};
+    bool fine = look(beside, &live, &own);
+
+    *out_there = false;
+    if (!fine)
+        return false;
+    if (atomic_exchange(&beside->recount->events, own.events) != own.events)
+        beside->moved_ms = clock_mono_ms();
+    fine = check_source(beside, &live, &own);
+    if (fine && (!live.lanes || own.lanes)) {
+        uint32_t lane = first_behind(beside, &live, &own);
+
+        *out_there = lane == live.lanes;
+        if (!*out_there && clock_mono_ms() - beside->moved_ms >= MISSING_MS)
+            fine = missing(beside, &live, &own, lane);
+    } else if (fine && clock_mono_ms() - beside->moved_ms >= MISSING_MS) {
+        fine = missing(beside, &live, &own, 0);
+    }
+    free(live.at);
+    free(own.at);
+    return fine;
+}
+
+static void rest(void) {
+    struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+
+    (void)nanosleep(&pause, NULL);
+}
+
+/* As compare(), until it is there or 'until_ms' has come. */
+static bool catch_up(struct beside *beside, int64_t until_ms, bool *out_there) {
+    bool fine = compare(beside, out_there);
+
+    while (fine && !*out_there && clock_mono_ms() < until_ms) {
+        if (atomic_load(&beside->recount->stopping))
+            return fail(beside, "the process ends");
+        rest();
+        fine = compare(beside, out_there);
+    }
+    return fine;
+}
+
+/* ---- the change over ---- */
+
+static bool open_live(struct beside *beside) {
+    const struct config *config = beside->recount->conf.config;
+    struct analytics_part *part = beside->recount->conf.part;
+    char folder[sizeof(beside->folder)];
+    const char *detail = NULL;
+
+    folder_of(config, LIVE, folder, sizeof(folder));
+    if (analytics_part_open_folder(part, config, folder, &detail) == ERR_OK)
+        return true;
+    log_line(LOG_ERROR, "analytics can't open its folder again", LOG_STR("detail", detail));
+    return false;
+}
+
+/* On the service's thread: questions wait. */
+static struct tally_store *exchange(void *ctx, bool may, bool *out_taken) {
+    struct beside *beside = ctx;
+    struct analytics_part *part = beside->recount->conf.part;
+    char folder[sizeof(beside->folder)];
+
+    folder_of(beside->recount->conf.config, LIVE, folder, sizeof(folder));
+    rocks_tally_close(beside->part.rocks);
+    beside->part.rocks = NULL;
+    rocks_tally_close(part->rocks);
+    part->rocks = NULL;
+    *out_taken = may && rocks_tally_rename(beside->folder, beside->name) == ERR_OK &&
+                 rocks_tally_exchange(folder, beside->folder) == ERR_OK;
+    if (!may)
+        (void)fail(beside, PARTITION_MOVED);
+    else if (!*out_taken)
+        (void)fail(beside, "the folders can't be exchanged: this file system can't do it");
+    return open_live(beside) ? rocks_tally_view(part->rocks) : NULL;
+}
+
+static bool take_over(struct beside *beside) {
+    struct analytics_service *service = beside->recount->conf.part->service;
+    struct analytics_service *from = beside->part.service;
+
+    beside->part.service = NULL;
+    enum err err = analytics_take_over(service, from, exchange, beside);
+    if (err == ERR_UNAVAILABLE)
+        (void)fail(beside, "analytics has stopped (the log says why)");
+    return err == ERR_OK;
+}
+
+/* True and '*out_done' false: it fell behind, again. */
+static bool change_over(struct beside *beside, bool *out_done) {
+    struct analytics_service *service = beside->recount->conf.part->service;
+
+    *out_done = false;
+    recount_say(beside->recount, "changing over");
+    if (!analytics_stand(service, true))
+        return fail(beside, "analytics has stopped (the log says why)");
+    bool fine = catch_up(beside, clock_mono_ms() + HOLD_MS, out_done);
+    if (fine && *out_done)
+        return take_over(beside);
+    (void)analytics_stand(service, false);
+    return fine;
+}
+
+static bool count(struct beside *beside) {
+    const struct recount_conf *conf = &beside->recount->conf;
+    bool done = false;
+
+    beside->moved_ms = clock_mono_ms();
+    recount_say(beside->recount, from_kafka(conf) ? "counting the events of the topic"
+                                                  : "counting the events of the outbox");
+    if (!catch_up(beside, INT64_MAX, &done))
+        return false;
+    if (conf->store && conf->store->rocks && analytics_lacks_values(beside->part.service)) {
+        enum err err = recount_take_values(beside->recount, beside->part.service);
+
+        if (err != ERR_OK)
+            return fail(beside, "the counters' values can't be had: %s", err_text(err));
+    }
+    for (done = false; !done;)
+        if (!catch_up(beside, INT64_MAX, &done) || !change_over(beside, &done))
+            return false;
+    return true;
+}
+
+bool recount_all(struct recount *recount, char *problem, size_t size) {
+    const struct analytics_part *part = recount->conf.part;
+    struct beside beside = {.recount = recount, .problem = problem, .problem_size = size};
+    struct analytics_reached live = {0};
+
+    (void)snprintf(beside.name, sizeof(beside.name), "%s", part->name);
+    folder_of(recount->conf.config, BESIDE, beside.folder, sizeof(beside.folder));
+    if (!analytics_reach(part->service, &live))
+        return fail(&beside, "analytics has stopped (the log says why): mend that first");
+    free(live.at);
+    bool done = open_beside(&beside, live.lanes) && count(&beside);
+    close_beside(&beside);
+    return done;
+}

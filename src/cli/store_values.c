@@ -1,0 +1,93 @@
+/* store_values.c - one moment of the store, read beside it, handed over in pieces. */
+#include "cli/store_values.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "core/inspect.h"
+#include "edge/rocks_kv.h"
+
+/* At once: questions and events wait for it, well below a millisecond. */
+#define PIECE 512
+
+/* The store may move files while we open them. */
+#define LOOKS 5
+
+struct piece {
+    const struct store_values *conf;
+    struct counter_value
+        values[PIECE]; /* their slices are offsets into 'names' until handed over */
+    size_t count;
+    struct buf names;
+};
+
+static enum err hand_over(struct piece *piece) {
+    const char *at = piece->names.ptr;
+
+    for (size_t i = 0; i < piece->count; i++) {
+        struct counter_value *value = &piece->values[i];
+
+        value->resource_id.ptr = at;
+        at += value->resource_id.len;
+        value->counter_type.ptr = at;
+        at += value->counter_type.len;
+    }
+    enum err err = analytics_put_values(piece->conf->service, piece->values, piece->count);
+    atomic_fetch_add(piece->conf->taken, piece->count);
+    piece->count = 0;
+    buf_clear(&piece->names);
+    return err;
+}
+
+static enum err take_counter(void *ctx, const struct inspect_counter *counter) {
+    struct piece *piece = ctx;
+
+    if (atomic_load(piece->conf->stopping))
+        return ERR_UNAVAILABLE;
+    buf_add_slice(&piece->names, counter->resource_id);
+    buf_add_slice(&piece->names, counter->counter_type);
+    if (buf_failed(&piece->names))
+        return ERR_NO_MEMORY;
+    piece->values[piece->count++] =
+        (struct counter_value){counter->resource_id, counter->counter_type, counter->value};
+    return piece->count == PIECE ? hand_over(piece) : ERR_OK;
+}
+
+static enum err look(const struct piece *piece, struct rocks_kv **out) {
+    enum err err = ERR_BUSY;
+    const char *detail = NULL;
+
+    for (unsigned i = 0; err == ERR_BUSY && i < LOOKS; i++)
+        err = rocks_kv_look(piece->conf->data, out, &detail);
+    if (err != ERR_OK)
+        log_line(LOG_ERROR, "the store can't be read beside its thread", LOG_STR("detail", detail));
+    return err;
+}
+
+static enum err take_all(struct piece *piece) {
+    struct rocks_kv *rocks = NULL;
+    enum err err = analytics_begin_values(piece->conf->service);
+
+    if (err == ERR_OK)
+        err = look(piece, &rocks);
+    if (err != ERR_OK)
+        return err;
+    err = inspect_counters(rocks_kv_view(rocks), take_counter, piece);
+    if (err == ERR_OK)
+        err = hand_over(piece);
+    rocks_kv_close(rocks);
+    return err == ERR_OK ? analytics_end_values(piece->conf->service) : err;
+}
+
+enum err store_values_take(const struct store_values *values) {
+    struct piece *piece = calloc(1, sizeof(*piece));
+
+    if (!piece)
+        return ERR_NO_MEMORY;
+    piece->conf = values;
+    enum err err = take_all(piece);
+    buf_release(&piece->names);
+    free(piece);
+    return err;
+}
