@@ -278,7 +278,7 @@ static enum err row_for(struct audit *audit, const struct event *event, struct c
     if (!make_id(audit, event->resource_id, event->counter_type))
         return ERR_NO_MEMORY;
     *out = row_of(audit, add);
-    if (audit->names.count != before)
+    if (*out && audit->names.count != before)
         **out = (struct counter_row){.at = began, .lane = event->lane, .absent = true};
     return add && !*out ? ERR_NO_MEMORY : ERR_OK;
 }
