@@ -10,6 +10,8 @@ from lib import Server, Skipped, check, eq, tree
 SMOKE = False
 COMPLETION = tree() / 'deploy/completion'
 MAN = [tree() / 'docs/man/highgopress.1', tree() / 'docs/man/highgopress.yaml.5']
+WORDS = ['all', 'analytics', 'counter', 'gateway', 'healthcheck', 'import', 'move', 'recount',
+         'verify']
 
 
 def run(*command, **options):
@@ -36,8 +38,7 @@ def fish(line):
 
 
 def test_bash_offers():
-    eq(sorted(bash('')), ['all', 'analytics', 'counter', 'gateway', 'healthcheck', 'import',
-                             'verify'], 'roles')
+    eq(sorted(bash('')), WORDS, 'roles and tools')
     eq(bash('healthcheck', 'co'), ['counter'], 'a role behind healthcheck')
     eq(bash('all', '--dura'), ['--durability'], 'a flag')
     check({'fast', 'local'} <= set(bash('all', '--durability', '')), 'values')
@@ -47,8 +48,7 @@ def test_bash_offers():
 
 
 def test_fish_offers():
-    eq(sorted(fish('')), ['all', 'analytics', 'counter', 'gateway', 'healthcheck', 'import',
-                             'verify'], 'roles')
+    eq(sorted(fish('')), WORDS, 'roles and tools')
     eq(fish('healthcheck co'), ['counter'], 'a role behind healthcheck')
     eq(fish('all --dura'), ['--durability'], 'a flag')
     check({'fast', 'local'} <= set(fish('all --durability ')), 'values')
