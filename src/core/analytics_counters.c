@@ -194,11 +194,11 @@ void analytics_look_row(const struct analytics *a, struct lookup *lookup) {
 }
 
 void analytics_look_key(const struct analytics *a, const struct lookup *lookup) {
-    const struct tracked *tracked = &a->counters[lookup->guess];
     const struct tally_pending *pending = &a->generations[a->open].pending;
 
     if (lookup->guess == BYTES_TABLE_NONE)
         return;
+    const struct tracked *tracked = &a->counters[lookup->guess];
     bytes_table_prefetch_key(&a->ids, lookup->guess);
     if (tracked->hint[a->open] < pending->counters_count)
         __builtin_prefetch(&pending->counters[tracked->hint[a->open]]);
