@@ -92,18 +92,20 @@ static enum err walk_rows(struct walk *walk, struct slice from) {
 }
 
 static enum err walk_on(struct walk *walk, struct slice from) {
-    struct bytes_reader in = bytes_reader(slice_skip(from, from.len > 0));
     enum err err = ERR_OK;
 
     buf_clear(walk->next);
-    if (from.len == 0)
+    if (from.len == 0) {
         analytics_key(walk->next, RECORD_COUNTER, 0);
-    else if (from.ptr[0] == RECORD_COUNTER && from.len == 1 + sizeof(uint32_t))
+    } else if (from.ptr[0] == RECORD_COUNTER && from.len == 1 + sizeof(uint32_t)) {
+        struct bytes_reader in = bytes_reader(slice_skip(from, 1));
+
         walk_counters(walk, bytes_be32(&in));
-    else if (from.ptr[0] == KEY_BUCKET)
+    } else if (from.ptr[0] == KEY_BUCKET) {
         err = walk_rows(walk, from);
-    else
+    } else {
         err = ERR_INVALID;
+    }
     return err == ERR_OK && buf_failed(walk->next) ? ERR_NO_MEMORY : err;
 }
 

@@ -74,7 +74,7 @@ static enum err merge_tops(struct analytics_ask *ask, struct analytics_ask *cons
     if (skip > found)
         skip = found;
     size_t left = found - skip;
-    bool kept = !buf_failed(&all) && keep_page(&ask->top_answer, items + skip,
+    bool kept = !buf_failed(&all) && keep_page(&ask->top_answer, left ? items + skip : items,
                                                left < ask->top.limit ? left : ask->top.limit);
     buf_release(&all);
     return kept ? ERR_OK : ERR_NO_MEMORY;
