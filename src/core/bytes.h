@@ -50,7 +50,7 @@ static inline void bytes_add_zigzag(struct buf *out, int64_t value) {
 }
 
 static inline struct bytes_reader bytes_reader(struct slice s) {
-    return (struct bytes_reader){s.ptr, s.ptr + s.len, false};
+    return (struct bytes_reader){s.ptr, s.len ? s.ptr + s.len : s.ptr, false}; /* NULL + 0 is UB */
 }
 
 static inline size_t bytes_left(const struct bytes_reader *in) {
