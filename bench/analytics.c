@@ -9,7 +9,6 @@
  * stream is a commit with its fsync.
  */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -18,6 +17,7 @@
 #include "core/analytics.h"
 #include "edge/rocks_tally.h"
 #include "resident.h"
+#include "zipf.h"
 
 #define LANES    4
 #define TYPES    3
@@ -88,32 +88,17 @@ static void print_samples(const char *name, struct samples *samples) {
 /* ---- the stream ---- */
 
 static void make_zipf(void) {
-    double sum = 0;
-
     bench.shares = malloc(bench.counters * sizeof(double));
     bench.values = calloc(bench.counters, sizeof(int64_t));
     if (!bench.shares || !bench.values)
         must(ERR_NO_MEMORY, "the stream");
-    for (uint32_t i = 0; i < bench.counters; i++)
-        bench.shares[i] = sum += pow((double)i + 1, -1.1);
-    for (uint32_t i = 0; i < bench.counters; i++)
-        bench.shares[i] /= sum;
+    zipf_shares(bench.shares, bench.counters);
 }
 
 static uint32_t pick(void) {
     double at = (double)(random_next(&bench.random) >> 11) * 0x1p-53;
-    uint32_t low = 0;
-    uint32_t high = bench.counters - 1;
 
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (bench.shares[middle] < at)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return zipf_pick(bench.shares, bench.counters, at);
 }
 
 static struct event make_event(uint64_t index, uint64_t of, char name[16]) {

@@ -2,21 +2,21 @@
  *
  *     bench_ingest_fill BROKERS TOPIC EVENTS COUNTERS [uniform]
  *
- * Protobuf, Zipf 1.1 over COUNTERS counters of three types or uniformly, 16 lanes over four partitions;
- * times are now. Always the same for the same numbers.
+ * Protobuf, Zipf 1.1 over COUNTERS counters of three types or uniformly, 16 lanes over four
+ * partitions; times are now. Always the same for the same numbers.
  */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/random.h"
 #include "edge/event_json.h"
 #include "edge/event_proto.h"
 #include "edge/kafka_producer.h"
+#include "zipf.h"
 
 #define LANES      16
 #define PARTITIONS 4
@@ -60,40 +60,18 @@ static void problem(void *ctx, const char *text) {
 }
 
 static void make_shares(void) {
-    double sum = 0;
-
     fill.shares = malloc(fill.counters * sizeof(double));
     if (!fill.shares)
         must(ERR_NO_MEMORY, "shares");
-    for (uint32_t i = 0; i < fill.counters; i++)
-        fill.shares[i] = sum += pow((double)i + 1, -1.1);
-    for (uint32_t i = 0; i < fill.counters; i++)
-        fill.shares[i] /= sum;
+    zipf_shares(fill.shares, fill.counters);
 }
 
 static uint32_t pick(void) {
     double at = (double)(random_next(&fill.random) >> 11) * 0x1p-53;
-    uint32_t low = 0;
-    uint32_t high = fill.counters - 1;
 
     if (!fill.shares)
         return (uint32_t)(at * fill.counters);
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (fill.shares[middle] < at)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static int64_t now_ms(void) {
-    struct timespec at;
-
-    clock_gettime(CLOCK_REALTIME, &at);
-    return (int64_t)at.tv_sec * 1000 + at.tv_nsec / 1000000;
+    return zipf_pick(fill.shares, fill.counters, at);
 }
 
 static void produce(void) {
@@ -107,7 +85,7 @@ static void produce(void) {
                           .delta = 1,
                           .new_value = ++fill.values[counter],
                           .count = 1,
-                          .et_ms = now_ms()};
+                          .et_ms = clock_wall_ms()};
     enum err err;
 
     event.resource_id =
