@@ -3,14 +3,13 @@ import os
 import pathlib
 import random
 import tempfile
-import threading
 import time
 
 import lib
 from grpc_client import PYTHON, Client  # noqa: F401
 from lib import Connection, Group, Server, call, check, eq, free_port, ready, wait_for
 from test_analytics import RANGES, Sent, check_all, count, random_items, set_one
-from test_analytics_role import TOP, again, answers, count_until
+from test_analytics_role import TOP, answers, count_through, kill_and_restart
 from test_backup import back_up
 from test_kafka import Counting, kafka, metric, topic_url, wait_shipped
 from test_recount import Reading, begin_recount, count_with, ended, planted
@@ -88,23 +87,8 @@ def test_kills():
         first(sharded, sent)
         for n in range(ROUNDS):
             victims = [[sharded.shards[0]], [sharded.counter], sharded.shards][n % 3]
-            ended = threading.Event()
-
-            def kill():
-                for victim in victims:
-                    victim.kill()
-                for victim in victims:
-                    victim.restart()
-                ended.set()
-
-            timer = threading.Timer(random.uniform(0.05, 0.9), kill)
-            timer.start()
-            items = []
-            while not ended.is_set() and items is not None:
-                with Connection(sharded.http) as connection:
-                    number, items = count_until(connection, sent, number, ended)
-                again(sharded, sent, items)
-            timer.join()
+            number = count_through(sharded, sent, number, random.uniform(0.05, 0.9),
+                                   lambda: kill_and_restart(victims))
             with Connection(sharded.http) as connection:  # who had stored nothing hears of the store
                 count(connection, sent, random_items(200))
             wait_for('both answer', lambda: answers(sharded))

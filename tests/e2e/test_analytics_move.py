@@ -12,7 +12,7 @@ from grpc_client import PYTHON, Client  # noqa: F401
 from lib import Connection, Group, Server, Skipped, call, check, eq, free_port, wait_for
 from test_analytics import Sent, check_all, count, random_items
 from test_analytics_kafka import COMMIT, Sharded, first
-from test_analytics_role import TOP, again, answers, count_until
+from test_analytics_role import TOP, answers, count_through, kill_and_restart
 from test_kafka import PARTITIONS, Counting, consume, kafka, metric, topic_url
 
 SMOKE = False
@@ -194,23 +194,8 @@ def test_kills_while_it_moves():
             partition = rng.randrange(PARTITIONS)
             moving = subprocess.Popen(move_command(sharded, partition, there),
                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            ended = threading.Event()
-
-            def kill():
-                for victim in victims or [moving]:
-                    victim.kill()
-                for victim in victims:
-                    victim.restart()
-                ended.set()
-
-            timer = threading.Timer(rng.uniform(0, 0.4), kill)
-            timer.start()
-            items = []
-            while not ended.is_set() and items is not None:
-                with Connection(sharded.http) as connection:
-                    number, items = count_until(connection, sent, number, ended)
-                again(sharded, sent, items)
-            timer.join()
+            number = count_through(sharded, sent, number, rng.uniform(0, 0.4),
+                                   lambda: kill_and_restart(victims) if victims else moving.kill())
             moving.wait(120)
             wait_for('the same command goes on',
                      lambda: move(sharded, partition, there).returncode == 0, 60)

@@ -94,29 +94,40 @@ def again(three, sent, items):
                 time.sleep(0.05)
 
 
+def kill_and_restart(victims):
+    for victim in victims:
+        victim.kill()
+    for victim in victims:
+        victim.restart()
+
+
+def count_through(server, sent, number, after_s, fault):
+    """Counts until fault(), which happens after so long, is over; the number of the last batch."""
+    ended = threading.Event()
+
+    def happen():
+        fault()
+        ended.set()
+
+    timer = threading.Timer(after_s, happen)
+    timer.start()
+    items = []
+    while not ended.is_set() and items is not None:
+        with Connection(server.http) as connection:
+            number, items = count_until(connection, sent, number, ended)
+        again(server, sent, items)
+    timer.join()
+    return number
+
+
 def test_kills_of_either_side():
     """Now the counter, now analytics, now both; nothing is lost and nothing counted twice."""
     sent, number = Sent(), 0
     with Three() as three:
         for n in range(ROUNDS):
             victims = [[three.counter], [three.analytics], [three.counter, three.analytics]][n % 3]
-            ended = threading.Event()
-
-            def kill():
-                for victim in victims:
-                    victim.kill()
-                for victim in victims:
-                    victim.restart()
-                ended.set()
-
-            timer = threading.Timer(random.uniform(0.05, 0.9), kill)
-            timer.start()
-            items = []
-            while not ended.is_set() and items is not None:
-                with Connection(three.http) as connection:
-                    number, items = count_until(connection, sent, number, ended)
-                again(three, sent, items)
-            timer.join()
+            number = count_through(three, sent, number, random.uniform(0.05, 0.9),
+                                   lambda: kill_and_restart(victims))
             wait_for('analytics answers', lambda: answers(three))
             check_all(three, sent)
         eq(three.stop(), 0, 'exit code')
