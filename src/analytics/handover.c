@@ -41,6 +41,27 @@ static void say(const struct step *step, const char *what) {
              LOG_SLICE("peer", step->request->peer));
 }
 
+/* ---- one command at a time ---- */
+
+#define NOT_CURRENT "somebody else has begun to move it, or it was restarted"
+
+/* Nobody has begun anew or cancelled since the command looked: what a killed one had sent may be
+ * read behind that. */
+static enum err is_current(struct step *step) {
+    return step->request->attempt == step->service->own.attempt
+               ? ERR_OK
+               : refuse(step, ERR_LOCKED, NOT_CURRENT);
+}
+
+/* And it is one that takes a partition in. */
+static enum err is_ours(struct step *step) {
+    return step->request->attempt ? is_current(step) : refuse(step, ERR_LOCKED, NOT_CURRENT);
+}
+
+static uint64_t new_attempt(void) {
+    return random_u64() | 1;
+}
+
 /* ---- what is shown, bit by bit ---- */
 
 static void veil(struct timer *timer) {
@@ -80,9 +101,9 @@ static enum err leave(struct step *step) {
     struct analytics *a = service->own.analytics;
     uint32_t number = step->request->partition;
     enum partition_state state = analytics_partition(a, number).state;
-    enum err err = ERR_OK;
+    enum err err = is_current(step);
 
-    if (state == PARTITION_UNMOVED || state == PARTITION_HERE)
+    if (err == ERR_OK && (state == PARTITION_UNMOVED || state == PARTITION_HERE))
         err = may_leave(step);
     if (err == ERR_OK)
         err = analytics_leave(a, number, source_of(service)->count(service->own.feed),
@@ -114,7 +135,6 @@ static enum err release(struct step *step) {
     if (err != ERR_OK)
         return err;
     err = settle(step);
-    begin_veil(step->service);
     say(step, "a partition is another analytics' from now on");
     return err;
 }
@@ -161,17 +181,10 @@ static enum err arrive(struct step *step) {
     if (err != ERR_OK)
         return err;
     analytics_import_release(&service->own.import);
-    service->own.attempt = random_u64() | 1;
+    service->own.attempt = new_attempt();
     source_of(service)->place(service->own.feed, request->store_id, request->partition,
                               request->next);
     return settle(step);
-}
-
-/* Of the attempt that is under way, which nobody else has begun anew. */
-static enum err is_ours(struct step *step) {
-    if (step->request->attempt && step->request->attempt == step->service->own.attempt)
-        return ERR_OK;
-    return refuse(step, ERR_LOCKED, "somebody else has begun to move it, or it was restarted");
 }
 
 /* Something has to be stored first. */
@@ -226,7 +239,6 @@ static enum err own(struct step *step) {
     if (err != ERR_OK)
         return err;
     (void)source_of(service)->assign(service->own.feed, step->request->partition, true);
-    begin_veil(service);
     say(step, "a partition has come from another analytics");
     return ERR_OK;
 }
@@ -243,7 +255,7 @@ static enum err keep(struct step *step) {
         err = settle(step);
     if (err != ERR_OK)
         return err;
-    service->own.attempt = 0;
+    service->own.attempt = new_attempt();
     if (analytics_partition(service->own.analytics, step->request->partition).state ==
         PARTITION_HERE)
         (void)source_of(service)->assign(service->own.feed, step->request->partition, true);
@@ -297,6 +309,7 @@ enum err analytics_handover_step(struct analytics_service *service,
     if (err == ERR_NO_MEMORY || err == ERR_CORRUPT || err == ERR_IO)
         analytics_break(service, "a partition's state could not be moved", err);
     if (err == ERR_OK) {
+        begin_veil(service);
         tell(&step);
         handover_write_response(out, &step.response);
         err = buf_failed(out) ? ERR_NO_MEMORY : ERR_OK;

@@ -74,7 +74,7 @@ struct analytics_service {
         bool stopping;
         bool announced; /* that it has started */
         struct timer veil;
-        uint64_t attempt; /* to take a partition in; 0: none */
+        uint64_t attempt; /* to move a partition: another one whenever one arrives or is kept */
         struct analytics_import import;
         struct analytics_stats reported;
     } own;

@@ -1,5 +1,5 @@
 /* Partitions move between two instances while events come, clocks go and either crashes, at any
- * step: both together answer as the model that has all events. */
+ * step, or one is cancelled: both together answer as the model that has all events. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -43,7 +43,7 @@ struct world {
     int64_t clock_ms;
     uint64_t random;
     unsigned seed;
-    unsigned moved, crashed;
+    unsigned moved, cancelled, crashed;
 };
 
 static uint64_t below(struct world *world, uint64_t n) {
@@ -218,6 +218,28 @@ static void drive_on(struct world *world) {
     }
 }
 
+static enum partition_state driven(const struct world *world, unsigned index) {
+    return analytics_partition(world->instances[index].analytics, world->drive.number).state;
+}
+
+/* As long as it isn't gone. */
+static void cancel_drive(struct world *world) {
+    struct drive *drive = &world->drive;
+    struct analytics *from = world->instances[drive->from].analytics;
+    struct analytics *to = world->instances[drive->to].analytics;
+
+    if (driven(world, drive->from) != PARTITION_LEAVING)
+        return;
+    assert_int_equal(analytics_keep(from, drive->number), ERR_OK);
+    assert_int_equal(analytics_commit(from), ERR_OK);
+    if (driven(world, drive->to) >= PARTITION_ARRIVING)
+        assert_int_equal(analytics_keep(to, drive->number), ERR_OK);
+    assert_int_equal(analytics_commit(to), ERR_OK);
+    analytics_import_release(&drive->import);
+    drive->under_way = false;
+    world->cancelled++;
+}
+
 /* ---- equality ---- */
 
 static void ask_both(struct world *world, struct analytics_ask *ask, struct analytics_ask parts[]) {
@@ -330,7 +352,9 @@ static void step(struct world *world) {
         if (world->drive.under_way)
             again(&world->drive);
     }
-    if (world->drive.under_way)
+    if (world->drive.under_way && below(world, 24) == 0)
+        cancel_drive(world);
+    else if (world->drive.under_way)
         drive_on(world);
     else if (below(world, 10) == 0)
         begin_drive(world);
@@ -381,6 +405,7 @@ static void test_back_and_forth(void **state) {
             drive_on(world);
         check_all(world);
         assert_true(world->moved > 10);
+        assert_true(world->cancelled > 3);
         assert_true(world->crashed > 10);
         unmake(world);
     }
