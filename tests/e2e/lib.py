@@ -489,18 +489,23 @@ def increment(server, resource_id, delta=None, key=None, counter_type='like'):
     return call(server.http, 'POST', INCREMENT, item(resource_id, counter_type, delta), headers)
 
 
-def get_many(server, names, counter_type='like', patient=False):
-    """{name: value}, by batch reads; a patient client asks again where the answer is 503."""
+def patiently(ask):
+    """What ask() answers; as a client does, it asks again where that is a 503: the store may need a
+    moment more after a fault. What is never answered otherwise is a 503 in the end."""
+    end = time.monotonic() + WAIT_S
+    while (response := ask()).status == 503 and time.monotonic() < end:
+        time.sleep(0.1)
+    return response
+
+
+def get_many(server, names, counter_type='like'):
+    """{name: value}, by batch reads, patiently."""
     found = {}
     with Connection(server.http) as connection:
         for at in range(0, len(names), 500):
             part = names[at:at + 500]
             body = {'items': [item(name, counter_type) for name in part]}
-            response = connection.request('POST', BATCH, body)
-            end = time.monotonic() + WAIT_S
-            while patient and response.status == 503 and time.monotonic() < end:
-                time.sleep(0.1)
-                response = connection.request('POST', BATCH, body)
+            response = patiently(lambda body=body: connection.request('POST', BATCH, body))
             eq(response.status, 200, f'batch read: {response!r}')
             results = response.json()['data']['results']
             eq([r['resource_id'] for r in results], part, 'the order of a batch read')

@@ -206,7 +206,7 @@ def test_a_failover_by_sentinels():
             # A replica whose disk is slow for a moment is a 503, as an answer can't be had then.
             load(relay, seconds=0.5, statuses=(200, 503))
             wait_shipped(Store(group.master))
-            audit(relay, 'after a failover', patient=True)
+            audit(relay, 'after a failover')
             eq(metric(relay, 'hgp_relay_lanes_stopped'), 0, 'no lane has stopped')
 
 
@@ -236,7 +236,7 @@ def test_a_cluster():
         # A replica may have taken over, and has to have one of its own again before it counts.
         wait_for('one ships for both', lambda: cluster_waiting() == 0, 3 * lib.WAIT_S)
         eq(metric(two, 'hgp_relay_lanes_stopped'), 0, 'no lane has stopped')
-        _, sums = audit(two, 'on a Cluster', patient=True)
+        _, sums = audit(two, 'on a Cluster')
         eq(len(sums), COUNTERS, 'counters in the topic')
 
 
