@@ -460,7 +460,7 @@ void batcher_flush(struct batcher *b, int64_t now_ms, int64_t store_now_ms) {
 static struct answer final_answer(const struct answer *answer, bool unsure) {
     struct answer final = *answer;
 
-    if (unsure && answer->err != ERR_OK && err_retryable(answer->err))
+    if (unsure && answer->err != ERR_OK && err_retryable(answer->err) && RULE(RULE_PART_AGAIN))
         final.err = ERR_UNKNOWN;
     return final;
 }

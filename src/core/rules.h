@@ -41,6 +41,14 @@ enum rule {
     RULE_NO_TIMEOUT,     /* a producer never gives up one message of several */
     RULE_HIGH_WATER,     /* a consumer drops what it has had */
     RULE_ATOMIC_OFFSETS, /* and stores its offset with what it made of it */
+
+    /* of a store on several servers (ADR 12) */
+    RULE_PART_UNKNOWN, /* a part whose outcome is unknown makes its message's unknown */
+    RULE_PART_AGAIN,   /* a part refused to a second attempt may have been applied by the first */
+    RULE_KEYS_WAIT,    /* with clients' keys a part waits until a slot has moved */
+    RULE_KEYS_THERE,   /* and is refused where a record of theirs may have gone already */
+    RULE_ALL_THERE,    /* a part is applied where all of its counters are */
+    RULE_WAIT_EACH,    /* answers wait for the replicas of every server that wrote */
     RULES
 };
 

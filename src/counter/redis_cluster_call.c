@@ -15,10 +15,6 @@ static struct cluster_call *take_call(struct redis_cluster *cluster) {
     if (call) {
         list_init(&call->link);
         call->cluster = cluster;
-        call->open = 0;
-        call->refused = 0;
-        call->err = ERR_OK;
-        call->unknown = false;
     }
     return call;
 }
@@ -66,18 +62,18 @@ static enum err read_answers(struct cluster_call *call) {
     return ERR_OK;
 }
 
-/* What one lane's node couldn't do doesn't keep the others' answers back. But an unknown outcome is
- * the message's: it is sent again under its number, and the others answer from their windows. */
+static void finish(struct cluster_call *call) {
+    struct redis_cluster *cluster = call->cluster;
+    bool not_applied;
+    enum err err = parts_outcome(&call->fates, &not_applied);
+
+    deliver(call, err == ERR_OK ? read_answers(call) : err, not_applied);
+    cluster_tidy(cluster);
+}
+
 static void close_part(struct cluster_call *call) {
-    if (--call->open > 0)
-        return;
-    if (call->unknown)
-        deliver(call, ERR_UNKNOWN, false);
-    else if (call->refused == call->plan.parts_count)
-        deliver(call, call->err, true);
-    else
-        deliver(call, read_answers(call), false);
-    cluster_tidy(call->cluster);
+    if (parts_answered(&call->fates))
+        finish(call);
 }
 
 void cluster_call_hear(struct cluster_part *part, const struct redis_reply *reply) {
@@ -102,14 +98,13 @@ void cluster_call_refuse(struct cluster_part *part, enum err err) {
     struct cluster_call *call = part->call;
 
     redis_plan_refuse(&call->plan, part->index, err);
-    call->refused++;
-    call->err = err;
-    close_part(call);
+    if (parts_refused(&call->fates, err))
+        finish(call);
 }
 
 void cluster_call_unknown(struct cluster_part *part) {
-    part->call->unknown = true;
-    close_part(part->call);
+    if (parts_unknown(&part->call->fates))
+        finish(part->call);
 }
 
 void cluster_call_release(struct list *node, enum err err) {
@@ -155,20 +150,19 @@ static bool make_parts(struct cluster_call *call) {
 
 /* ERR_OK: at least one part is on its way. */
 static enum err send_parts(struct cluster_call *call) {
+    bool none = false;
+
+    parts_begin(&call->fates, call->plan.parts_count);
     for (uint32_t i = 0; i < call->plan.parts_count; i++) {
         struct cluster_part *part = &call->parts[i];
 
         cluster_part_begin(part, call, i);
-        enum err err = cluster_part_send(part);
-        if (err == ERR_OK) {
-            call->open++;
+        if (cluster_part_send(part) == ERR_OK)
             continue;
-        }
         redis_plan_refuse(&call->plan, i, ERR_UNAVAILABLE);
-        call->refused++;
-        call->err = ERR_UNAVAILABLE;
+        none = parts_refused(&call->fates, ERR_UNAVAILABLE);
     }
-    return call->open ? ERR_OK : ERR_UNAVAILABLE;
+    return none ? ERR_UNAVAILABLE : ERR_OK;
 }
 
 static enum err send_call(struct cluster_call *call) {

@@ -11,6 +11,7 @@
 #ifndef COUNTER_REDIS_CLUSTER_INTERNAL_H
 #define COUNTER_REDIS_CLUSTER_INTERNAL_H
 
+#include "core/parts.h"
 #include "counter/redis_cluster.h"
 #include "edge/redis_map.h"
 
@@ -61,10 +62,7 @@ struct cluster_call {
     struct redis_plan plan;
     struct cluster_part *parts;
     size_t parts_cap;
-    uint32_t open;    /* parts not answered yet */
-    uint32_t refused; /* with the delivery's error-to-be 'err' */
-    enum err err;
-    bool unknown; /* some part's outcome is */
+    struct parts fates; /* of 'parts' */
     int64_t sent_ns;
 };
 

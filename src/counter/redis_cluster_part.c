@@ -1,9 +1,9 @@
 /* redis_cluster_part.c - one part of a message: sent, and sent again where the Cluster says so.
  *
  * MOVED      to that node from now on                  at once
- * ASK        to that node this once, behind ASKING     at once, unless it has clients' keys (ADR
- * 12) TRYAGAIN   the slot is being moved, with some keys   after a pause NOSCRIPT   loaded again in
- * front of it               at once
+ * ASK        to that node this once, behind ASKING     at once, unless it has clients' keys
+ * TRYAGAIN   the slot is being moved, with some keys   after a pause
+ * NOSCRIPT   loaded again in front of it               at once
  *
  * None of these has changed anything. A bounded number of times, and not behind the deadline.
  */
@@ -125,8 +125,7 @@ void cluster_part_give_back(struct redis_cluster *cluster) {
 
 /* ---- redirections ---- */
 
-/* Records of clients' keys are in hashes that no call can name beforehand: on the node that a slot
- * goes to, one that hasn't come yet looks like one that never was. */
+/* Their records are in hashes that no call can name beforehand. */
 static bool has_client_keys(const struct cluster_part *part) {
     const struct redis_plan *plan = &part->call->plan;
     const struct message *message = part->call->delivery->message;
@@ -149,7 +148,7 @@ static void redirect(struct cluster_part *part, const struct redis_redirect *to)
         again(part, false);
         return;
     }
-    if (!has_client_keys(part))
+    if (parts_may_go_ahead(has_client_keys(part)))
         part->ask = cluster_node_at(cluster, to->address);
     again(part, part->ask == NULL);
 }
