@@ -34,6 +34,7 @@ void history_release(struct history *history) {
     for (size_t i = 0; i < history->ops_count; i++)
         free(history->ops[i]);
     free(history->ops);
+    free(history->joints);
     free(history->lost);
     free(history->counters);
 }
@@ -304,9 +305,7 @@ void history_synced(struct history *history) {
         history->counters[i].high_synced = history->counters[i].high;
 }
 
-void history_lost(struct history *history, uint64_t from, uint64_t to) {
-    if (from == to)
-        return;
+static void lose(struct history *history, uint64_t from, uint64_t to) {
     history->lost =
         must(realloc(history->lost, (history->lossy_epoch + 1) * sizeof(*history->lost)));
     history->lost[history->lossy_epoch++] = (struct lost){from, to};
@@ -323,4 +322,29 @@ void history_lost(struct history *history, uint64_t from, uint64_t to) {
     }
     for (size_t i = 0; i < history->counters_count; i++)
         history->counters[i].high = history->counters[i].high_synced;
+}
+
+void history_lost(struct history *history, uint64_t from, uint64_t to) {
+    if (from == to)
+        return;
+    lose(history, from, to);
+    for (size_t i = 0; i < history->joints_count; i++) {
+        const struct joint *joint = &history->joints[i];
+
+        if (joint->part > from && joint->part <= to && !may_be_lost(history, joint->joint))
+            lose(history, joint->joint - 1, joint->joint);
+    }
+}
+
+void history_rests_on(struct history *history, uint64_t joint, uint64_t part) {
+    if (may_be_lost(history, part)) {
+        lose(history, joint - 1, joint);
+        return;
+    }
+    if (history->joints_count == history->joints_cap) {
+        history->joints_cap = history->joints_cap ? history->joints_cap * 2 : 64;
+        history->joints =
+            must(realloc(history->joints, history->joints_cap * sizeof(*history->joints)));
+    }
+    history->joints[history->joints_count++] = (struct joint){joint, part};
 }

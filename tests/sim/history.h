@@ -78,6 +78,12 @@ struct sim_op {
     struct answer in_event;
 };
 
+/* An answer that rests on several servers' commits: 'joint' stands for all of them. */
+struct joint {
+    uint64_t joint;
+    uint64_t part;
+};
+
 /* Commits in (from, to] may be gone. */
 struct lost {
     uint64_t from;
@@ -92,6 +98,9 @@ struct history {
     size_t ops_count;
     size_t ops_cap;
     uint64_t orders;
+    struct joint *joints;
+    size_t joints_count;
+    size_t joints_cap;
     struct lost *lost;
     unsigned lossy_epoch; /* how many: power losses in mode fast */
 };
@@ -123,6 +132,9 @@ void history_answered(struct history *history, struct sim_op *op, const struct a
 
 /* The disk holds everything told so far. */
 void history_synced(struct history *history);
+
+/* 'joint' is lost when 'part' is, or has been. */
+void history_rests_on(struct history *history, uint64_t joint, uint64_t part);
 
 /* Commits in (from, to] may be gone, and what rests on them. */
 void history_lost(struct history *history, uint64_t from, uint64_t to);

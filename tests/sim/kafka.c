@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "core/rules.h"
-#include "redis.h"
 #include "world.h"
 
 #define PARTITIONS     2
@@ -62,7 +61,7 @@ struct under_way {
 };
 
 static bool checked(const struct kafka *kafka) {
-    return !redis_rewound(kafka->world->redis);
+    return !kafka->world->rewound;
 }
 
 /* ---- analytics ---- */

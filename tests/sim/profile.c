@@ -72,7 +72,7 @@ static struct profile make_embedded(struct rng *rng) {
 static void make_redis(struct profile *profile, struct rng *rng) {
     static const int64_t pauses_ms[] = {0, 400, 1500, 1500, 5000};
 
-    profile->redis = true;
+    profile->masters = 1;
     profile->ack = (enum sim_ack)ONE_OF(rng, SIM_FAST, SIM_LOCAL, SIM_REPLICATED, SIM_REPLICATED,
                                         SIM_REPLICATED);
     profile->redis_syncs = profile->ack != SIM_FAST || rng_chance(rng, 30);
@@ -89,11 +89,32 @@ static void make_redis(struct profile *profile, struct rng *rng) {
     profile->counters = 2u + profile->foreign;
 }
 
+/* Several masters, lanes that move between them, messages that touch several. */
+static void make_cluster(struct profile *profile, struct rng *rng) {
+    static const int64_t pauses_ms[] = {0, 300, 1500, 4000};
+    static const int64_t troubles_ms[] = {0, 1500, 5000, 10000};
+
+    profile->masters = ONE_OF(rng, 2, 3);
+    profile->redis_lines = profile->masters; /* one to each */
+    profile->lanes = ONE_OF(rng, 3, 8, 8);
+    profile->ops_max = ONE_OF(rng, 2, 8, 32);
+    profile->move_ms = pauses_ms[rng_next(rng) % ARRAY_LEN(pauses_ms)];
+    profile->redis_trouble_ms = troubles_ms[rng_next(rng) % ARRAY_LEN(troubles_ms)];
+    /* "Keep them within seconds" (ADR 12): an hour's step and a failover would part the nodes'. */
+    profile->clock_steps = false;
+    /* Without the split the calls are made where the messages are: nothing comes twice. With it a
+     * connection that has broken leaves its messages' outcome unknown. */
+    if (!profile->split)
+        profile->double_percent = 0;
+}
+
 struct profile profile_make(struct rng *rng, enum sim_suite suite) {
     struct profile profile = make_embedded(rng);
 
-    if (suite == SUITE_REDIS)
+    if (suite != SUITE_EMBEDDED)
         make_redis(&profile, rng);
+    if (suite == SUITE_CLUSTER)
+        make_cluster(&profile, rng);
     return profile;
 }
 
@@ -109,12 +130,14 @@ void profile_trace(const struct profile *p, struct trace *trace) {
         TRACE(trace, "split: %u counters%s%s; break %u/1000, counters %u/1000", p->counters,
               p->shared ? ", the store outside" : "", p->foreign ? ", the last one foreign" : "",
               p->break_permille, p->counter_trouble_permille);
-    if (p->redis)
+    if (p->masters)
         TRACE(trace,
-              "redis: %s, appendfsync %s, %u connections, answers within %" PRId64
+              "redis: %u masters, a move every %" PRId64
+              " ms, %s, appendfsync %s, %u connections, answers within %" PRId64
               " ms, a trouble every %" PRId64 " ms, lag %u%%, %u relays",
-              acks[p->ack], p->redis_syncs ? "always" : "everysec", p->redis_lines,
-              p->redis_response_ms, p->redis_trouble_ms, p->redis_lag_percent, p->relays);
+              p->masters, p->move_ms, acks[p->ack], p->redis_syncs ? "always" : "everysec",
+              p->redis_lines, p->redis_response_ms, p->redis_trouble_ms, p->redis_lag_percent,
+              p->relays);
     TRACE(trace,
           "troubles: refuse %u%%, lose %u%%, slow %u%%, double %u%% within %" PRId64
           " ms, crash %u/1000, power %u%%, failing commits %u/1000, failing reads %u/1000, "

@@ -12,9 +12,10 @@
 
 #define GATEWAYS_MAX 3
 #define LANES_MAX    8
+#define MASTERS_MAX  3
 
 /* What is simulated. */
-enum sim_suite { SUITE_EMBEDDED, SUITE_REDIS };
+enum sim_suite { SUITE_EMBEDDED, SUITE_REDIS, SUITE_CLUSTER };
 
 /* What an answer of a Redis promises (RELIABILITY 1). */
 enum sim_ack { SIM_FAST, SIM_LOCAL, SIM_REPLICATED };
@@ -54,7 +55,8 @@ struct profile {
 
     unsigned lose_percent; /* without the split: of requests, and of replies */
 
-    bool redis; /* the store outside is one, with replicas */
+    unsigned masters; /* of the Redis outside, each with replicas; 0: there is none */
+    int64_t move_ms;  /* between two moves of a lane; 0: none */
     enum sim_ack ack;
     bool redis_syncs;           /* appendfsync always; else everysec */
     unsigned redis_lines;       /* connections of a process */

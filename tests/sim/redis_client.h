@@ -5,12 +5,17 @@
  * too few replicas is given up: nobody knows what became of its calls, and the gateway repeats them
  * under their numbers, often over another connection.
  *
+ * With several masters there is one connection to each, and a message is a call for each lane it
+ * touches (redis_parts.h), sent elsewhere or again where a node says so
+ * (counter/redis_cluster_part.c).
+ *
  * Threads    One.
  */
 #ifndef TESTS_SIM_REDIS_CLIENT_H
 #define TESTS_SIM_REDIS_CLIENT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "job.h"
 
@@ -22,6 +27,9 @@ struct redis_client *redis_client_new(struct world *world, unsigned process);
 void redis_client_free(struct redis_client *client);
 
 void redis_client_receive(struct redis_client *client, struct job *job);
+
+/* What touches one lane only. */
+void redis_client_call(struct redis_client *client, struct job *job, uint32_t lane);
 bool redis_client_usable(const struct redis_client *client);
 
 /* Killed with all it had in hand, and started again. */

@@ -4,11 +4,13 @@
  * redis_server.c    connections and commands, and what WAIT knows
  * redis_outbox.c    what consumers ask for
  * redis_sentinel.c  failover, and the troubles
+ * cluster.c         which lane is whose, where there are several masters
  */
 #ifndef TESTS_SIM_REDIS_INTERNAL_H
 #define TESTS_SIM_REDIS_INTERNAL_H
 
 #include "base/list.h"
+#include "cluster.h"
 #include "core/applier.h"
 #include "log_kv.h"
 #include "redis.h"
@@ -47,20 +49,29 @@ struct redis_node {
     size_t sync_to;            /* of so many entries */
     size_t acked[REDIS_NODES]; /* as a primary: what each has acknowledged */
     bool pull_due;             /* as a replica: the next entries are under way */
+    bool serves[LANES_MAX];    /* as a primary: which lanes it takes for its own */
     struct list conns;         /* open ones */
     struct list unsynced;      /* replies that wait for the fsync */
 };
 
 struct redis {
     struct world *world;
+    struct cluster *cluster;
+    unsigned index; /* as a master of it */
     struct redis_node nodes[REDIS_NODES];
     unsigned primary;                                       /* as Sentinel has it */
     int64_t cut_until_ms[REDIS_ENDPOINTS][REDIS_ENDPOINTS]; /* from, to */
     bool watching;                                          /* Sentinel: the primary is away */
-    uint64_t commits;
+    bool moving;                                            /* a lane comes or goes: no failover */
+    size_t moved;          /* so many entries of the log hold all that has come or gone, */
+    uint64_t moved_commit; /* the last of them */
     size_t crashes;
-    bool rewound;
 };
+
+/* For the timeline. */
+static inline unsigned node_name(const struct redis_node *node) {
+    return node->redis->index * 10 + node->index;
+}
 
 /* ---- redis_node.c ---- */
 
@@ -74,6 +85,12 @@ void node_become_replica(struct redis_node *node, unsigned of);
 /* Appends what was written since the last entry, and something in any case if 'touch'; true if
  * there is a new entry. */
 bool node_append(struct redis_node *node, bool touch);
+
+/* A lane's things have come or gone: an entry that stays, and the core opened anew. */
+void node_moved(struct redis_node *node);
+
+/* Has it all that has ever been moved? */
+bool node_has_moved(const struct redis_node *node);
 
 /* What is lost if this node's last entry is. */
 uint64_t node_last_commit(const struct redis_node *node);
@@ -114,6 +131,11 @@ static inline bool redis_cut(const struct redis *redis, unsigned from, unsigned 
 
 static inline bool node_awake(const struct redis_node *node) {
     return node->up && node->paused_until_ms <= world_now(node->redis->world);
+}
+
+/* An acknowledged write was lost that the mode doesn't promise to keep. */
+static inline bool redis_rewound(const struct redis *redis) {
+    return redis->world->rewound;
 }
 
 /* appendfsync always? */

@@ -33,12 +33,21 @@ enum command_kind {
     COMMAND_REPORT    /* a consumer's position */
 };
 
+/* May a node do it, as far as the lane is concerned? */
+enum slot_verdict {
+    SLOT_RUN,
+    SLOT_MOVED, /* it is another node's */
+    SLOT_ASK,   /* gone to another already, which is to be asked this once, behind ASKING */
+    SLOT_AGAIN  /* on its way: TRYAGAIN, or HGPMOVING (lua/keys_cluster.lua) */
+};
+
 struct command {
     enum command_kind kind;
     const struct message *message; /* APPLY */
     unsigned replicas;             /* WAIT for so many, */
     int64_t patience_ms;           /* so long */
-    uint32_t lane;                 /* READ, REPORT */
+    uint32_t lane;                 /* READ, REPORT; with several masters APPLY, too */
+    bool asking;                   /* behind ASKING */
     struct event_position at;      /* the same */
 
     struct answer *answers; /* APPLY's, room for them is the sender's */
@@ -47,9 +56,11 @@ struct command {
     struct event_position reported[LANES_MAX]; /* REGISTER's */
     struct event *events;                      /* READ's; the sender frees */
     size_t events_count;
-    enum err err; /* ERR_UNAVAILABLE: a replica, nothing was done; ERR_UNKNOWN: broken */
-    bool replied; /* else it never will be */
-    void *ctx;    /* the sender's */
+    enum err err;           /* ERR_UNAVAILABLE: a replica, nothing was done; ERR_UNKNOWN: broken */
+    enum slot_verdict slot; /* not SLOT_RUN: nothing was done */
+    unsigned master;        /* SLOT_MOVED, SLOT_ASK: there */
+    bool replied;           /* else it never will be */
+    void *ctx;              /* the sender's */
 
     /* Once. The link may be closed in here. */
     void (*done)(struct command *command);

@@ -76,7 +76,7 @@ void node_others_lost(struct redis_node *node, const struct redis_node *other) {
     size_t kept = common_entries(node, other);
 
     if (kept < other->log_count && redis_may_lose(redis, true))
-        redis->rewound = true;
+        redis->world->rewound = true;
     for (size_t i = kept; i < other->log_count && redis_may_lose(redis, true); i++)
         history_lost(&redis->world->history, other->log[i]->commit - 1, other->log[i]->commit);
 }
@@ -125,11 +125,11 @@ bool node_append(struct redis_node *node, bool touch) {
         free(entry);
         return false;
     }
-    entry->commit = ++redis->commits;
+    entry->commit = ++redis->world->commits;
     log_push(node, entry);
     /* Nobody but itself takes it for the primary any more. */
     if (node->index != redis->primary && redis_may_lose(redis, true)) {
-        redis->rewound = true;
+        redis->world->rewound = true;
         history_lost(&redis->world->history, entry->commit - 1, entry->commit);
     }
     set_sync(node);
@@ -213,7 +213,7 @@ static void acknowledge(struct redis_node *replica) {
 /* What it had is gone; what it gets is on its disk when it is in use. */
 static void copy_all(struct redis_node *replica, const struct redis_node *primary) {
     TRACE(&replica->redis->world->trace, "redis %u: a full copy of redis %u, %zu entries for %zu",
-          replica->index, primary->index, primary->log_count, replica->log_count);
+          node_name(replica), node_name(primary), primary->log_count, replica->log_count);
     log_cut(replica, 0);
     for (size_t i = 0; i < primary->log_count; i++)
         log_push(replica, primary->log[i]);
@@ -274,7 +274,7 @@ static void pull(void *self, uint64_t incarnation) {
 
 /* ---- roles ---- */
 
-void node_become_primary(struct redis_node *node) {
+static void open_core(struct redis_node *node) {
     struct world *world = node->redis->world;
     const struct applier_conf conf = {
         .lanes = node->log_count ? 0 : world->profile.lanes,
@@ -287,17 +287,43 @@ void node_become_primary(struct redis_node *node) {
     };
     const char *detail = "";
 
-    node->primary = true;
-    node->follows = node->index;
-    for (unsigned i = 0; i < REDIS_NODES; i++)
-        node->acked[i] = 0;
     if (applier_open(&node->data.kv, &conf, world_time(world), &node->applier, &detail) != ERR_OK) {
-        trace_violation(&world->trace, -1, "redis %u doesn't open: %s", node->index, detail);
+        trace_violation(&world->trace, -1, "redis %u doesn't open: %s", node_name(node), detail);
         abort();
     }
     node->ahead_ms = applier_ahead_ms(node->applier);
     (void)node_append(node, false);
+}
+
+void node_become_primary(struct redis_node *node) {
+    node->primary = true;
+    node->follows = node->index;
+    for (unsigned i = 0; i < REDIS_NODES; i++)
+        node->acked[i] = 0;
+    cluster_promoted(node);
+    open_core(node);
     node_replicate(node);
+}
+
+void node_moved(struct redis_node *node) {
+    struct redis *redis = node->redis;
+
+    applier_close(node->applier);
+    node->applier = NULL;
+    if (kv_commit(&node->data.kv, false) != ERR_OK)
+        abort();
+    (void)node_append(node, false);
+    node->synced = node->sync_to = node->log_count;
+    redis->moved = node->log_count;
+    redis->moved_commit = node_last_commit(node);
+    open_core(node);
+}
+
+bool node_has_moved(const struct redis_node *node) {
+    const struct redis *redis = node->redis;
+
+    return redis->moved == 0 || (node->log_count >= redis->moved &&
+                                 node->log[redis->moved - 1]->commit == redis->moved_commit);
 }
 
 void node_become_replica(struct redis_node *node, unsigned of) {
@@ -323,7 +349,7 @@ static void come_back(void *self, uint64_t incarnation) {
 
     if (node->up || incarnation != node->incarnation)
         return;
-    TRACE(&node->redis->world->trace, "redis %u is back, %s, with %zu entries", node->index,
+    TRACE(&node->redis->world->trace, "redis %u is back, %s, with %zu entries", node_name(node),
           node->primary ? "a primary" : "a replica", node->log_count);
     node->up = true;
     if (node->primary)
@@ -333,17 +359,24 @@ static void come_back(void *self, uint64_t incarnation) {
     sentinel_look(node->redis);
 }
 
+/* What has been moved counts as synced (cluster.h). */
+static size_t surely_kept(const struct redis_node *node) {
+    const struct redis *redis = node->redis;
+
+    return node_has_moved(node) && redis->moved > node->synced ? redis->moved : node->synced;
+}
+
 /* A prefix of what was written survives. */
 static void lose_power(struct redis_node *node) {
     struct redis *redis = node->redis;
-    size_t keep = (size_t)rng_in(dice(node), (int64_t)node->synced, (int64_t)node->log_count);
+    size_t keep = (size_t)rng_in(dice(node), (int64_t)surely_kept(node), (int64_t)node->log_count);
     bool told = node->index == redis->primary && redis_may_lose(redis, false);
 
     TRACE(&redis->world->trace, "redis %u loses power: %zu of %zu entries survive, %zu were synced",
-          node->index, keep, node->log_count, node->synced);
+          node_name(node), keep, node->log_count, node->synced);
     if (keep == node->log_count)
         return;
-    redis->rewound |= told;
+    redis->world->rewound |= told;
     for (size_t i = keep; i < node->log_count && told; i++)
         history_lost(&redis->world->history, node->log[i]->commit - 1, node->log[i]->commit);
     log_cut(node, keep);
@@ -355,7 +388,7 @@ void node_die(struct redis_node *node, bool power) {
 
     if (!node->up)
         return;
-    TRACE(&redis->world->trace, "redis %u is killed", node->index);
+    TRACE(&redis->world->trace, "redis %u is killed", node_name(node));
     redis->crashes++;
     node->up = false;
     node->incarnation++;

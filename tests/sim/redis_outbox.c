@@ -77,9 +77,3 @@ enum err server_outbox(struct redis_node *node, struct command *command) {
         return do_report(node, command);
     return do_read(node, command);
 }
-
-struct event_position redis_lane_end(const struct redis *redis, uint32_t lane) {
-    const struct redis_node *node = &redis->nodes[redis->primary];
-
-    return node->applier ? applier_lane_end(node->applier, lane) : (struct event_position){0, 0};
-}

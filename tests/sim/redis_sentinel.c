@@ -36,7 +36,8 @@ static struct redis_node *choose(struct redis *redis) {
     for (unsigned i = 0; i < REDIS_NODES; i++) {
         struct redis_node *node = &redis->nodes[(first + i) % REDIS_NODES];
 
-        if (node->index == redis->primary || node->primary || !reaches(redis, node->index))
+        if (node->index == redis->primary || node->primary || !reaches(redis, node->index) ||
+            redis->moving || !node_has_moved(node))
             continue;
         if (!best || (most && node->log_count > best->log_count))
             best = node;
@@ -56,7 +57,8 @@ static void reconfigure(void *self, uint64_t arg) {
                   node, 0);
         return;
     }
-    TRACE(&redis->world->trace, "redis %u is told to follow redis %u", node->index, redis->primary);
+    TRACE(&redis->world->trace, "redis %u is told to follow redis %u", node_name(node),
+          node_name(&redis->nodes[redis->primary]));
     node_become_replica(node, redis->primary);
 }
 
@@ -73,7 +75,7 @@ static void promote(struct redis *redis, struct redis_node *node) {
     struct redis_node *before = &redis->nodes[redis->primary];
 
     TRACE(&redis->world->trace, "redis %u, with %zu entries, is promoted; redis %u had %zu",
-          node->index, node->log_count, before->index, before->log_count);
+          node_name(node), node->log_count, node_name(before), before->log_count);
     redis->primary = node->index;
     node_others_lost(node, before);
     node->incarnation++; /* of what was under way to a replica */
@@ -121,7 +123,8 @@ static void pause_node(struct redis *redis, struct redis_node *node) {
     struct world *world = redis->world;
     int64_t for_ms = rng_in(&world->rng, 50, rng_chance(&world->rng, 60) ? 1500 : 10000);
 
-    TRACE(&world->trace, "redis %u is stopped for %.1f s", node->index, (double)for_ms / 1000.0);
+    TRACE(&world->trace, "redis %u is stopped for %.1f s", node_name(node),
+          (double)for_ms / 1000.0);
     node->paused_until_ms = world_now(world) + for_ms;
 }
 
@@ -141,7 +144,7 @@ static void cut_off(struct redis *redis, struct redis_node *node) {
     bool in = rng_chance(rng, 70);
     bool out = !in || rng_chance(rng, 60);
 
-    TRACE(&world->trace, "redis %u is cut off from %s%u for %.1f s%s%s", node->index,
+    TRACE(&world->trace, "redis %u is cut off from %s%u for %.1f s%s%s", node_name(node),
           all ? (clients_stay ? "nodes and Sentinel, not " : "all, not ") : "", peer,
           (double)for_ms / 1000.0, in ? "" : ", inward works", out ? "" : ", outward works");
     for (unsigned i = 0; i < REDIS_ENDPOINTS; i++) {
@@ -205,12 +208,14 @@ void sentinel_begin(struct redis *redis) {
 
 /* ---- the deployment ---- */
 
-struct redis *redis_new(struct world *world) {
+struct redis *redis_new(struct world *world, struct cluster *cluster, unsigned index) {
     struct redis *redis = calloc(1, sizeof(*redis));
 
     if (!redis)
         abort();
     redis->world = world;
+    redis->cluster = cluster;
+    redis->index = index;
     for (unsigned i = 0; i < REDIS_NODES; i++)
         node_init(&redis->nodes[i], redis, i);
     node_become_primary(&redis->nodes[0]);
@@ -226,26 +231,14 @@ void redis_free(struct redis *redis) {
     free(redis);
 }
 
-struct kv *redis_last_look(struct redis *redis) {
+void redis_check_equal(struct redis *redis) {
     struct redis_node *primary = &redis->nodes[redis->primary];
 
     for (unsigned i = 0; i < REDIS_NODES; i++)
         if (!redis->nodes[i].up || redis->nodes[i].log_count != primary->log_count ||
             node_last_commit(&redis->nodes[i]) != node_last_commit(primary))
             trace_violation(&redis->world->trace, -1,
-                            "redis %u has come to rest with %zu entries, the primary with %zu", i,
-                            redis->nodes[i].log_count, primary->log_count);
-    return sim_kv_base(primary->data.sim);
-}
-
-int64_t redis_clock_ahead_ms(const struct redis *redis) {
-    return redis->nodes[redis->primary].ahead_ms;
-}
-
-size_t redis_crashes(const struct redis *redis) {
-    return redis->crashes;
-}
-
-bool redis_rewound(const struct redis *redis) {
-    return redis->rewound;
+                            "redis %u has come to rest with %zu entries, the primary with %zu",
+                            node_name(&redis->nodes[i]), redis->nodes[i].log_count,
+                            primary->log_count);
 }

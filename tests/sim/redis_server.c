@@ -107,8 +107,8 @@ static void trace_apply(struct world *world, const struct redis_node *node,
                    command->answers[i].value, command->answers[i].replayed ? " replayed" : "");
     }
     TRACE(&world->trace, "redis %u applies %04" PRIx64 "#%" PRIu64 ": %s%.*s; entry %zu",
-          node->index, message->producer.lo & 0xffff, message->number, err_name(err), (int)ops.len,
-          ops.ptr ? ops.ptr : "", node->log_count);
+          node_name(node), message->producer.lo & 0xffff, message->number, err_name(err),
+          (int)ops.len, ops.ptr ? ops.ptr : "", node->log_count);
     buf_release(&ops);
 }
 
@@ -132,9 +132,10 @@ static uint64_t rests_on(struct redis_node *node, bool appended) {
 
     if (appended || node->index == redis->primary || !redis_may_lose(redis, true))
         return node_last_commit(node);
-    redis->commits++;
-    history_lost(&redis->world->history, redis->commits - 1, redis->commits);
-    return redis->commits;
+    uint64_t commit = ++redis->world->commits;
+
+    history_lost(&redis->world->history, commit - 1, commit);
+    return commit;
 }
 
 static void apply(struct redis_link *link, struct command *command) {
@@ -149,7 +150,7 @@ static void apply(struct redis_link *link, struct command *command) {
     if (err == ERR_OK)
         err = applier_commit(node->applier, false);
     if (err != ERR_OK)
-        trace_violation(&world->trace, -1, "redis %u: a message fails: %s", node->index,
+        trace_violation(&world->trace, -1, "redis %u: a message fails: %s", node_name(node),
                         err_name(err));
     bool appended = node_append(node, touches(link->redis, message));
     if (appended)
@@ -191,7 +192,7 @@ static void end_wait(struct redis_link *link) {
     link->waiting = NULL;
     command->count = replicas_with(node_of(link), link->written);
     TRACE(&link->redis->world->trace, "redis %u: %" PRId64 " of %u replicas have entry %zu",
-          link->node, command->count, command->replicas, link->written);
+          node_name(node_of(link)), command->count, command->replicas, link->written);
     reply(command);
     run_queue(link);
 }
@@ -231,8 +232,28 @@ void server_acknowledged(struct redis_node *node) {
 
 /* ---- commands come ---- */
 
+static bool is_of_a_lane(const struct command *command) {
+    return command->kind == COMMAND_APPLY || command->kind == COMMAND_READ ||
+           command->kind == COMMAND_REPORT;
+}
+
+static void redirect(struct redis_link *link, struct command *command) {
+    struct cluster *cluster = link->redis->cluster;
+
+    command->master = command->slot == SLOT_ASK ? cluster_target(cluster)
+                                                : cluster_told_owner(cluster, command->lane);
+    reply(command);
+}
+
 static void run(struct redis_link *link, struct command *command) {
-    if (!node_of(link)->primary) {
+    bool primary = node_of(link)->primary;
+
+    command->slot = SLOT_RUN;
+    if (primary && is_of_a_lane(command))
+        command->slot = cluster_judge(node_of(link), command);
+    if (command->slot != SLOT_RUN) {
+        redirect(link, command);
+    } else if (!primary) {
         command->err = ERR_UNAVAILABLE;
         reply(command);
     } else if (command->kind == COMMAND_APPLY) {

@@ -7,6 +7,7 @@
  *     sim --each-rule                 each rule off in turn: has to go wrong soon
  *     sim --each-rule --seeds 1..5000 how many of these go wrong
  *     sim --redis ...                 the store is a Redis with replicas
+ *     sim --cluster ...               it is a Cluster: several of them, lanes that move
  *     sim --timeline 200              so many lines of a failing seed
  */
 #include <getopt.h>
@@ -52,6 +53,12 @@ static const char *const rule_names[RULES] = {
     [RULE_NO_TIMEOUT]    = "NO_TIMEOUT",
     [RULE_HIGH_WATER]    = "HIGH_WATER",
     [RULE_ATOMIC_OFFSETS] = "ATOMIC_OFFSETS",
+    [RULE_PART_UNKNOWN]  = "PART_UNKNOWN",
+    [RULE_PART_AGAIN]    = "PART_AGAIN",
+    [RULE_KEYS_WAIT]     = "KEYS_WAIT",
+    [RULE_KEYS_THERE]    = "KEYS_THERE",
+    [RULE_ALL_THERE]     = "ALL_THERE",
+    [RULE_WAIT_EACH]     = "WAIT_EACH",
 };
 /* clang-format on */
 
@@ -59,6 +66,8 @@ static const char *const rule_names[RULES] = {
 static bool is_of(enum sim_suite suite, unsigned rule) {
     if (suite == SUITE_EMBEDDED)
         return rule < RULE_WAIT;
+    if (rule >= RULE_PART_UNKNOWN)
+        return suite == SUITE_CLUSTER;
     return rule >= RULE_WAIT || rule == RULE_DEDUP || rule == RULE_SAME_NUMBER;
 }
 
@@ -79,12 +88,16 @@ struct totals {
     uint64_t events;
     uint64_t crashes;
     uint64_t records;
+    uint64_t moves;
 };
+
+static const char *const suite_flags[] = {
+    [SUITE_EMBEDDED] = "", [SUITE_REDIS] = " --redis", [SUITE_CLUSTER] = " --cluster"};
 
 static void show_seed(uint64_t seed, const struct options *options) {
     (void)world_run(seed, options->suite, options->timeline);
     printf("to see it again: sim%s --seeds %" PRIu64 " --timeline 1000",
-           options->suite == SUITE_REDIS ? " --redis" : "", seed);
+           suite_flags[options->suite], seed);
     for (unsigned rule = 0; rule < RULES; rule++)
         if (!RULE(rule))
             printf(" --rule-off %s", rule_names[rule]);
@@ -100,6 +113,7 @@ static void run_seed(uint64_t seed, const struct options *options, struct totals
     totals->events += result.events;
     totals->crashes += result.crashes;
     totals->records += result.records;
+    totals->moves += result.moves;
     if (result.violations == 0)
         return;
     if (totals->failing++ < FAILING_SHOWN)
@@ -121,16 +135,16 @@ static bool run_seeds(const struct options *options) {
     }
     printf("%" PRIu64 " seeds, %" PRIu64 " clean, %" PRIu64 " failing; %" PRIu64
            " operations, %" PRIu64 " acknowledged, %" PRIu64 " events, %" PRIu64
-           " crashes, %" PRIu64 " records in Kafka; %.0f seeds/s\n",
+           " crashes, %" PRIu64 " records in Kafka, %" PRIu64 " lanes moved; %.0f seeds/s\n",
            totals.seeds, totals.seeds - totals.failing, totals.failing, totals.operations,
-           totals.acked, totals.events, totals.crashes, totals.records,
+           totals.acked, totals.events, totals.crashes, totals.records, totals.moves,
            (double)totals.seeds * 1000.0 / (double)(took_ms ? took_ms : 1));
     /* A world in which next to nothing succeeds would prove nothing. */
     if (totals.acked * ACKED_SHARE < totals.operations && totals.seeds >= SEEDS_TO_JUDGE) {
         printf("too little was acknowledged\n");
         return false;
     }
-    if (options->suite == SUITE_REDIS && totals.records < totals.events / RECORDS_SHARE &&
+    if (options->suite != SUITE_EMBEDDED && totals.records < totals.events / RECORDS_SHARE &&
         totals.seeds >= SEEDS_TO_JUDGE) {
         printf("too little has come to Kafka\n");
         return false;
@@ -198,13 +212,10 @@ static bool parse_seeds(const char *text, struct options *options) {
 
 static bool parse(int argc, char **argv, struct options *options) {
     static const struct option known[] = {
-        {"seeds", required_argument, NULL, 's'},
-        {"seconds", required_argument, NULL, 't'},
-        {"rule-off", required_argument, NULL, 'r'},
-        {"each-rule", no_argument, NULL, 'e'},
-        {"timeline", required_argument, NULL, 'l'},
-        {"redis", no_argument, NULL, 'd'},
-        {0},
+        {"seeds", required_argument, NULL, 's'},    {"seconds", required_argument, NULL, 't'},
+        {"rule-off", required_argument, NULL, 'r'}, {"each-rule", no_argument, NULL, 'e'},
+        {"timeline", required_argument, NULL, 'l'}, {"redis", no_argument, NULL, 'd'},
+        {"cluster", no_argument, NULL, 'c'},        {0},
     };
     bool good = true;
     int option;
@@ -222,6 +233,8 @@ static bool parse(int argc, char **argv, struct options *options) {
             options->each_rule = true;
         else if (option == 'd')
             options->suite = SUITE_REDIS;
+        else if (option == 'c')
+            options->suite = SUITE_CLUSTER;
         else
             good = false;
     }
@@ -233,10 +246,10 @@ int main(int argc, char **argv) {
 
     if (!parse(argc, argv, &options) ||
         (!options.each_rule && options.last == UINT64_MAX && !options.seconds)) {
-        fprintf(
-            stderr,
-            "usage: sim [--redis] --seeds A..B | --seconds N [--rule-off NAME] [--timeline LINES]\n"
-            "       sim [--redis] --each-rule [--seeds A | --seeds A..B]\n");
+        fprintf(stderr,
+                "usage: sim [--redis | --cluster] --seeds A..B | --seconds N [--rule-off NAME]\n"
+                "           [--timeline LINES]\n"
+                "       sim [--redis | --cluster] --each-rule [--seeds A | --seeds A..B]\n");
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);

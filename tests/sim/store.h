@@ -34,5 +34,6 @@ int64_t store_clock_ahead_ms(const struct world *world);
 struct kv *store_last_look(struct world *world);
 
 size_t store_crashes(const struct world *world);
+size_t store_moves(const struct world *world);
 
 #endif

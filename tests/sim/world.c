@@ -102,6 +102,7 @@ struct world_result world_run(uint64_t seed, enum sim_suite suite, size_t timeli
     result.violations = world.trace.violations;
     result.operations = world.history.ops_count;
     result.crashes = store_crashes(&world);
+    result.moves = store_moves(&world);
     for (size_t i = 0; i < world.history.ops_count; i++)
         result.acked += world.history.ops[i]->belief == BELIEF_ACKED;
     if (result.violations)

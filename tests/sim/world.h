@@ -39,8 +39,10 @@ struct world {
     bool calm;             /* the end: nothing goes wrong any more */
     bool over;             /* housekeeping stops too */
     struct owner *owner;   /* the embedded store; or NULL and: */
-    struct redis *redis;
+    struct cluster *cluster;
     struct redis_client *redis_clients[PROCESSES_MAX];
+    uint64_t commits;    /* made, on any of its nodes */
+    bool rewound;        /* an acknowledged write was lost that the mode doesn't promise to keep */
     struct kafka *kafka; /* NULL: none, and no relays */
     struct relays *relays;
     struct counter *counters[COUNTERS_MAX];
@@ -55,6 +57,7 @@ struct world_result {
     size_t events;
     size_t crashes;
     size_t records;  /* in Kafka */
+    size_t moves;    /* of lanes between masters */
     char first[160]; /* violation, as a sentence */
 };
 
