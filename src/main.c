@@ -1,6 +1,6 @@
 /* main.c - the one binary: options, log, and on to the role. */
 #include <stdio.h>
-#include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -24,15 +24,22 @@ static enum log_format log_format_of(const struct config *config) {
 
 static int use_tool(const struct config *config, const struct tool_options *options) {
     switch (options->tool) {
+    case TOOL_HEALTHCHECK:
+        return healthcheck(config, stderr);
     case TOOL_IMPORT:
         return import(config, options, stdout, stderr);
     case TOOL_MOVE:
         return move(config, options, stdout, stderr);
     case TOOL_RECOUNT:
         return recount_tool(config, stdout, stderr);
-    default:
+    case TOOL_VERIFY:
         return verify(config, options, stdout, stderr);
+    case TOOL_CONFIG: /* its command line is its own */
+    case TOOL_NONE:
+    case TOOLS:
+        break;
     }
+    return EX_SOFTWARE;
 }
 
 int main(int argc, char **argv) {
@@ -43,12 +50,10 @@ int main(int argc, char **argv) {
     struct invocation invocation = {
         .argc = argc, .argv = argv, .environment = environ, .out = stdout, .err = stderr};
 
-    if (argc > 1 && strcmp(argv[1], "config") == 0)
+    if (argc > 1 && tool_find(argv[1]) == TOOL_CONFIG)
         return config_tool(&invocation, &config);
     if (!options_begin(&invocation, &config, &options, &exit_code))
         return exit_code;
-    if (options.action == ACTION_HEALTHCHECK)
-        return healthcheck(&config, stderr);
     if (options.action == ACTION_TOOL)
         return use_tool(&config, &options.tool);
     log_setup(config.log_level, log_format_of(&config));

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/config.h"
+#include "cli/config_tool.h"
 #include "cli/options.h"
 #include "cli/role.h"
 #include "gen.h"
@@ -16,6 +17,11 @@ static void put_roles(const char *between, struct buf *out) {
 static void put_tools(struct buf *out) {
     for (unsigned i = TOOL_NONE + 1; i < TOOLS; i++)
         buf_printf(out, "%s ", tool_name((enum tool)i));
+}
+
+static void put_verbs(struct buf *out) {
+    for (unsigned i = 0; config_tool_verb(i); i++)
+        buf_printf(out, "%s%s", i ? " " : "", config_tool_verb(i));
 }
 
 /* A choice ends where the next begins; one that ends in "..." wants more behind it. */
@@ -45,6 +51,26 @@ static void put_quoted(const char *text, struct buf *out) {
             buf_add_char(out, '\\');
         buf_add_char(out, *text);
     }
+}
+
+/* TOOL or ROLE, TOOL ROLE, config VERB ROLE FILE. */
+static void put_bash_words(struct buf *out) {
+    buf_add_str(out, "    case $COMP_CWORD:${COMP_WORDS[1]} in\n"
+                     "    1:*) COMPREPLY=($(compgen -W '");
+    put_tools(out);
+    put_roles(" ", out);
+    buf_add_str(out, "' -- \"$word\")) ;;\n"
+                     "    2:config) COMPREPLY=($(compgen -W '");
+    put_verbs(out);
+    buf_add_str(out, "' -- \"$word\")) ;;\n    ");
+    for (unsigned i = TOOL_NONE + 1; i < TOOLS; i++)
+        if (i != TOOL_CONFIG)
+            buf_printf(out, "2:%s | ", tool_name((enum tool)i));
+    buf_add_str(out, "3:config) COMPREPLY=($(compgen -W '");
+    put_roles(" ", out);
+    buf_add_str(out, "' -- \"$word\")) ;;\n"
+                     "    4:config) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
+                     "    esac\n");
 }
 
 void put_completion_bash(struct buf *out) {
@@ -82,27 +108,25 @@ void put_completion_bash(struct buf *out) {
             buf_printf(out, " --%s", config_row((enum config_key)i)->flag);
     for (unsigned i = 0; i < TOOL_FLAGS; i++)
         buf_printf(out, " --%s", tool_flag_row((enum tool_flag)i)->name);
-    buf_add_str(out, "' -- \"$word\"))\n    elif [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-                     "        COMPREPLY=($(compgen -W 'healthcheck ");
-    put_tools(out);
-    put_roles(" ", out);
-    buf_add_str(out, "' -- \"$word\"))\n"
-                     "    elif [ \"$COMP_CWORD\" -eq 2 ] && [ \"$before\" = healthcheck ]; then\n"
-                     "        COMPREPLY=($(compgen -W '");
-    put_roles(" ", out);
-    buf_add_str(out, "' -- \"$word\"))\n    fi\n}\ncomplete -F _highgopress highgopress\n");
+    buf_add_str(out, "' -- \"$word\"))\n        return\n    fi\n");
+    put_bash_words(out);
+    buf_add_str(out, "}\ncomplete -F _highgopress highgopress\n");
 }
 
 void put_completion_zsh(struct buf *out) {
     size_t count;
     const struct option_special *specials = options_specials(&count);
 
-    buf_add_str(out, "#compdef highgopress\n" MADE "_arguments \\\n    '1:role:(healthcheck ");
+    buf_add_str(out, "#compdef highgopress\n" MADE "_arguments \\\n    '1:role:(");
     put_tools(out);
     put_roles(" ", out);
-    buf_add_str(out, ")' \\\n    '2:role:(");
+    buf_add_str(out, ")' \\\n    '2:role:{ [[ $words[2] == config ]] && compadd ");
+    put_verbs(out);
+    buf_add_str(out, " || compadd ");
     put_roles(" ", out);
-    buf_add_str(out, ")'");
+    buf_add_str(out, " }' \\\n    '3:role:(");
+    put_roles(" ", out);
+    buf_add_str(out, ")' \\\n    '4:file:_files'");
     for (size_t i = 0; i < count; i++) {
         buf_printf(out, " \\\n    '--%s[", specials[i].name);
         put_quoted(specials[i].help, out);
@@ -144,6 +168,24 @@ static void put_fish_text(const char *text, struct buf *out) {
     }
 }
 
+/* What follows the first word: TOOL ROLE, config VERB ROLE FILE. */
+static void put_fish_words(struct buf *out) {
+    buf_add_str(out, "complete -c highgopress -n '__fish_seen_subcommand_from config; and not "
+                     "__fish_seen_subcommand_from ");
+    put_verbs(out);
+    buf_add_str(out, "' -a '");
+    put_verbs(out);
+    buf_add_str(out, "'\ncomplete -c highgopress -n '__fish_seen_subcommand_from ");
+    for (unsigned i = TOOL_NONE + 1; i < TOOLS; i++)
+        if (i != TOOL_CONFIG)
+            buf_printf(out, "%s ", tool_name((enum tool)i));
+    put_verbs(out);
+    buf_add_str(out, "' -a '");
+    put_roles(" ", out);
+    buf_add_str(out, "'\ncomplete -c highgopress -n '__fish_seen_subcommand_from put diff "
+                     "validate' -F\n");
+}
+
 void put_completion_fish(struct buf *out) {
     size_t count;
     const struct option_special *specials = options_specials(&count);
@@ -173,11 +215,7 @@ void put_completion_fish(struct buf *out) {
         put_fish_text(row->help, out);
         buf_add_str(out, "'\n");
     }
-    buf_add_str(out, "complete -c highgopress -n __fish_use_subcommand -a healthcheck "
-                     "-d 'Ask whether the service is ready.'\n"
-                     "complete -c highgopress -n '__fish_seen_subcommand_from healthcheck' -a '");
-    put_roles(" ", out);
-    buf_add_str(out, "'\n");
+    put_fish_words(out);
     for (size_t i = 0; i < count; i++) {
         buf_printf(out, "complete -c highgopress -l %s%s -d '", specials[i].name,
                    specials[i].takes_file ? " -r -F" : "");

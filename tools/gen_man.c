@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/config.h"
+#include "cli/config_tool.h"
 #include "cli/options.h"
 #include "cli/role.h"
 #include "gen.h"
@@ -128,45 +129,45 @@ void put_man_1(struct buf *out) {
              out);
     buf_add_str(out,
                 ".Sh SYNOPSIS\n.Nm\n.Op Ar role\n.Op Fl -flag Ar value ...\n"
-                ".Nm\n.Cm healthcheck\n.Op Ar role\n.Op Fl -flag Ar value ...\n"
-                ".Nm\n.Ar tool\n.Op Fl -flag Ar value ...\n"
+                ".Nm\n.Ar tool\n.Op Ar role\n.Op Fl -flag Ar value ...\n"
                 ".Nm\n.Cm config\n.Ar verb\n.Op Ar role Op Ar file\n.Op Fl -flag Ar value ...\n"
                 ".Sh DESCRIPTION\n.Nm\ncounts: likes, views, votes.\n"
                 "An acknowledged increment is never lost and never counted twice.\n");
     put_roles(out);
-    buf_add_str(out,
-                ".Pp\n.Cm config\nreads and writes what is configured for a role in Consul's KV:\n"
-                ".Cm get , put , diff , list , history , rollback , watch , validate .\n");
-    buf_add_str(out, ".Pp\n.Cm healthcheck\nasks the admin listener that the same flags, variables "
-                     "or file name\nwhether the service is ready.\n.Pp\n");
+    buf_add_str(out, ".Pp\n");
     put_tools(out);
+    buf_add_str(out, ".Pp\nThe verbs of\n.Cm config\nare\n.Cm ");
+    for (unsigned i = 0; config_tool_verb(i); i++)
+        buf_printf(out, "%s%s", i ? " , " : "", config_tool_verb(i));
+    buf_add_str(out, " .\n");
     buf_add_str(out, ".Pp\nThe flags are:\n");
     put_flags(out);
     buf_add_str(
-        out, "Every other key of\n.Xr highgopress.yaml 5\nis set by its variable or in the file.\n"
-             ".Sh SIGNALS\n.Bl -tag -width Ds\n"
-             ".It Dv SIGTERM , SIGINT\nDrain, then end; a second one ends at once.\n"
-             ".It Dv SIGHUP\nRead the certificates again.\n"
-             ".It Dv SIGUSR2\nMake a backup of the embedded store in\n.Cm backup.folder .\n.El\n"
-             ".Sh ENVIRONMENT\n.Bl -tag -width Ds\n"
-             ".It Ev HGP_*\nKeys, as\n.Xr highgopress.yaml 5\nnames them.\n"
-             ".It Ev NOTIFY_SOCKET , WATCHDOG_USEC , WATCHDOG_PID\n"
-             "The service manager's; see\n.Xr sd_notify 3 .\n"
-             "The watchdog is fed while every event loop turns.\n.El\n"
-             ".Sh EXIT STATUS\n.Bl -tag -width Ds\n"
-             ".It 0\nIt ended in good order, or is ready.\n"
-             ".It 1\n.Cm healthcheck :\nit is not ready.\n.Cm verify , import :\nsomething differs.\n"
-             ".Cm recount :\nnothing was changed.\n"
-             ".It 65, 66\n.Cm verify :\na list, an event or a store can't be read.\n"
-             ".It 64\nWrong use of the command line.\n"
-             ".It 69\nAn address or a store can't be had.\n"
-             ".It 71\nMemory or descriptors ran out.\n"
-             ".It 74\nThe store failed.\n"
-             ".It 75\nRequests were still under way when the drain ended.\n"
-             ".It 78\nThe configuration is wrong.\n.El\n"
-             ".Sh EXAMPLES\nThe whole service on another port:\n"
-             ".Pp\n.Dl highgopress all --http :9000 --data /var/lib/counters\n"
-             ".Sh SEE ALSO\n.Xr highgopress.yaml 5 ,\n.Xr systemd.service 5\n");
+        out,
+        "Every other key of\n.Xr highgopress.yaml 5\nis set by its variable or in the file.\n"
+        ".Sh SIGNALS\n.Bl -tag -width Ds\n"
+        ".It Dv SIGTERM , SIGINT\nDrain, then end; a second one ends at once.\n"
+        ".It Dv SIGHUP\nRead the certificates again.\n"
+        ".It Dv SIGUSR2\nMake a backup of the embedded store in\n.Cm backup.folder .\n.El\n"
+        ".Sh ENVIRONMENT\n.Bl -tag -width Ds\n"
+        ".It Ev HGP_*\nKeys, as\n.Xr highgopress.yaml 5\nnames them.\n"
+        ".It Ev NOTIFY_SOCKET , WATCHDOG_USEC , WATCHDOG_PID\n"
+        "The service manager's; see\n.Xr sd_notify 3 .\n"
+        "The watchdog is fed while every event loop turns.\n.El\n"
+        ".Sh EXIT STATUS\n.Bl -tag -width Ds\n"
+        ".It 0\nIt ended in good order, or is ready.\n"
+        ".It 1\n.Cm healthcheck :\nit is not ready.\n.Cm verify , import :\nsomething differs.\n"
+        ".Cm recount :\nnothing was changed.\n"
+        ".It 65, 66\n.Cm verify :\na list, an event or a store can't be read.\n"
+        ".It 64\nWrong use of the command line.\n"
+        ".It 69\nAn address or a store can't be had.\n"
+        ".It 71\nMemory or descriptors ran out.\n"
+        ".It 74\nThe store failed.\n"
+        ".It 75\nRequests were still under way when the drain ended.\n"
+        ".It 78\nThe configuration is wrong.\n.El\n"
+        ".Sh EXAMPLES\nThe whole service on another port:\n"
+        ".Pp\n.Dl highgopress all --http :9000 --data /var/lib/counters\n"
+        ".Sh SEE ALSO\n.Xr highgopress.yaml 5 ,\n.Xr systemd.service 5\n");
 }
 
 static void put_key(const struct config_row *row, struct buf *out) {

@@ -22,10 +22,13 @@ _highgopress() {
     esac
     if [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --handover --upstream --analytics --discovery --durability --events --prefix --list --each --json --strict --wait --from --from-password --partition --from --to --cancel' -- "$word"))
-    elif [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W 'healthcheck verify import move recount all gateway counter analytics' -- "$word"))
-    elif [ "$COMP_CWORD" -eq 2 ] && [ "$before" = healthcheck ]; then
-        COMPREPLY=($(compgen -W 'all gateway counter analytics' -- "$word"))
+        return
     fi
+    case $COMP_CWORD:${COMP_WORDS[1]} in
+    1:*) COMPREPLY=($(compgen -W 'config healthcheck import move recount verify all gateway counter analytics' -- "$word")) ;;
+    2:config) COMPREPLY=($(compgen -W 'get put diff list history rollback watch validate' -- "$word")) ;;
+    2:healthcheck | 2:import | 2:move | 2:recount | 2:verify | 3:config) COMPREPLY=($(compgen -W 'all gateway counter analytics' -- "$word")) ;;
+    4:config) COMPREPLY=($(compgen -f -- "$word")) ;;
+    esac
 }
 complete -F _highgopress highgopress

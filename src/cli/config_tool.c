@@ -271,6 +271,10 @@ static const struct verb {
     {"watch", do_watch, 1, 1, false, false},     {"validate", do_validate, 2, 2, true, true},
 };
 
+const char *config_tool_verb(unsigned i) {
+    return i < ARRAY_LEN(verbs) ? verbs[i].name : NULL;
+}
+
 /* ---- the command line ---- */
 
 static int usage(const struct config_run *tool) {

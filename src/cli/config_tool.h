@@ -22,4 +22,7 @@
  */
 int config_tool(const struct invocation *invocation, struct config *config);
 
+/* The names of its verbs, one by one; NULL behind the last. */
+const char *config_tool_verb(unsigned i);
+
 #endif

@@ -11,9 +11,8 @@
 
 static const char head[] =
     "Usage: " BUILD_NAME " [ROLE] [flags]\n"
-    "       " BUILD_NAME " healthcheck [ROLE] [flags]\n"
+    "       " BUILD_NAME " TOOL [ROLE] [flags]\n"
     "       " BUILD_NAME " config VERB ... (docs/config-center.md)\n"
-    "       " BUILD_NAME " TOOL [flags]\n"
     "\n"
     "A counting service: an acknowledged increment is never lost and never\n"
     "counted twice.\n"
@@ -22,10 +21,7 @@ static const char head[] =
     "  all                 the whole service in one process (the default)\n"
     "  gateway             the HTTP API in front of counter processes (--counter)\n"
     "  counter             the counter core with its store, over gRPC (--grpc)\n"
-    "  analytics           rankings and series of a counter's events, over gRPC\n"
-    "\n"
-    "healthcheck asks the admin listener that these flags, variables and file name\n"
-    "whether the service is ready: exit code 0, or 1 and the reason.\n";
+    "  analytics           rankings and series of a counter's events, over gRPC\n";
 
 static const char flags[] =
     "\n"
@@ -44,7 +40,8 @@ static const char tail[] =
     "A flag overrides a variable, a variable the file, the file the default.\n"
     "\n"
     "Exit codes: 0 fine, 64 wrong use of the command line, 78 wrong configuration;\n"
-    "verify and import: 1 something differs, others when they could not tell.\n";
+    "healthcheck: 1 and the reason when the service isn't ready; verify and import: 1\n"
+    "something differs, others when they could not tell.\n";
 
 /* Words of 'text', each line indented; 'text' has no line feeds. */
 static void put_wrapped(struct buf *out, struct slice text) {

@@ -165,9 +165,7 @@ void options_parse(int argc, char *const argv[], struct config *cfg, struct opti
     out->tool.tool = tool_find(args.next[0]);
     if (out->tool.tool != TOOL_NONE)
         out->action = ACTION_TOOL;
-    else if (strcmp(args.next[0], "healthcheck") == 0)
-        out->action = ACTION_HEALTHCHECK;
-    if (out->action != ACTION_RUN) {
+    if (out->action == ACTION_TOOL) {
         args.count--;
         args.next++;
     }
@@ -293,8 +291,7 @@ bool options_begin(const struct invocation *invocation, struct config *cfg, stru
         *out_exit = EX_CONFIG;
         return false;
     }
-    if (out->action == ACTION_RUN || out->action == ACTION_HEALTHCHECK ||
-        out->action == ACTION_TOOL)
+    if (out->action == ACTION_RUN || out->action == ACTION_TOOL)
         return true;
     *out_exit = answer(out->action, cfg, invocation->out);
     return false;

@@ -1,6 +1,6 @@
 /* options.h - the command line: ROLE, flags, and what to do instead of running.
  *
- *     highgopress [healthcheck | TOOL] [ROLE] [--flag VALUE | --flag=VALUE]...
+ *     highgopress [TOOL] [ROLE] [--flag VALUE | --flag=VALUE]...
  *
  * Threads    Before there are any.
  * Ownership  What is given is borrowed for as long as the configuration lives.
@@ -15,15 +15,7 @@
 #include "cli/role.h"
 #include "cli/tool.h"
 
-enum action {
-    ACTION_RUN,
-    ACTION_HEALTHCHECK,
-    ACTION_TOOL,
-    ACTION_CHECK,
-    ACTION_PRINT,
-    ACTION_HELP,
-    ACTION_VERSION
-};
+enum action { ACTION_RUN, ACTION_TOOL, ACTION_CHECK, ACTION_PRINT, ACTION_HELP, ACTION_VERSION };
 
 struct options {
     enum role role;
@@ -63,7 +55,7 @@ void options_assemble(const struct invocation *invocation, const struct options 
                       struct config_problems *problems);
 
 /* Defaults, flags, file, environment and the check of the whole. True: run
- * out->role with 'cfg', or ask whether it is ready (out->action). False: what was asked for is
+ * out->role, or use out->tool (out->action), with 'cfg'. False: what was asked for is
  * printed, or what is wrong is said; exit with *out_exit: EX_OK, EX_USAGE (flags and role),
  * EX_CONFIG (file, environment, the whole) or EX_IOERR (the output). */
 bool options_begin(const struct invocation *invocation, struct config *cfg, struct options *out,

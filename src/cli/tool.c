@@ -10,16 +10,15 @@
 #define MOVE   (1u << TOOL_MOVE)
 
 static const char *const names[TOOLS] = {
-    [TOOL_VERIFY] = "verify",
-    [TOOL_IMPORT] = "import",
-    [TOOL_MOVE] = "move",
-    [TOOL_RECOUNT] = "recount",
+    [TOOL_CONFIG] = "config", [TOOL_HEALTHCHECK] = "healthcheck", [TOOL_IMPORT] = "import",
+    [TOOL_MOVE] = "move",     [TOOL_RECOUNT] = "recount",         [TOOL_VERIFY] = "verify",
 };
 
 static const char *const about[TOOLS] = {
-    [TOOL_VERIFY] =
-        "Compare the store's counters with the sum of their events, and with analytics' totals "
-        "(--analytics); all of them may be in use.",
+    [TOOL_CONFIG] = "Read, write and compare what is configured for a role in Consul's KV.",
+    [TOOL_HEALTHCHECK] =
+        "Ask the admin listener that these flags, variables and file name whether the service is "
+        "ready.",
     [TOOL_IMPORT] = "Copy the counters of Phase 1's Redis (--from) into the store, and compare.",
     [TOOL_MOVE] =
         "Move a partition of the events' topic from one analytics process to another, while "
@@ -27,6 +26,9 @@ static const char *const about[TOOLS] = {
     [TOOL_RECOUNT] =
         "Have a running process count its analytics anew, from Kafka or from its store; "
         "it answers meanwhile.",
+    [TOOL_VERIFY] =
+        "Compare the store's counters with the sum of their events, and with analytics' totals "
+        "(--analytics); all of them may be in use.",
 };
 
 /* clang-format off */

@@ -1,5 +1,7 @@
 /* tool.h - what the binary does instead of serving: its tools, and the flags that are theirs alone.
  *
+ * --help, the man page and the completions list them from here.
+ *
  *     highgopress verify [--json] [--prefix P] … [flags as the service has them]
  *
  * Threads    Before there are any.
@@ -11,7 +13,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum tool { TOOL_NONE, TOOL_VERIFY, TOOL_IMPORT, TOOL_MOVE, TOOL_RECOUNT, TOOLS };
+enum tool {
+    TOOL_NONE,
+    TOOL_CONFIG, /* has verbs instead of a role: main() hands its command line to config_tool() */
+    TOOL_HEALTHCHECK,
+    TOOL_IMPORT,
+    TOOL_MOVE,
+    TOOL_RECOUNT,
+    TOOL_VERIFY,
+    TOOLS
+};
 
 enum tool_flag {
     TOOL_FLAG_PREFIX,

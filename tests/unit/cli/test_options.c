@@ -174,10 +174,12 @@ static void test_healthcheck(void **state) {
 
     (void)state;
     assert_int_equal(run(all, NULL), RUNS);
-    assert_int_equal(options.action, ACTION_HEALTHCHECK);
+    assert_int_equal(options.action, ACTION_TOOL);
+    assert_int_equal(options.tool.tool, TOOL_HEALTHCHECK);
     assert_string_equal(cfg.admin, "127.0.0.1:2112");
     assert_int_equal(run(counter, NULL), RUNS);
-    assert_int_equal(options.action, ACTION_HEALTHCHECK);
+    assert_int_equal(options.action, ACTION_TOOL);
+    assert_int_equal(options.tool.tool, TOOL_HEALTHCHECK);
     assert_string_equal(cfg.admin, "127.0.0.1:2113");
     assert_int_equal(run(counter, "HGP_ADMIN=:7"), RUNS);
     assert_string_equal(cfg.admin, ":7");
