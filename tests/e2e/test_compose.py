@@ -1,214 +1,53 @@
 """What deploy/compose.yaml and deploy/kubernetes run, without containers: commands, environments and
-health checks of our services, in the order of their dependencies, against a real Redis; and the
-image's files as the only ones there are.
-
-Each service has a loopback address of its own, so that ports stay as they are written.
+health checks of our services, in the order of their dependencies, beside real servers (composed.py); and
+the image's files as the only ones there are.
 """
 import contextlib
 import os
 import pathlib
-import random
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 
 import yaml
 
 import lib
-from lib import Failed, Server, Skipped, Swarm, call, check, eq, get, increment, request_bytes, tree
-from lib import INCREMENT, WAIT_S, item
-
-sys.path.insert(0, str(tree() / 'tools'))
-import dev_servers  # noqa: E402
+from composed import BINARY, DEPLOY, IMAGE, compose, composed, dev_servers
+from lib import Server, Skipped, WAIT_S, call, check, eq, increment
 
 SMOKE = False
 PYTHON = '/usr/bin/python3'  # Debian's has python3-yaml
-DEPLOY = tree() / 'deploy'
-IMAGE = 'highgopress'
-BINARY = '/usr/bin/highgopress'
 UID = 65532
 
 
-def compose():
-    return yaml.safe_load((DEPLOY / 'compose.yaml').read_text())['services']
-
-
-def in_order(services):
-    """Names, each behind those it depends on."""
-    done = []
-
-    def visit(name, above=()):
-        check(name not in above, f'{name} depends on itself')
-        for other, how in services[name].get('depends_on', {}).items():
-            eq(how['condition'], 'service_healthy', f'{name} and {other}')
-            check('healthcheck' in services[other], f'{other} has no health check')
-            visit(other, (*above, name))
-        if name not in done:
-            done.append(name)
-
-    for name in services:
-        visit(name)
-    return done
-
-
-class Address:
-    """An address of a gateway, for what the tests' clients want of a server."""
-
-    def __init__(self, host, port):
-        self.http = (host, port)
-
-
-class Composed:
-    """The services of ours, as processes."""
-
-    def __init__(self, stack):
-        self.services = compose()
-        self.stack = stack
-        net = f'127.{random.randrange(1, 250)}.{random.randrange(250)}'
-        ours = [name for name in in_order(self.services)
-                if self.services[name]['image'] == IMAGE]
-        self.hosts = {name: f'{net}.{n + 1}' for n, name in enumerate(ours)}
-        self.folder = pathlib.Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix='hgp-compose-')))
-        self.elsewhere = {}
-        self.processes = {}
-
-    def at_home(self, name, text):
-        """A value of 'name', with addresses of this machine."""
-        for host, address in {**self.hosts, **self.elsewhere}.items():
-            text = re.sub(rf'(^|[/,@]){host}:(\d+)',
-                          lambda m: f'{m[1]}{address}' if ':' in address
-                          else f'{m[1]}{address}:{m[2]}', text)
-        text = self.hosts.get(text, text)
-        return self.hosts[name] + text if re.fullmatch(r':\d+', text) else text
-
-    def environment(self, name):
-        mine = {key: value for key, value in os.environ.items() if not key.startswith('HGP_')}
-        return {**mine, **{key: self.at_home(name, value) for key, value in
-                           self.services[name].get('environment', {}).items()}}
-
-    def start(self, name):
-        service = self.services[name]
-        folder = self.folder / name
-        folder.mkdir()
-        log = self.stack.enter_context(open(folder / 'log', 'wb'))
-        self.processes[name] = process = subprocess.Popen(
-            [str(Server.binary), *service['command']], cwd=folder, env=self.environment(name),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.stack.callback(process.kill)
-        end = time.monotonic() + WAIT_S
-        while not self.healthy(name):
-            if process.poll() is not None or time.monotonic() > end:
-                raise Failed(f'{name} is not healthy: {(folder / "log").read_text()[-800:]}')
-            time.sleep(0.05)
-
-    def healthy(self, name):
-        how, program, *words = self.services[name]['healthcheck']['test']
-        eq((how, program), ('CMD', BINARY), f'{name}: who asks')
-        return subprocess.run([str(Server.binary), *words], env=self.environment(name),
-                              capture_output=True).returncode == 0
-
-    def others(self):
-        """Redis, Kafka and Consul, as the services are told of them."""
-        self.redis()
-        kafka = dev_servers.Kafka(self.folder / 'kafka')
-        self.consul = dev_servers.Consul(self.folder / 'consul')
-        for process in [*kafka.processes(), *self.consul.processes()]:
-            self.stack.callback(process.kill)
-        self.elsewhere['kafka'] = f'127.0.0.1:{kafka.ports[0]}'
-        self.elsewhere['consul'] = self.consul.url.removeprefix('consul://')
-
-    def prometheus(self):
-        """As the composed one is configured, but impatient."""
-        targets = yaml.safe_load((DEPLOY / 'prometheus/targets/compose.yml').read_text())
-        for group in targets:
-            group['targets'] = [self.at_home(None, target) for target in group['targets']]
-        made = dev_servers.Prometheus(self.folder / 'prometheus', targets=targets, interval=1)
-        self.stack.callback(made.process.kill)
-        return made
-
-    def redis(self):
-        program, *options = self.services['redis']['command']
-        eq(program, 'redis-server', 'the command of redis')
-        redis = dev_servers.Redis(self.folder / 'redis', *options)
-        self.stack.callback(redis.process.kill)
-        how, *words = self.services['redis']['healthcheck']['test']
-        eq((how, words), ('CMD', ['redis-cli', 'ping']), 'its health check')
-        self.elsewhere['redis'] = f'127.0.0.1:{redis.port}'
-
-
-def wait_for(what, so):
-    lib.wait_for(what, so, 2 * WAIT_S)
-
-
-def scraped(prometheus):
-    got = prometheus.get('query', query='up{job="highgopress"} == 1') or {'result': []}
-    return sorted((row['metric']['role'], row['metric']['instance']) for row in got['result'])
-
-
-def shipped(prometheus):
-    """Has all that was counted reached Kafka?"""
-    query = 'sum(hgp_relay_events_total) > 0 and sum(hgp_relay_lag_events) == 0'
-    return (prometheus.get('query', query=query) or {}).get('result')
-
-
 @contextlib.contextmanager
-def composed():
-    """All of them, and the addresses of the gateways."""
-    with contextlib.ExitStack() as stack:
-        made = Composed(stack)
-        try:
-            made.others()
-        except dev_servers.Trouble as why:
-            raise Skipped(str(why)[:200]) from why
-        for name in made.hosts:
-            made.start(name)
-        gateways = [(made.hosts[name], 8080) for name in made.hosts if name.startswith('gateway')]
-        eq(len(gateways), 2, 'gateways')
-        yield made, gateways
-
-
-def test_load_test_script():
-    """scripts/load_test.sh over all of it, at its own levels: LOAD_TEST=FILE has what it says."""
-    if not os.environ.get('LOAD_TEST'):
-        raise Skipped('it takes minutes: LOAD_TEST=FILE')
-    with composed() as (made, gateways):
-        prometheus = made.prometheus()
-        done = subprocess.run([tree() / 'scripts/load_test.sh',
-                               *(f'http://{host}:{port}' for host, port in gateways)],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        pathlib.Path(os.environ['LOAD_TEST']).write_text(done.stdout)
-        eq(done.returncode, 0, done.stdout[-1500:])
-        wait_for('all events are in Kafka', lambda: shipped(prometheus))
+def running():
+    try:
+        with composed() as made:
+            yield made
+    except dev_servers.Trouble as why:
+        raise Skipped(str(why)[:200]) from why
 
 
 def test_the_composed_services_count_exactly():
-    with composed() as (made, gateways):
+    """composed.py, in small; then they are stopped, one counter before the others."""
+    with running() as made:
         prometheus = made.prometheus()
-        left = iter(range(2000))
-        data = request_bytes('POST', INCREMENT, item('composed'))
-        answers = []
-        Swarm(gateways, 16, lambda: next(((n, data) for n in left), None),
-              lambda n, status, body: answers.append(status)).run()
-        eq(answers, [200] * 2000, 'answers')
-        eq(get(Address(*gateways[0]), 'composed'), 2000, 'the value')
-
-        wanted = sorted((name.split('-')[0], f'{host}:{2113 if "counter" in name else 2112}')
-                        for name, host in made.hosts.items())
-        wait_for('Prometheus finds all of them', lambda: scraped(prometheus) == wanted)
+        gateways = made.gateways()
+        eq(made.script('load_test.sh', LEVELS='2000@16'), (0, 2000), 'load_test.sh')
+        made.scraped(prometheus)
+        check(made.verify().endswith('no drift\n'), 'the verdict')
+        made.seen(prometheus, 2000)
         top = '/api/v1/analytics/top?counter_type=like&time_range=all'
-        wait_for('it is ranked', lambda: (
-            call(gateways[0], 'GET', top).json().get('data', {}).get('counters') or
-            [{}])[0].get('value') == 2000)
-        wait_for('all events are in Kafka', lambda: shipped(prometheus))
+        lib.wait_for('it is ranked', lambda: (
+            call(gateways[0].http, 'GET', top).json().get('data', {}).get('counters') or
+            [{}])[0].get('value') == 2000, 2 * WAIT_S)
 
         made.processes['counter-1'].terminate()
         eq(made.processes['counter-1'].wait(WAIT_S), 0, 'a counter ends well')
         check(not made.healthy('counter-1'), 'a counter that is gone is not healthy')
-        eq(increment(Address(*gateways[1]), 'composed').value(), 2001, 'by the other one')
+        eq(increment(gateways[1], 'composed').value(), 1, 'by the other one')
         for name in reversed(made.hosts):
             made.processes[name].terminate()
             eq(made.processes[name].wait(WAIT_S), 0, f'{name} ends well')
