@@ -425,31 +425,36 @@ class Kafka:
         return self.brokers
 
 
-def build_consul(source, folder):
+def build_by_go(source, folder, package):
     need('go', 'golang-go')
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(source, folder)
     got = subprocess.run(
-        ['go', 'build', '-mod=mod', '-trimpath', '-p', '2', '-o', 'consul',
-         'github.com/hashicorp/consul'], cwd=folder, capture_output=True, text=True,
+        ['go', 'build', '-mod=mod', '-trimpath', '-p', '2', '-o', package.split('/')[-1], package],
+        cwd=folder, capture_output=True, text=True,
         env={**os.environ, 'GOTOOLCHAIN': 'local', 'CGO_ENABLED': '0', 'GOFLAGS': ''})
     if got.returncode:
-        raise Trouble(f'Go could not build Consul: {got.stderr[-2000:]}')
+        raise Trouble(f'Go could not build {package}: {got.stderr[-2000:]}')
 
 
-def consul_program():
-    """Consul in .cache, built by Go from tools/consul: there is no package of it."""
-    source = ROOT / 'tools/consul'
-    folder = ROOT / '.cache/consul'
+def go_program(name, package):
+    """A program in .cache/NAME, built by Go as tools/NAME says."""
+    source = ROOT / 'tools' / name
+    folder = ROOT / '.cache' / name
     wanted = (source / 'go.mod').read_bytes()
     stamp = folder / 'built-from'
     folder.parent.mkdir(exist_ok=True)
     with open(folder.with_suffix('.lock'), 'w') as lock:  # tests side by side build it once
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (stamp.exists() and stamp.read_bytes() == wanted):
-            build_consul(source, folder)
+            build_by_go(source, folder, package)
             stamp.write_bytes(wanted)
-    return folder / 'consul'
+    return folder / package.split('/')[-1]
+
+
+def consul_program():
+    """There is no package of it."""
+    return go_program('consul', 'github.com/hashicorp/consul')
 
 
 class Consul:
@@ -580,7 +585,8 @@ class Toxiproxy:
 
 
 class Prometheus:
-    """Prometheus with the configuration of deploy/prometheus, over what 'targets' lists.
+    """Prometheus with the configuration of deploy/prometheus, over what 'targets' lists, or what is
+    registered in 'consul' (then one that is built for it: it takes minutes, once).
 
     Scrapes and looks at its rules every 'interval' seconds; 'mend' may change the rules' text.
     """
@@ -589,18 +595,25 @@ class Prometheus:
     LOCAL = [{'targets': [f'{HOST}:{port}'], 'labels': {'role': role}}
              for role, port in (('gateway', 2112), ('counter', 2113), ('analytics', 2114))]
 
-    def __init__(self, folder, targets=None, interval=15, mend=lambda rules: rules):
+    def __init__(self, folder, targets=None, interval=15, mend=lambda rules: rules, consul=None):
         self.port = free_port()
         source = ROOT / 'deploy/prometheus'
         (folder / 'targets').mkdir(parents=True)
-        conf = (source / 'prometheus.yml').read_text()
+        conf = (source / ('consul.yml' if consul else 'prometheus.yml')).read_text()
+        if consul:
+            conf = conf.replace('127.0.0.1:8500', consul.url.removeprefix('consul://'))
         (folder / 'prometheus.yml').write_text(conf.replace(' 15s\n', f' {interval}s\n'))
         (folder / 'rules.yml').write_text(mend((source / 'rules.yml').read_text()))
         (folder / 'targets/local.yml').write_text(json.dumps(targets or self.LOCAL))
         self.process = Process(folder, [
-            self.program('prometheus'), f'--config.file={folder}/prometheus.yml',
+            self.with_consul() if consul else self.program('prometheus'), f'--config.file={folder}/prometheus.yml',
             f'--storage.tsdb.path={folder}/data', f'--web.listen-address={HOST}:{self.port}'])
         wait_until('Prometheus', lambda: self.get('query', query='1') is not None, self.process)
+
+    @staticmethod
+    def with_consul():
+        """Debian's is built without consul_sd_configs."""
+        return go_program('prometheus_consul', 'github.com/prometheus/prometheus/cmd/prometheus')
 
     @staticmethod
     def program(name):
