@@ -129,8 +129,8 @@ def flags_of(options):
     return flags
 
 
-def front_of(kind, options, name, own, binary, flags):
-    env = {'HGP_ANALYTICS_ENABLED': 'false'} if 'quiet' in options else {}
+def front_of(kind, options, name, own, binary, flags, more):
+    env = {**more, **({'HGP_ANALYTICS_ENABLED': 'false'} if 'quiet' in options else {})}
     if 'tls' in options:
         pki = certificates(own)
         env.update({'HGP_HTTP_TLS_CERT_FILE': str(pki.pem('localhost')),
@@ -146,12 +146,13 @@ def front_of(kind, options, name, own, binary, flags):
     return Ours(name, own, binary, role, listeners, [*flags, *data, *more, '--threads', '1'], env)
 
 
-def make(name, folder, binary):
-    """A target that hasn't started; what is behind it has."""
+def make(name, folder, binary, called=None, env=None):
+    """A target that hasn't started; what is behind it has. 'called' tells two of the same name apart,
+    'env' is for processes of ours."""
     kind, *options = name.split('+')
     if unknown := set(options) - OPTIONS:
         sys.exit(f'bench: {name}: there is no {", ".join(sorted(unknown))}; {__doc__}')
-    own = own_folder(folder, name)
+    own = own_folder(folder, called or name)
     if kind in ('nginx1', 'nginx2'):
         pki = certificates(own) if 'tls' in options else None
         return Nginx(name, own, int(kind[-1]), pki, 'h2' in options)
@@ -165,7 +166,7 @@ def make(name, folder, binary):
         kafka = dev_servers.Kafka(pathlib.Path(own, 'kafka'))
         behind.append(('kafka', kafka))
         flags += ['--events', kafka.url]
-    front = front_of(kind, options, name, own, binary, flags_of(options) + flags)
+    front = front_of(kind, options, called or name, own, binary, flags_of(options) + flags, env or {})
     front.scheme, front.h2 = 'https' if 'tls' in options else 'http', 'h2' in options
     return Behind(front, behind) if behind else front
 
