@@ -24,8 +24,12 @@ static inline bool http1_is(char c, unsigned set) {
     return (http1_char[(uint8_t)c] & set) != 0;
 }
 
-/* The first byte from 'at' on that isn't in 'set'. */
+/* The first byte from 'at' on that isn't in 'set'. Four at a time: this is most of the gate's work.
+ */
 static inline const char *http1_span(const char *at, const char *end, unsigned set) {
+    while (end - at >= 4 && http1_char[(uint8_t)at[0]] & http1_char[(uint8_t)at[1]] &
+                                http1_char[(uint8_t)at[2]] & http1_char[(uint8_t)at[3]] & set)
+        at += 4;
     while (at < end && http1_is(*at, set))
         at++;
     return at;

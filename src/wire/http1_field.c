@@ -4,6 +4,7 @@
  *      │ ▲─────────────────────────────────┘
  *      CR ─► END ─LF─► done
  */
+#include "base/swar.h"
 #include "wire/http1_char.h"
 #include "wire/http1_gate.h"
 
@@ -22,10 +23,12 @@ static const char *bad_start(char c) {
 }
 
 static const char *read_start(struct http1_fields *fields, const struct http1_limits *limits,
-                              const char *at, struct http1_problem *problem) {
+                              const char *at, const char *end, struct http1_problem *problem) {
     if (*at == '\r') {
-        fields->state = END;
-        return at + 1;
+        bool whole = at + 1 < end && at[1] == '\n';
+
+        fields->state = whole ? FIELDS_DONE : END;
+        return at + 1 + whole;
     }
     if (!http1_is(*at, HTTP1_TOKEN)) {
         http1_fail(problem, ERR_INVALID, bad_start(*at));
@@ -60,9 +63,25 @@ static const char *read_name(struct http1_fields *fields, const char *at, const 
     return at + 1;
 }
 
+/* The first byte from 'at' on that no value has, as http1_span() finds it, but mostly eight at a
+ * time: values are long. */
+static const char *value_end(const char *at, const char *end) {
+    while ((size_t)(end - at) >= SWAR_BYTES) {
+        uint64_t word = swar_load(at);
+        uint64_t marks = swar_below(word, 0x20) | swar_is(word, 0x7F);
+
+        if (marks) {
+            at += swar_first(marks);
+            break; /* or a tab, behind which http1_span() goes on */
+        }
+        at += SWAR_BYTES;
+    }
+    return http1_span(at, end, HTTP1_VALUE);
+}
+
 static const char *read_value(struct http1_fields *fields, const char *at, const char *end,
                               struct http1_problem *problem) {
-    at = http1_span(at, end, HTTP1_VALUE);
+    at = value_end(at, end);
     if (at == end)
         return at;
     if (*at == '\n')
@@ -71,6 +90,10 @@ static const char *read_value(struct http1_fields *fields, const char *at, const
         http1_fail(problem, ERR_INVALID, "a header value has a control character");
     if (*at != '\r')
         return at;
+    if (LIKELY(at + 1 < end && at[1] == '\n')) {
+        fields->state = START;
+        return at + 2;
+    }
     fields->state = FIELD_LF;
     return at + 1;
 }
@@ -85,31 +108,33 @@ static const char *read_lf(struct http1_fields *fields, const char *at,
     return at + 1;
 }
 
+/* A line, or what there is of it; stops behind the state that it couldn't end. */
 static const char *read_some(struct http1_fields *fields, const struct http1_limits *limits,
                              struct slice in, struct http1_problem *problem) {
     const char *end = in.ptr + in.len;
+    const char *at = in.ptr;
 
-    switch (fields->state) {
-    case START:
-        return read_start(fields, limits, in.ptr, problem);
-    case NAME:
-        return read_name(fields, in.ptr, end, problem);
-    case VALUE:
-        return read_value(fields, in.ptr, end, problem);
-    default:
-        return read_lf(fields, in.ptr, problem);
-    }
+    if (fields->state == START)
+        at = read_start(fields, limits, at, end, problem);
+    else if (fields->state == FIELD_LF || fields->state == END)
+        return read_lf(fields, at, problem);
+    if (fields->state == NAME)
+        at = read_name(fields, at, end, problem);
+    if (fields->state == VALUE)
+        at = read_value(fields, at, end, problem);
+    return at;
 }
 
 enum gate http1_fields_read(struct http1_fields *fields, const struct http1_limits *limits,
                             struct slice *in, struct http1_problem *problem) {
     while (in->len && fields->state != FIELDS_DONE) {
-        bool counts = fields->state != START && fields->state != END;
+        bool counts = fields->state != END;
         const char *at = read_some(fields, limits, *in, problem);
         size_t used = (size_t)(at - in->ptr);
 
         *in = slice_skip(*in, used);
-        if (counts)
+        /* The empty line behind the fields doesn't. */
+        if (counts && fields->state != END && fields->state != FIELDS_DONE)
             fields->bytes += used;
         if (fields->bytes > limits->header_bytes) {
             http1_fail(problem, ERR_HEADERS, "the header fields are too large");

@@ -17,6 +17,7 @@ enum { START, BLANK, METHOD, TARGET, VERSION, LINE_CR, LINE_LF, LINE_DONE };
 static const char version[] = "HTTP/1.";
 #define VERSION_MAJOR_AT 5u
 #define VERSION_MINOR_AT 7u
+#define VERSION_BYTES    8
 
 static bool read_blank(struct http1_line *line, char c, struct http1_problem *problem) {
     if (line->state == BLANK && c != '\n')
@@ -86,6 +87,12 @@ static const char *read_word(struct http1_line *line, const char *at, const char
  * RFC 9110 2.5 would let us read as 1.1: nobody has ever sent one. */
 static const char *read_version(struct http1_line *line, const char *at, const char *end,
                                 struct http1_problem *problem) {
+    if (LIKELY(line->count == 0 && end - at >= VERSION_BYTES &&
+               memcmp(at, version, VERSION_MINOR_AT) == 0 &&
+               (at[VERSION_MINOR_AT] == '0' || at[VERSION_MINOR_AT] == '1'))) {
+        line->state = LINE_CR;
+        return at + VERSION_BYTES;
+    }
     for (; at < end && line->state == VERSION; at++) {
         bool digit = line->count == VERSION_MAJOR_AT || line->count == VERSION_MINOR_AT;
         bool match = line->count == VERSION_MINOR_AT ? *at == '0' || *at == '1'

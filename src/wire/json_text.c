@@ -124,33 +124,45 @@ static size_t put_utf8(char *out, int32_t code) {
 
 /* ---- strings ---- */
 
+/* On from 'p', the first byte that isn't plain, to the closing quote or 'end'. Apart from
+ * json_scan_string(), so that what has no escapes doesn't pay for them. */
+static __attribute__((noinline)) const char *scan_escaped(const char *begin, const char *p,
+                                                          const char *end, uint64_t *seen,
+                                                          struct json_error *out_error) {
+    const char *what;
+
+    while (p < end && *p != '"') {
+        const char *escape = p;
+
+        if (*p != '\\')
+            return fail(out_error, begin, p, "a control character in a string must be escaped");
+        if (read_escape(&p, end, &what) < 0)
+            return fail(out_error, begin, escape, what);
+        p = json_plain_end(p, end, seen);
+    }
+    return p;
+}
+
 const char *json_scan_string(const char *p, const char *end, struct json_token *out,
                              struct json_error *out_error) {
     const char *begin = p;
-    const char *what;
-    unsigned seen = 0;
-    bool escaped = false;
+    uint64_t seen = 0;
 
-    while (p < end && *p != '"') {
-        unsigned char c = (unsigned char)*p;
-        const char *escape = p;
+    p = json_plain_end(p, end, &seen);
+    bool escaped = p < end && *p == '\\';
+    if (p < end && *p != '"') {
+        uint64_t more = 0;
 
-        if (UNLIKELY(c < 0x20))
-            return fail(out_error, begin, p, "a control character in a string must be escaped");
-        if (LIKELY(c != '\\')) {
-            seen |= c;
-            p++;
-            continue;
-        }
-        escaped = true;
-        if (read_escape(&p, end, &what) < 0)
-            return fail(out_error, begin, escape, what);
+        p = scan_escaped(begin, p, end, &more, out_error);
+        if (!p)
+            return NULL;
+        seen |= more;
     }
     if (p == end)
         return fail(out_error, begin, p, "the document ends inside a string");
     out->raw = slice_of(begin, (size_t)(p - begin));
     out->escaped = escaped;
-    if (seen >= 0x80 && !utf8_valid(out->raw))
+    if (seen & SWAR_HIGH && !utf8_valid(out->raw))
         return fail(out_error, begin, begin, "the string that begins here isn't valid UTF-8");
     return p + 1;
 }

@@ -205,6 +205,15 @@ static void test_round_trips(void **state) {
         check_round_trip(&arena, slice_of(text, 3));
         check_round_trip(&arena, slice_of(text + 1, 1));
     }
+    /* And at each place of a long one, which is copied by its runs. */
+    for (size_t place = 0; place < 19; place++)
+        for (int c = 1; c < 128; c++) {
+            char text[] = "abcdefghijklmnopqrs";
+
+            text[place] = (char)c;
+            check_round_trip(&arena, slice_of(text, sizeof(text) - 1));
+            arena_reset(&arena, 4096);
+        }
     arena_release(&arena);
 }
 

@@ -6,6 +6,9 @@
  */
 #include "http1_check.h"
 
+/* More than two words of eight bytes. */
+#define LONG_RUN 19
+
 struct row {
     const char *id;
     struct slice in;
@@ -330,11 +333,39 @@ static void test_fields(void **state) {
     run(field_rows, ARRAY_LEN(field_rows));
 }
 
+/* Runs of bytes are read several at a time: as one by one, whatever stands where. */
+static void check_everywhere(const char *before, const char *behind) {
+    char text[256];
+    size_t at = strlen(before);
+    size_t len = at + LONG_RUN + strlen(behind);
+
+    for (size_t place = 0; place < LONG_RUN; place++)
+        for (int c = 0; c < 256; c++) {
+            (void)snprintf(text, sizeof(text), "%s%.*s%s", before, LONG_RUN, "abcdefghijklmnopqrs",
+                           behind);
+            text[at + place] = (char)c;
+            struct transcript whole = transcript_of(&usual, slice_of(text, len), NULL, 0);
+            struct transcript bytes = transcript_of_bytes(&usual, slice_of(text, len));
+
+            check_same(before, 0, &whole, &bytes);
+            buf_release(&whole.text);
+        }
+}
+
+static void test_every_byte_everywhere(void **state) {
+    (void)state;
+    check_everywhere("", " / HTTP/1.1\r\n" HOST "\r\n");
+    check_everywhere("GET /", " HTTP/1.1\r\n" HOST "\r\n");
+    check_everywhere("GET / HTTP/1.1\r\nHost: ", "\r\n\r\n");
+    check_everywhere(GET, ": a\r\n\r\n");
+    check_everywhere(GET "X-Test: ", "\r\n\r\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lengths), cmocka_unit_test(test_codings),
         cmocka_unit_test(test_chunks),  cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_fields),  cmocka_unit_test(test_every_byte_everywhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

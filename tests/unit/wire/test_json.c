@@ -189,6 +189,28 @@ static void test_every_prefix_fails(void **state) {
         assert_false(json_validate(slice_of(whole.ptr, len), &error));
 }
 
+/* Strings are read several bytes at a time: each byte at each place of a long one. */
+static void test_every_byte_everywhere(void **state) {
+    (void)state;
+    for (size_t place = 1; place < 20; place++)
+        for (int c = 0; c < 256; c++) {
+            char text[] = "\"abcdefghijklmnopqrst\"";
+            struct slice document = slice_of(text, sizeof(text) - 1);
+            struct json_error error = {0};
+
+            text[place] = (char)c;
+            /* What follows an unescaped quote isn't JSON, no letter from b to t but those of
+             * escapes may be escaped, and a single byte from 0x80 on isn't UTF-8. */
+            bool escape = c == '\\' && strchr("bfnrt", text[place + 1]);
+            bool good = (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') || escape;
+
+            if (json_validate(document, &error) != good)
+                fail_msg("%02x at %zu: \"%s\"", c, place, error.what);
+            if (!good)
+                assert_int_equal(error.at, c == '"' ? place + 1 : c >= 0x80 ? 1 : place);
+        }
+}
+
 static void test_skip(void **state) {
     (void)state;
     struct json_reader reader;
@@ -328,6 +350,7 @@ int main(void) {
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_every_prefix_fails),
+        cmocka_unit_test(test_every_byte_everywhere),
         cmocka_unit_test(test_skip),
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_text_past_the_cap),
