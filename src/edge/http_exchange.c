@@ -27,15 +27,23 @@ static bool id_usable(struct slice id) {
     return true;
 }
 
+/* The text of the next number, in place: mostly its last digit. */
+static void next_id(char id[HTTP_MADE_ID_BYTES]) {
+    for (size_t i = HTTP_MADE_ID_BYTES; i-- > HTTP_MADE_ID_BYTES / 2;) {
+        if (LIKELY(id[i] != 'f')) {
+            id[i] = id[i] == '9' ? 'a' : (char)(id[i] + 1);
+            return;
+        }
+        id[i] = '0';
+    }
+}
+
 static void make_id(struct http_exchange *exchange) {
     struct http_server *server = exchange->server;
-    static const char hex[] = "0123456789abcdef";
-    uint64_t n = server->next_id++;
 
-    memcpy(exchange->id, server->id_prefix, 16);
-    for (size_t i = 32; i > 16; n >>= 4)
-        exchange->id[--i] = hex[n & 15];
-    exchange->id_len = 32;
+    memcpy(exchange->id, server->next_id, HTTP_MADE_ID_BYTES);
+    exchange->id_len = HTTP_MADE_ID_BYTES;
+    next_id(server->next_id);
 }
 
 static struct trace_context *read_trace(struct http_exchange *exchange,

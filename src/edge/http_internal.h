@@ -18,6 +18,7 @@
 #include "edge/http_server.h"
 
 #define HTTP_REQUEST_ID_MAX 128 /* a client's longer one is replaced */
+#define HTTP_MADE_ID_BYTES  32  /* of an id of ours */
 #define HTTP_DATE_BYTES     29  /* "Sun, 06 Nov 1994 08:49:37 GMT" */
 
 struct http_server {
@@ -31,9 +32,8 @@ struct http_server {
     struct buf body; /* handlers write bodies here before they reply */
     char date[HTTP_DATE_BYTES + 1];
     int64_t date_s;
-    char id_prefix[17];
-    uint64_t next_id;
-    uint64_t next_span; /* see random_next() */
+    char next_id[HTTP_MADE_ID_BYTES + 1]; /* of a request without one; seed and number in hex */
+    uint64_t next_span;                   /* see random_next() */
     struct http_server_stats stats;
 };
 

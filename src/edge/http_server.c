@@ -33,8 +33,8 @@ struct http_server *http_server_new(struct loop *loop, const struct http_server_
     server->app = *app;
     list_init(&server->free_exchanges);
     list_init(&server->free_streams);
-    (void)snprintf(server->id_prefix, sizeof(server->id_prefix), "%016llx",
-                   (unsigned long long)conf->id_seed);
+    (void)snprintf(server->next_id, sizeof(server->next_id), "%016llx%016x",
+                   (unsigned long long)conf->id_seed, 0);
     conn_set_init(&server->conns, loop,
                   &(struct conn_set_conf){
                       .connections_max = conf->connections_max,
