@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 
 #include "base/clock.h"
+#include "base/resident.h"
 #include "cli/analytics.h"
 #include "cli/backup.h"
 #include "cli/discovery.h"
@@ -433,6 +434,7 @@ static int serve(struct run *run) {
                    run->fleet.backend.up(run->fleet.backend.ctx));
     code = handover_offer(&run->handover, &run->listeners, loop_backend_name(run->workers[0].loop),
                           serve_taken, &run->serve);
+    resident_trim();
     if (code == EX_OK)
         serve_wait(&run->serve, run->workers, run->count, reload, back_up, run);
     leave(run);
