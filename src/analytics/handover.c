@@ -316,8 +316,41 @@ enum err analytics_handover_step(struct analytics_service *service,
     }
     buf_release(&step.cursor);
     buf_release(&step.records);
+    service->own.covered = false;
     *out_detail = step.detail;
     return err;
+}
+
+/* ---- what is here ---- */
+
+/* One that is leaving is ranked as it stands; so is what was counted while analytics.partitions was
+ * another, and nobody may be counting it now. */
+static void cover(const struct analytics_service *service, uint32_t number,
+                  struct coverage *coverage) {
+    const struct analytics *a = service->own.analytics;
+
+    if (source_of(service)->reads(service->own.feed, number) ||
+        analytics_partition(a, number).state == PARTITION_LEAVING)
+        coverage_put(coverage->counted, number);
+    else if (analytics_shows(a, number, coverage->of))
+        coverage_put(coverage->stale, number);
+}
+
+const struct coverage *analytics_coverage(struct analytics_service *service) {
+    const struct feed_partition_ops *source = source_of(service);
+    struct coverage *coverage = &service->own.coverage;
+    uint32_t of = source ? source->count(service->own.feed) : 0;
+
+    if (of > COVERAGE_PARTITIONS_MAX)
+        of = COVERAGE_PARTITIONS_MAX;
+    if (!service->own.covered || of != coverage->of) {
+        *coverage = (struct coverage){.by_partitions = source != NULL, .of = of};
+        for (uint32_t i = 0; i < of; i++)
+            cover(service, i, coverage);
+        service->own.covered = true;
+    }
+    coverage->moving = analytics_moving(service->own.analytics);
+    return coverage;
 }
 
 void analytics_follow_partitions(struct analytics_service *service) {

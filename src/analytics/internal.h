@@ -76,6 +76,8 @@ struct analytics_service {
         struct timer veil;
         uint64_t attempt; /* to move a partition: another one whenever one arrives or is kept */
         struct analytics_import import;
+        struct coverage coverage; /* of what is asked now */
+        bool covered;             /* it is still so */
         struct analytics_stats reported;
     } own;
 
@@ -161,6 +163,9 @@ MUST_CHECK enum err analytics_handover_step(struct analytics_service *service,
 
 /* Before the feed is open: what was moved is read where it is, whatever is configured. */
 void analytics_follow_partitions(struct analytics_service *service);
+
+/* Which of them are in an answer now. */
+const struct coverage *analytics_coverage(struct analytics_service *service);
 
 /* It has no partition: its answers are empty, and whole. */
 bool analytics_reads_nothing(const struct analytics_service *service);

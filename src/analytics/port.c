@@ -54,6 +54,7 @@ static enum err answer(struct analytics_service *service, struct analytics_ask *
         doubt(ask);
     ask->as_of_ms = analytics_end_ms(analytics);
     ask->lag = analytics_lag(service);
+    ask->coverage = *analytics_coverage(service);
     if (err == ERR_OK || err == ERR_NO_MEMORY)
         return err;
     analytics_break(service, "its store could not be read", err);

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "core/analytics_answer.h"
 #include "core/analytics_total.h"
+#include "core/coverage.h"
 
 /* What ERR_UNAVAILABLE means here, for whoever asked. */
 #define ANALYTICS_AWAY                                                                             \
@@ -43,6 +44,7 @@ struct analytics_ask {
     int64_t
         as_of_ms; /* where the ranges end: the wall clock, or the latest event if that is later */
     uint64_t lag; /* events that are in the store and not in the answer */
+    struct coverage coverage;
     struct top_answer top_answer;
     struct stats_answer stats_answer;
 

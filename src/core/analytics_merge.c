@@ -17,6 +17,20 @@ static void doubt(struct certainty *all, const struct certainty *one) {
         all->max_error = one->max_error;
 }
 
+/* ---- partitions ---- */
+
+static void cover(struct analytics_ask *ask, struct analytics_ask *const *parts, size_t count) {
+    ask->coverage = parts[0]->coverage;
+    for (size_t i = 1; i < count; i++)
+        coverage_merge(&ask->coverage, &parts[i]->coverage);
+}
+
+/* What another one counts is missing, or is there twice: no part can know. */
+static void doubt_coverage(const struct coverage *coverage, struct certainty *all) {
+    if (!coverage_whole(coverage))
+        doubt(all, &(struct certainty){.exact = false, .max_error = -1});
+}
+
 /* ---- rankings ---- */
 
 /* As core/ranking.h orders equal values. */
@@ -66,6 +80,7 @@ static enum err merge_tops(struct analytics_ask *ask, struct analytics_ask *cons
         doubt(&ask->top_answer.certainty, &part->certainty);
         buf_add(&all, part->items.ptr, part->count * sizeof(struct top_item));
     }
+    doubt_coverage(&ask->coverage, &ask->top_answer.certainty);
     size_t found = all.len / sizeof(struct top_item);
     struct top_item *items = (struct top_item *)(void *)all.ptr;
     if (found)
@@ -114,6 +129,7 @@ static void merge_stats(struct analytics_ask *ask, struct analytics_ask *const *
         for (size_t k = 0; k < part->count; k++)
             add_point(all, &part->points[k]);
     }
+    doubt_coverage(&ask->coverage, &all->certainty);
     analytics_summarize(all, ask->as_of_ms);
 }
 
@@ -134,6 +150,7 @@ static int64_t as_of_ms(const struct analytics_ask *ask, struct analytics_ask *c
 
 enum err analytics_merge(struct analytics_ask *ask, struct analytics_ask *const *parts,
                          size_t count) {
+    cover(ask, parts, count);
     ask->as_of_ms = as_of_ms(ask, parts, count);
     ask->lag = 0;
     for (size_t i = 0; i < count; i++)

@@ -39,6 +39,13 @@ bool analytics_elsewhere(const struct analytics *a, uint32_t lane) {
     return analytics_hides(a->lanes[lane].partition);
 }
 
+bool analytics_shows(const struct analytics *a, uint32_t number, uint32_t of) {
+    for (uint32_t lane = number; lane < a->lanes_count; lane += of)
+        if (a->lanes[lane].at.epoch && !analytics_elsewhere(a, lane))
+            return true;
+    return false;
+}
+
 static enum err set(struct analytics *a, const struct analytics_partition *partition) {
     struct partitions *partitions = &a->partitions;
     uint32_t at = 0;

@@ -71,6 +71,9 @@ MUST_CHECK enum err analytics_keep(struct analytics *analytics, uint32_t number)
 /* What is counted of the lane is another instance's, or nobody's for now. */
 bool analytics_elsewhere(const struct analytics *analytics, uint32_t lane);
 
+/* Something was counted of the partition, and is ranked here: read now or not. */
+bool analytics_shows(const struct analytics *analytics, uint32_t number, uint32_t of);
+
 /* Shows and hides counters as their partitions want it, some at a time; true: there are more. Until
  * all are, and while a partition is on its way, answers aren't exact. */
 bool analytics_veil_some(struct analytics *analytics);

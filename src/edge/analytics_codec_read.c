@@ -1,6 +1,7 @@
 /* analytics_codec_read.c - analytics.AnalyticsService's messages, decoded. */
 #include <stdio.h>
 
+#include "core/bytes.h"
 #include "core/stats_metric.h"
 #include "edge/analytics_codec.h"
 #include "edge/analytics_fields.h"
@@ -120,6 +121,50 @@ enum err analytics_decode_stats(struct slice bytes, struct stats_query *out, uns
 
 /* ---- answers ---- */
 
+static bool put_partition(uint64_t set[COVERAGE_WORDS], uint64_t partition) {
+    if (partition >= COVERAGE_PARTITIONS_MAX)
+        return false;
+    coverage_put(set, (uint32_t)partition);
+    return true;
+}
+
+/* Packed, or one by one: protobuf's readers must take either. Another type is no field of ours. */
+static bool read_partitions(const struct proto_field *field, uint64_t set[COVERAGE_WORDS]) {
+    if (field->type == PROTO_VARINT)
+        return put_partition(set, field->value);
+    if (field->type != PROTO_LENGTH)
+        return true;
+    struct bytes_reader in = bytes_reader(field->bytes);
+    while (bytes_left(&in))
+        if (!put_partition(set, bytes_varint(&in)) || in.failed)
+            return false;
+    return true;
+}
+
+static bool read_coverage_field(const struct proto_field *field, struct coverage *out) {
+    if (field->number == COVERAGE_COUNTED)
+        return read_partitions(field, out->counted);
+    if (field->number == COVERAGE_STALE)
+        return read_partitions(field, out->stale);
+    if (is_number(field, COVERAGE_MOVING))
+        out->moving = field->value != 0;
+    if (!is_number(field, COVERAGE_OF))
+        return true;
+    out->of = (uint32_t)field->value;
+    return field->value <= COVERAGE_PARTITIONS_MAX;
+}
+
+static bool read_coverage(struct slice bytes, struct coverage *out) {
+    struct proto_scan scan = proto_scan_of(bytes);
+    struct proto_field field;
+
+    *out = (struct coverage){.by_partitions = true};
+    while (proto_scan_next(&scan, &field))
+        if (!read_coverage_field(&field, out))
+            return false;
+    return !scan.bad;
+}
+
 static bool read_item(struct slice bytes, struct buf *names, struct top_item *out) {
     struct proto_scan scan = proto_scan_of(bytes);
     struct proto_field field;
@@ -165,6 +210,9 @@ enum err analytics_decode_top_answer(struct slice bytes, struct analytics_ask *a
             ask->as_of_ms = (int64_t)field.value;
         } else if (is_number(&field, RANKING_SINCE_MS)) {
             answer->certainty.since_ms = (int64_t)field.value;
+        } else if (is_text(&field, RANKING_COVERAGE) &&
+                   !read_coverage(field.bytes, &ask->coverage)) {
+            return ERR_INVALID;
         }
     }
     if (!fits || buf_failed(&answer->items))
@@ -217,6 +265,8 @@ static bool read_stats_field(const struct proto_field *field, struct analytics_a
     if (is_text(field, FIGURES_SERIES))
         return answer->count < RANGE_POINTS_MAX &&
                read_point(field->bytes, &answer->points[answer->count++]);
+    if (is_text(field, FIGURES_COVERAGE))
+        return read_coverage(field->bytes, &ask->coverage);
     if (is_number(field, FIGURES_EXACT))
         answer->certainty.exact = field->value != 0;
     else if (is_number(field, FIGURES_ERROR))

@@ -73,6 +73,49 @@ static void add_item(struct buf *out, const struct analytics_ask *ask, size_t in
     end(out, proto_put_number(p, ITEM_INCREMENTS, increments));
 }
 
+static size_t partitions_size(const uint64_t set[COVERAGE_WORDS], uint32_t of) {
+    size_t size = 0;
+
+    for (uint32_t i = 0; i < of; i++)
+        if (coverage_in(set, i))
+            size += proto_varint_size(i);
+    return size;
+}
+
+/* Packed, as proto3 has repeated numbers. */
+static char *put_partitions(char *p, unsigned field, const uint64_t set[COVERAGE_WORDS],
+                            uint32_t of, size_t size) {
+    if (!size)
+        return p;
+    p = proto_put_message(p, field, size);
+    for (uint32_t i = 0; i < of; i++)
+        if (coverage_in(set, i))
+            p = proto_put_varint(p, i);
+    return p;
+}
+
+static size_t packed_size(size_t size) {
+    return size ? proto_message_size(size) : 0;
+}
+
+static void add_coverage(struct buf *out, unsigned field, const struct coverage *coverage) {
+    if (!coverage->by_partitions)
+        return;
+    size_t counted = partitions_size(coverage->counted, coverage->of);
+    size_t stale = partitions_size(coverage->stale, coverage->of);
+    size_t size = proto_number_size(coverage->of) + packed_size(counted) +
+                  proto_number_size(coverage->moving) + packed_size(stale);
+    char *p = begin(out, proto_message_size(size));
+
+    if (!p)
+        return;
+    p = proto_put_message(p, field, size);
+    p = proto_put_number(p, COVERAGE_OF, coverage->of);
+    p = put_partitions(p, COVERAGE_COUNTED, coverage->counted, coverage->of, counted);
+    p = proto_put_number(p, COVERAGE_MOVING, coverage->moving);
+    end(out, put_partitions(p, COVERAGE_STALE, coverage->stale, coverage->of, stale));
+}
+
 void analytics_encode_top_answer(struct buf *out, const struct analytics_ask *ask) {
     const struct certainty *certainty = &ask->top_answer.certainty;
 
@@ -84,6 +127,7 @@ void analytics_encode_top_answer(struct buf *out, const struct analytics_ask *as
     add_number(out, RANKING_LAG, (int64_t)ask->lag);
     add_number(out, RANKING_AS_OF_MS, ask->as_of_ms);
     add_number(out, RANKING_SINCE_MS, certainty->since_ms);
+    add_coverage(out, RANKING_COVERAGE, &ask->coverage);
 }
 
 static void add_figure(struct buf *out, const struct stats_answer *answer,
@@ -130,4 +174,5 @@ void analytics_encode_stats_answer(struct buf *out, const struct analytics_ask *
     add_number(out, FIGURES_LAG, (int64_t)ask->lag);
     add_number(out, FIGURES_AS_OF_MS, ask->as_of_ms);
     add_number(out, FIGURES_SINCE_MS, answer->certainty.since_ms);
+    add_coverage(out, FIGURES_COVERAGE, &ask->coverage);
 }

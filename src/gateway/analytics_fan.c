@@ -57,6 +57,8 @@ static void end(struct fan *fan) {
     ask->err = worst(fan, count);
     if (ask->err == ERR_OK)
         ask->err = merge(fan, count);
+    if (ask->err == ERR_OK)
+        analytics_fleet_cover(fan->remote->fleet, &ask->coverage);
     for (size_t i = 0; i < count; i++)
         top_answer_release(&fan->parts[i].ask.top_answer);
     timer_stop(fan->remote->loop, &fan->again);

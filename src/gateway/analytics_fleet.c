@@ -63,6 +63,41 @@ void analytics_fleet_problem(struct analytics_fleet *fleet, size_t index, const 
                  LOG_STR("detail", text));
 }
 
+/* ---- what answers tell ---- */
+
+static void log_coverage(const struct coverage *coverage, uint32_t missing, uint32_t doubled) {
+    if (coverage->unlike)
+        log_line(LOG_WARN, "analytics processes don't read the same topic: answers aren't exact");
+    else if (missing || doubled)
+        log_line(LOG_WARN,
+                 "each partition must be counted by one analytics process: answers aren't exact, "
+                 "and name those that aren't",
+                 LOG_INT("partitions", coverage->of), LOG_INT("missing", missing),
+                 LOG_INT("doubled", doubled));
+    else
+        log_line(LOG_INFO, "each partition is counted by one analytics process again",
+                 LOG_INT("partitions", coverage->of));
+}
+
+void analytics_fleet_cover(struct analytics_fleet *fleet, const struct coverage *coverage) {
+    uint32_t missing = coverage_missing(coverage);
+    uint32_t doubled = coverage_doubled(coverage);
+
+    if (coverage->moving || (coverage->of == 0 && coverage_whole(coverage)))
+        return; /* it says so itself, for a while; or nobody knows */
+    if (missing == atomic_load(&fleet->partitions.missing) &&
+        doubled == atomic_load(&fleet->partitions.doubled) &&
+        coverage->unlike == atomic_load(&fleet->partitions.unlike))
+        return;
+    (void)pthread_mutex_lock(&fleet->lock);
+    bool news = atomic_exchange(&fleet->partitions.missing, missing) != missing;
+    news |= atomic_exchange(&fleet->partitions.doubled, doubled) != doubled;
+    news |= atomic_exchange(&fleet->partitions.unlike, coverage->unlike) != coverage->unlike;
+    (void)pthread_mutex_unlock(&fleet->lock);
+    if (news)
+        log_coverage(coverage, missing, doubled);
+}
+
 /* ---- what the gateway asks ---- */
 
 /* By every loop: one without a connection fails what comes to it. */
@@ -121,7 +156,20 @@ static void down(void *ctx, char *out, size_t size) {
     }
 }
 
+static void partitions(void *ctx, uint32_t *out_missing, uint32_t *out_doubled) {
+    const struct analytics_fleet *fleet = ctx;
+
+    *out_missing = atomic_load(&fleet->partitions.missing);
+    *out_doubled = atomic_load(&fleet->partitions.doubled);
+}
+
 struct gateway_service analytics_fleet_service(struct analytics_fleet *fleet) {
     return (struct gateway_service){
-        .ctx = fleet, .up = up, .pool = pool, .problem = problem, .down = down};
+        .ctx = fleet,
+        .up = up,
+        .pool = pool,
+        .problem = problem,
+        .down = down,
+        .partitions = partitions,
+    };
 }

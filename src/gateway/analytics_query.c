@@ -113,6 +113,24 @@ static void add_double(struct buf *out, double value) {
     buf_add_str(out, isfinite(value) ? digits : "0");
 }
 
+/* Partitions in numbers; only where there are some. */
+static void add_partitions(struct buf *out, const char *name, const struct coverage *coverage,
+                           bool (*has)(const struct coverage *coverage, uint32_t partition)) {
+    const char *separator = "";
+
+    buf_add_char(out, ',');
+    add_name(out, name);
+    buf_add_char(out, '[');
+    for (uint32_t i = 0; i < COVERAGE_PARTITIONS_MAX; i++) {
+        if (!has(coverage, i))
+            continue;
+        buf_add_str(out, separator);
+        buf_add_u64(out, i);
+        separator = ",";
+    }
+    buf_add_char(out, ']');
+}
+
 /* What every answer ends with. */
 static void add_truth(struct buf *out, const struct analytics_ask *ask,
                       const struct certainty *certainty) {
@@ -128,6 +146,10 @@ static void add_truth(struct buf *out, const struct analytics_ask *ask,
         add_name(out, "complete_since");
         buf_add_i64(out, (certainty->since_ms + 999) / 1000);
     }
+    if (coverage_missing(&ask->coverage))
+        add_partitions(out, "missing_partitions", &ask->coverage, coverage_is_missing);
+    if (coverage_doubled(&ask->coverage))
+        add_partitions(out, "doubled_partitions", &ask->coverage, coverage_is_doubled);
     buf_add_char(out, ',');
     add_name(out, "as_of");
     buf_add_i64(out, ask->as_of_ms / 1000);

@@ -32,6 +32,11 @@ struct analytics_fleet {
     atomic_int loops; /* each has connections of its own */
     _Atomic int64_t updated_s;
     pthread_mutex_t lock;
+    struct { /* as of the last answer, none on its way: written under the lock */
+        _Atomic uint32_t missing;
+        _Atomic uint32_t doubled;
+        atomic_bool unlike;
+    } partitions;
 };
 
 struct analytics_line {
@@ -61,6 +66,8 @@ void analytics_fleet_ready(struct analytics_fleet *fleet, size_t index, int by);
 /* Some loop has a connection to it. */
 bool analytics_fleet_there(const struct analytics_fleet *fleet, size_t index);
 void analytics_fleet_problem(struct analytics_fleet *fleet, size_t index, const char *problem);
+/* Of an answer made of all. */
+void analytics_fleet_cover(struct analytics_fleet *fleet, const struct coverage *coverage);
 
 /* analytics_fan.c; as struct analytics_upstream. */
 MUST_CHECK enum err analytics_fan_out(struct analytics_remote *remote, struct analytics_ask *ask);

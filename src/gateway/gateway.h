@@ -102,6 +102,8 @@ struct gateway_service {
     void (*pool)(void *ctx, struct gateway_pool *out);
     bool (*problem)(void *ctx, size_t index, struct gateway_problem *out);
     void (*down)(void *ctx, char *out, size_t size);
+    /* Of a topic, as its last answer had them: counted by nobody, by several. NULL: it has none. */
+    void (*partitions)(void *ctx, uint32_t *out_missing, uint32_t *out_doubled);
 };
 
 /* Analytics in this process, counted anew on request (docs/recount.md). Its functions: any thread.
@@ -160,6 +162,8 @@ struct gateway_fleet {
         metric_series batch_retries;
         metric_series batch_refused;
         metric_series stale_reads;
+        metric_series missing_partitions;
+        metric_series doubled_partitions;
         metric_series shed;
         metric_series limit;
         metric_series *requests; /* [route][status] */

@@ -61,6 +61,10 @@ bool gateway_fleet_init(struct gateway_fleet *fleet) {
     fleet->series.shed = metrics_series(metrics, METRIC_OVERLOAD_SHED, "");
     fleet->series.limit = metrics_series(metrics, METRIC_OVERLOAD_LIMIT, "");
     fleet->series.stale_reads = metrics_series(metrics, METRIC_STALE_READS, "");
+    fleet->series.missing_partitions =
+        metrics_series(metrics, METRIC_ANALYTICS_MISSING_PARTITIONS, "");
+    fleet->series.doubled_partitions =
+        metrics_series(metrics, METRIC_ANALYTICS_DOUBLED_PARTITIONS, "");
     fleet->series.batch_refused = metrics_series(metrics, METRIC_BATCH_REFUSED, "");
     live_shared_init(&fleet->streams, metrics, "sse", fleet->config->stream_connections);
     fleet->limit = client_limit_new(fleet->config, metrics);

@@ -115,6 +115,17 @@ static void collect_penalties(struct gateway_fleet *fleet) {
                 relaxed(&stats->refused));
 }
 
+static void collect_partitions(struct gateway_fleet *fleet) {
+    uint32_t missing;
+    uint32_t doubled;
+
+    if (!fleet->analytics.partitions)
+        return;
+    fleet->analytics.partitions(fleet->analytics.ctx, &missing, &doubled);
+    metrics_set(fleet->metrics, fleet->scrape_shard, fleet->series.missing_partitions, missing);
+    metrics_set(fleet->metrics, fleet->scrape_shard, fleet->series.doubled_partitions, doubled);
+}
+
 /* Figures that other parts keep as plain atomics, copied into the metrics just before they are
  * rendered. The scrape shard has no other writer. */
 static void collect(struct gateway *gateway) {
@@ -136,6 +147,7 @@ static void collect(struct gateway *gateway) {
     collect_penalties(fleet);
     metrics_set(metrics, fleet->scrape_shard, fleet->series.store_up, backend_up(fleet) ? 1 : 0);
     collect_durability(fleet);
+    collect_partitions(fleet);
 }
 
 void handle_metrics(struct request *request) {

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import random
+import shutil
 import tempfile
 import time
 
@@ -53,6 +54,40 @@ def first(sharded, sent):
     with Connection(sharded.http) as connection:
         count(connection, sent, random_items(200))
     wait_for('both answer', lambda: answers(sharded))
+
+
+def answer(server, path):
+    """A 503 is the truth for a while, on a machine with much to do."""
+    return wait_for(path, lambda: (got := call(server.http, 'GET', path)).status == 200 and
+                    got.json()['data'])
+
+
+def partitions_said(sharded):
+    """(missing, doubled) of a ranking, and by the figures of the gateway."""
+    data = answer(sharded, f'{TOP}&time_range=all')
+    missing, doubled = (data.get(f'{how}_partitions', []) for how in ('missing', 'doubled'))
+    check(data['exact'] != bool(missing or doubled) and 'max_error' not in data, f'{data}')
+    eq([metric(sharded, f'hgp_analytics_{how}_partitions') for how in ('missing', 'doubled')],
+       [len(missing), len(doubled)], 'figures')
+    return missing, doubled
+
+
+def test_a_partition_is_nobodys_another_twos():
+    sent = Sent()
+    with Sharded(partitions=('0,1', '1,3')) as sharded:
+        first(sharded, sent)
+        eq(partitions_said(sharded), ([2], [1]), 'said')
+        data = answer(sharded, '/api/v1/analytics/stats/a/like')
+        eq([data[key] for key in ('exact', 'missing_partitions', 'doubled_partitions')],
+           [False, [2], [1]], 'of a series')
+        wrong = sharded.shards[1]
+        wrong.stop()
+        shutil.rmtree(pathlib.Path(wrong.data, 'analytics'))
+        wrong.env['HGP_ANALYTICS_PARTITIONS'] = '2,3'
+        wrong.restart()
+        wait_for('both answer', lambda: answers(sharded))
+        eq(partitions_said(sharded), ([], []), 'said')
+        check_all(sharded, sent)
 
 
 def test_two_share_the_partitions():

@@ -295,6 +295,58 @@ static void cancel(struct pair *pair) {
 
 /* ---- what is answered ---- */
 
+struct cover {
+    struct side *side;
+    struct coverage coverage;
+};
+
+static void cover(void *ctx) {
+    struct cover *cover = ctx;
+
+    cover->coverage = *analytics_coverage(cover->side->service);
+}
+
+/* Of both. */
+static struct coverage coverage_of(struct pair *pair) {
+    struct cover from = {.side = &pair->from};
+    struct cover to = {.side = &pair->to};
+
+    assert_true(analytics_visit(pair->from.service, cover, &from));
+    assert_true(analytics_visit(pair->to.service, cover, &to));
+    coverage_merge(&from.coverage, &to.coverage);
+    return from.coverage;
+}
+
+/* At no step is the partition there twice, and where it isn't, that is said. */
+static void test_each_partition_once(void **state) {
+    struct pair *pair = *state;
+
+    for (unsigned steps = 0; steps <= STEPS; steps++) {
+        move(pair, steps);
+        struct coverage coverage = coverage_of(pair);
+        bool there = steps <= STEPS_UNTIL_GONE || steps == STEPS;
+
+        assert_int_equal(coverage.of, OF);
+        assert_false(coverage.unlike);
+        assert_int_equal(coverage_doubled(&coverage), 0);
+        assert_int_equal(coverage_missing(&coverage), there ? 0 : 1);
+        assert_true(there || (coverage_is_missing(&coverage, MOVED) && coverage.moving));
+        if (steps <= STEPS_UNTIL_GONE)
+            cancel(pair);
+    }
+}
+
+/* As configured, wrongly. */
+static void test_both_read_it(void **state) {
+    struct pair *pair = *state;
+
+    pair->to.topic.reads[MOVED] = true;
+    struct coverage coverage = coverage_of(pair);
+    assert_int_equal(coverage_doubled(&coverage), 1);
+    assert_true(coverage_is_doubled(&coverage, MOVED));
+    assert_false(coverage_whole(&coverage));
+}
+
 struct look {
     struct side *side;
     bool exact;
@@ -365,6 +417,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_cancelled_behind_any_step, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_moved_and_not_to_be_cancelled, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_step_that_comes_late, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_each_partition_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_both_read_it, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

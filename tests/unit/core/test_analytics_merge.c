@@ -171,12 +171,77 @@ static void test_series(void **state) {
                 ask.stats_answer.peak == 12);
 }
 
+/* ---- partitions ---- */
+
+/* Sets of partitions as bits. */
+static const struct {
+    const char *name;
+    uint32_t of[3];
+    unsigned counted[3];
+    unsigned stale[3];
+    unsigned want_missing;
+    unsigned want_doubled;
+    bool want_exact;
+} coverages[] = {
+    {"each once", {4, 4, 4}, {1, 2, 12}, {0}, 0, 0, true},
+    {"one is nobody's", {4, 4, 4}, {1, 2, 8}, {0}, 4, 0, false},
+    {"one is two's", {4, 4, 4}, {1, 3, 12}, {0}, 0, 1, false},
+    {"one is everybody's", {4, 4, 4}, {2, 3, 14}, {0}, 0, 2, false},
+    {"not counted any more", {4, 4, 4}, {1, 2, 4}, {0, 0, 8}, 8, 0, false},
+    {"counted by another now", {4, 4, 4}, {1, 2, 12}, {0, 8, 0}, 0, 8, false},
+    {"nobody knows the topic", {4, 4, 0}, {1, 2, 0}, {0}, 0, 0, true},
+    {"another topic", {4, 4, 2}, {1, 2, 12}, {0}, 0, 0, false},
+    {"another source", {4, 4, UINT32_MAX}, {1, 14, 0}, {0}, 0, 0, false},
+    {"no topic at all", {UINT32_MAX, UINT32_MAX, UINT32_MAX}, {0}, {0}, 0, 0, true},
+};
+
+static void check_coverage(size_t row, bool top) {
+    static struct analytics_ask ask;
+    static struct analytics_ask parts[3];
+    struct analytics_ask *list[3];
+    unsigned missing = 0;
+    unsigned doubled = 0;
+
+    memset(&ask, 0, sizeof(ask));
+    ask.kind = top ? ASK_TOP : ASK_STATS;
+    for (unsigned i = 0; i < 3; i++) {
+        parts[i] = ask;
+        list[i] = &parts[i];
+        parts[i].top_answer.certainty.exact = parts[i].stats_answer.certainty.exact = true;
+        if (coverages[row].of[i] == UINT32_MAX)
+            continue;
+        parts[i].coverage = (struct coverage){.by_partitions = true, .of = coverages[row].of[i]};
+        parts[i].coverage.counted[0] = coverages[row].counted[i];
+        parts[i].coverage.stale[0] = coverages[row].stale[i];
+    }
+    assert_int_equal(analytics_merge(&ask, list, 3), ERR_OK);
+    const struct certainty *certainty =
+        top ? &ask.top_answer.certainty : &ask.stats_answer.certainty;
+    for (uint32_t i = 0; i < 32; i++) {
+        missing |= (unsigned)coverage_is_missing(&ask.coverage, i) << i;
+        doubled |= (unsigned)coverage_is_doubled(&ask.coverage, i) << i;
+    }
+    if (missing != coverages[row].want_missing || doubled != coverages[row].want_doubled ||
+        certainty->exact != coverages[row].want_exact ||
+        (!certainty->exact && certainty->max_error != -1))
+        fail_msg("%s: missing %x, doubled %x, exact %d", coverages[row].name, missing, doubled,
+                 certainty->exact);
+    top_answer_release(&ask.top_answer);
+}
+
+static void test_coverage(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(coverages); i++) {
+        check_coverage(i, true);
+        check_coverage(i, false);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_one_instance),
-        cmocka_unit_test(test_certainty),
-        cmocka_unit_test(test_series),
+        cmocka_unit_test(test_pages),     cmocka_unit_test(test_one_instance),
+        cmocka_unit_test(test_certainty), cmocka_unit_test(test_series),
+        cmocka_unit_test(test_coverage),
     };
 
     return cmocka_run_group_tests_name("core/analytics_merge", tests, NULL, NULL);

@@ -202,11 +202,69 @@ static void test_stats_answer(void **state) {
     buf_release(&out);
 }
 
+static void check_coverage(const struct coverage *coverage) {
+    static struct analytics_ask ask;
+    static struct analytics_ask back;
+    struct buf out = {0};
+
+    ask = back = (struct analytics_ask){.err = ERR_OK};
+    ask.coverage = *coverage;
+    analytics_encode_stats_answer(&out, &ask, STATS_METRICS_ALL);
+    assert_int_equal(analytics_decode_stats_answer(buf_slice(&out), &back), ERR_OK);
+    assert_memory_equal(&back.coverage, coverage, sizeof(*coverage));
+    unpack_fails_cut_short(buf_slice(&out), analytics_decode_stats_answer);
+    buf_clear(&out);
+    back = (struct analytics_ask){.err = ERR_OK};
+    analytics_encode_top_answer(&out, &ask);
+    Analytics__TopCountersResponse *got =
+        analytics__top_counters_response__unpack(NULL, out.len, (uint8_t *)out.ptr);
+    assert_non_null(got);
+    assert_true((got->coverage != NULL) == coverage->by_partitions);
+    for (size_t i = 0; got->coverage && i < got->coverage->n_counted; i++)
+        assert_true(coverage_in(coverage->counted, (uint32_t)got->coverage->counted[i]));
+    analytics__top_counters_response__free_unpacked(got, NULL);
+    assert_int_equal(analytics_decode_top_answer(buf_slice(&out), &back), ERR_OK);
+    assert_memory_equal(&back.coverage, coverage, sizeof(*coverage));
+    top_answer_release(&back.top_answer);
+    buf_release(&out);
+}
+
+static void test_coverage(void **state) {
+    struct coverage coverage;
+
+    (void)state;
+    memset(&coverage, 0, sizeof(coverage)); /* compared with its padding */
+    check_coverage(&coverage);
+    coverage.by_partitions = true;
+    check_coverage(&coverage);
+    coverage.of = 300;
+    coverage.moving = true;
+    coverage_put(coverage.counted, 0);
+    coverage_put(coverage.counted, 299);
+    coverage_put(coverage.stale, 128);
+    check_coverage(&coverage);
+}
+
+/* One by one, as older writers do; and a partition that none can be. */
+static void test_coverage_of_others(void **state) {
+    static struct analytics_ask ask;
+    struct slice one_by_one = SLICE("\x42\x06\x08\x04\x10\x00\x10\x03");
+    struct slice beyond = SLICE("\x42\x05\x12\x03\x80\x80\x01");
+
+    (void)state;
+    assert_int_equal(analytics_decode_top_answer(one_by_one, &ask), ERR_OK);
+    assert_true(ask.coverage.of == 4 && ask.coverage.counted[0] == 9);
+    top_answer_release(&ask.top_answer);
+    assert_int_equal(analytics_decode_top_answer(beyond, &ask), ERR_INVALID);
+    top_answer_release(&ask.top_answer);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_top_question),   cmocka_unit_test(test_questions_come_through),
-        cmocka_unit_test(test_stats_question), cmocka_unit_test(test_top_answer),
-        cmocka_unit_test(test_stats_answer),
+        cmocka_unit_test(test_top_question),       cmocka_unit_test(test_questions_come_through),
+        cmocka_unit_test(test_stats_question),     cmocka_unit_test(test_top_answer),
+        cmocka_unit_test(test_stats_answer),       cmocka_unit_test(test_coverage),
+        cmocka_unit_test(test_coverage_of_others),
     };
 
     return cmocka_run_group_tests_name("edge/analytics_codec", tests, NULL, NULL);
