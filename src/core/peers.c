@@ -1,4 +1,4 @@
-/* peers.c - fewest under way, turns by weight, slow start, outlier ejection, the retry budget. */
+/* peers.c - fewest under way, turns by weight, slow start, the breaker, the retry budget. */
 #include "core/peers.h"
 
 #include <assert.h>
@@ -7,9 +7,14 @@
 #define FAILURES_TO_EJECT 5
 #define SERVED_TO_CLOSE   3
 #define PROBES_MAX        10
-#define SILENT_MS         500
 #define EJECT_MIN_MS      30000
 #define EJECT_MAX_MS      300000
+/* Slowness passes sooner than failures, and to be wrong about it costs what an instance can do. */
+#define EJECT_SLOW_MS     10000
+#define LATE_TO_EJECT     5
+#define LATE_SPAN_MS      1000
+#define LATE_TO_OPEN      3 /* again, while half open */
+#define PROBES_SLOW       1
 #define SLOW_START_MS     5000
 #define SLOW_START_TENTHS 1    /* of its share, at the beginning */
 #define SHARE             1000 /* of a weight of 1; slow ones have less */
@@ -59,8 +64,10 @@ void peers_set_usable(struct peers *peers, size_t i, bool usable, int64_t now_ms
     assert(i < peers->count);
     struct peer *peer = &peers->peer[i];
 
-    if (usable && !peer->usable)
+    if (usable && !peer->usable) {
         starts(peer, now_ms);
+        outlier_forget(&peer->outlier);
+    }
     peer->usable = usable;
 }
 
@@ -105,11 +112,15 @@ enum rank { RANK_SET_ASIDE, RANK_SILENT, RANK_SLOW, RANK_FULL };
 
 /* It may be frozen, or cut off: what is under way to it tells, no more messages have to. */
 static bool is_silent(const struct peer *peer, int64_t now_ms) {
-    return peer->out > 0 && now_ms - peer->heard_ms >= SILENT_MS;
+    return peer->out > 0 && now_ms - peer->heard_ms >= OUTLIER_SILENT_MS;
+}
+
+static bool probed_enough(const struct peer *peer) {
+    return peer->out >= (peer->slow ? PROBES_SLOW : PROBES_MAX);
 }
 
 static enum rank rank(const struct peer *peer, int64_t now_ms) {
-    if (set_aside(peer, now_ms) || (half_open(peer, now_ms) && peer->out >= PROBES_MAX))
+    if (set_aside(peer, now_ms) || (half_open(peer, now_ms) && probed_enough(peer)))
         return RANK_SET_ASIDE;
     if (is_silent(peer, now_ms))
         return RANK_SILENT;
@@ -175,6 +186,88 @@ static void settle(struct peers *peers, size_t chosen, int64_t total) {
     }
 }
 
+/* ---- setting aside ---- */
+
+static bool is_last(const struct peers *peers, size_t i, int64_t now_ms) {
+    for (size_t k = 0; k < peers->count; k++)
+        if (k != i && peers->peer[k].usable && !set_aside(&peers->peer[k], now_ms))
+            return false;
+    return true;
+}
+
+static void eject(struct peers *peers, size_t i, enum peer_fault fault, int64_t now_ms) {
+    struct peer *peer = &peers->peer[i];
+    int64_t first_ms = fault == PEER_SLOW ? EJECT_SLOW_MS : EJECT_MIN_MS;
+    int64_t ms = peer->ejected_ms * 2;
+
+    ms = ms > first_ms ? ms : first_ms;
+    peer->ejected_ms = ms < EJECT_MAX_MS ? ms : EJECT_MAX_MS;
+    peer->ejected_until_ms = now_ms + peer->ejected_ms;
+    peer->slow = fault == PEER_SLOW;
+    peer->failures = 0;
+    peer->served = 0;
+    outlier_forget(&peer->outlier);
+    peers->ejections[fault]++;
+}
+
+/* At least half of them stay: when most are slow, it isn't they. */
+static void eject_slow(struct peers *peers, size_t i, int64_t now_ms) {
+    size_t usable = 0;
+    size_t stay = 0;
+
+    for (size_t k = 0; k < peers->count; k++) {
+        if (!peers->peer[k].usable)
+            continue;
+        usable++;
+        stay += k != i && !set_aside(&peers->peer[k], now_ms);
+    }
+    if (stay * 2 >= usable)
+        eject(peers, i, PEER_SLOW, now_ms);
+}
+
+/* Of those that take part, when somebody other than 'i' has answered last. */
+static int64_t others_answered_ms(const struct peers *peers, size_t i, int64_t now_ms) {
+    int64_t last_ms = INT64_MIN;
+
+    for (size_t k = 0; k < peers->count; k++) {
+        const struct peer *peer = &peers->peer[k];
+
+        if (k != i && peer->usable && !set_aside(peer, now_ms) && peer->outlier.timed &&
+            peer->outlier.answered_ms > last_ms)
+            last_ms = peer->outlier.answered_ms;
+    }
+    return last_ms;
+}
+
+static void look_for_silent(struct peers *peers, int64_t now_ms) {
+    for (size_t i = 0; i < peers->count; i++) {
+        struct peer *peer = &peers->peer[i];
+        bool silent = peer->usable && !set_aside(peer, now_ms) && is_silent(peer, now_ms);
+
+        if (!silent && !peer->outlier.silent)
+            continue;
+        if (outlier_looked(&peer->outlier, silent, others_answered_ms(peers, i, now_ms), now_ms))
+            eject_slow(peers, i, now_ms);
+    }
+}
+
+static bool is_late(const struct peers *peers, size_t i, int64_t took_ms, int64_t now_ms) {
+    int64_t latencies_ms[PEERS_MAX];
+    size_t count = 0;
+
+    if (took_ms <= OUTLIER_LATE_MS)
+        return false;
+    for (size_t k = 0; k < peers->count; k++) {
+        const struct peer *peer = &peers->peer[k];
+
+        if (k != i && peer->usable && !set_aside(peer, now_ms) && peer->outlier.timed)
+            latencies_ms[count++] = peer->outlier.latency_ms;
+    }
+    return took_ms > outlier_bound_ms(latencies_ms, count);
+}
+
+/* ---- a message ---- */
+
 static void add_to_budget(struct peers *peers, int64_t thousandths) {
     peers->budget += thousandths;
     if (peers->budget > BUDGET_MAX)
@@ -204,6 +297,7 @@ size_t peers_pick(struct peers *peers, bool retry, int64_t now_ms, bool *out_bud
         *out_budget = false;
         return PEERS_NONE;
     }
+    look_for_silent(peers, now_ms);
     int64_t total = credit_all(peers, now_ms);
     size_t i = choose(peers, retry, now_ms);
 
@@ -214,34 +308,28 @@ size_t peers_pick(struct peers *peers, bool retry, int64_t now_ms, bool *out_bud
     return i;
 }
 
-/* ---- failing ---- */
-
-static bool is_last(const struct peers *peers, size_t i, int64_t now_ms) {
-    for (size_t k = 0; k < peers->count; k++)
-        if (k != i && peers->peer[k].usable && !set_aside(&peers->peer[k], now_ms))
-            return false;
-    return true;
-}
-
-static void eject(struct peer *peer, int64_t now_ms) {
-    int64_t ms = peer->ejected_ms == 0 ? EJECT_MIN_MS : peer->ejected_ms * 2;
-
-    peer->ejected_ms = ms < EJECT_MAX_MS ? ms : EJECT_MAX_MS;
-    peer->ejected_until_ms = now_ms + peer->ejected_ms;
-    peer->failures = 0;
-    peer->served = 0;
-}
-
 static void serves(struct peer *peer, int64_t now_ms) {
-    peer->failures = 0;
     if (!peer->ejected_ms || ++peer->served < SERVED_TO_CLOSE)
         return;
     peer->ejected_ms = 0;
     peer->served = 0;
+    peer->slow = false;
     starts(peer, now_ms);
 }
 
-void peers_returned(struct peers *peers, size_t i, bool failed, int64_t now_ms) {
+/* True: it was late, which isn't serving. */
+static bool was_late(struct peers *peers, size_t i, int64_t took_ms, int64_t now_ms) {
+    struct peer *peer = &peers->peer[i];
+    bool late = is_late(peers, i, took_ms, now_ms);
+
+    if (outlier_answered(&peer->outlier, took_ms, late,
+                         peer->ejected_ms ? LATE_TO_OPEN : LATE_TO_EJECT,
+                         peer->ejected_ms ? 0 : LATE_SPAN_MS, now_ms))
+        eject_slow(peers, i, now_ms);
+    return late;
+}
+
+void peers_returned(struct peers *peers, size_t i, bool failed, int64_t took_ms, int64_t now_ms) {
     assert(i < peers->count && peers->peer[i].out > 0);
     struct peer *peer = &peers->peer[i];
 
@@ -252,7 +340,9 @@ void peers_returned(struct peers *peers, size_t i, bool failed, int64_t now_ms) 
     if (set_aside(peer, now_ms))
         return;
     if (!failed) {
-        serves(peer, now_ms);
+        peer->failures = 0;
+        if (took_ms == PEERS_UNTIMED || !was_late(peers, i, took_ms, now_ms))
+            serves(peer, now_ms);
         return;
     }
     if (peer->failures > 0 && peer->failed_at_ms == now_ms)
@@ -261,5 +351,5 @@ void peers_returned(struct peers *peers, size_t i, bool failed, int64_t now_ms) 
     peer->failed_at_ms = now_ms;
     peer->served = 0;
     if (peer->failures >= (peer->ejected_ms ? 1 : FAILURES_TO_EJECT) && !is_last(peers, i, now_ms))
-        eject(peer, now_ms);
+        eject(peers, i, PEER_FAILING, now_ms);
 }

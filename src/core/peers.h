@@ -13,9 +13,16 @@
  *        └──────────────────────── 3 that serve ◄────────────────┘
  *
  * It is open for 30 s, doubling to 300 s while it comes back failing; half open it has at most 10
- * messages under way. One that has said nothing for 500 ms to what is under way to it gets no more
- * as long as there is another. Retries are allowed from a budget: 20 % of the messages sent first,
- * and 10 a second, saved up to 100.
+ * messages under way.
+ *
+ * One that is slow (core/outlier.h: late again and again, or silent) doesn't fail, but is set aside
+ * as well: for 10 s, doubling to 300 s while it comes back slow, with one message at a time while
+ * half open, of which the third in a row that is late opens it again. At least half of the usable
+ * ones are never set aside for being slow. And one that has said nothing for 500 ms to what is
+ * under way to it gets no more at once, as long as there is another.
+ *
+ * Retries are allowed from a budget: 20 % of the messages sent first, and 10 a second, saved up to
+ * 100.
  *
  * Threads    One owner (a loop).
  * Time       now_ms is monotonic, from 0.
@@ -27,8 +34,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/outlier.h"
+
 #define PEERS_MAX        64
 #define PEERS_NONE       PEERS_MAX
+#define PEERS_UNTIMED    (-1)
 #define PEERS_WEIGHT_MAX 65535 /* as in Consul and in SRV records */
 
 struct peer {
@@ -42,14 +52,19 @@ struct peer {
     int64_t failed_at_ms;     /* the last of them */
     int64_t ejected_until_ms; /* set aside */
     int64_t ejected_ms;       /* for so long; 0: closed */
+    bool slow;                /* that is why */
     unsigned served;          /* while half open */
+    struct outlier outlier;
 };
+
+enum peer_fault { PEER_FAILING, PEER_SLOW, PEER_FAULTS };
 
 struct peers {
     struct peer peer[PEERS_MAX];
     size_t count;   /* beyond it there is nobody */
     int64_t budget; /* thousandths of a retry */
     int64_t budget_at_ms;
+    uint64_t ejections[PEER_FAULTS]; /* so far: when they move, so has somebody's state */
 };
 
 /* 'count' peers of weight 1, at most PEERS_MAX, none of them usable yet. */
@@ -71,8 +86,10 @@ size_t peers_pick(struct peers *peers, bool retry, int64_t now_ms, bool *out_bud
 
 /* The message that 'i' got has come back. 'failed': it couldn't serve (unreachable, reset, timed
  * out), not: it answered with an error. Failures at one and the same 'now_ms' are one: a lost
- * connection takes all its messages along, and so does our own pause past their deadlines. */
-void peers_returned(struct peers *peers, size_t i, bool failed, int64_t now_ms);
+ * connection takes all its messages along, and so does our own pause past their deadlines.
+ * 'took_ms': since it was sent, where it was carried out; PEERS_UNTIMED: it says nothing of that.
+ */
+void peers_returned(struct peers *peers, size_t i, bool failed, int64_t took_ms, int64_t now_ms);
 
 enum peer_state { PEER_CLOSED, PEER_OPEN, PEER_HALF_OPEN, PEER_STATES };
 

@@ -54,12 +54,29 @@ static void tell_breaker(struct remote *remote, size_t peer) {
     line->breaker = now;
 }
 
-static void back_from(struct remote *remote, size_t peer, bool failed) {
-    int64_t ejected_until_ms = remote->peers.peer[peer].ejected_until_ms;
+/* Somebody has been set aside, by whatever the peers were told: it needn't be whom that was about.
+ */
+static void tell_ejections(struct remote *remote) {
+    struct remote_fleet *fleet = remote->fleet;
+    bool any = false;
 
-    peers_returned(&remote->peers, peer, failed, loop_now_ms(remote->loop));
-    if (remote->peers.peer[peer].ejected_until_ms > ejected_until_ms)
-        metrics_add(remote->fleet->metrics, remote->shard, remote->fleet->series.ejections, 1);
+    for (unsigned fault = 0; fault < PEER_FAULTS; fault++) {
+        uint64_t more = remote->peers.ejections[fault] - remote->ejections[fault];
+
+        if (!more)
+            continue;
+        metrics_add(fleet->metrics, remote->shard, fleet->series.ejections[fault], more);
+        remote->ejections[fault] += more;
+        any = true;
+    }
+    for (size_t i = 0; any && i < remote->peers.count; i++)
+        if (remote->lines[i].used)
+            tell_breaker(remote, i);
+}
+
+static void back_from(struct remote *remote, size_t peer, bool failed, int64_t took_ms) {
+    peers_returned(&remote->peers, peer, failed, took_ms, loop_now_ms(remote->loop));
+    tell_ejections(remote);
     tell_breaker(remote, peer);
 }
 
@@ -69,9 +86,11 @@ static void call_done(struct grpc_out_call *out_call, const struct grpc_result *
     struct delivery *delivery = call->delivery;
 
     size_t peer = call->peer;
+    bool failed = remote_result(call, result);
 
     remote_observe(remote, REMOTE_APPLY, result->status, call->sent_ns);
-    back_from(remote, call->peer, remote_result(call, result));
+    back_from(remote, peer, failed,
+              delivery->err == ERR_OK ? loop_now_ms(remote->loop) - call->sent_ms : PEERS_UNTIMED);
     if (delivery->err == ERR_OK)
         remote_learn_clock(remote, delivery->store_now_ms, call->sent_ms);
     give_call(remote, call);
@@ -126,10 +145,11 @@ static enum err on_send(struct upstream *upstream, struct delivery *delivery) {
         metrics_add(fleet->metrics, remote->shard, fleet->series.retries_refused, 1);
     if (peer == PEERS_NONE)
         return in_budget ? ERR_UNREACHABLE : ERR_UNAVAILABLE;
+    tell_ejections(remote);
     tell_breaker(remote, peer);
     enum err err = send_to(remote, peer, delivery);
     if (err != ERR_OK)
-        back_from(remote, peer, false);
+        back_from(remote, peer, false, PEERS_UNTIMED);
     else if (retry)
         metrics_add(fleet->metrics, remote->shard, fleet->series.retries, 1);
     return err;

@@ -128,8 +128,6 @@ void remote_fleet_problem(struct remote_fleet *fleet, size_t index, const char *
 
 void remote_fleet_breaker(struct remote_fleet *fleet, size_t index, unsigned shard,
                           enum peer_state from, enum peer_state to) {
-    static const char *const names[PEER_STATES] = {
-        [PEER_CLOSED] = "closed", [PEER_OPEN] = "open", [PEER_HALF_OPEN] = "half_open"};
     struct remote_address *address = &fleet->address[index];
 
     if (from != PEER_CLOSED) {
@@ -140,9 +138,10 @@ void remote_fleet_breaker(struct remote_fleet *fleet, size_t index, unsigned sha
         atomic_fetch_add(&address->breakers[to], 1);
         metrics_add(fleet->metrics, shard, fleet->series.breakers[to], 1);
     }
+    metrics_add(fleet->metrics, shard, fleet->series.transitions[to], 1);
     log_line(to == PEER_OPEN ? LOG_WARN : LOG_INFO, "a counter's breaker has moved",
-             LOG_STR("counter", address->text), LOG_STR("from", names[from]),
-             LOG_STR("to", names[to]));
+             LOG_STR("counter", address->text), LOG_STR("from", remote_breaker_name(from)),
+             LOG_STR("to", remote_breaker_name(to)));
 }
 
 /* ---- what the gateway asks ---- */

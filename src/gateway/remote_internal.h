@@ -35,9 +35,10 @@ struct remote_series {
     metric_series connections;
     metric_series retries;
     metric_series retries_refused;
-    metric_series ejections;
+    metric_series ejections[PEER_FAULTS];
     metric_series refused;
     metric_series breakers[PEER_STATES]; /* but for closed */
+    metric_series transitions[PEER_STATES];
 };
 
 /* One counter address, as all loops see it. It keeps its place for as long as a loop holds it:
@@ -143,7 +144,8 @@ struct remote {
     unsigned shard;
     struct remote_user user;
     struct peers peers;
-    struct remote_line *lines; /* one per place of an address */
+    uint64_t ejections[PEER_FAULTS]; /* as was told */
+    struct remote_line *lines;       /* one per place of an address */
     struct remote_call *free;
     struct buf out; /* requests are written here */
     int64_t clock_ahead_ms;
@@ -198,5 +200,6 @@ MUST_CHECK bool remote_series_make(struct remote_fleet *fleet);
 void remote_observe(struct remote *remote, enum remote_method method, enum grpc_status status,
                     int64_t sent_ns);
 const char *remote_status_name(enum grpc_status status);
+const char *remote_breaker_name(enum peer_state state);
 
 #endif

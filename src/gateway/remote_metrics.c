@@ -25,6 +25,13 @@ const char *remote_status_name(enum grpc_status status) {
     return statuses[status_index(status)];
 }
 
+const char *remote_breaker_name(enum peer_state state) {
+    static const char *const names[PEER_STATES] = {
+        [PEER_CLOSED] = "closed", [PEER_OPEN] = "open", [PEER_HALF_OPEN] = "half_open"};
+
+    return names[state];
+}
+
 static void make_method(struct remote_fleet *fleet, unsigned method) {
     char labels[METRICS_LABELS_BYTES];
 
@@ -51,11 +58,21 @@ bool remote_series_make(struct remote_fleet *fleet) {
     series->connections = metrics_series(metrics, METRIC_UPSTREAM_CONNECTIONS, "");
     series->retries = metrics_series(metrics, METRIC_UPSTREAM_RETRIES, "");
     series->retries_refused = metrics_series(metrics, METRIC_UPSTREAM_RETRIES_REFUSED, "");
-    series->ejections = metrics_series(metrics, METRIC_UPSTREAM_EJECTIONS, "");
+    series->ejections[PEER_FAILING] =
+        metrics_series(metrics, METRIC_UPSTREAM_EJECTIONS, "reason=\"failing\"");
+    series->ejections[PEER_SLOW] =
+        metrics_series(metrics, METRIC_UPSTREAM_EJECTIONS, "reason=\"slow\"");
     series->breakers[PEER_OPEN] =
         metrics_series(metrics, METRIC_UPSTREAM_BREAKERS, "state=\"open\"");
     series->breakers[PEER_HALF_OPEN] =
         metrics_series(metrics, METRIC_UPSTREAM_BREAKERS, "state=\"half_open\"");
+    for (unsigned state = 0; state < PEER_STATES; state++) {
+        char labels[METRICS_LABELS_BYTES];
+
+        (void)snprintf(labels, sizeof(labels), "to=\"%s\"", remote_breaker_name(state));
+        series->transitions[state] =
+            metrics_series(metrics, METRIC_UPSTREAM_BREAKER_TRANSITIONS, labels);
+    }
     series->refused = metrics_series(metrics, METRIC_UPSTREAM_REFUSED, "");
     return true;
 }

@@ -1,11 +1,12 @@
-"""A counter that is late, behind toxiproxy: nothing fails, and the others get what it can't do."""
+"""A counter that is late, behind toxiproxy: nothing fails, it is set aside, and it comes back."""
 import contextlib
 import pathlib
 import sys
 import tempfile
 
 import lib
-from lib import INCREMENT, Skipped, Split, Swarm, check, eq, item, request_bytes
+from lib import (INCREMENT, WAIT_S, Skipped, Split, Swarm, check, eq, increment, item,
+                 request_bytes, wait_for)
 from test_discovery import applied
 from test_redis import redis
 from test_split import metric
@@ -14,7 +15,7 @@ sys.path[:0] = [str(lib.tree() / 'tools')]
 import dev_servers  # noqa: E402
 
 SMOKE = False
-LATE_MS = 100  # each way
+LATE_MS = 200  # each way
 REQUESTS = 300
 
 
@@ -48,18 +49,39 @@ def load(gateway):
     return bad + swarm.lost
 
 
-def test_a_late_counter_gets_less():
+def moves(gateway, to):
+    return metric(gateway, f'hgp_upstream_breaker_transitions_total{{to="{to}"}}')
+
+
+def test_a_late_counter_is_set_aside():
     names = iter(('late', 'quick'))
     with toxiproxy() as proxy, redis() as store, \
             Split(counters=2, through=lambda address: proxy.add(next(names), address),
-                  counter_flags=['--store', store.url]) as split:
+                  counter_flags=['--store', store.url], flags=['--threads', '1']) as split:
         late, quick = split.counters
+        gateway = split.gateways[0]
+        wait_for('both can be used', lambda: metric(gateway, 'hgp_upstream_connections') == 2)
+        eq(load(split), [], 'what failed at first')
         proxy.late('late', LATE_MS)
-        eq(load(split), [], 'what failed')
+
+        def is_set_aside():
+            eq(load(split), [], 'what failed')
+            return moves(gateway, 'open')
+
+        wait_for('its breaker opens', is_set_aside)
+        check(metric(gateway, 'hgp_upstream_ejections_total{reason="slow"}') >= 1, 'the reason')
         check(applied(late) < applied(quick), f'messages: {applied(late)} and {applied(quick)}')
         sent = applied(late) + applied(quick)
-        check(metric(split, 'hgp_upstream_retries_total') <= 0.2 * sent, 'the retries')
-        before = applied(late)
+        check(metric(gateway, 'hgp_upstream_retries_total') <= 0.2 * sent, 'the retries')
         proxy.late('late', 0)
+
+        def is_back():
+            eq(increment(split, 'meanwhile').status, 200, 'an increment')
+            return moves(gateway, 'closed')
+
+        # After 10 s, or later where this machine was busy while it was tried.
+        wait_for('its breaker closes', is_back, 4 * WAIT_S)
+        check(moves(gateway, 'half_open') >= 1, 'it was half open before')
+        before = applied(late)
         eq(load(split), [], 'what failed afterwards')
         check(applied(late) > before, 'it is used again')

@@ -56,7 +56,8 @@ void stream_answered(struct conn *conn, struct stream *stream, const struct fram
         trace_violation(&conn->world->trace, -1, "the codec: an answer doesn't read: %s",
                         problem.text);
     delivery->err = err;
-    peers_returned(&conn->gateway->peers, conn->line->counter, false, world_now(conn->world));
+    peers_returned(&conn->gateway->peers, conn->line->counter, false,
+                   world_now(conn->world) - stream->sent_ms, world_now(conn->world));
     come_back(conn, stream, &frame->facts);
 }
 
@@ -64,7 +65,8 @@ void stream_failed(struct conn *conn, struct stream *stream, enum err err, bool 
                    bool is_failure) {
     stream->delivery->err = err;
     stream->delivery->not_applied = said || !RULE(RULE_PEER_SAID_SO);
-    peers_returned(&conn->gateway->peers, conn->line->counter, is_failure, world_now(conn->world));
+    peers_returned(&conn->gateway->peers, conn->line->counter, is_failure, PEERS_UNTIMED,
+                   world_now(conn->world));
     come_back(conn, stream, NULL);
 }
 

@@ -137,7 +137,7 @@ static void run_step(struct peers *peers, const char *name, const struct step *s
         pick(peers, name, step);
         break;
     default:
-        peers_returned(peers, step->peer, step->verb == FAIL, step->at_ms);
+        peers_returned(peers, step->peer, step->verb == FAIL, PEERS_UNTIMED, step->at_ms);
         break;
     }
 }
@@ -169,7 +169,7 @@ static void test_ejections_double(void **state) {
             assert_int_equal(peers_pick(&peers, false, now_ms, &budget), 0);
             peers_set_usable(&peers, 1, true, now_ms);
             assert_false(peers_ejected(&peers, 0, now_ms));
-            peers_returned(&peers, 0, true, ++now_ms);
+            peers_returned(&peers, 0, true, PEERS_UNTIMED, ++now_ms);
         }
         assert_true(peers_ejected(&peers, 0, now_ms + want_ms[i] - 1));
         assert_false(peers_ejected(&peers, 0, now_ms + want_ms[i]));
@@ -187,7 +187,7 @@ static void eject_1(struct peers *peers) {
         assert_int_equal(peers_pick(peers, false, 0, &budget), 1);
     peers_set_usable(peers, 0, true, 0);
     for (int k = 0; k < 5; k++)
-        peers_returned(peers, 1, true, k);
+        peers_returned(peers, 1, true, PEERS_UNTIMED, k);
     assert_int_equal(peers_state(peers, 1, 30003), PEER_OPEN);
     assert_int_equal(peers_state(peers, 1, 30004), PEER_HALF_OPEN);
 }
@@ -204,7 +204,7 @@ static void test_half_open_has_ten_at_most(void **state) {
         to_1 += peers_pick(&peers, false, 30004, &budget) == 1;
     assert_int_equal(to_1, 10);
     for (int k = 0; k < 3; k++)
-        peers_returned(&peers, 1, false, 30005);
+        peers_returned(&peers, 1, false, PEERS_UNTIMED, 30005);
     assert_int_equal(peers_state(&peers, 1, 30005), PEER_CLOSED);
     for (int k = 0; k < 20; k++) /* the fewest under way, but it begins slowly */
         to_1 += peers_pick(&peers, false, 30005, &budget) == 1;
@@ -224,7 +224,7 @@ static void share_out(struct peers *peers, int picks, int64_t now_ms, int *out) 
         size_t i = peers_pick(peers, false, now_ms, &budget);
 
         out[i]++;
-        peers_returned(peers, i, false, now_ms);
+        peers_returned(peers, i, false, PEERS_UNTIMED, now_ms);
     }
 }
 
@@ -362,7 +362,8 @@ static void test_breaker_property(void **state) {
                 }
             } else if (peers.peer[i].out > 0) {
                 /* Some fail mostly, some hardly ever. */
-                peers_returned(&peers, i, random_next(&seed) % (2 + i * 3) == 0, now_ms);
+                peers_returned(&peers, i, random_next(&seed) % (2 + i * 3) == 0, PEERS_UNTIMED,
+                               now_ms);
             }
             for (size_t k = 0; k < count; k++) {
                 enum peer_state is = peers_state(&peers, k, now_ms);
@@ -383,7 +384,7 @@ static bool allowed(struct peers *peers, bool retry, int64_t now_ms) {
 
     assert_int_equal(i != PEERS_NONE, budget);
     if (i != PEERS_NONE)
-        peers_returned(peers, i, false, now_ms);
+        peers_returned(peers, i, false, PEERS_UNTIMED, now_ms);
     return budget;
 }
 
