@@ -38,7 +38,8 @@ struct batch {
     struct arena arena;
 
     struct attempt *current; /* the attempt being waited for; NULL: not sent, or backing off */
-    int64_t due_ms;          /* when 'current' counts as lost, or else is retried */
+    int64_t due_ms;          /* when to see whether 'current' is lost, or else a retry is due */
+    int64_t lost_ms;         /* when 'current' counts as lost in any case */
     int64_t since_ms;        /* its first operation; 0: of this turn */
     unsigned attempts;
     unsigned unsure;  /* attempts that may have been applied without an answer */

@@ -253,6 +253,17 @@ static const struct trace_context *make_span(struct batcher *b, struct attempt *
     return own;
 }
 
+/* When to look whether the attempt that is waited for is lost. */
+static int64_t look_ms(struct batcher *b, const struct batch *batch, int64_t now_ms) {
+    struct upstream *upstream = b->upstream;
+
+    if (batch->attempts > 1 || !upstream->lost_ms || batch->lost_ms <= now_ms)
+        return batch->lost_ms;
+    int64_t at_ms = upstream->lost_ms(upstream, &batch->current->delivery, now_ms);
+
+    return at_ms < batch->lost_ms ? at_ms : batch->lost_ms;
+}
+
 static void send_attempt(struct batcher *b, struct batch *batch, int64_t now_ms) {
     struct attempt *attempt = take_attempt(b);
     enum err err = ERR_NO_MEMORY;
@@ -287,7 +298,8 @@ static void send_attempt(struct batcher *b, struct batch *batch, int64_t now_ms)
     batch->unsure++;
     batch->out++;
     b->out++;
-    batch->due_ms = b->conf.attempt_ms ? after(now_ms, b->conf.attempt_ms) : INT64_MAX;
+    batch->lost_ms = b->conf.attempt_ms ? after(now_ms, b->conf.attempt_ms) : INT64_MAX;
+    batch->due_ms = look_ms(b, batch, now_ms);
     wake_at(b, batch->due_ms);
 }
 
@@ -358,6 +370,8 @@ static void sent_due(struct batcher *b, struct batch *batch, int64_t now_ms, str
         batch_expire(batch, now_ms, batch->unsure ? &out->sent : &out->unsent);
     b->sent_ops -= before - batch->message.count;
     wake_at(b, batch->earliest_ms);
+    if (batch->current && batch->due_ms <= now_ms)
+        batch->due_ms = look_ms(b, batch, now_ms);
     if (!batch->current && batch->waiting == 0)
         give_up(b, batch, ERR_DEADLINE);
     else if (batch->due_ms > now_ms)

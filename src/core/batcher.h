@@ -69,6 +69,10 @@ struct upstream {
      * instead of using up attempts on nobody. A time that has passed: don't wait. When somebody is
      * back before, the upstream sees to it that the batcher is flushed. NULL: never wait. */
     int64_t (*wait_until_ms)(struct upstream *upstream);
+    /* When to see whether a message's first attempt is lost, which is under way for less than
+     * conf.attempt_ms (monotonic); at or before now_ms: it is. NULL: attempt_ms alone says. Only
+     * the first, so that a message isn't given up before its time. */
+    int64_t (*lost_ms)(struct upstream *upstream, const struct delivery *delivery, int64_t now_ms);
     /* Somebody could take a message now. For those who have another way; NULL: always. */
     bool (*usable)(struct upstream *upstream);
 };

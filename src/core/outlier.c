@@ -1,9 +1,8 @@
 /* outlier.c - smoothed latency, rows of late answers, silence while others answer. */
 #include "core/outlier.h"
 
-#define TIMES      2 /* what the others take */
-#define SMOOTHING  4 /* one part of the new, three of the old */
-#define CONFIRM_MS 100
+#define TIMES     2 /* what the others take */
+#define SMOOTHING 4 /* one part of the new, three of the old */
 
 /* The smallest that half of them don't exceed: with two, the better one, or one slow instance
  * would hide the next. */
@@ -45,11 +44,14 @@ bool outlier_answered(struct outlier *outlier, int64_t took_ms, bool late, unsig
     return outlier->late >= rows && now_ms - outlier->late_since_ms >= span_ms;
 }
 
-bool outlier_looked(struct outlier *outlier, bool silent, int64_t others_ms, int64_t now_ms) {
+void outlier_look(struct outlier *outlier, bool silent, int64_t now_ms) {
     if (silent && !outlier->silent)
         outlier->silent_ms = now_ms;
     outlier->silent = silent;
-    return silent && now_ms - outlier->silent_ms >= CONFIRM_MS && others_ms > outlier->silent_ms;
+}
+
+bool outlier_is_silent(const struct outlier *outlier, int64_t now_ms) {
+    return outlier->silent && now_ms - outlier->silent_ms >= OUTLIER_SURE_MS;
 }
 
 void outlier_forget(struct outlier *outlier) {

@@ -24,6 +24,7 @@
 
 #define OUTLIER_LATE_MS   50
 #define OUTLIER_SILENT_MS 500
+#define OUTLIER_SURE_MS   100
 
 /* What is known of one instance; zeroed: nothing. */
 struct outlier {
@@ -45,9 +46,12 @@ int64_t outlier_bound_ms(int64_t *latencies_ms, size_t count);
 bool outlier_answered(struct outlier *outlier, int64_t took_ms, bool late, unsigned rows,
                       int64_t span_ms, int64_t now_ms);
 
-/* Looked at, often: 'silent' as above. 'others_ms' is when one of the others has answered last.
- * True: it is slow. */
-bool outlier_looked(struct outlier *outlier, bool silent, int64_t others_ms, int64_t now_ms);
+/* Looked at, often: it is silent at the moment, or not. */
+void outlier_look(struct outlier *outlier, bool silent, int64_t now_ms);
+
+/* It is, and was when it was looked at OUTLIER_SURE_MS ago: it isn't us. It is slow if another one
+ * has answered since 'silent_ms'. */
+bool outlier_is_silent(const struct outlier *outlier, int64_t now_ms);
 
 /* It has been set aside, or is another one: rows and silence begin anew. */
 void outlier_forget(struct outlier *outlier);

@@ -15,6 +15,7 @@
 #define LATE_SPAN_MS      1000
 #define LATE_TO_OPEN      3 /* again, while half open */
 #define PROBES_SLOW       1
+#define PROBE_MS          200 /* of silence, from one that is or was set aside for being slow */
 #define SLOW_START_MS     5000
 #define SLOW_START_TENTHS 1    /* of its share, at the beginning */
 #define SHARE             1000 /* of a weight of 1; slow ones have less */
@@ -111,8 +112,12 @@ static int64_t share(const struct peer *peer, int64_t now_ms) {
 enum rank { RANK_SET_ASIDE, RANK_SILENT, RANK_SLOW, RANK_FULL };
 
 /* It may be frozen, or cut off: what is under way to it tells, no more messages have to. */
+static int64_t silent_at_ms(const struct peer *peer) {
+    return peer->heard_ms + (peer->slow ? PROBE_MS : OUTLIER_SILENT_MS);
+}
+
 static bool is_silent(const struct peer *peer, int64_t now_ms) {
-    return peer->out > 0 && now_ms - peer->heard_ms >= OUTLIER_SILENT_MS;
+    return peer->out > 0 && now_ms >= silent_at_ms(peer);
 }
 
 static bool probed_enough(const struct peer *peer) {
@@ -244,9 +249,9 @@ static void look_for_silent(struct peers *peers, int64_t now_ms) {
         struct peer *peer = &peers->peer[i];
         bool silent = peer->usable && !set_aside(peer, now_ms) && is_silent(peer, now_ms);
 
-        if (!silent && !peer->outlier.silent)
-            continue;
-        if (outlier_looked(&peer->outlier, silent, others_answered_ms(peers, i, now_ms), now_ms))
+        outlier_look(&peer->outlier, silent, now_ms);
+        if (outlier_is_silent(&peer->outlier, now_ms) &&
+            others_answered_ms(peers, i, now_ms) > peer->outlier.silent_ms)
             eject_slow(peers, i, now_ms);
     }
 }
@@ -306,6 +311,25 @@ size_t peers_pick(struct peers *peers, bool retry, int64_t now_ms, bool *out_bud
     if (peers->peer[i].out++ == 0)
         peers->peer[i].heard_ms = now_ms;
     return i;
+}
+
+static bool another_speaks(const struct peers *peers, size_t i, int64_t now_ms) {
+    for (size_t k = 0; k < peers->count; k++)
+        if (k != i && peers->peer[k].usable && rank(&peers->peer[k], now_ms) > RANK_SILENT)
+            return true;
+    return false;
+}
+
+int64_t peers_lost_ms(struct peers *peers, size_t i, int64_t now_ms) {
+    assert(i < peers->count && peers->peer[i].out > 0);
+    const struct peer *peer = &peers->peer[i];
+
+    look_for_silent(peers, now_ms);
+    if (!is_silent(peer, now_ms))
+        return silent_at_ms(peer);
+    bool sure = set_aside(peer, now_ms) || outlier_is_silent(&peer->outlier, now_ms);
+
+    return sure && another_speaks(peers, i, now_ms) ? now_ms : now_ms + OUTLIER_SURE_MS;
 }
 
 static void serves(struct peer *peer, int64_t now_ms) {

@@ -84,6 +84,10 @@ void peers_set_usable(struct peers *peers, size_t i, bool usable, int64_t now_ms
  * none is usable. '*out_budget' false (then PEERS_NONE too): the budget is used up. */
 size_t peers_pick(struct peers *peers, bool retry, int64_t now_ms, bool *out_budget);
 
+/* When to see whether a message under way to 'i' is lost; at or before 'now_ms': it is, as 'i' has
+ * been silent for long enough to be sure, and there is another one that isn't. */
+int64_t peers_lost_ms(struct peers *peers, size_t i, int64_t now_ms);
+
 /* The message that 'i' got has come back. 'failed': it couldn't serve (unreachable, reset, timed
  * out), not: it answered with an error. Failures at one and the same 'now_ms' are one: a lost
  * connection takes all its messages along, and so does our own pause past their deadlines.

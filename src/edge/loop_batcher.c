@@ -42,6 +42,12 @@ static int64_t on_wait(struct upstream *timed) {
     return upstream->wait_until_ms(upstream);
 }
 
+static int64_t on_lost(struct upstream *timed, const struct delivery *delivery, int64_t now_ms) {
+    struct upstream *upstream = CONTAINER_OF(timed, struct loop_batcher, timed)->upstream;
+
+    return upstream->lost_ms(upstream, delivery, now_ms);
+}
+
 static void end_span(const struct delivery *delivery) {
     struct span span = tracer_span(delivery->trace, SPAN_CLIENT);
 
@@ -114,6 +120,7 @@ struct loop_batcher *loop_batcher_new(struct loop *loop, const struct loop_batch
     lb->upstream = upstream;
     lb->timed.send = on_send;
     lb->timed.wait_until_ms = upstream->wait_until_ms ? on_wait : NULL;
+    lb->timed.lost_ms = upstream->lost_ms ? on_lost : NULL;
     lb->batcher = batcher_new(&own, &lb->timed);
     if (!lb->batcher) {
         free(lb);

@@ -128,6 +128,7 @@ static enum err send_to(struct remote *remote, size_t peer, struct delivery *del
         .sent_ms = loop_now_ms(remote->loop),
         .sent_ns = clock_mono_ns(),
     };
+    delivery->upstream_data = call;
     enum err err = start_call(remote, call);
     if (err != ERR_OK)
         give_call(remote, call);
@@ -153,6 +154,16 @@ static enum err on_send(struct upstream *upstream, struct delivery *delivery) {
     else if (retry)
         metrics_add(fleet->metrics, remote->shard, fleet->series.retries, 1);
     return err;
+}
+
+/* While it is waited for it hasn't come back: its call is still there. */
+static int64_t on_lost(struct upstream *upstream, const struct delivery *delivery, int64_t now_ms) {
+    struct remote *remote = CONTAINER_OF(upstream, struct remote, upstream);
+    const struct remote_call *call = delivery->upstream_data;
+    int64_t at_ms = peers_lost_ms(&remote->peers, call->peer, now_ms);
+
+    tell_ejections(remote);
+    return at_ms;
 }
 
 /* A counter that restarts is back within a moment: what comes waits for it. Not quite so long as a
@@ -190,6 +201,7 @@ struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigne
     }
     remote->upstream.send = on_send;
     remote->upstream.wait_until_ms = wait_until_ms;
+    remote->upstream.lost_ms = on_lost;
     remote->upstream.usable = usable;
     remote->lost_ms = INT64_MIN;
     remote->turn.fire = on_turn;

@@ -67,6 +67,11 @@ static void boot(struct gateway *gateway) {
         gateway->store_ahead_ms = store_clock_ahead_ms(world) + rng_in(rng, -2000, 2000);
 }
 
+static int64_t lost_ms(struct upstream *upstream, const struct delivery *delivery, int64_t now_ms) {
+    (void)now_ms;
+    return lines_lost_ms(CONTAINER_OF(upstream, struct gateway, upstream), delivery);
+}
+
 struct gateway *gateway_new(struct world *world, unsigned index) {
     struct gateway *gateway = calloc(1, sizeof(*gateway));
 
@@ -76,6 +81,7 @@ struct gateway *gateway_new(struct world *world, unsigned index) {
     gateway->index = index;
     gateway->upstream.send = on_send;
     gateway->upstream.wait_until_ms = wait_until_ms;
+    gateway->upstream.lost_ms = world->profile.split ? lost_ms : NULL;
     list_init(&gateway->calls);
     list_init(&gateway->conns);
     boot(gateway);

@@ -39,6 +39,12 @@ int64_t lines_wait_until_ms(const struct gateway *gateway) {
     return any_usable(gateway) ? INT64_MIN : gateway->lost_ms + WAIT_MS;
 }
 
+int64_t lines_lost_ms(struct gateway *gateway, const struct delivery *delivery) {
+    const struct line *line = delivery->upstream_data;
+
+    return peers_lost_ms(&gateway->peers, line->counter, world_now(gateway->world));
+}
+
 static void detach(struct line *line, int64_t again_in_ms) {
     set_usable(line, false);
     line->conn = NULL;
@@ -66,6 +72,7 @@ enum err lines_send(struct gateway *gateway, struct delivery *delivery) {
         return in_budget ? ERR_UNREACHABLE : ERR_UNAVAILABLE;
     }
     struct conn *conn = gateway->lines[peer].conn;
+    delivery->upstream_data = &gateway->lines[peer];
     struct stream *stream = stream_open(conn, delivery);
     int64_t patience_ms = rng_in(&world->rng, 200, rng_chance(&world->rng, 90) ? 3000 : 100000);
 

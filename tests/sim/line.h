@@ -35,6 +35,7 @@ enum err lines_send(struct gateway *gateway, struct delivery *delivery);
 
 /* As struct upstream has it. */
 int64_t lines_wait_until_ms(const struct gateway *gateway);
+int64_t lines_lost_ms(struct gateway *gateway, const struct delivery *delivery);
 
 /* A frame arrives at the gateway. */
 void line_hear(struct conn *conn, struct frame *frame);

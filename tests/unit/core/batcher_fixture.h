@@ -19,6 +19,7 @@ struct fake {
     struct delivery *held[HELD_MAX];
     size_t count;
     int64_t wait_until_ms; /* as struct upstream */
+    int64_t lost_ms;       /* likewise, where a test sets the function */
     enum err first_err;    /* of the first operation in a good answer */
     unsigned sends;        /* calls of send(), refused ones included */
     uint64_t last_number;

@@ -247,6 +247,67 @@ static void test_late_failure_is_no_news(void **state) {
     stop(b);
 }
 
+static int64_t fake_lost(struct upstream *upstream, const struct delivery *delivery,
+                         int64_t now_ms) {
+    struct fake *fake = CONTAINER_OF(upstream, struct fake, upstream);
+
+    (void)now_ms;
+    assert_ptr_equal(delivery, fake->held[0]);
+    assert_int_equal(delivery->attempt, 1);
+    return fake->lost_ms;
+}
+
+/* The upstream may know earlier that a first attempt is lost, and is asked when it says so. */
+static void test_lost_by_the_upstream(void **state) {
+    (void)state;
+    struct fake fake;
+    struct batcher *b = start(&fake, &usual);
+    struct request request = request_of(5, NO_DEADLINE);
+
+    fake.upstream.lost_ms = fake_lost;
+    fake.lost_ms = 200;
+    add(b, &request);
+    batcher_flush(b, 0, 0);
+    assert_int_equal(batcher_poll(b, 0), 200);
+    fake.lost_ms = 300; /* it has been heard of meanwhile */
+    assert_int_equal(batcher_poll(b, 200), 300);
+    assert_int_equal(fake.sends, 1);
+    int64_t now_ms = batcher_poll(b, 300);
+
+    assert_in_range(now_ms, 300, 325); /* the backoff */
+    batcher_poll(b, now_ms);
+    assert_int_equal(fake.sends, 2);
+    assert_int_equal(fake.last_number, 1);
+    /* The second has all its time. */
+    assert_int_equal(batcher_poll(b, now_ms + usual.attempt_ms - 1), now_ms + usual.attempt_ms);
+    assert_int_equal(fake.sends, 2);
+    deliver(b, &fake, 0, ERR_OK, now_ms + 1); /* the first, after all */
+    expect(&request, ERR_OK);
+    drain(b, &fake, now_ms + 2);
+    stop(b);
+}
+
+/* Never later than attempt_ms says. */
+static void test_lost_in_any_case(void **state) {
+    (void)state;
+    struct fake fake;
+    struct batcher *b = start(&fake, &usual);
+    struct request request = request_of(5, NO_DEADLINE);
+
+    fake.upstream.lost_ms = fake_lost;
+    fake.lost_ms = INT64_MAX;
+    add(b, &request);
+    batcher_flush(b, 0, 0);
+    assert_int_equal(batcher_poll(b, 0), usual.attempt_ms);
+    int64_t now_ms = batcher_poll(b, usual.attempt_ms);
+
+    batcher_poll(b, now_ms);
+    assert_int_equal(fake.sends, 2);
+    drain(b, &fake, now_ms);
+    expect(&request, ERR_OK);
+    stop(b);
+}
+
 /* attempt_ms 0: never lost, so nothing but the deadline wakes us. */
 static void test_never_lost_in_process(void **state) {
     (void)state;
@@ -443,6 +504,8 @@ int main(void) {
         cmocka_unit_test(test_a_part_refused_behind_an_attempt),
         cmocka_unit_test(test_late_answer_counts),
         cmocka_unit_test(test_late_failure_is_no_news),
+        cmocka_unit_test(test_lost_by_the_upstream),
+        cmocka_unit_test(test_lost_in_any_case),
         cmocka_unit_test(test_never_lost_in_process),
         cmocka_unit_test(test_jitter),
         cmocka_unit_test(test_numbers_are_unique),
