@@ -1,17 +1,21 @@
-"""The commands in the documents, as they stand there: each page is one session in a shell, against a
-real Redis where it wants one. Only the ports are free ones.
+"""The commands in the documents. Those of a page that is a session are run in a shell as they stand there,
+against a real Redis where it wants one; only the ports are free ones. Of all pages the binary is asked
+whether it takes their flags and values, and the scripts whether they are there and know their options.
 
 A block that can't be run here says what it needs behind its language, as ```sh container.
 """
 import os
 import pathlib
 import re
+import shlex
 import signal
+import string
 import subprocess
 import sys
 import tempfile
 
 from lib import Server, Skipped, check, eq, free_port, tree
+from test_install import verbs
 
 sys.path.insert(0, str(tree() / 'tools'))
 import dev_servers  # noqa: E402
@@ -33,6 +37,7 @@ ELSEWHERE = {
     'docs/import.md': 'test_import',
     'docs/kafka.md': 'test_kafka',
     'docs/live.md': 'test_live',
+    'docs/recount.md': 'test_recount',
     'docs/redis.md': 'test_redis, test_redis_cluster',
     'docs/scale.md': 'by hand: bench/scale',
     'docs/tls.md': 'test_tls',
@@ -43,8 +48,68 @@ ELSEWHERE = {
 }
 
 
+# What scripts/dev-up.sh prints.
+GIVEN = {'REDIS': 'redis://127.0.0.1:6379', 'KAFKA': 'kafka://127.0.0.1:9092/counter-events',
+         'CONSUL': 'consul://127.0.0.1:8500'}
+BINARY = re.compile(r'(?:build/)?highgopress')
+SCRIPT = re.compile(r'(?:scripts|bench|tests|tools)/[\w./-]+')
+UNMARKED = re.compile(rf'^```\n(?:{BINARY.pattern} [a-z]+|{SCRIPT.pattern})(?![:\w]).*', re.M)
+INDENTED = re.compile(rf'^ {{4,}}({BINARY.pattern} .*)$', re.M)  # in a list, as code
+INLINE = re.compile(rf'`({SCRIPT.pattern}(?: [^`\n]*)?)`')
+BUILT = ('tools/gen_docs',)
+
+
 def blocks(path):
     return BLOCK.findall(path.read_text())
+
+
+def pages():
+    listed = subprocess.run(['git', 'ls-files', '*.md'], cwd=tree(), capture_output=True, text=True)
+    return listed.stdout.split()
+
+
+def commands(text):
+    """(variables set for it, words) of each command in a piece of shell."""
+    for line in text.replace('\\\n', ' ').splitlines():
+        lexer = shlex.shlex(string.Template(line).safe_substitute(GIVEN), posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        try:
+            words = [*lexer, ';']
+        except ValueError:  # its quotes end in another line: JSON, not flags of ours
+            continue
+        env, command = {}, []
+        for word in words:
+            if set(word) <= set('();<>|&'):
+                if command:
+                    yield env, command
+                env, command = {}, []
+            elif not command and re.match(r'\w+=', word):
+                env.update([word.split('=', 1)])
+            else:
+                command.append(word)
+
+
+def refusal(env, words):
+    """What the binary has against this call; None: nothing. A page's own files aren't here."""
+    if words[:1] == ['config']:
+        return None if words[1] in verbs() else f'no such verb: {words}'
+    while '--config' in words:
+        at = words.index('--config')
+        words = words[:at] + words[at + 2:]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith('HGP_')}
+    done = subprocess.run([Server.binary, *words, '--check-config'], env={**clean, **env}, text=True,
+                          capture_output=True, stdin=subprocess.DEVNULL)
+    return None if done.returncode == 0 else f'{env} {words}: {done.stdout}{done.stderr}'
+
+
+def stale(words):
+    """What a script of ours doesn't know of this call; None: nothing."""
+    path = tree() / words[0]
+    if not path.is_file():
+        return None if path.is_dir() or words[0] in BUILT else f'there is no {words[0]}'
+    text = path.read_text(errors='replace')
+    unknown = [word for word in words[1:] if word.startswith('--') and word.split('=')[0] not in text]
+    return f'{words[0]} has no {unknown}' if unknown else None
 
 
 def session(page, redis=None):
@@ -96,13 +161,31 @@ def test_migration():
 
 
 def test_every_page_with_commands_is_run_by_somebody():
-    listed = subprocess.run(['git', 'ls-files', '*.md'], cwd=tree(), capture_output=True, text=True)
-    pages = [name for name in listed.stdout.split() if blocks(tree() / name)]
-    check(len(pages) > 8, f'pages: {pages}')
+    shown = [name for name in pages() if blocks(tree() / name)]
+    check(len(shown) > 8, f'pages: {shown}')
     here = re.findall(r"session\('([^']+)'", pathlib.Path(__file__).read_text())
     known = [*ELSEWHERE, *here]
-    eq([page for page in pages if not any(page == k or page.startswith(f'{k}/') for k in known)], [],
+    eq([page for page in shown if not any(page == k or page.startswith(f'{k}/') for k in known)], [],
        'pages that nobody runs')
     for page, by in ELSEWHERE.items():
         for module in re.findall(r'test_\w+', by):
             check((tree() / f'tests/e2e/{module}.py').exists(), f'{page}: no {module}')
+
+
+def test_no_command_is_stale():
+    """Flags and values of the binary, paths and options of the scripts, in every page."""
+    found, seen = [], 0
+    for page in pages():
+        text = (tree() / page).read_text()
+        eq(UNMARKED.findall(text), [], f'{page}: commands in a block that does not say sh')
+        outside = BLOCK.sub('', text)
+        shown = [code for _, code in BLOCK.findall(text)] + INDENTED.findall(outside)
+        for env, words in (call for code in shown for call in commands(code)):
+            ours = BINARY.fullmatch(words[0])
+            said = refusal(env, words[1:]) if ours else stale(words) if SCRIPT.fullmatch(words[0]) else None
+            seen += bool(ours)
+            found += [f'{page}: {said}'] if said else []
+        found += [f'{page}: {said}' for inline in INLINE.findall(outside)
+                  if (said := stale(inline.split()))]
+    check(seen > 40, f'{seen} calls of the binary')
+    eq(found, [], 'stale commands')
