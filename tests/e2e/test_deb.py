@@ -17,7 +17,11 @@ HOLDS = ('usr/bin/highgopress', 'usr/share/man/man1/highgopress.1.gz',
          'usr/share/bash-completion/completions/highgopress',
          'usr/share/zsh/site-functions/_highgopress',
          'usr/share/fish/vendor_completions.d/highgopress.fish',
-         'usr/share/doc/highgopress/copyright')
+         'usr/share/doc/highgopress/copyright',
+         'usr/share/doc/highgopress/docs/runbooks/HighGoPressDown.md',
+         'usr/share/doc/highgopress/examples/prometheus/rules.yml',
+         'usr/share/doc/highgopress/examples/grafana/dashboards/overview.json',
+         'lib/systemd/system/highgopress-gateway@.service')
 UNITS = {'highgopress': 'all', 'highgopress-analytics': 'analytics',
          'highgopress-counter': 'counter', 'highgopress-gateway': 'gateway'}
 
