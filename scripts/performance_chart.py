@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """performance_chart.py - the figures of performance_test.sh as a picture.
 
-    scripts/performance_chart.py FIGURES OUT.svg
+    scripts/performance_chart.py FIGURES OUT.svg [OF]
 
-FIGURES has a line for each row of the table, separated by tabs: call, requests, connections,
+OF says of what they are, under the title. FIGURES has a line for each row of the table, separated by tabs: call, requests, connections,
 requests a second, p50 and p99 in microseconds, errors.
 """
 import math
@@ -11,7 +11,7 @@ import sys
 from html import escape
 
 WIDTH, LEFT, RIGHT = 900, 70, 20
-PANEL, GAP, TOP = 260, 70, 70
+PANEL, GAP, TOP = 260, 70, 94
 COLORS = {'health': '#8a94a6', 'read': '#2f7ed8', 'write': '#d9662b'}
 
 
@@ -96,7 +96,7 @@ def lines(rows, levels, calls):
     return panel
 
 
-def draw(rows):
+def draw(rows, of):
     levels = list(dict.fromkeys(row['level'] for row in rows))
     calls = list(dict.fromkeys(row['call'] for row in rows))
     panels = bars(rows, levels, calls), lines(rows, levels, calls)
@@ -104,7 +104,8 @@ def draw(rows):
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
            f'viewBox="0 0 {WIDTH} {height}" font-family="DejaVu Sans, sans-serif">',
            f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
-           text(LEFT, 28, 'HighGoPress', 18, 'start', extra='font-weight="bold"')]
+           text(LEFT, 28, 'HighGoPress', 18, 'start', extra='font-weight="bold"'),
+           text(LEFT, 48, of, 11, 'start', '#777')]
     for n, call in enumerate(calls):
         x = WIDTH - RIGHT - 90 * (len(calls) - n)
         out.append(f'<rect x="{x}" y="16" width="14" height="14" fill="{COLORS[call]}"/>')
@@ -122,7 +123,7 @@ def main():
     if not rows:
         sys.exit('performance_chart: no figures')
     with open(sys.argv[2], 'w', encoding='utf-8') as file:
-        file.write(draw(rows))
+        file.write(draw(rows, sys.argv[3] if len(sys.argv) > 3 else ''))
 
 
 main()

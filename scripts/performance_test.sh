@@ -53,7 +53,8 @@ whole_table() {
             measure "$call" "$level"
         done
     done
-    scripts/performance_chart.py "$work/figures" "$svg" || bad=1
+    scripts/performance_chart.py "$work/figures" "$svg" \
+        "${bases[*]}, asked from $(nproc) cores, $(date -u '+%Y-%m-%d %H:%M UTC')" || bad=1
     echo
     echo "picture: $svg"
 }

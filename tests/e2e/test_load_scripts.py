@@ -160,6 +160,7 @@ def test_performance_test():
         check(int(row[3].replace(',', '')) > 0 and 0 < float(row[4]) <= float(row[5]), f'{row}')
     name = '{http://www.w3.org/2000/svg}'
     words = [text.text for text in picture.iter(f'{name}text')]
+    check(any(base(server) in word for word in words), f'of what it is: {words}')
     for row in found:  # each bar has its figure
         figure = float(row[3].replace(',', '')) / 1000
         check(any(re.fullmatch(r'[\d.]+k', word) and abs(float(word[:-1]) - figure) < 0.06
