@@ -94,10 +94,16 @@ class Deployment:
                  'counter_flags': ['--discovery', self.consul.url]}
         self.split = stack.enter_context(
             Split(env={'HGP_TRACES_ENDPOINT': 'http://127.0.0.1:9/v1/traces'}, **found))
-        self.on_redis = stack.enter_context(Server(flags=['--store', self.redis.url]))
+        counting = stack.enter_context(Server(role='counter', flags=['--store', self.redis.url]))
+        self.canary = stack.enter_context(Server(
+            role='gateway', env={'HGP_GATEWAY_CANARY_PERCENT': '50'},
+            flags=['--upstream', 'canary', '--store', self.redis.url, '--counter',
+                   '{}:{}'.format(*counting.grpc), '--analytics', 'none']))
+        for server in (counting, self.canary):
+            lib.ready(server)
         self.planted = planted(stack)
-        roles = [('all', self.shipping), ('all', self.on_redis), ('all', self.planted), ('gateway', self.split.gateways[0]),
-                 ('counter', self.split.counter)]
+        roles = [('all', self.shipping), ('all', self.planted), ('gateway', self.split.gateways[0]),
+                 ('gateway', self.canary), ('counter', self.split.counter), ('counter', counting)]
         self.servers = [server for _, server in roles]
         self.prometheus = dev_servers.Prometheus(
             folder / 'prometheus', interval=1, mend=mend,
