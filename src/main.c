@@ -11,6 +11,7 @@
 #include "cli/move.h"
 #include "cli/options.h"
 #include "cli/recount_tool.h"
+#include "cli/recover.h"
 #include "cli/run.h"
 #include "cli/verify.h"
 
@@ -32,6 +33,8 @@ static int use_tool(const struct config *config, const struct tool_options *opti
         return move(config, options, stdout, stderr);
     case TOOL_RECOUNT:
         return recount_tool(config, stdout, stderr);
+    case TOOL_RECOVER:
+        return recover(config, options, stdout, stderr);
     case TOOL_VERIFY:
         return verify(config, options, stdout, stderr);
     case TOOL_CONFIG: /* its command line is its own */

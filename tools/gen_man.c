@@ -157,7 +157,7 @@ void put_man_1(struct buf *out) {
         ".Sh EXIT STATUS\n.Bl -tag -width Ds\n"
         ".It 0\nIt ended in good order, or is ready.\n"
         ".It 1\n.Cm healthcheck :\nit is not ready.\n.Cm verify , import :\nsomething differs.\n"
-        ".Cm recount :\nnothing was changed.\n"
+        ".Cm recount , recover :\nnothing was changed.\n"
         ".It 65, 66\n.Cm verify :\na list, an event or a store can't be read.\n"
         ".It 64\nWrong use of the command line.\n"
         ".It 69\nAn address or a store can't be had.\n"

@@ -21,13 +21,13 @@ _highgopress() {
     --config) COMPREPLY=($(compgen -f -- "$word")) && return ;;
     esac
     if [[ $word == -* ]]; then
-        COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --handover --upstream --analytics --discovery --durability --events --prefix --list --each --json --strict --wait --from --from-password --partition --from --to --cancel' -- "$word"))
+        COMPREPLY=($(compgen -W '--config --check-config --print-config --help --version --http --grpc --admin --counter --data --store --loop --threads --handover --upstream --analytics --discovery --durability --events --prefix --list --each --json --strict --wait --from --from-password --partition --from --to --cancel --apply' -- "$word"))
         return
     fi
     case $COMP_CWORD:${COMP_WORDS[1]} in
-    1:*) COMPREPLY=($(compgen -W 'config healthcheck import move recount verify all gateway counter analytics' -- "$word")) ;;
+    1:*) COMPREPLY=($(compgen -W 'config healthcheck import move recount recover verify all gateway counter analytics' -- "$word")) ;;
     2:config) COMPREPLY=($(compgen -W 'get put diff list history rollback watch validate' -- "$word")) ;;
-    2:healthcheck | 2:import | 2:move | 2:recount | 2:verify | 3:config) COMPREPLY=($(compgen -W 'all gateway counter analytics' -- "$word")) ;;
+    2:healthcheck | 2:import | 2:move | 2:recount | 2:recover | 2:verify | 3:config) COMPREPLY=($(compgen -W 'all gateway counter analytics' -- "$word")) ;;
     4:config) COMPREPLY=($(compgen -f -- "$word")) ;;
     esac
 }

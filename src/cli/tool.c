@@ -5,13 +5,15 @@
 
 #include "base/attr.h"
 
-#define VERIFY (1u << TOOL_VERIFY)
-#define IMPORT (1u << TOOL_IMPORT)
-#define MOVE   (1u << TOOL_MOVE)
+#define VERIFY  (1u << TOOL_VERIFY)
+#define IMPORT  (1u << TOOL_IMPORT)
+#define MOVE    (1u << TOOL_MOVE)
+#define RECOVER (1u << TOOL_RECOVER)
 
 static const char *const names[TOOLS] = {
     [TOOL_CONFIG] = "config", [TOOL_HEALTHCHECK] = "healthcheck", [TOOL_IMPORT] = "import",
-    [TOOL_MOVE] = "move",     [TOOL_RECOUNT] = "recount",         [TOOL_VERIFY] = "verify",
+    [TOOL_MOVE] = "move",     [TOOL_RECOUNT] = "recount",         [TOOL_RECOVER] = "recover",
+    [TOOL_VERIFY] = "verify",
 };
 
 static const char *const about[TOOLS] = {
@@ -26,6 +28,9 @@ static const char *const about[TOOLS] = {
     [TOOL_RECOUNT] =
         "Have a running process count its analytics anew, from Kafka or from its store; "
         "it answers meanwhile.",
+    [TOOL_RECOVER] =
+        "Say what a Redis that has gone back lacks of its events in Kafka and, with --apply, bring "
+        "it forward; nothing may count there meanwhile.",
     [TOOL_VERIFY] =
         "Compare the store's counters with the sum of their events, and with analytics' totals "
         "(--analytics); all of them may be in use.",
@@ -35,16 +40,17 @@ static const char *const about[TOOLS] = {
 static const struct tool_flag_row rows[TOOL_FLAGS] = {
     [TOOL_FLAG_PREFIX] = {"prefix",   "TEXT",  "Only counters whose resource_id begins so.", VERIFY},
     [TOOL_FLAG_LIST]   = {"list",     "FILE",  "Only these counters: a line RESOURCE:TYPE for each, with % and : inside a type written %25 and %3A; - is standard input.", VERIFY},
-    [TOOL_FLAG_EACH]   = {"each",     NULL,    "Print every counter, not only those that differ.", VERIFY},
+    [TOOL_FLAG_EACH]   = {"each",     NULL,    "Print every counter, not only those that differ; of those that recover would change, each.", VERIFY | RECOVER},
     [TOOL_FLAG_JSON]   = {"json",     NULL,    "Print one JSON object.", VERIFY},
     [TOOL_FLAG_STRICT] = {"strict",   NULL,    "Nobody else writes in this Redis: a change that no event tells of is drift, not external.", VERIFY},
-    [TOOL_FLAG_WAIT]   = {"wait",     "SECONDS", "How long to wait for events that are still on their way, from the last one that came; 30 unless given.", VERIFY},
+    [TOOL_FLAG_WAIT]   = {"wait",     "SECONDS", "How long to wait for events that are still on their way, from the last one that came; 30 unless given.", VERIFY | RECOVER},
     [TOOL_FLAG_FROM]   = {"from",     "URL",   "The Redis to copy from: redis://, rediss:// (with redis_tls), redis+unix:// or redis-sentinel://.", IMPORT},
     [TOOL_FLAG_FROM_PASSWORD] = {"from-password", "FILE", "Its password is this file's first line; only the caller may read it.", IMPORT},
     [TOOL_FLAG_PARTITION] = {"partition", "N", "The partition of the topic.", MOVE},
     [TOOL_FLAG_MOVE_FROM] = {"from", "HOST:PORT", "The gRPC port of the analytics process that has it.", MOVE},
     [TOOL_FLAG_MOVE_TO]   = {"to", "HOST:PORT", "The gRPC port of the one that gets it.", MOVE},
     [TOOL_FLAG_CANCEL]    = {"cancel", NULL, "It stays where it is, unless it has been given away.", MOVE},
+    [TOOL_FLAG_APPLY]     = {"apply", NULL, "Do it, lane by lane; without it nothing is written.", RECOVER},
 };
 /* clang-format on */
 

@@ -20,6 +20,7 @@ enum tool {
     TOOL_IMPORT,
     TOOL_MOVE,
     TOOL_RECOUNT,
+    TOOL_RECOVER,
     TOOL_VERIFY,
     TOOLS
 };
@@ -37,6 +38,7 @@ enum tool_flag {
     TOOL_FLAG_MOVE_FROM,
     TOOL_FLAG_MOVE_TO,
     TOOL_FLAG_CANCEL,
+    TOOL_FLAG_APPLY,
     TOOL_FLAGS
 };
 

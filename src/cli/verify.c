@@ -18,7 +18,7 @@
 int verify_give_up(const struct verify *verify, int code, const char *fmt, ...) {
     va_list args;
 
-    (void)fputs(BUILD_NAME " verify: ", verify->err);
+    (void)fprintf(verify->err, BUILD_NAME " %s: ", tool_name(verify->options->tool));
     va_start(args, fmt);
     (void)vfprintf(verify->err, fmt, args);
     va_end(args);
@@ -26,7 +26,7 @@ int verify_give_up(const struct verify *verify, int code, const char *fmt, ...) 
     return code;
 }
 
-static int read_wait(struct verify *verify) {
+int verify_read_wait(struct verify *verify) {
     const char *text = verify->options->value[TOOL_FLAG_WAIT];
     char *end = NULL;
     long seconds = WAIT_S;
@@ -73,7 +73,7 @@ static int compare(struct verify *verify) {
 
 int verify(const struct config *config, const struct tool_options *options, FILE *out, FILE *err) {
     struct verify verify = {.config = config, .options = options, .out = out, .err = err};
-    int code = read_wait(&verify);
+    int code = verify_read_wait(&verify);
 
     log_setup(LOG_WARN, LOG_CONSOLE);
 

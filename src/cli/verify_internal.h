@@ -1,4 +1,4 @@
-/* verify_internal.h - what the files of `verify` share.
+/* verify_internal.h - what the files of `verify` share, and `recover` with them.
  *
  * verify.c         the order of things
  * verify_wanted.c  which counters
@@ -41,6 +41,9 @@ struct verify {
 
 /* Says why it can't go on, and returns the exit code. */
 int verify_give_up(const struct verify *verify, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* --wait, into 'wait_ms'. An exit code. */
+MUST_CHECK int verify_read_wait(struct verify *verify);
 
 /* verify_wanted.c */
 MUST_CHECK int verify_wanted_read(struct verify *verify);

@@ -21,7 +21,7 @@ static enum err connect_to(struct redis_reading *r, const struct redis_url *url,
                            struct redis_client **out, const char **out_detail) {
     return redis_client_new(&(struct redis_client_conf){.url = url,
                                                         .tls = r->secure.redis,
-                                                        .scripts = scripts,
+                                                        .scripts = r->scripts,
                                                         .patience_ms = r->verify->wait_ms},
                             out, out_detail);
 }
@@ -179,17 +179,21 @@ static int check_map(struct redis_reading *r) {
     return code;
 }
 
-static int read_all(struct redis_reading *r, bool outbox) {
-    int code = r->url.is_cluster ? connect_cluster(r) : connect_single(r);
+static enum err audit_it(void *ctx, const struct event *event) {
+    const struct redis_reading *r = ctx;
 
-    if (code == EX_OK)
-        code = read_layout(r);
+    return audit_event(r->verify->audit, r->verify->store_id, event);
+}
+
+static int read_all(struct redis_reading *r, bool outbox) {
+    int code = reading_open(r);
+
     if (code == EX_OK)
         code = verify_begin(r->verify, r->layout.lanes, r->at, !r->url.is_cluster);
     if (code == EX_OK)
         code = r->verify->wanted.listed ? reading_list(r) : reading_scan(r);
     if (code == EX_OK && outbox)
-        code = reading_outbox(r);
+        code = reading_outbox(r, audit_it, r);
     if (code == EX_OK && r->url.is_cluster && !r->verify->wanted.listed)
         code = check_map(r);
     if (code == EX_OK && r->strangers)
@@ -198,7 +202,7 @@ static int read_all(struct redis_reading *r, bool outbox) {
     return code;
 }
 
-static void release(struct redis_reading *r) {
+void reading_close(struct redis_reading *r) {
     for (size_t i = 0; i < REDIS_NODES_MAX; i++)
         redis_client_free(r->nodes[i]);
     redis_client_free(r->seed);
@@ -213,7 +217,18 @@ static void release(struct redis_reading *r) {
     buf_release(&r->only);
     explicit_bzero(&r->url, sizeof(r->url));
     explicit_bzero(&r->seed_url, sizeof(r->seed_url));
-    free(r);
+}
+
+int reading_open(struct redis_reading *r) {
+    const struct verify *verify = r->verify;
+    const char *problem = store_url_read(verify->config, &r->url);
+
+    if (!problem && store_url_is_tls(verify->config))
+        problem = secure_open(&r->secure, verify->config, SECURE_REDIS);
+    if (problem)
+        return verify_give_up(verify, EX_CONFIG, "%s", problem);
+    int code = r->url.is_cluster ? connect_cluster(r) : connect_single(r);
+    return code == EX_OK ? read_layout(r) : code;
 }
 
 int verify_redis(struct verify *verify, bool outbox) {
@@ -222,13 +237,13 @@ int verify_redis(struct verify *verify, bool outbox) {
     if (!r)
         return verify_give_up(verify, EX_OSERR, "out of memory");
     r->verify = verify;
+    r->scripts = scripts;
     store_name(verify->config, verify->store, sizeof(verify->store));
     if (outbox)
         (void)snprintf(verify->events, sizeof(verify->events), "its outbox");
-    const char *problem = store_url_read(verify->config, &r->url);
-    if (!problem && store_url_is_tls(verify->config))
-        problem = secure_open(&r->secure, verify->config, SECURE_REDIS);
-    int code = problem ? verify_give_up(verify, EX_CONFIG, "%s", problem) : read_all(r, outbox);
-    release(r);
+    int code = read_all(r, outbox);
+
+    reading_close(r);
+    free(r);
     return code;
 }

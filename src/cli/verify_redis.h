@@ -1,4 +1,4 @@
-/* verify_redis.h - what the files share that read a Redis for `verify`.
+/* verify_redis.h - what the files share that read a Redis for `verify` and `recover`.
  *
  * verify_redis.c           connecting, the layout, the order of things
  * verify_redis_ask.c       commands, and who gets them
@@ -17,6 +17,8 @@
 #define READING_BATCH  100 /* counters in one script */
 #define READING_HASHES 10  /* of a hundred counters at most, while analytics stands still */
 
+typedef enum err (*reading_event_fn)(void *ctx, const struct event *event);
+
 struct reading_row {
     size_t at; /* in 'keys' */
     size_t len;
@@ -26,6 +28,7 @@ struct reading_row {
 
 struct redis_reading {
     struct verify *verify;
+    const struct redis_script *const *scripts; /* that are run there */
     struct secure secure;
     struct redis_url url;
     struct redis_url seed_url; /* of a Cluster: the node that tells where the slots are */
@@ -44,13 +47,20 @@ struct redis_reading {
     struct buf keys;                    /* of the batch */
     uint32_t meta_lanes[READING_BATCH]; /* of the batch's metas */
     size_t metas;
-    struct buf scanned; /* keys, each behind its length */
-    uint64_t cursor;    /* of SCAN */
-    struct buf only;    /* the one that is wanted of a hash; empty: all */
-    uint64_t strangers; /* keys that are no counters */
-    size_t entries;     /* in the last piece of outbox */
-    char last[64];      /* where the next one begins */
+    struct buf scanned;     /* keys, each behind its length */
+    uint64_t cursor;        /* of SCAN */
+    struct buf only;        /* the one that is wanted of a hash; empty: all */
+    uint64_t strangers;     /* keys that are no counters */
+    reading_event_fn event; /* gets those of the outbox */
+    void *event_ctx;
+    size_t entries; /* in the last piece of outbox */
+    char last[64];  /* where the next one begins */
 };
+
+/* verify_redis.c: connects, reads the layout and where the lanes stand, which is 'at'. An exit
+ * code; close in any case. */
+MUST_CHECK int reading_open(struct redis_reading *r);
+void reading_close(struct redis_reading *r);
 
 /* verify_redis_ask.c */
 void reading_command(struct redis_reading *r, size_t args, const struct slice *words,
@@ -69,7 +79,7 @@ bool reading_position(const struct redis_reply *reply, struct event_position *ou
 MUST_CHECK int reading_scan(struct redis_reading *r);
 MUST_CHECK int reading_list(struct redis_reading *r);
 
-/* verify_redis_outbox.c: an exit code. */
-MUST_CHECK int reading_outbox(struct redis_reading *r);
+/* verify_redis_outbox.c: each event of it, lane by lane. An exit code. */
+MUST_CHECK int reading_outbox(struct redis_reading *r, reading_event_fn take, void *ctx);
 
 #endif

@@ -27,12 +27,15 @@ static enum err take_entry(struct redis_reading *r, const struct redis_reply *re
         (void)snprintf(r->last, sizeof(r->last), "(%.*s", SLICE_ARGS(id));
     while (err == ERR_OK && (err = redis_outbox_next(&entry, &from)) == ERR_OK) {
         event.at = (struct event_position){entry.epoch, from.seq};
+        event.kind = from.kind;
         event.delta = from.delta;
         event.new_value = from.new_value;
+        event.count = from.count;
+        event.et_ms = entry.et_ms;
         err = redis_name_read(from.id, &event.resource_id, &r->type);
         event.counter_type = buf_slice(&r->type);
         if (err == ERR_OK)
-            err = audit_event(r->verify->audit, r->verify->store_id, &event);
+            err = r->event(r->event_ctx, &event);
     }
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
@@ -47,9 +50,11 @@ static enum err take_entries(void *ctx, const struct redis_reply *reply) {
     return err;
 }
 
-int reading_outbox(struct redis_reading *r) {
+int reading_outbox(struct redis_reading *r, reading_event_fn take, void *ctx) {
     int code = EX_OK;
 
+    r->event = take;
+    r->event_ctx = ctx;
     for (r->lane = 0; code == EX_OK && r->lane < r->layout.lanes; r->lane++) {
         struct redis_client *client = reading_client_of_lane(r, r->lane);
 

@@ -249,3 +249,14 @@ enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
     (void)rd_kafka_poll(consumer->rk, 0);
     return ERR_NOT_FOUND;
 }
+
+enum err kafka_consumer_end(struct kafka_consumer *consumer, uint32_t partition, int64_t wait_ms,
+                            int64_t *out_first, int64_t *out_end) {
+    rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(
+        consumer->rk, consumer->topic_name, (int32_t)partition, out_first, out_end, (int)wait_ms);
+
+    if (!err)
+        return ERR_OK;
+    keep_problem(consumer, "the end of a partition can't be had", rd_kafka_err2str(err));
+    return ERR_UNAVAILABLE;
+}

@@ -58,6 +58,11 @@ MUST_CHECK enum err kafka_consumer_open(struct kafka_consumer *consumer, int64_t
 MUST_CHECK enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
                                         struct kafka_message *out);
 
+/* The offsets of the partition's first message and behind its last one, as of now: asks a broker.
+ * ERR_UNAVAILABLE: none has answered within 'wait_ms'. */
+MUST_CHECK enum err kafka_consumer_end(struct kafka_consumer *consumer, uint32_t partition,
+                                       int64_t wait_ms, int64_t *out_first, int64_t *out_end);
+
 /* Of the topic, however many of them are read; 0: not open yet. */
 uint32_t kafka_consumer_partitions(const struct kafka_consumer *consumer);
 

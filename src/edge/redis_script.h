@@ -19,6 +19,7 @@ extern const struct redis_script redis_script_cluster_meta;
 extern const struct redis_script redis_script_consumer;
 extern const struct redis_script redis_script_lease;
 extern const struct redis_script redis_script_open;
+extern const struct redis_script redis_script_recover;
 extern const struct redis_script redis_script_tidy;
 extern const struct redis_script redis_script_verify;
 

@@ -3,11 +3,13 @@ processes share, and that can be away by itself.
 """
 import concurrent.futures
 import random
+import shutil
 import signal
+import subprocess
 
 import lib
-from lib import BATCH_INCREMENT, Server, call, check, eq, increment, item, ready
-from test_kafka import (COUNTERS, Counting, audit, consume, events_state, figures, fill_up, kafka,
+from lib import BATCH_INCREMENT, INCREMENT, Server, call, check, eq, get_many, increment, item, ready
+from test_kafka import (COUNTERS, NAMES, Counting, audit, consume, events_state, figures, fill_up, kafka,
                         load, metric, nowhere, topic_url, wait_for)
 from test_redis import REPLICATED, Shared, fail_over, redis, sentinels
 from test_redis_cluster import Cluster, dev_servers, masters, reshard
@@ -238,6 +240,113 @@ def test_a_cluster():
         eq(metric(two, 'hgp_relay_lanes_stopped'), 0, 'no lane has stopped')
         _, sums = audit(two, 'on a Cluster')
         eq(len(sums), COUNTERS, 'counters in the topic')
+
+
+# --- a Redis that went back
+
+
+def tool(name, store, topic, *flags):
+    clean = {k: v for k, v in lib.os.environ.items() if not k.startswith('HGP_')}
+    done = subprocess.run([str(Server.binary), name, *store, '--events', topic, *flags],
+                          capture_output=True, text=True, timeout=120, env=clean)
+    return done.returncode, done.stdout + done.stderr
+
+
+def until_200(*request):
+    eq(lib.patiently(lambda: call(*request)).status, 200, request)
+
+
+def values_of(server):
+    return get_many(server, [*NAMES, 'set'])
+
+
+def brought_forward(store, copy, waiting, env=OFF):
+    """What was counted behind a copy, and in the copy since it was put back: both are there in the end."""
+    topic = topic_url(kafka())
+    more = {'env': env, 'flags': store}
+
+    def shipped(server):
+        wait_for('all is in Kafka', lambda: figures(server)['events_queued'] == 0 and waiting() == 0)
+        values = values_of(server)
+        eq(server.stop(), 0, 'exit code')  # its leases are given back: the next one needn't wait
+        return values
+
+    with Counting(topic, **more) as server:
+        load(server, seconds=0.3, statuses=(200, 503))
+        begun = shipped(server)
+    copy.keep()
+    with Counting(topic, **more) as server:
+        load(server, seconds=0.6, statuses=(200, 503))
+        until_200(server.admin, 'PUT', lib.counter_path('set'), {'value': 1000})
+        lost = shipped(server)
+    eq(tool('recover', store, topic)[0], 0, 'nothing to recover yet')
+    copy.put_back()
+    with Counting(topic, **more) as server:  # nobody has told it, and its relay ships copies
+        for name in NAMES[:5]:
+            until_200(server.http, 'POST', INCREMENT, item(name, 'like', 7))
+        again = shipped(server)
+    code, said = tool('recover', store, topic, '--each')
+    eq(code, 1, said)
+    check('events are lost' in said and '--apply' in said and '"set" "like" 0 -> 1000' in said, said)
+    for flag, why in ((['--apply'], 'brought forward'), ([], 'nothing to recover')):
+        code, said = tool('recover', store, topic, *flag)
+        eq(code, 0, said)
+        check(why in said, said)
+    with Counting(topic, **more) as server:
+        eq(values_of(server), {name: lost[name] + again[name] - begun[name] for name in lost}, 'values')
+        load(server, seconds=0.2, statuses=(200, 503))
+        code, said = tool('verify', store, topic, '--strict')
+        eq(code, 0, said)
+        audit(server, 'brought forward')
+        eq(metric(server, 'hgp_relay_lanes_stopped'), 0, 'no lane has stopped')
+
+
+class Files:
+    """A Redis's AOF, and an older one."""
+
+    def __init__(self, server):
+        self.server = server
+        self.aof = server.folder / 'appendonlydir'
+        self.older = server.folder / 'older'
+
+    def keep(self):
+        self.server.process.kill()
+        shutil.copytree(self.aof, self.older)
+        self.server.restart()
+
+    def put_back(self):
+        self.server.process.kill()
+        shutil.rmtree(self.aof)
+        self.older.rename(self.aof)
+        self.server.restart()
+
+
+def test_an_older_aof_is_put_back():
+    with redis() as server:
+        store = Store(server)
+        brought_forward(store.flags, Files(server), store.waiting)
+
+
+class Keys:
+    """The same on all masters of a Cluster, by copies beside the keys."""
+
+    KEEP = """for _, key in ipairs(redis.call('keys', 'hgp:{*')) do
+        redis.call('copy', key, 'kept:' .. key)
+    end"""
+    PUT_BACK = """for _, key in ipairs(redis.call('keys', 'hgp:{*')) do redis.call('del', key) end
+    for _, key in ipairs(redis.call('keys', 'kept:*')) do redis.call('rename', key, key:sub(6)) end"""
+
+    def keep(self):
+        for node in masters():
+            eq(node.cli('eval', self.KEEP, 0), '', 'copies')
+
+    def put_back(self):
+        for node in masters():
+            eq(node.cli('eval', self.PUT_BACK, 0), '', 'copies')
+
+
+def test_a_cluster_goes_back():
+    brought_forward(['--store', Cluster.store()], Keys(), cluster_waiting, OFF | {'HGP_LANES': '16'})
 
 
 def cluster_waiting():
