@@ -158,12 +158,34 @@ static void read_on(struct lane_read *lane) {
     feed_read(service->own.feed, &lane->read);
 }
 
+static void catch_up(struct timer *timer) {
+    struct analytics_service *service = CONTAINER_OF(timer, struct analytics_service, own.catch_up);
+
+    if (service->own.broken || service->own.stopping)
+        return;
+    enum err err = analytics_catch_up(service->own.analytics);
+    if (err != ERR_OK)
+        analytics_break(service, "its store could not be read", err);
+    else if (analytics_is_behind(service->own.analytics))
+        timer_start(service->loop, timer, 0);
+}
+
+enum err analytics_move_windows(struct analytics_service *service, int64_t now_ms) {
+    enum err err = analytics_move(service->own.analytics, now_ms);
+
+    service->own.catch_up.fire = catch_up;
+    if (err == ERR_OK && analytics_is_behind(service->own.analytics) &&
+        !timer_armed(&service->own.catch_up))
+        timer_start(service->loop, &service->own.catch_up, 0);
+    return err;
+}
+
 /* ERR_OK, ERR_BUSY: no room before the commit that is under way has ended; or why the lane or
  * everything ends. */
 static enum err count_some(struct analytics_service *service, const struct event *events,
                            size_t n) {
     struct analytics *analytics = service->own.analytics;
-    enum err err = analytics_move(analytics, loop_wall_ms(service->loop));
+    enum err err = analytics_move_windows(service, loop_wall_ms(service->loop));
 
     if (err == ERR_OK)
         err = analytics_apply(analytics, events, n);

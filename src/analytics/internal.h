@@ -74,6 +74,7 @@ struct analytics_service {
         bool stopping;
         bool announced; /* that it has started */
         struct timer veil;
+        struct timer catch_up; /* while windows are behind */
         uint64_t attempt; /* to move a partition: another one whenever one arrives or is kept */
         struct analytics_import import;
         struct coverage coverage; /* of what is asked now */
@@ -130,6 +131,9 @@ void analytics_break(struct analytics_service *service, const char *what, enum e
 
 /* Reads every lane. */
 void analytics_read_on(struct analytics_service *service);
+
+/* analytics_move() to the wall clock; what is left of it follows, bit by bit. */
+MUST_CHECK enum err analytics_move_windows(struct analytics_service *service, int64_t now_ms);
 
 /* ---- totals.c ---- */
 

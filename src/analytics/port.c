@@ -46,7 +46,7 @@ static enum err answer(struct analytics_service *service, struct analytics_ask *
         analytics_hold(service, &ask->hold);
     if (ask->kind == ASK_HOLD || ask->kind == ASK_TOTALS)
         return ERR_OK;
-    enum err err = analytics_move(analytics, clock_wall_ms());
+    enum err err = analytics_move_windows(service, clock_wall_ms());
     if (err == ERR_OK)
         err = ask->kind == ASK_TOP ? analytics_top(analytics, &ask->top, &ask->top_answer)
                                    : analytics_series(analytics, &ask->stats, &ask->stats_answer);

@@ -145,9 +145,13 @@ static void take(void *ctx) {
     struct take *take = ctx;
     struct analytics_service *service = take->service;
     uint32_t moved;
+    enum err err = analytics_catch_up_all(service->own.analytics); /* their stores are closed */
 
+    if (err == ERR_OK)
+        err = analytics_catch_up_all(take->state);
     (void)analytics_partitions(service->own.analytics, &moved);
-    struct tally_store *store = take->move(take->ctx, moved == 0, &take->taken);
+    struct tally_store *store =
+        err == ERR_OK ? take->move(take->ctx, moved == 0, &take->taken) : NULL;
     if (!store) {
         analytics_break(service, "its folder could not be opened again", ERR_IO);
         return;

@@ -114,6 +114,7 @@ static void run_stop(struct mail *mail) {
     timer_stop(service->loop, &service->own.commit);
     timer_stop(service->loop, &service->own.gather);
     timer_stop(service->loop, &service->own.veil);
+    timer_stop(service->loop, &service->own.catch_up);
     analytics_settle(service);
     if (!service->own.reopening) /* else it is closing */
         feed_close(service->own.feed, analytics_feed_closed, service);

@@ -41,6 +41,7 @@ void analytics_close(struct analytics *a) {
         return;
     if (a->committing) /* its memory is read */
         (void)a->store->ops->end(a->store, true);
+    analytics_windows_release(a);
     analytics_generations_release(a);
     analytics_counters_release(a);
     buf_release(&a->mark);

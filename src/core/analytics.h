@@ -34,9 +34,13 @@
 
 struct analytics;
 
+/* About two milliseconds. */
+#define ANALYTICS_SLICE_ROWS 2048
+
 struct analytics_conf {
     uint32_t counters_max;
     uint32_t pending_max; /* at least 1 */
+    uint32_t slice_rows;  /* that leave windows in a step; 0: ANALYTICS_SLICE_ROWS */
     uint64_t hash_seed[2];
     bool others_write; /* in the store's counters: a change that no event tells of is external */
     /* A commit has ended: analytics_commit_end() won't wait. On the store's thread; may be NULL. */
@@ -89,9 +93,19 @@ void analytics_rehome(struct analytics *analytics, struct tally_store *store,
 /* From outside: the lane's next event can't be had. */
 void analytics_halt(struct analytics *analytics, uint32_t lane);
 
-/* Moves the windows' end to 'now_ms'. Before every query.
- * ERR_CORRUPT, ERR_IO: the store, which is finished. */
+/* Moves the windows' end to 'now_ms'. Before every query. Of the buckets that leave a window it
+ * takes off the first rows only: while others are left, the window's ranking isn't exact, and says
+ * so; series are. ERR_CORRUPT, ERR_IO: the store, which is finished. */
 MUST_CHECK enum err analytics_move(struct analytics *analytics, int64_t now_ms);
+
+/* There are such rows. */
+bool analytics_is_behind(const struct analytics *analytics);
+
+/* Takes some more off. As analytics_move(). */
+MUST_CHECK enum err analytics_catch_up(struct analytics *analytics);
+
+/* Takes all off: nothing of the store is held open then. As analytics_move(). */
+MUST_CHECK enum err analytics_catch_up_all(struct analytics *analytics);
 
 /* Where the windows end. */
 int64_t analytics_end_ms(const struct analytics *analytics);

@@ -117,8 +117,10 @@ struct analytics {
     int64_t end_ms;    /* of the windows */
     int64_t latest_ms; /* of all events */
     struct bucket_span spans[RANGE_WINDOWS];
-    bool values_known;     /* they were taken from the store */
-    int64_t since_ms;      /* the latest of any lane */
+    struct tally_cursor *leaving[RANGE_WINDOWS]; /* what the window still has of buckets outside its
+                                                    span: from here on; NULL: nothing */
+    bool values_known;                           /* they were taken from the store */
+    int64_t since_ms;                            /* the latest of any lane */
     uint64_t *touched;     /* between values_begin and _end: counters that had an event, */
     uint32_t touched_max;  /* of those known then */
     uint64_t *unproven;    /* after it: counters that have had none since, */
@@ -239,6 +241,9 @@ bool analytics_rest_bound(struct analytics *a, const struct counter_type *type,
 
 /* Builds every window anew from the store, to end at 'end_ms'. */
 MUST_CHECK enum err analytics_build_windows(struct analytics *a, int64_t end_ms);
+
+/* The cursors; before the store is closed. */
+void analytics_windows_release(struct analytics *a);
 
 /* ---- analytics_commit.c ---- */
 

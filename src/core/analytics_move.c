@@ -1,10 +1,18 @@
-/* analytics_move.c - windows take whole buckets in and give them back, as they are stored. */
+/* analytics_move.c - windows take whole buckets in and give them back, as they are stored.
+ *
+ * What leaves at the front while time passes may be millions of rows: those are taken off in
+ * slices, off a cursor that has the rows as they were when the window moved. So each is taken off
+ * as often as it was counted in, once, whatever is counted or stored meanwhile: late events of such
+ * a bucket are not in the window any more. All else is rare (a clock that was set, a long sleep)
+ * and is done at once.
+ */
 #include "core/analytics_internal.h"
 
 struct shift {
     struct analytics *analytics;
     enum time_range range;
     bool back;
+    size_t left; /* rows to be taken */
     enum err err;
 };
 
@@ -30,7 +38,7 @@ static bool take_bucket(void *ctx, struct slice key, struct slice value) {
         shift->err = ERR_CORRUPT;
     if (shift->err == ERR_OK)
         shift_counter(shift, counter, tally);
-    return shift->err == ERR_OK;
+    return shift->err == ERR_OK && --shift->left > 0;
 }
 
 /* What isn't stored yet moves as well. */
@@ -50,7 +58,7 @@ static void shift_pending(struct shift *shift, const struct generation *generati
 /* Buckets first to last move into the window or, 'back', out of it. */
 static enum err shift(struct analytics *a, enum time_range range, int64_t first, int64_t last,
                       bool back) {
-    struct shift shift = {.analytics = a, .range = range, .back = back};
+    struct shift shift = {.analytics = a, .range = range, .back = back, .left = SIZE_MAX};
     enum bucket_width width = time_range_width(range);
 
     if (first < 0)
@@ -64,6 +72,78 @@ static enum err shift(struct analytics *a, enum time_range range, int64_t first,
     enum err err = a->store->ops->scan(a->store, from, to, take_bucket, &shift);
     return err == ERR_OK ? shift.err : err;
 }
+
+/* ---- what leaves at the front ---- */
+
+static void end_leaving(struct analytics *a, enum time_range range) {
+    if (a->leaving[range])
+        a->store->ops->close(a->leaving[range]);
+    a->leaving[range] = NULL;
+}
+
+void analytics_windows_release(struct analytics *a) {
+    for (unsigned i = 0; i < RANGE_WINDOWS; i++)
+        end_leaving(a, (enum time_range)i);
+}
+
+/* Buckets first to last; nothing else leaves. */
+static enum err begin_leaving(struct analytics *a, enum time_range range, int64_t first,
+                              int64_t last) {
+    struct shift shift = {.analytics = a, .range = range, .back = true};
+    enum bucket_width width = time_range_width(range);
+
+    if (first < 0)
+        first = 0;
+    if (last < first)
+        return ERR_OK;
+    for (unsigned i = 0; i < GENERATIONS; i++)
+        shift_pending(&shift, &a->generations[i], (struct bucket_span){first, last});
+    struct slice from = analytics_cell_key(&a->scratch, (struct tally_cell){width, first, 0});
+    struct slice to = analytics_cell_key(&a->record, (struct tally_cell){width, last + 1, 0});
+    a->leaving[range] = a->store->ops->cursor(a->store, from, to);
+    return a->leaving[range] ? ERR_OK : ERR_NO_MEMORY;
+}
+
+/* '*left' rows at most, which it counts down. */
+static enum err take_off(struct analytics *a, enum time_range range, size_t *left) {
+    struct shift shift = {.analytics = a, .range = range, .back = true, .left = *left};
+    bool more;
+
+    if (!a->leaving[range] || *left == 0)
+        return ERR_OK;
+    enum err err = a->store->ops->walk(a->leaving[range], take_bucket, &shift, &more);
+    *left = shift.left;
+    if (err == ERR_OK)
+        err = shift.err;
+    if (err != ERR_OK || !more)
+        end_leaving(a, range);
+    return err;
+}
+
+static enum err catch_up(struct analytics *a, size_t left) {
+    enum err err = ERR_OK;
+
+    for (unsigned i = 0; i < RANGE_WINDOWS && err == ERR_OK; i++)
+        err = take_off(a, (enum time_range)i, &left);
+    return err;
+}
+
+bool analytics_is_behind(const struct analytics *a) {
+    for (unsigned i = 0; i < RANGE_WINDOWS; i++)
+        if (a->leaving[i])
+            return true;
+    return false;
+}
+
+enum err analytics_catch_up(struct analytics *a) {
+    return catch_up(a, a->conf.slice_rows ? a->conf.slice_rows : ANALYTICS_SLICE_ROWS);
+}
+
+enum err analytics_catch_up_all(struct analytics *a) {
+    return catch_up(a, SIZE_MAX);
+}
+
+/* ---- windows ---- */
 
 static void reset_window(struct analytics *a, enum time_range range) {
     for (uint32_t i = 0; i < a->type_names.count; i++) {
@@ -85,13 +165,17 @@ static int64_t higher(int64_t a, int64_t b) {
 
 static enum err move_window(struct analytics *a, enum time_range range, struct bucket_span to) {
     struct bucket_span from = a->spans[range];
+    size_t all = SIZE_MAX;
 
     a->spans[range] = to;
     if (to.first > from.last || to.last < from.first) {
+        end_leaving(a, range);
         reset_window(a, range);
         return shift(a, range, to.first, to.last, false);
     }
-    enum err err = shift(a, range, from.first, lower(from.last, to.first - 1), true);
+    enum err err = take_off(a, range, &all); /* of the last move */
+    if (err == ERR_OK)
+        err = begin_leaving(a, range, from.first, lower(from.last, to.first - 1));
     if (err == ERR_OK)
         err = shift(a, range, higher(from.first, to.last + 1), from.last, true);
     if (err == ERR_OK)
@@ -134,7 +218,7 @@ enum err analytics_move(struct analytics *a, int64_t now_ms) {
         if (to.last != a->spans[range].last)
             err = move_window(a, range, to);
     }
-    return err;
+    return err == ERR_OK && !same_minute ? analytics_catch_up(a) : err;
 }
 
 int64_t analytics_end_ms(const struct analytics *a) {

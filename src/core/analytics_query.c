@@ -89,6 +89,10 @@ enum err analytics_top(struct analytics *a, const struct top_query *query, struc
     buf_clear(&out->names);
     out->count = 0;
     out->certainty = certainty_of(a, type, NULL, query->range);
+    if (query->range != RANGE_ALL && a->leaving[query->range]) {
+        out->certainty.exact = false;
+        out->certainty.max_error = -1;
+    }
     if (!entries)
         return ERR_NO_MEMORY;
     enum err err = ranking_top(ranking, &type->order, reach, entries, &found);
@@ -138,6 +142,15 @@ static enum err read_points(struct analytics *a, uint32_t counter, enum time_ran
     return ERR_OK;
 }
 
+/* What the window will be, when all that leaves has left. */
+static struct tally sum_of_points(const struct stats_answer *answer) {
+    struct tally sum = {0};
+
+    for (size_t i = 0; i < answer->count; i++)
+        tally_add(&sum, answer->points[i].tally);
+    return sum;
+}
+
 enum err analytics_series(struct analytics *a, const struct stats_query *query,
                           struct stats_answer *out) {
     const struct counter_type *type = type_or_rest(a, query->counter_type);
@@ -153,6 +166,8 @@ enum err analytics_series(struct analytics *a, const struct stats_query *query,
     const struct tracked *counter = &a->counters[number];
     out->total = type->rankings[query->range].entries[counter->entry];
     enum err err = read_points(a, number, query->range, out);
+    if (query->range != RANGE_ALL && a->leaving[query->range])
+        out->total = sum_of_points(out);
     if (err == ERR_OK)
         analytics_summarize(out, a->end_ms);
     return err;

@@ -21,6 +21,9 @@ struct tally_store {
     const struct tally_store_ops *ops;
 };
 
+/* A walk over records as they were when it began, whatever is written meanwhile. */
+struct tally_cursor;
+
 /* How a batch comes about; lives until end() has said that it has ended. */
 struct tally_batch {
     /* Stages it. Anything but ERR_OK: it isn't written, and is what end() gives. */
@@ -33,7 +36,16 @@ struct tally_store_ops {
     /* What the batches have written that end() has given: not the one that is under way.
      * ERR_NOT_FOUND: '*out' untouched. */
     enum err (*get)(struct tally_store *store, struct slice key, struct buf *out);
-    /* Likewise every record in [from, to), in order of memcmp, until 'take' says no more. */
+    /* Likewise, of the records in [from, to), in order of memcmp. Before the store is closed it is.
+     * NULL: no memory. */
+    struct tally_cursor *(*cursor)(struct tally_store *store, struct slice from, struct slice to);
+    /* Each record until 'take' says no more, which has had that one then; '*out_more': the end
+     * wasn't reached. */
+    enum err (*walk)(struct tally_cursor *cursor,
+                     bool (*take)(void *ctx, struct slice key, struct slice value), void *ctx,
+                     bool *out_more);
+    void (*close)(struct tally_cursor *cursor);
+    /* All of it at once. */
     enum err (*scan)(struct tally_store *store, struct slice from, struct slice to,
                      bool (*take)(void *ctx, struct slice key, struct slice value), void *ctx);
 

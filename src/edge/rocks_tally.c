@@ -158,24 +158,65 @@ static struct slice current_value(const rocksdb_iterator_t *it) {
     return slice_of(bytes, len);
 }
 
+struct tally_cursor {
+    rocksdb_readoptions_t *bounded;
+    rocksdb_iterator_t *it; /* has what was there, also when 'before' is released */
+    struct buf to;          /* RocksDB looks at it until the end */
+};
+
+static void rocks_close_cursor(struct tally_cursor *cursor) {
+    rocksdb_iter_destroy(cursor->it);
+    rocksdb_readoptions_destroy(cursor->bounded);
+    buf_release(&cursor->to);
+    free(cursor);
+}
+
+static struct tally_cursor *rocks_cursor(struct tally_store *store, struct slice from,
+                                         struct slice to) {
+    struct rocks_tally *rocks = of(store);
+    struct tally_cursor *cursor = calloc(1, sizeof(*cursor));
+
+    if (cursor)
+        buf_add_slice(&cursor->to, to);
+    if (!cursor || buf_failed(&cursor->to)) {
+        free(cursor);
+        return NULL;
+    }
+    cursor->bounded = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_iterate_upper_bound(cursor->bounded, cursor->to.ptr, cursor->to.len);
+    rocksdb_readoptions_set_fill_cache(cursor->bounded, 0);
+    rocksdb_readoptions_set_snapshot(cursor->bounded, rocks->own.before);
+    cursor->it = rocksdb_create_iterator(rocks->db, cursor->bounded);
+    rocksdb_iter_seek(cursor->it, from.ptr, from.len);
+    return cursor;
+}
+
+static enum err rocks_walk(struct tally_cursor *cursor,
+                           bool (*take)(void *ctx, struct slice key, struct slice value), void *ctx,
+                           bool *out_more) {
+    char *message = NULL;
+    bool more = true;
+
+    while (more && rocksdb_iter_valid(cursor->it)) {
+        more = take(ctx, current_key(cursor->it), current_value(cursor->it));
+        rocksdb_iter_next(cursor->it);
+    }
+    *out_more = rocksdb_iter_valid(cursor->it);
+    rocksdb_iter_get_error(cursor->it, &message);
+    return message ? fail(message) : ERR_OK;
+}
+
 static enum err rocks_scan(struct tally_store *store, struct slice from, struct slice to,
                            bool (*take)(void *ctx, struct slice key, struct slice value),
                            void *ctx) {
-    struct rocks_tally *rocks = of(store);
-    rocksdb_readoptions_t *bounded = rocksdb_readoptions_create();
-    char *message = NULL;
+    struct tally_cursor *cursor = rocks_cursor(store, from, to);
+    bool more;
 
-    rocksdb_readoptions_set_iterate_upper_bound(bounded, to.ptr, to.len);
-    rocksdb_readoptions_set_fill_cache(bounded, 0);
-    rocksdb_readoptions_set_snapshot(bounded, rocks->own.before);
-    rocksdb_iterator_t *it = rocksdb_create_iterator(rocks->db, bounded);
-    rocksdb_iter_seek(it, from.ptr, from.len);
-    while (rocksdb_iter_valid(it) && take(ctx, current_key(it), current_value(it)))
-        rocksdb_iter_next(it);
-    rocksdb_iter_get_error(it, &message);
-    rocksdb_iter_destroy(it);
-    rocksdb_readoptions_destroy(bounded);
-    return message ? fail(message) : ERR_OK;
+    if (!cursor)
+        return ERR_NO_MEMORY;
+    enum err err = rocks_walk(cursor, take, ctx, &more);
+    rocks_close_cursor(cursor);
+    return err;
 }
 
 static void rocks_put(struct tally_store *store, struct slice key, struct slice value) {
@@ -271,6 +312,9 @@ static enum err rocks_end(struct tally_store *store, bool wait) {
 
 static const struct tally_store_ops ops = {
     .get = rocks_get,
+    .cursor = rocks_cursor,
+    .walk = rocks_walk,
+    .close = rocks_close_cursor,
     .scan = rocks_scan,
     .begin = rocks_begin,
     .end = rocks_end,

@@ -55,7 +55,7 @@ static void start(struct world *world, struct instance *instance) {
     static const struct event_position none[MODEL_LANES];
     struct rocks_tally_conf rocks = {1 << 20, 1 << 20};
     struct analytics_conf conf = {
-        .counters_max = 1000, .pending_max = 8192, .hash_seed = {world->seed, 5}};
+        .counters_max = 1000, .pending_max = 8192, .slice_rows = 2, .hash_seed = {world->seed, 5}};
     const char *detail = NULL;
 
     assert_int_equal(rocks_tally_open(instance->folder, &rocks, &instance->rocks, &detail), ERR_OK);
@@ -317,6 +317,9 @@ static void check_all(struct world *world) {
             deliver(world, i, lane);
         while (analytics_veil_some(world->instances[i].analytics))
             ;
+        assert_int_equal(analytics_move(world->instances[i].analytics, world->clock_ms), ERR_OK);
+        while (analytics_is_behind(world->instances[i].analytics))
+            assert_int_equal(analytics_catch_up(world->instances[i].analytics), ERR_OK);
     }
     for (uint32_t number = 0; number < OF; number++)
         assert_int_equal(
