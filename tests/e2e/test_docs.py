@@ -38,6 +38,7 @@ ELSEWHERE = {
     'docs/kafka.md': 'test_kafka',
     'docs/live.md': 'test_live',
     'docs/recount.md': 'test_recount',
+    'docs/recover.md': 'test_redis_events',
     'docs/redis.md': 'test_redis, test_redis_cluster',
     'docs/scale.md': 'by hand: bench/scale',
     'docs/tls.md': 'test_tls',
