@@ -10,18 +10,16 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/discovery_search.h"
 #include "cli/discovery_self.h"
 #include "cli/exit.h"
 #include "edge/consul.h"
 #include "edge/dns_lookup.h"
-#include "wire/consul_json.h"
 
 #define LEAVE_S 2
 /* While counters that leave still hold the places of those that have come. */
 #define PLACE_AGAIN_MS 500
 #define IDLE_MS        3600000
-/* Addresses with escapes in them: there are none in practice. */
-#define ARENA_BYTES_MAX (1u << 20)
 
 struct registration {
     bool wanted;
@@ -33,6 +31,8 @@ struct registration {
     struct consul_service service;
 };
 
+enum { SEARCH_COUNTERS, SEARCH_ANALYTICS, SEARCHES };
+
 struct discovery {
     struct discovery_conf conf;
     pthread_t thread;
@@ -43,15 +43,11 @@ struct discovery {
     pthread_mutex_t lock; /* of the sleep without Consul */
     pthread_cond_t woken;
     struct { /* the thread's */
-        struct instances counters;
-        bool unplaced; /* not all of them have found a place */
-        bool told_empty;
+        struct search search[SEARCHES];
         uint64_t errors;
         bool leaving;
-        struct consul_watch watch;
         struct consul_watch kv;
         char kv_path[CONSUL_URL_BYTES];
-        char path[CONSUL_URL_BYTES];
     } own;
     struct consul consul;
     struct dns dns;
@@ -90,7 +86,8 @@ static const char *problem_of(const struct config *config) {
     }
     if (strncmp(url, "dns", 3) == 0)
         return dns_parse(url, &dns);
-    if (config->counter[0] == '_' || strstr(config->counter, ",_"))
+    if (config->counter[0] == '_' || strstr(config->counter, ",_") ||
+        config->gateway_analytics[0] == '_' || strstr(config->gateway_analytics, ",_"))
         return "names of SRV records, which begin with _, need --discovery dns";
     return NULL;
 }
@@ -111,6 +108,9 @@ void discovery_check(const struct config *config, struct config_problems *proble
 
     if (problem)
         refuse(config, CONFIG_KEY_discovery_url, problem, problems);
+    if (strcmp(config->gateway_analytics, "discovery") == 0 && !consul_is(config->discovery_url))
+        refuse(config, CONFIG_KEY_gateway_analytics,
+               "it needs --discovery consul://HOST:PORT; by DNS its names are found", problems);
     if (!are_names(config->discovery_tags))
         refuse(config, CONFIG_KEY_discovery_tags, names, problems);
     if (!are_names(config->consul_tags))
@@ -131,67 +131,56 @@ static void publish(struct discovery *discovery, bool up, uint64_t errors) {
                 errors - discovery->own.errors);
     discovery->own.errors = errors;
     metrics_set(metrics, discovery->conf.shard, discovery->instances,
-                discovery->own.counters.count);
+                discovery->own.search[SEARCH_COUNTERS].found.count);
 }
 
-static void place(struct discovery *discovery) {
-    discovery->own.unplaced = !remote_fleet_set(discovery->conf.fleet, &discovery->own.counters);
+static bool set_counters(void *fleet, const struct instances *found) {
+    return remote_fleet_set(fleet, found);
 }
 
-static void found(struct discovery *discovery, const struct instances *counters) {
-    if (counters->count == 0) {
-        if (!discovery->own.told_empty)
-            log_line(LOG_WARN, "discovery knows no counter: those known before stay in use",
-                     LOG_INT("known", discovery->own.counters.count));
-        discovery->own.told_empty = true;
-        return;
+static bool set_analytics(void *fleet, const struct instances *found) {
+    return analytics_fleet_set(fleet, found);
+}
+
+static void prepare_searches(struct discovery *discovery) {
+    const struct discovery_conf *conf = &discovery->conf;
+
+    discovery->own.search[SEARCH_COUNTERS] = (struct search){.config = conf->config,
+                                                             .consul = &discovery->consul,
+                                                             .dns = &discovery->dns,
+                                                             .on = conf->fleet != NULL,
+                                                             .service = DISCOVERY_COUNTER,
+                                                             .set = set_counters,
+                                                             .fleet = conf->fleet,
+                                                             .names = conf->config->counter,
+                                                             .up = true};
+    discovery->own.search[SEARCH_ANALYTICS] =
+        (struct search){.config = conf->config,
+                        .consul = &discovery->consul,
+                        .dns = &discovery->dns,
+                        .on = conf->analytics != NULL,
+                        .service = DISCOVERY_ANALYTICS,
+                        .set = set_analytics,
+                        .fleet = conf->analytics,
+                        .names = conf->config->gateway_analytics,
+                        .up = true};
+}
+
+/* Where somebody has no place yet. */
+static bool place_again(struct discovery *discovery) {
+    bool any = false;
+
+    for (unsigned i = 0; i < SEARCHES; i++) {
+        struct search *search = &discovery->own.search[i];
+
+        if (search->unplaced)
+            search_place(search);
+        any |= search->unplaced;
     }
-    discovery->own.told_empty = false;
-    if (counters->left_out)
-        log_line(LOG_WARN, "discovery knows more counters than a gateway can use",
-                 LOG_INT("used", counters->count), LOG_INT("left_out", counters->left_out));
-    if (counters->count != discovery->own.counters.count)
-        log_line(LOG_INFO, "discovery has found counters", LOG_INT("counters", counters->count));
-    discovery->own.counters = *counters;
-    place(discovery);
+    return any;
 }
 
 /* ---- Consul ---- */
-
-static void on_health(struct consul_watch *watch, const struct http_answer *answer) {
-    struct discovery *discovery = CONTAINER_OF(watch, struct discovery, own.watch);
-    struct instances *counters = calloc(1, sizeof(*counters));
-    const char *problem = err_text(ERR_NO_MEMORY);
-    struct arena arena;
-
-    if (!counters)
-        return;
-    arena_init(&arena, 4096, ARENA_BYTES_MAX);
-    if (consul_read_health(answer->body, &arena, counters, &problem) == ERR_OK)
-        found(discovery, counters);
-    else
-        consul_heard(&discovery->consul, problem);
-    arena_release(&arena);
-    free(counters);
-}
-
-static void start_watch(struct discovery *discovery) {
-    const char *tags = discovery->conf.config->discovery_tags;
-    char *path = discovery->own.path;
-    size_t size = sizeof(discovery->own.path);
-    int len = snprintf(path, size, "health/service/%s?passing",
-                       discovery_service_name(DISCOVERY_COUNTER));
-
-    for (const char *tag = tags; *tag && (size_t)len < size;) {
-        int tag_len = (int)strcspn(tag, ",");
-
-        len += snprintf(path + len, size - (size_t)len, "&tag=%.*s", tag_len, tag);
-        tag += tag_len + (tag[tag_len] == ',');
-    }
-    discovery->own.watch.path = path;
-    discovery->own.watch.changed = on_health;
-    consul_watch_start(&discovery->own.watch, &discovery->consul);
-}
 
 static void on_kv(struct consul_watch *watch, const struct http_answer *answer) {
     struct discovery *discovery = CONTAINER_OF(watch, struct discovery, own.kv);
@@ -243,22 +232,23 @@ static void leave_all(struct discovery *discovery) {
 static void *run_consul(void *arg) {
     struct discovery *discovery = arg;
 
-    if (discovery->conf.fleet)
-        start_watch(discovery);
+    for (unsigned i = 0; i < SEARCHES; i++)
+        if (discovery->own.search[i].on)
+            search_watch(&discovery->own.search[i]);
     watch_configuration(discovery);
     while (!atomic_load(&discovery->stop)) {
         if (atomic_load(&discovery->joins))
             start_registrations(discovery);
         if (atomic_load(&discovery->leaves) && !discovery->own.leaving)
             leave_all(discovery);
-        if (discovery->own.unplaced)
-            place(discovery);
-        http_client_turn(discovery->consul.http,
-                         discovery->own.unplaced ? PLACE_AGAIN_MS : IDLE_MS);
+        bool unplaced = place_again(discovery);
+
+        http_client_turn(discovery->consul.http, unplaced ? PLACE_AGAIN_MS : IDLE_MS);
         publish(discovery, atomic_load(&discovery->consul.up),
                 atomic_load(&discovery->consul.errors));
     }
-    consul_watch_stop(&discovery->own.watch);
+    for (unsigned i = 0; i < SEARCHES; i++)
+        consul_watch_stop(&discovery->own.search[i].watch);
     consul_watch_stop(&discovery->own.kv);
     for (unsigned i = 0; i < DISCOVERY_SERVICES; i++)
         consul_service_stop(&discovery->registrations[i].service);
@@ -266,34 +256,6 @@ static void *run_consul(void *arg) {
 }
 
 /* ---- DNS ---- */
-
-/* All names or none: who answers only for some of them says nothing of the others. */
-static const char *look_up_all(struct discovery *discovery, struct instances *out) {
-    struct slice names = slice_str(discovery->conf.config->counter);
-    const char *problem = NULL;
-
-    while (names.len && !problem)
-        problem = dns_lookup(&discovery->dns, config_next_upstream(&names), out);
-    return problem;
-}
-
-static bool look_up(struct discovery *discovery, bool was_up) {
-    struct instances *counters = calloc(1, sizeof(*counters));
-    const char *problem = err_text(ERR_NO_MEMORY);
-
-    if (counters)
-        problem = look_up_all(discovery, counters);
-    if (counters && !problem)
-        found(discovery, counters);
-    if (problem && was_up)
-        log_line(LOG_WARN,
-                 "the counters' names can't be looked up: what was found last stays in use",
-                 LOG_STR("counter", discovery->conf.config->counter), LOG_STR("detail", problem));
-    if (!problem && !was_up)
-        log_line(LOG_INFO, "the counters' names are found");
-    free(counters);
-    return !problem;
-}
 
 static void sleep_ms(struct discovery *discovery, int64_t ms) {
     struct timespec until;
@@ -312,11 +274,14 @@ static void sleep_ms(struct discovery *discovery, int64_t ms) {
 
 static void *run_dns(void *arg) {
     struct discovery *discovery = arg;
-    bool up = true;
 
     while (!atomic_load(&discovery->stop)) {
-        up = look_up(discovery, up);
-        publish(discovery, up, discovery->own.errors + !up);
+        uint64_t failed = 0;
+
+        for (unsigned i = 0; i < SEARCHES; i++)
+            if (discovery->own.search[i].on)
+                failed += !search_look_up(&discovery->own.search[i]);
+        publish(discovery, failed == 0, discovery->own.errors + failed);
         sleep_ms(discovery, discovery->conf.config->discovery_dns_ms);
     }
     return NULL;
@@ -341,6 +306,7 @@ static struct discovery *make(const struct discovery_conf *conf) {
     if (!discovery)
         return NULL;
     discovery->conf = *conf;
+    prepare_searches(discovery);
     (void)sem_init(&discovery->left, 0, 0);
     (void)pthread_mutex_init(&discovery->lock, NULL);
     (void)pthread_condattr_init(&attr);
@@ -365,7 +331,8 @@ int discovery_start(const struct discovery_conf *conf, struct discovery **out) {
     const char *problem = NULL;
 
     *out = NULL;
-    if (strcmp(conf->config->discovery_url, "static") == 0 || (!consul && !conf->fleet))
+    if (strcmp(conf->config->discovery_url, "static") == 0 ||
+        (!consul && !conf->fleet && !conf->analytics))
         return EX_OK;
     struct discovery *discovery = make(conf);
     if (!discovery)

@@ -2,10 +2,10 @@
  *
  *     check ─► start ─► join (once we serve) ─► leave (first thing of the end) ─► stop
  *
- * consul   A blocking query tells a gateway's fleet who its counters are; the process registers
- *          itself, and again where the agent has forgotten it. Another one watches the
+ * consul   Blocking queries tell a gateway's fleets who its counters and analytics are; the process
+ * registers itself, and again where the agent has forgotten it. Another one watches the
  *          configuration.
- * dns      The names of --counter are looked up again and again.
+ * dns      The names of --counter and --analytics are looked up again and again.
  * static   There is no thread.
  *
  * What was found last stays true for as long as nobody says otherwise, and an answer without any
@@ -21,6 +21,7 @@
 #include "base/metrics.h"
 #include "cli/listen.h"
 #include "cli/role.h"
+#include "gateway/analytics_remote.h"
 #include "gateway/remote.h"
 
 struct discovery;
@@ -28,8 +29,9 @@ struct discovery;
 struct discovery_conf {
     const struct config *config;
     const char *version;
-    struct remote_fleet *fleet; /* whose counters are to be found; NULL: nobody's */
-    const char *kv;             /* the key of the configuration in Consul; borrowed */
+    struct remote_fleet *fleet;        /* whose counters are to be found; NULL: nobody's */
+    struct analytics_fleet *analytics; /* likewise, whose analytics */
+    const char *kv;                    /* the key of the configuration in Consul; borrowed */
     /* What that key has now, on the thread of discovery; {NULL, 0}: nothing. */
     void (*configured)(void *ctx, struct slice text);
     void *ctx;

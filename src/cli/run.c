@@ -309,6 +309,8 @@ static int start_discovery(struct run *run, const char *version) {
         .config = run->config,
         .version = version,
         .fleet = run->ways.remotes,
+        .analytics =
+            run->ways.analytics && analytics_are_found(run->config) ? run->ways.analytics : NULL,
         .metrics = run->metrics,
         .shard = run->count + 4,
     };

@@ -423,6 +423,9 @@ int verify_totals_open(struct verify *verify) {
     if (config->source[CONFIG_KEY_gateway_analytics].layer == CONFIG_DEFAULT ||
         strcmp(config->gateway_analytics, "none") == 0)
         return EX_OK;
+    if (strcmp(config->gateway_analytics, "discovery") == 0)
+        return verify_give_up(verify, EX_CONFIG,
+                              "gateway.analytics is discovery: name every instance by --analytics");
     verify->totals = calloc(1, sizeof(*verify->totals));
     if (!verify->totals)
         return verify_give_up(verify, EX_OSERR, "out of memory");

@@ -25,12 +25,14 @@ static void reply_answer(struct inquiry *inquiry) {
     reply_json(inquiry->exchange, 200, body, SLICE(""));
 }
 
-/* It can't be reached, or it says itself that it has no answer. */
+/* It can't be reached, wholly or in part, or it says itself that it has no answer. */
 static void reply_away(struct inquiry *inquiry) {
     const struct gateway_service *service = &inquiry->gateway->fleet->analytics;
     char why[GATEWAY_DOWN_BYTES] = ANALYTICS_AWAY;
 
-    if (service->ctx && !service->up(service->ctx))
+    bool missing = coverage_missing(&inquiry->ask.coverage) > 0;
+
+    if (service->ctx && (missing || !service->up(service->ctx)))
         service->down(service->ctx, why, sizeof(why));
     reply_failure(inquiry->exchange, ERR_UNAVAILABLE, slice_str(why));
 }

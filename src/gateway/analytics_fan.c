@@ -27,6 +27,7 @@ struct part {
 struct fan {
     struct analytics_remote *remote;
     struct analytics_ask *ask;
+    size_t count;   /* parts: the instances that there were when it was asked */
     size_t waiting; /* parts without an end, and one more while sending */
     int64_t give_up_ms;
     struct timer again; /* sends what isn't sent */
@@ -35,31 +36,47 @@ struct fan {
 
 /* ---- the end ---- */
 
-static enum err worst(const struct fan *fan, size_t count) {
-    for (size_t i = 0; i < count; i++)
+static enum err worst(const struct fan *fan) {
+    for (size_t i = 0; i < fan->count; i++)
         if (fan->parts[i].ask.err != ERR_OK)
             return fan->parts[i].ask.err;
-    return ERR_OK;
+    return fan->count ? ERR_OK : ERR_UNAVAILABLE;
 }
 
-static enum err merge(struct fan *fan, size_t count) {
-    struct analytics_ask *parts[CONFIG_UPSTREAMS_MAX];
+static enum err merge(struct fan *fan) {
+    struct analytics_ask *parts[INSTANCES_MAX];
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < fan->count; i++)
         parts[i] = &fan->parts[i].ask;
-    return analytics_merge(fan->ask, parts, count);
+    return analytics_merge(fan->ask, parts, fan->count);
+}
+
+/* Whoever counts what is missing has left, or hasn't come: as one of a list that can't be reached.
+ */
+static bool somebody_is_missing(const struct fan *fan) {
+    const struct coverage *coverage = &fan->ask->coverage;
+
+    return fan->remote->fleet->found && !coverage->moving && coverage_missing(coverage) > 0;
+}
+
+static void conclude(struct fan *fan) {
+    struct analytics_ask *ask = fan->ask;
+
+    ask->err = worst(fan);
+    if (ask->err == ERR_OK)
+        ask->err = merge(fan);
+    if (ask->err != ERR_OK)
+        return;
+    analytics_fleet_cover(fan->remote->fleet, &ask->coverage);
+    if (somebody_is_missing(fan))
+        ask->err = ERR_UNAVAILABLE;
 }
 
 static void end(struct fan *fan) {
     struct analytics_ask *ask = fan->ask;
-    size_t count = fan->remote->fleet->count;
 
-    ask->err = worst(fan, count);
-    if (ask->err == ERR_OK)
-        ask->err = merge(fan, count);
-    if (ask->err == ERR_OK)
-        analytics_fleet_cover(fan->remote->fleet, &ask->coverage);
-    for (size_t i = 0; i < count; i++)
+    conclude(fan);
+    for (size_t i = 0; i < fan->count; i++)
         top_answer_release(&fan->parts[i].ask.top_answer);
     timer_stop(fan->remote->loop, &fan->again);
     fan->remote->fans--;
@@ -69,6 +86,7 @@ static void end(struct fan *fan) {
 
 static void part_ended(struct part *part, enum err err) {
     part->ask.err = err;
+    analytics_line_answered(part->line);
     if (--part->fan->waiting == 0)
         end(part->fan);
 }
@@ -114,6 +132,8 @@ static enum err start_call(struct part *part) {
     struct buf *out = &part->fan->remote->out;
     bool top = part->ask.kind == ASK_TOP;
 
+    if (!part->line->channel)
+        return ERR_NO_MEMORY;
     buf_clear(out);
     if (top)
         analytics_encode_top(out, &part->ask.top);
@@ -152,7 +172,7 @@ static void send_parts(struct timer *timer) {
     struct fan *fan = CONTAINER_OF(timer, struct fan, again);
 
     fan->waiting++;
-    for (size_t i = 0; i < fan->remote->fleet->count; i++)
+    for (size_t i = 0; i < fan->count; i++)
         send_part(&fan->parts[i]);
     if (--fan->waiting == 0)
         end(fan);
@@ -164,33 +184,42 @@ static void send_again(struct fan *fan) {
 }
 
 /* Of several instances each is asked for everything down to the end of the page. */
-static void ask_part(struct part *part, struct fan *fan, size_t index) {
-    *part = (struct part){
-        .call.done = on_answer, .fan = fan, .line = &fan->remote->lines[index], .sent = false};
+static void ask_part(struct part *part, struct fan *fan, struct analytics_line *line) {
+    *part = (struct part){.call.done = on_answer, .fan = fan, .line = line, .sent = false};
+    line->parts++;
     part->ask.kind = fan->ask->kind;
     part->ask.top = fan->ask->top;
     part->ask.stats = fan->ask->stats;
-    if (fan->remote->fleet->count == 1)
+    if (fan->count == 1)
         return;
     part->ask.top.limit += part->ask.top.offset;
     part->ask.top.offset = 0;
 }
 
+static size_t count_asked(const struct analytics_remote *remote) {
+    size_t count = 0;
+
+    for (size_t i = 0; i < INSTANCES_MAX; i++)
+        count += analytics_line_asked(&remote->lines[i]);
+    return count;
+}
+
 enum err analytics_fan_out(struct analytics_remote *remote, struct analytics_ask *ask) {
-    size_t count = remote->fleet->count;
+    size_t count = count_asked(remote);
 
     if (remote->fans >= FANS_MAX)
         return ERR_BUSY;
     struct fan *fan = calloc(1, sizeof(*fan) + count * sizeof(struct part));
     if (!fan)
         return ERR_NO_MEMORY;
-    *fan = (struct fan){.remote = remote, .ask = ask, .waiting = count};
+    *fan = (struct fan){.remote = remote, .ask = ask, .count = count, .waiting = count};
     fan->again.fire = send_parts;
     fan->give_up_ms = loop_now_ms(remote->loop) + PATIENCE_MS;
     if (fan->give_up_ms > ask->deadline_ms)
         fan->give_up_ms = ask->deadline_ms;
-    for (size_t i = 0; i < count; i++)
-        ask_part(&fan->parts[i], fan, i);
+    for (size_t i = 0, part = 0; i < INSTANCES_MAX; i++)
+        if (analytics_line_asked(&remote->lines[i]))
+            ask_part(&fan->parts[part++], fan, &remote->lines[i]);
     remote->fans++;
     /* done() never runs inside this function. */
     timer_start(remote->loop, &fan->again, 0);

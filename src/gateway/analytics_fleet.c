@@ -7,20 +7,39 @@
 #include "base/log.h"
 #include "gateway/analytics_remote_internal.h"
 
+bool analytics_are_found(const struct config *config) {
+    return strcmp(config->gateway_analytics, "discovery") == 0 ||
+           strncmp(config->discovery_url, "dns", 3) == 0;
+}
+
+static void read_addresses(struct analytics_fleet *fleet) {
+    struct slice list = slice_str(fleet->config->gateway_analytics);
+    struct instances set = {.count = 0};
+
+    while (list.len) {
+        struct slice address = config_next_upstream(&list);
+        struct instance *to = &set.instance[set.count++];
+
+        (void)snprintf(to->address, sizeof(to->address), "%.*s", SLICE_ARGS(address));
+    }
+    (void)analytics_fleet_set(fleet, &set); /* nobody has a place yet */
+}
+
 struct analytics_fleet *analytics_fleet_new(const struct config *config, struct resolver *resolver,
                                             struct tls *tls) {
     struct analytics_fleet *fleet = calloc(1, sizeof(*fleet));
-    struct slice list = slice_str(config->gateway_analytics);
 
     if (!fleet)
         return NULL;
     fleet->config = config;
     fleet->resolver = resolver;
     fleet->tls = tls;
+    fleet->found = analytics_are_found(config);
     atomic_init(&fleet->updated_s, clock_wall_ms() / 1000);
     (void)pthread_mutex_init(&fleet->lock, NULL);
-    while (list.len)
-        fleet->instances[fleet->count++].address = config_next_upstream(&list);
+    list_init(&fleet->remotes);
+    if (!fleet->found)
+        read_addresses(fleet);
     return fleet;
 }
 
@@ -42,7 +61,7 @@ void analytics_fleet_ready(struct analytics_fleet *fleet, size_t index, int by) 
     (void)pthread_mutex_lock(&fleet->lock);
     instance->problem[0] = '\0';
     (void)pthread_mutex_unlock(&fleet->lock);
-    log_line(LOG_INFO, "analytics can be reached", LOG_SLICE("analytics", instance->address));
+    log_line(LOG_INFO, "analytics can be reached", LOG_STR("analytics", instance->address));
 }
 
 bool analytics_fleet_there(const struct analytics_fleet *fleet, size_t index) {
@@ -59,7 +78,7 @@ void analytics_fleet_problem(struct analytics_fleet *fleet, size_t index, const 
     memcpy(instance->problem, text, sizeof(text));
     (void)pthread_mutex_unlock(&fleet->lock);
     if (news)
-        log_line(LOG_WARN, "analytics can't be reached", LOG_SLICE("analytics", instance->address),
+        log_line(LOG_WARN, "analytics can't be reached", LOG_STR("analytics", instance->address),
                  LOG_STR("detail", text));
 }
 
@@ -100,40 +119,65 @@ void analytics_fleet_cover(struct analytics_fleet *fleet, const struct coverage 
 
 /* ---- what the gateway asks ---- */
 
-/* By every loop: one without a connection fails what comes to it. */
-static size_t reached(const struct analytics_fleet *fleet) {
-    size_t count = 0;
+struct reached {
+    size_t wanted;
+    size_t reached; /* by every loop: one without a connection fails what comes to it */
+    uint64_t connections;
+    const struct analytics_instance *away; /* the first that isn't */
+};
 
-    for (size_t i = 0; i < fleet->count; i++)
-        count += atomic_load(&fleet->instances[i].ready) >= atomic_load(&fleet->loops);
-    return count;
+/* Under the lock. */
+static struct reached look(const struct analytics_fleet *fleet) {
+    struct reached all = {0};
+
+    for (size_t i = 0; i < INSTANCES_MAX; i++) {
+        const struct analytics_instance *instance = &fleet->instances[i];
+        bool is = atomic_load(&instance->ready) >= atomic_load(&fleet->loops);
+
+        if (!instance->wanted)
+            continue;
+        all.wanted++;
+        all.reached += is;
+        all.connections += (uint64_t)atomic_load(&instance->ready);
+        if (!is && !all.away)
+            all.away = instance;
+    }
+    return all;
+}
+
+static struct reached look_locked(struct analytics_fleet *fleet) {
+    (void)pthread_mutex_lock(&fleet->lock);
+    struct reached all = look(fleet);
+    (void)pthread_mutex_unlock(&fleet->lock);
+    return all;
 }
 
 static bool up(void *ctx) {
-    const struct analytics_fleet *fleet = ctx;
+    struct reached all = look_locked(ctx);
 
-    return reached(fleet) == fleet->count;
+    return all.wanted > 0 && all.reached == all.wanted;
 }
 
 static void pool(void *ctx, struct gateway_pool *out) {
-    const struct analytics_fleet *fleet = ctx;
+    struct analytics_fleet *fleet = ctx;
+    struct reached all = look_locked(fleet);
 
-    *out = (struct gateway_pool){.instances = reached(fleet),
+    *out = (struct gateway_pool){.instances = all.reached,
+                                 .connections = all.connections,
                                  .updated_s = atomic_load(&fleet->updated_s)};
-    for (size_t i = 0; i < fleet->count; i++)
-        out->connections += (uint64_t)atomic_load(&fleet->instances[i].ready);
 }
 
 static bool problem(void *ctx, size_t index, struct gateway_problem *out) {
     struct analytics_fleet *fleet = ctx;
 
-    if (index >= fleet->count)
+    if (index >= INSTANCES_MAX)
         return false;
     *out = (struct gateway_problem){.open = 0};
-    (void)snprintf(out->address, sizeof(out->address), "%.*s",
-                   SLICE_ARGS(fleet->instances[index].address));
     (void)pthread_mutex_lock(&fleet->lock);
-    (void)snprintf(out->text, sizeof(out->text), "%s", fleet->instances[index].problem);
+    if (fleet->instances[index].wanted) {
+        (void)snprintf(out->address, sizeof(out->address), "%s", fleet->instances[index].address);
+        (void)snprintf(out->text, sizeof(out->text), "%s", fleet->instances[index].problem);
+    }
     (void)pthread_mutex_unlock(&fleet->lock);
     return true;
 }
@@ -142,18 +186,20 @@ static void down(void *ctx, char *out, size_t size) {
     struct analytics_fleet *fleet = ctx;
 
     (void)snprintf(out, size, "no analytics service can be reached");
-    for (size_t i = 0; i < fleet->count; i++) {
-        struct analytics_instance *instance = &fleet->instances[i];
+    (void)pthread_mutex_lock(&fleet->lock);
+    struct reached all = look(fleet);
 
-        if (atomic_load(&instance->ready) >= atomic_load(&fleet->loops))
-            continue;
-        (void)pthread_mutex_lock(&fleet->lock);
-        (void)snprintf(out, size, "the analytics service at %.*s can't be reached: %s",
-                       SLICE_ARGS(instance->address),
-                       instance->problem[0] ? instance->problem : "not connected yet");
-        (void)pthread_mutex_unlock(&fleet->lock);
-        return;
-    }
+    if (all.wanted == 0)
+        (void)snprintf(out, size, "discovery has found no analytics service yet");
+    else if (all.away)
+        (void)snprintf(out, size, "the analytics service at %s can't be reached: %s",
+                       all.away->address,
+                       all.away->problem[0] ? all.away->problem : "not connected yet");
+    else if (fleet->found && atomic_load(&fleet->partitions.missing))
+        (void)snprintf(out, size,
+                       "%u partitions are counted by no analytics service that discovery has found",
+                       atomic_load(&fleet->partitions.missing));
+    (void)pthread_mutex_unlock(&fleet->lock);
 }
 
 static void partitions(void *ctx, uint32_t *out_missing, uint32_t *out_doubled) {

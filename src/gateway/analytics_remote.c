@@ -25,6 +25,8 @@ static void on_state(void *ctx, enum grpc_channel_state state) {
     struct analytics_line *line = ctx;
     const char *problem = grpc_channel_problem(line->channel);
 
+    if (line->leaving)
+        return;
     if (state == GRPC_CHANNEL_READY) {
         line->failed = false;
         set_ready(line, true);
@@ -36,11 +38,58 @@ static void on_state(void *ctx, enum grpc_channel_state state) {
     }
 }
 
-static bool connect_line(struct analytics_remote *remote, size_t index) {
+/* ---- who leaves ---- */
+
+static void line_closed(void *ctx) {
+    struct analytics_line *line = ctx;
+    struct analytics_remote *remote = line->remote;
+    size_t index = line->index;
+
+    timer_stop(remote->loop, &line->rest);
+    *line = (struct analytics_line){.used = false};
+    analytics_set_release(remote->fleet, index);
+    if (remote->close.closed)
+        analytics_one_closed(remote);
+}
+
+static void close_line(struct analytics_line *line) {
+    set_ready(line, false);
+    line->leaving = true;
+    line->closing = true;
+    if (line->channel)
+        grpc_channel_close(line->channel, line_closed, line);
+    else
+        line_closed(line);
+}
+
+static void on_rest(struct timer *timer) {
+    struct analytics_line *line = CONTAINER_OF(timer, struct analytics_line, rest);
+
+    if (line->leaving && !line->closing && line->parts == 0)
+        close_line(line);
+}
+
+void analytics_line_answered(struct analytics_line *line) {
+    line->parts--;
+    /* Not here: this may be the channel's own callback. */
+    if (line->leaving && !line->closing && line->parts == 0)
+        timer_start(line->remote->loop, &line->rest, 0);
+}
+
+void analytics_line_leave(struct analytics_line *line) {
+    set_ready(line, false);
+    line->leaving = true;
+    if (line->parts == 0)
+        timer_start(line->remote->loop, &line->rest, 0);
+}
+
+/* ---- who comes ---- */
+
+bool analytics_line_connect(struct analytics_remote *remote, size_t index) {
     struct analytics_line *line = &remote->lines[index];
     struct grpc_channel_conf conf = {
         .resolver = remote->fleet->resolver,
-        .address = remote->fleet->instances[index].address,
+        .address = slice_str(remote->fleet->instances[index].address),
         .connect_ms = CONNECT_MS,
         .backoff_min_ms = BACKOFF_MIN_MS,
         .backoff_max_ms = BACKOFF_MAX_MS,
@@ -53,8 +102,11 @@ static bool connect_line(struct analytics_remote *remote, size_t index) {
         .seed = random_u64(),
     };
 
-    *line = (struct analytics_line){.remote = remote, .index = index};
+    *line = (struct analytics_line){.used = true, .remote = remote, .index = index};
+    line->rest.fire = on_rest;
     line->channel = grpc_channel_new(remote->loop, &conf);
+    if (!line->channel)
+        analytics_fleet_problem(remote->fleet, index, err_text(ERR_NO_MEMORY));
     return line->channel != NULL;
 }
 
@@ -68,16 +120,14 @@ struct analytics_remote *analytics_remote_new(struct analytics_fleet *fleet, str
     if (!remote)
         return NULL;
     remote->upstream.ask = on_ask;
-    remote->upstream.reach = fleet->count > 1 ? TOP_LIMIT_MAX : TOP_REACH_MAX;
     remote->fleet = fleet;
     remote->loop = loop;
-    remote->lines = calloc(fleet->count, sizeof(*remote->lines));
-    bool made = remote->lines != NULL;
+    remote->lines = calloc(INSTANCES_MAX, sizeof(*remote->lines));
     atomic_fetch_add(&fleet->loops, 1);
-    for (size_t i = 0; made && i < fleet->count; i++)
-        made = connect_line(remote, i);
-    if (made)
+    if (remote->lines && analytics_follow(remote)) {
+        analytics_set_join(remote);
         return remote;
+    }
     free(remote->lines); /* memory ran out: the process won't start */
     free(remote);
     return NULL;
@@ -89,9 +139,7 @@ struct analytics_upstream *analytics_remote_upstream(struct analytics_remote *re
 
 /* ---- close ---- */
 
-static void one_closed(void *ctx) {
-    struct analytics_remote *remote = ctx;
-
+void analytics_one_closed(struct analytics_remote *remote) {
     if (--remote->close.waiting > 0)
         return;
     void (*closed)(void *ctx) = remote->close.closed;
@@ -104,14 +152,20 @@ static void one_closed(void *ctx) {
 }
 
 void analytics_remote_close(struct analytics_remote *remote, void (*closed)(void *ctx), void *ctx) {
-    size_t count = remote->fleet->count;
-
     remote->close.closed = closed;
     remote->close.ctx = ctx;
-    remote->close.waiting = count;
+    remote->close.waiting = 1; /* nothing ends before all were told */
+    if (analytics_set_leave(remote))
+        remote->close.waiting++;
     atomic_fetch_sub(&remote->fleet->loops, 1);
-    for (size_t i = 0; i < count; i++) {
-        set_ready(&remote->lines[i], false);
-        grpc_channel_close(remote->lines[i].channel, one_closed, remote);
+    for (size_t i = 0; i < INSTANCES_MAX; i++) {
+        struct analytics_line *line = &remote->lines[i];
+
+        if (!line->used)
+            continue;
+        remote->close.waiting++;
+        if (!line->closing)
+            close_line(line);
     }
+    analytics_one_closed(remote);
 }

@@ -2,9 +2,9 @@
  *
  *     ask ─► a call to every instance ─► core/analytics_merge ─► done
  *
- * Each instance counts other lanes, so each must answer. One that can't be reached, or has no
- * answer, leaves the question without one (ERR_UNAVAILABLE): a ranking without its counters would
- * be wrong, and wouldn't look so.
+ * Instances may come and go, where discovery finds them. Each counts other lanes, so each must
+ * answer. One that can't be reached, or has no answer, leaves the question without one
+ * (ERR_UNAVAILABLE): a ranking without its counters would be wrong, and wouldn't look so.
  *
  * Threads    A remote belongs to its loop; what they share (the fleet) is read by all.
  * Ownership  The fleet outlives its remotes, the remotes their askers.
@@ -12,8 +12,11 @@
 #ifndef GATEWAY_ANALYTICS_REMOTE_H
 #define GATEWAY_ANALYTICS_REMOTE_H
 
+#include <stdbool.h>
+
 #include "base/attr.h"
 #include "base/config.h"
+#include "base/instance.h"
 #include "core/analytics_ask.h"
 #include "gateway/gateway.h"
 #include "loop/loop.h"
@@ -22,10 +25,19 @@
 struct analytics_fleet;
 struct analytics_remote;
 
-/* What 'config->gateway_analytics' lists; NULL when memory runs out. */
+/* By discovery, not from a list. */
+bool analytics_are_found(const struct config *config);
+
+/* What 'config->gateway_analytics' lists, unless discovery is to find them; NULL when memory runs
+ * out. */
 struct analytics_fleet *analytics_fleet_new(const struct config *config, struct resolver *resolver,
                                             struct tls *tls);
 void analytics_fleet_free(struct analytics_fleet *fleet); /* NULL is fine */
+
+/* These are the instances from now on; loops hear of it by mail. Any thread, one call at a time,
+ * also while loops run. False: not all have found a place, because others that are leaving still
+ * have theirs; call again later. */
+bool analytics_fleet_set(struct analytics_fleet *fleet, const struct instances *set);
 
 struct gateway_service analytics_fleet_service(struct analytics_fleet *fleet);
 

@@ -1,6 +1,7 @@
 /* analytics_remote_internal.h - what the files of analytics elsewhere share.
  *
  * analytics_fleet.c   the instances, for all loops
+ * analytics_set.c     which of them there are, and how loops follow
  * analytics_remote.c  one loop's connections
  * analytics_fan.c     a question to every instance, and one answer
  */
@@ -11,14 +12,20 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
+#include "base/list.h"
 #include "edge/grpc_channel.h"
 #include "gateway/analytics_remote.h"
+#include "loop/mailbox.h"
 #include "loop/timer.h"
 
 #define ANALYTICS_PROBLEM_BYTES 200
 
+/* It keeps its place for as long as a loop holds it. */
 struct analytics_instance {
-    struct slice address;
+    char address[INSTANCE_ADDRESS_BYTES]; /* fixed while anybody holds it */
+    bool taken;                           /* under the fleet's lock, like */
+    bool wanted;
+    unsigned held;                         /* loops with a line to it */
     atomic_int ready;                      /* connections of all loops */
     char problem[ANALYTICS_PROBLEM_BYTES]; /* under the fleet's lock; "": it can be reached */
 };
@@ -27,9 +34,10 @@ struct analytics_fleet {
     const struct config *config;
     struct resolver *resolver;
     struct tls *tls;
-    size_t count;
-    struct analytics_instance instances[CONFIG_UPSTREAMS_MAX];
-    atomic_int loops; /* each has connections of its own */
+    bool found; /* by discovery: who is missing there is missing in answers */
+    struct analytics_instance instances[INSTANCES_MAX];
+    struct list remotes; /* under the lock */
+    atomic_int loops;    /* each has connections of its own */
     _Atomic int64_t updated_s;
     pthread_mutex_t lock;
     struct { /* as of the last answer, none on its way: written under the lock */
@@ -40,15 +48,23 @@ struct analytics_fleet {
 };
 
 struct analytics_line {
+    bool used;    /* else all of it is zero */
+    bool leaving; /* its instance isn't wanted any more: no more questions, */
+    bool closing; /* and when those before are answered the channel is closed */
+    size_t parts; /* of questions, without an answer */
+    struct timer rest;
     struct analytics_remote *remote;
     size_t index;
-    struct grpc_channel *channel;
+    struct grpc_channel *channel; /* NULL: memory had run out */
     bool ready;
     bool failed; /* an attempt to connect has: a connection that is being replaced has not */
 };
 
 struct analytics_remote {
     struct analytics_upstream upstream;
+    struct list node; /* in fleet->remotes */
+    struct mail mail; /* the set has changed */
+    bool posted;      /* the mail is under way; under the fleet's lock */
     struct analytics_fleet *fleet;
     struct loop *loop;
     struct analytics_line *lines;
@@ -57,7 +73,7 @@ struct analytics_remote {
     struct {
         void (*closed)(void *ctx);
         void *ctx;
-        size_t waiting;
+        size_t waiting; /* lines that still close, mail under way; one more while they are told */
     } close;
 };
 
@@ -68,6 +84,29 @@ bool analytics_fleet_there(const struct analytics_fleet *fleet, size_t index);
 void analytics_fleet_problem(struct analytics_fleet *fleet, size_t index, const char *problem);
 /* Of an answer made of all. */
 void analytics_fleet_cover(struct analytics_fleet *fleet, const struct coverage *coverage);
+
+/* analytics_set.c */
+
+/* Lets the loop's lines follow the set. False: memory has run out for one. */
+bool analytics_follow(struct analytics_remote *remote);
+/* From now on by mail. */
+void analytics_set_join(struct analytics_remote *remote);
+/* No more mail. True: one is under way, and analytics_one_closed() will come. */
+MUST_CHECK bool analytics_set_leave(struct analytics_remote *remote);
+/* A loop lets go of an instance. */
+void analytics_set_release(struct analytics_fleet *fleet, size_t index);
+
+/* analytics_remote.c */
+void analytics_one_closed(struct analytics_remote *remote);
+MUST_CHECK bool analytics_line_connect(struct analytics_remote *remote, size_t index);
+/* No more questions; the line is free when those under way are answered. */
+void analytics_line_leave(struct analytics_line *line);
+/* A part of a question to it has ended. */
+void analytics_line_answered(struct analytics_line *line);
+/* It is asked what comes from now on. */
+static inline bool analytics_line_asked(const struct analytics_line *line) {
+    return line->used && !line->leaving;
+}
 
 /* analytics_fan.c; as struct analytics_upstream. */
 MUST_CHECK enum err analytics_fan_out(struct analytics_remote *remote, struct analytics_ask *ask);

@@ -331,13 +331,25 @@ def replace(gateways, n):
     old.__exit__()
 
 
+def rankings(fleet, status):
+    """Waits until every gateway's answer has this status."""
+    for gateway in fleet.split.gateways:
+        lib.wait_for(f'a ranking: {status}', lambda: lib.call(
+            gateway.http, 'GET', '/api/v1/analytics/top?counter_type=like').status == status)
+
+
 def every_role(fleet):
+    rankings(fleet, 200)
     for counter in fleet.split.counters:
         end_and_start(counter)
     for n in range(len(fleet.split.gateways)):
         replace(fleet.split.gateways, n)
     for process in fleet.analytics:
-        end_and_start(process)
+        eq(process.stop(), 0, 'exit code')
+        rankings(fleet, 503)  # nobody counts its partitions
+        process.restart()
+        ready(process)
+        rankings(fleet, 200)
 
 
 class Fleet(Redis):
@@ -351,17 +363,17 @@ class Fleet(Redis):
         self.env = {'HGP_DISCOVERY': self.consul.url, 'HGP_CONSUL_CHECK_MS': '500'}
         super().start()
 
+    def make_analytics(self):
+        return [Server(role='analytics', port=free_port(), flags=['--events', self.topic],
+                       env={**self.env, 'HGP_ANALYTICS_PARTITIONS': partitions})
+                for partitions in ('0,1', '2,3')]
+
     def prepare(self, split):
-        self.analytics = [
-            Server(role='analytics', port=free_port(), flags=['--events', self.topic],
-                   env={**self.env, 'HGP_ANALYTICS_PARTITIONS': partitions})
-            for partitions in ('0,1', '2,3')]
-        listed = ','.join(f'127.0.0.1:{process.port}' for process in self.analytics)
         split.gateways[:] = [
             Server(role='gateway', port=free_port(), env=gateway.added,
-                   flags=['--analytics', listed, '--handover', str(self.folder / f'gateway-{n}')])
+                   flags=['--analytics', 'discovery', '--handover', str(self.folder / f'gateway-{n}')])
             for n, gateway in enumerate(split.gateways)]
-        split.all[:] = [*split.counters, *self.analytics, *split.gateways]
+        split.all[:] = [*split.counters, *split.gateways]
         # Whoever has replaced one of them isn't in the group.
         self.stack.callback(lambda: [gateway.__exit__() for gateway in split.gateways])
 

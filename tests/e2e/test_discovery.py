@@ -15,7 +15,7 @@ import time
 
 import lib
 from lib import (INCREMENT, Failed, Server, Skipped, Swarm, call, check, eq, get_many, item, ready,
-                 refused, request_bytes)
+                 refused, request_bytes, wait_for)
 from certs import Pki
 from test_redis import redis
 from test_split import after, metric
@@ -264,6 +264,36 @@ def test_consul_goes_and_comes_back_under_load():
         load.run(0.5)
         load.exact('afterwards')
         check(applied(new) > 0, 'who came meanwhile is used')
+
+
+def test_analytics_are_found():
+    """None yet, one, and one that is registered and dead: which is an answer that is missing."""
+    agent, _, tag = Shared.get()
+    env = {'HGP_DISCOVERY': agent.url, 'HGP_CONSUL_TAGS': tag, 'HGP_DISCOVERY_TAGS': tag,
+           'HGP_CONSUL_CHECK_MS': '500'}
+    counter = Server(role='counter', port=lib.free_port(), env=env)
+    analytics = Server(role='analytics', port=lib.free_port(), env=env,
+                       flags=['--counter', f'127.0.0.1:{counter.port}'])
+    gateway = Server(role='gateway', env=env, flags=['--analytics', 'discovery'])
+
+    def ranking():
+        return call(gateway.http, 'GET', '/api/v1/analytics/top?counter_type=like')
+
+    with counter, gateway:
+        ready(gateway)
+        got = ranking()
+        check(got.status == 503 and b'has found no analytics' in got.body, f'{got!r}')
+        eq(call(gateway.http, 'POST', INCREMENT, item('x')).status, 200, 'an increment')
+        with analytics:
+            wait_for('it is found', lambda: ranking().status == 200)
+            wait_for('and it counts', lambda: ranking().json()['data']['counters'])
+            analytics.kill()
+            got = wait_for('it is missed', lambda: ranking().status == 503 and ranking())
+            check(f'127.0.0.1:{analytics.port}'.encode() in got.body, f'{got!r}')
+            analytics.restart()
+            wait_for('it is back', lambda: ranking().status == 200)
+            eq(analytics.stop(), 0, 'exit code')
+        eq(gateway.stop(), 0, 'exit code')
 
 
 def test_a_gateway_that_starts_first():
