@@ -70,14 +70,14 @@ def containers():
     """(file, container) of all workloads for Kubernetes."""
     for path in sorted((DEPLOY / 'kubernetes').glob('*.yaml')):
         for document in yaml.safe_load_all(path.read_text()):
-            if document['kind'] == 'Deployment':
+            if document['kind'] in ('Deployment', 'StatefulSet'):
                 yield from ((path.name, c)
                             for c in document['spec']['template']['spec']['containers'])
 
 
 def test_kubernetes_runs_what_the_binary_takes():
     found = list(containers())
-    eq(len(found), 2, 'containers')
+    eq(len(found), 3, 'containers')
     for name, container in found:
         # What comes from a secret is a Redis here.
         env = {e['name']: e.get('value', 'redis://redis:6379') for e in container['env']}
