@@ -26,6 +26,7 @@ import dev_servers  # noqa: E402
 SMOKE = False
 COUNTER = 'high-go-press-counter'
 GATEWAY = 'high-go-press-gateway'
+ANALYTICS = 'high-go-press-analytics'
 CONNECTIONS = 24
 KEYS = 50
 
@@ -275,9 +276,12 @@ def test_analytics_are_found():
     analytics = Server(role='analytics', port=lib.free_port(), env=env,
                        flags=['--counter', f'127.0.0.1:{counter.port}'])
     gateway = Server(role='gateway', env=env, flags=['--analytics', 'discovery'])
+    by_dns = Server(role='gateway', flags=['--analytics', f'_{ANALYTICS}._{tag}.service.consul'], env={
+        'HGP_DISCOVERY': f'dns://127.0.0.1:{agent.ports["dns"]}', 'HGP_DISCOVERY_DNS_MS': '200',
+        'HGP_COUNTER': f'_{COUNTER}._{tag}.service.consul'})
 
-    def ranking():
-        return call(gateway.http, 'GET', '/api/v1/analytics/top?counter_type=like')
+    def ranking(of=gateway):
+        return call(of.http, 'GET', '/api/v1/analytics/top?counter_type=like')
 
     with counter, gateway:
         ready(gateway)
@@ -287,6 +291,8 @@ def test_analytics_are_found():
         with analytics:
             wait_for('it is found', lambda: ranking().status == 200)
             wait_for('and it counts', lambda: ranking().json()['data']['counters'])
+            with by_dns:
+                wait_for('by DNS as well', lambda: ranking(by_dns).status == 200)
             analytics.kill()
             got = wait_for('it is missed', lambda: ranking().status == 503 and ranking())
             check(f'127.0.0.1:{analytics.port}'.encode() in got.body, f'{got!r}')
@@ -399,6 +405,8 @@ def test_what_is_refused():
             (['--discovery', 'consul://nobody'], 'HOST:PORT'),
             (['--discovery', 'consul://a:1,b:2'], 'HOST:PORT'),
             (['--discovery', 'dns://name:53'], 'dns://IPV4:PORT'),
+            (['--analytics', 'discovery'], 'needs --discovery consul://'),
+            (['--analytics', '_a._tcp.b'], 'need --discovery dns'),
             (['--discovery', 'etcd://a:1'], 'static, dns'),
             (['--counter', '_x._tcp.example'], 'need --discovery dns')]:
         code, said = refused([*flags, '--check-config'], role='gateway')

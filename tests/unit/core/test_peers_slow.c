@@ -243,6 +243,28 @@ static void test_scenes(void **state) {
     }
 }
 
+/* A connection that was stuck gives all of its answers at once: they are one late answer. */
+static void test_at_once_is_once(void **state) {
+    (void)state;
+    struct peers peers;
+    bool budget;
+
+    peers_init(&peers, 2, 0);
+    peers_set_usable(&peers, 0, true, 0);
+    assert_int_equal(peers_pick(&peers, false, 0, &budget), 0);
+    peers_returned(&peers, 0, false, USUAL_MS, USUAL_MS);
+    peers_set_usable(&peers, 0, false, 10);
+    peers_set_usable(&peers, 1, true, 10);
+    for (int i = 0; i < 9; i++)
+        assert_int_equal(peers_pick(&peers, false, 700, &budget), 1);
+    peers_set_usable(&peers, 0, true, 700);
+    for (int i = 0; i < 4; i++)
+        peers_returned(&peers, 1, false, 300, 1000);
+    for (int i = 0; i < 4; i++)
+        peers_returned(&peers, 1, false, 1400, 2100);
+    assert_int_equal(peers_state(&peers, 1, 2100), PEER_CLOSED);
+}
+
 /* However long it lasts: what is lost on it gets less and less. */
 static void test_probes_are_few(void **state) {
     (void)state;
@@ -283,6 +305,7 @@ static void test_noise(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scenes),
+        cmocka_unit_test(test_at_once_is_once),
         cmocka_unit_test(test_probes_are_few),
         cmocka_unit_test(test_noise),
     };
