@@ -296,8 +296,8 @@ static void close_feed(struct feed *base, void (*closed)(void *ctx), void *ctx) 
 
     redis_feed_look_stop(feed);
     redis_feed_lease_stop(feed);
-    redis_feed_report_stop(feed);
     redis_feed_report_all(feed);
+    redis_feed_report_stop(feed); /* one try has to do */
     feed->closed = closed;
     feed->closed_ctx = ctx;
     feed->leaving = true;

@@ -36,8 +36,10 @@ static void report(struct feed_lane *lane) {
         return;
     redis_tidy_command(feed->fleet, lane->number, &said, &feed->command);
     lane->report.done = on_reported;
-    if (!redis_feed_ask(lane, &lane->report))
+    if (!redis_feed_ask(lane, &lane->report)) {
+        redis_feed_report_begin(feed); /* its node is away, while others aren't: nobody calls */
         return;
+    }
     lane->changed = false;
     lane->reporting = true;
     feed->reports++;

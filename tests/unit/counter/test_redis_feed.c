@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "counter/redis_feed.h"
+#include "edge/redis_conn.h"
+#include "edge/redis_script.h"
 #include "redis_world.h"
 
 #define LANES 4
@@ -50,6 +52,25 @@ static void until(bool (*so)(void *ctx), void *ctx) {
     timer_start(world.loop, &condition.timer, 0);
     assert_int_equal(loop_run(world.loop), ERR_OK);
     timer_stop(world.loop, &condition.timer);
+}
+
+/* ---- a lane's node that is away while others aren't ---- */
+
+static unsigned reports_refused; /* the next ones */
+
+enum err __real_redis_store_ask(struct redis_store *store, uint16_t slot,
+                                struct redis_request *request, struct slice command);
+enum err __wrap_redis_store_ask(struct redis_store *store, uint16_t slot,
+                                struct redis_request *request, struct slice command);
+
+enum err __wrap_redis_store_ask(struct redis_store *store, uint16_t slot,
+                                struct redis_request *request, struct slice command) {
+    bool report = memmem(command.ptr, command.len, redis_script_tidy.sha1, 40) != NULL;
+
+    if (!report || reports_refused == 0)
+        return __real_redis_store_ask(store, slot, request, command);
+    reports_refused--;
+    return ERR_UNAVAILABLE;
 }
 
 /* ---- the consumer ---- */
@@ -260,6 +281,39 @@ static void test_a_consumer_goes_on_behind_what_it_reported(void **state) {
     second.sum = first.sum;
     until(all_counted, &second);
     close_reader(&second);
+}
+
+/* Nothing comes behind it that would bring it along. */
+static void test_a_last_report_that_can_t_be_sent_is_sent_later(void **state) {
+    struct reader reader;
+
+    (void)state;
+    world_start(&world);
+    open_reader(&reader, "test", false);
+    until(is_open, &reader);
+    reports_refused = 3 * LANES;
+    count_up(100);
+    until(all_counted, &reader);
+    until(outbox_is_empty, NULL);
+    assert_int_equal(reports_refused, 0);
+    close_reader(&reader);
+}
+
+/* The end doesn't wait for a node that is away, and nothing is left to come later. */
+static void test_a_report_that_can_t_be_sent_at_the_end(void **state) {
+    struct reader reader;
+
+    (void)state;
+    world_start(&world);
+    open_reader(&reader, "test", false);
+    until(is_open, &reader);
+    reports_refused = UINT32_MAX;
+    count_up(100);
+    until(all_counted, &reader);
+    close_reader(&reader);
+    count_up(100); /* the loop turns */
+    reports_refused = 0;
+    assert_true(entries() > 0);
 }
 
 /* Registered once, it holds the outbox, whatever age and bytes say; and so does the slower of two.
@@ -486,6 +540,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_everything_comes_once_and_goes_when_reported),
         TEST(test_a_consumer_goes_on_behind_what_it_reported),
+        TEST(test_a_last_report_that_can_t_be_sent_is_sent_later),
+        TEST(test_a_report_that_can_t_be_sent_at_the_end),
         TEST(test_what_is_not_reported_stays),
         TEST(test_instances_share_the_lanes),
         TEST(test_all_or_none_waits_for_its_turn),
