@@ -1,14 +1,17 @@
 """Analytics beside a Redis: one of the processes there has it, and it counts what all of them count."""
+import os
 import random
 import tempfile
 import time
 
 import lib
+from certs import Pki
 from grpc_client import PYTHON, Client  # noqa: F401
-from lib import Server, call, check, eq, increment, ready
+from lib import Server, Skipped, call, check, eq, increment, ready
 from test_analytics import ask
-from test_kafka import load, wait_for
-from test_redis import redis
+from test_kafka import load, metric, wait_for
+from test_redis import REPLICATED, dev_servers, fail_over, redis, sentinels
+from test_redis_cluster import Cluster
 
 SMOKE = False
 COMMIT = {'HGP_ANALYTICS_COMMIT_MS': '100'}
@@ -87,6 +90,52 @@ def test_a_process_of_its_own():
                 wait_ranked(analytics, one, 'after Redis came back')
             eq(call(analytics.admin, 'GET', '/readyz').status, 200, 'ready')
             eq(analytics.stop(), 0, 'exit code')
+
+
+def counted_elsewhere(flags, env, between=lambda: None):
+    """What two processes count is ranked by one of its own, through its kills and what is 'between'."""
+    with Server(flags=flags, env=env) as one, Server(flags=flags, env=env) as other, \
+            Server(role='analytics', flags=flags, env={**COMMIT, **env}) as analytics:
+        kill_while_counting(one, other, analytics)
+        wait_ranked(analytics, one, 'before')
+        between()
+        for server in (one, other):
+            ready(server)
+        kill_while_counting(one, other, analytics)
+        wait_ranked(analytics, one, 'after')
+        eq(metric(analytics, 'hgp_analytics_halted_lanes'), 0, 'halted lanes')
+        eq(analytics.stop(), 0, 'exit code')
+
+
+def by_hand():
+    if 'ROUNDS' not in os.environ:
+        raise Skipped('reads as from any Redis; to see it, ROUNDS=1')
+
+
+def test_of_a_cluster():
+    by_hand()
+    counted_elsewhere(['--store', Cluster.store()], {})
+
+
+def test_through_a_failover():
+    by_hand()
+    with sentinels() as group:
+        counted_elsewhere(['--store', group.url], REPLICATED, lambda: fail_over(group))
+
+
+def test_over_tls():
+    by_hand()
+    pki = Pki()
+    pki.make('redis', 'DNS:localhost,IP:127.0.0.1')
+    pki.make('us', 'DNS:us')
+    port = dev_servers.free_port()
+    with redis('--tls-port', str(port), '--tls-cert-file', str(pki.pem('redis')),
+               '--tls-key-file', str(pki.key('redis')), '--tls-ca-cert-file', str(pki.pem('ca')),
+               '--tls-auth-clients', 'yes', '--requirepass', 's3cret-pw'):
+        counted_elsewhere(['--store', f'rediss://:s3cret-pw@localhost:{port}'],
+                          {'HGP_REDIS_TLS_CA_FILE': str(pki.pem('ca')),
+                           'HGP_REDIS_TLS_CERT_FILE': str(pki.pem('us')),
+                           'HGP_REDIS_TLS_KEY_FILE': str(pki.key('us'))})
 
 
 def kill_while_counting(one, other, analytics):
