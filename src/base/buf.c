@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FIRST_CAP  256u
-#define I64_DIGITS 20 /* INT64_MIN has 19 and a sign, UINT64_MAX has 20 */
+#include "base/decimal.h"
+
+#define FIRST_CAP 256u
 
 void buf_release(struct buf *buf) {
     free(buf->ptr);
@@ -33,20 +34,15 @@ bool buf_grow(struct buf *buf, size_t more) {
 }
 
 void buf_add_u64(struct buf *buf, uint64_t value) {
-    char digits[I64_DIGITS];
-    size_t at = sizeof(digits);
+    char room[DECIMAL_BYTES];
 
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    buf_add(buf, digits + at, sizeof(digits) - at);
+    buf_add_slice(buf, decimal_u64(room, value));
 }
 
 void buf_add_i64(struct buf *buf, int64_t value) {
-    if (value < 0)
-        buf_add_char(buf, '-');
-    buf_add_u64(buf, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    char room[DECIMAL_BYTES];
+
+    buf_add_slice(buf, decimal_i64(room, value));
 }
 
 void buf_printf(struct buf *buf, const char *fmt, ...) {

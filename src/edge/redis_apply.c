@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/siphash.h"
 #include "core/bytes.h"
 #include "core/hash.h"
@@ -250,10 +251,9 @@ static void pack_text(struct buf *out, struct slice text) {
 }
 
 static void pack_i64(struct buf *out, int64_t value) {
-    char text[32];
-    int len = snprintf(text, sizeof(text), "%" PRId64, value);
+    char room[DECIMAL_BYTES];
 
-    pack_text(out, slice_of(text, (size_t)len));
+    pack_text(out, decimal_i64(room, value));
 }
 
 static void pack_scratch(const struct redis_plan *plan, struct buf *out) {
@@ -419,10 +419,9 @@ static void pack_part(struct redis_plan *plan, const struct redis_layout *layout
 /* ---- the command ---- */
 
 static void add_number_arg(struct buf *out, int64_t number) {
-    char text[32];
-    int len = snprintf(text, sizeof(text), "%" PRId64, number);
+    char room[DECIMAL_BYTES];
 
-    redis_command_arg(out, slice_of(text, (size_t)len));
+    redis_command_arg(out, decimal_i64(room, number));
 }
 
 static void add_script(struct buf *out, const struct redis_script *script, size_t keys,

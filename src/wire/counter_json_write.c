@@ -4,10 +4,11 @@
  * copy without further checks.
  */
 #include "wire/counter_json.h"
+
+#include "base/decimal.h"
 #include "wire/json_text.h"
 
-#define I64_MAX_CHARS    20 /* -9223372036854775808 */
-#define ESCAPE_MAX_CHARS 6  /* \u001f */
+#define ESCAPE_MAX_CHARS 6 /* \u001f */
 
 /* More than the literals and both numbers of any one counter's data take. */
 #define DATA_ROOM 256
@@ -21,17 +22,9 @@ static inline char *put(char *p, struct slice s) {
 }
 
 static char *put_i64(char *p, int64_t value) {
-    char digits[I64_MAX_CHARS];
-    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    size_t at = sizeof(digits);
+    char room[DECIMAL_BYTES];
 
-    do {
-        digits[--at] = (char)('0' + left % 10);
-        left /= 10;
-    } while (left);
-    if (value < 0)
-        digits[--at] = '-';
-    return put(p, slice_of(digits + at, sizeof(digits) - at));
+    return put(p, decimal_i64(room, value));
 }
 
 /* The letter of the two-byte escape of 'c', 0 when it has none. */
