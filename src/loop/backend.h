@@ -28,7 +28,7 @@ struct backend_ops {
     enum err (*create)(struct backend **out_backend);
     void (*destroy)(struct backend *backend);
 
-    /* Wakes wait() whenever this eventfd is written. false: descriptors or
+    /* Wakes wait() whenever this eventfd is written; it isn't read. false: descriptors or
      * memory ran out. */
     bool (*watch)(struct backend *backend, int fd);
 

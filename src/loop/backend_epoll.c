@@ -54,7 +54,7 @@ static enum err backend_create(struct backend **out_backend) {
 /* The only event without an endpoint: mail. It needs no handling here, the
  * loop looks into its mailbox on every turn. */
 static bool backend_watch(struct backend *b, int fd) {
-    struct epoll_event event = {.events = EPOLLIN};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET}; /* nobody reads it */
 
     return epoll_ctl(b->fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }

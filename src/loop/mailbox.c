@@ -1,45 +1,52 @@
-/* mailbox.c - a list under a mutex, and an eventfd written as rarely as possible.
+/* mailbox.c - a list under a mutex, and a receiver that is woken as rarely as possible.
  *
- * When is the eventfd written? 'asleep' is read and written only under the
- * mutex that guards the list:
+ * When is it woken? 'sleep' is read and written only under the mutex that
+ * guards the list:
  *
- *     receiver   lock; list empty? asleep = true : stay awake; unlock; sleep
- *     sender     lock; append; wake = asleep; asleep = false; unlock; if wake, write
+ *     receiver   lock; list empty? sleep = how : stay awake; unlock; sleep
+ *     sender     lock; append; wake = sleep; sleep = AWAKE; unlock; if wake, wake
  *
  * Whichever takes the lock first, no mail is slept through: a sender before
  * the receiver leaves a list that isn't empty; a sender after it sees
- * 'asleep'. Only the first sender of a sleep writes; to a busy receiver a
+ * that it sleeps. Only the first sender of a sleep wakes; to a busy receiver a
  * message costs no system call.
  *
- * The write comes after the unlock, so the receiver may have run the message
- * before (woken by something else) and find the eventfd empty. 'signalled'
- * stays set then, and a later drain takes the count away.
+ * A loop sleeps in its back end, which notices each write of the eventfd: it
+ * need not be read. A thread without one sleeps on a semaphore. Either wake-up
+ * may come late, when the receiver has run the message already, and then
+ * ends a later sleep for nothing.
  */
 #include "loop/mailbox.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "loop/mailbox_private.h"
 
+#define MS_PER_S  1000
+#define NS_PER_MS 1000000L
+#define NS_PER_S  1000000000L
+
+enum mailbox_sleep { AWAKE, IN_LOOP, IN_WAIT };
+
 struct mailbox {
-    int fd;
+    int fd;     /* wakes from IN_LOOP, */
+    sem_t bell; /* from IN_WAIT */
     size_t slots;
 
     pthread_mutex_t lock; /* guards all below */
     struct mail *first;
     struct mail **tail;
     size_t count;
-    bool asleep;
-    bool signalled; /* the eventfd was or is about to be written */
+    enum mailbox_sleep sleep;
 };
 
 struct mailbox *mailbox_new(size_t slots) {
@@ -52,6 +59,7 @@ struct mailbox *mailbox_new(size_t slots) {
         free(mb);
         return NULL;
     }
+    (void)sem_init(&mb->bell, 0, 0); /* can't fail for one process and 0 */
     mb->slots = slots;
     mb->tail = &mb->first;
     pthread_mutex_init(&mb->lock, NULL);
@@ -66,23 +74,30 @@ void mailbox_free(struct mailbox *mb) {
         mail->drop(mail);
     }
     close(mb->fd);
+    sem_destroy(&mb->bell);
     pthread_mutex_destroy(&mb->lock);
     free(mb);
 }
 
-static void wake(struct mailbox *mb) {
+static void wake_loop(struct mailbox *mb) {
     uint64_t one = 1;
     ssize_t n;
 
     do
         n = write(mb->fd, &one, sizeof(one));
     while (n < 0 && errno == EINTR);
-    /* EAGAIN is a counter near 2^64, and then it is readable anyway. */
-    assert(n == sizeof(one) || errno == EAGAIN);
+    assert(n == sizeof(one)); /* it never gets near 2^64, where it would be full */
+}
+
+static void wake(struct mailbox *mb, enum mailbox_sleep sleep) {
+    if (sleep == IN_LOOP)
+        wake_loop(mb);
+    else if (sleep == IN_WAIT)
+        (void)sem_post(&mb->bell);
 }
 
 enum err mailbox_send(struct mailbox *mb, struct mail *mail) {
-    bool asleep;
+    enum mailbox_sleep sleep;
 
     mail->next = NULL;
     pthread_mutex_lock(&mb->lock);
@@ -93,43 +108,25 @@ enum err mailbox_send(struct mailbox *mb, struct mail *mail) {
     *mb->tail = mail;
     mb->tail = &mail->next;
     mb->count++;
-    asleep = mb->asleep;
-    mb->asleep = false;
-    if (asleep)
-        mb->signalled = true;
+    sleep = mb->sleep;
+    mb->sleep = AWAKE;
     pthread_mutex_unlock(&mb->lock);
-    if (asleep)
-        wake(mb);
+    wake(mb, sleep);
     return ERR_OK;
-}
-
-/* Empties the eventfd if its write has happened. */
-static void clear_signal(struct mailbox *mb) {
-    uint64_t count;
-
-    if (read(mb->fd, &count, sizeof(count)) != sizeof(count))
-        return;
-    pthread_mutex_lock(&mb->lock);
-    mb->signalled = false;
-    pthread_mutex_unlock(&mb->lock);
 }
 
 size_t mailbox_drain(struct mailbox *mb) {
     struct mail *mail;
-    bool signalled;
     size_t ran;
 
     pthread_mutex_lock(&mb->lock);
     mail = mb->first;
     ran = mb->count;
-    signalled = mb->signalled;
     mb->first = NULL;
     mb->tail = &mb->first;
     mb->count = 0;
     pthread_mutex_unlock(&mb->lock);
 
-    if (signalled)
-        clear_signal(mb);
     for (struct mail *next; mail; mail = next) {
         next = mail->next; /* run() may free or send it again */
         mail->run(mail);
@@ -137,40 +134,47 @@ size_t mailbox_drain(struct mailbox *mb) {
     return ran;
 }
 
-bool mailbox_arm(struct mailbox *mb) {
+static bool arm(struct mailbox *mb, enum mailbox_sleep sleep) {
     bool empty;
 
     pthread_mutex_lock(&mb->lock);
     empty = mb->count == 0;
-    mb->asleep = empty;
+    mb->sleep = empty ? sleep : AWAKE;
     pthread_mutex_unlock(&mb->lock);
     return empty;
 }
 
+bool mailbox_arm(struct mailbox *mb) {
+    return arm(mb, IN_LOOP);
+}
+
 void mailbox_disarm(struct mailbox *mb) {
     pthread_mutex_lock(&mb->lock);
-    mb->asleep = false;
+    mb->sleep = AWAKE;
     pthread_mutex_unlock(&mb->lock);
 }
 
+static struct timespec after_ms(int ms) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    long ns = now.tv_nsec + ms % MS_PER_S * NS_PER_MS;
+    return (struct timespec){.tv_sec = now.tv_sec + ms / MS_PER_S + ns / NS_PER_S,
+                             .tv_nsec = ns % NS_PER_S};
+}
+
 void mailbox_wait(struct mailbox *mb, int timeout_ms) {
-    int64_t end_ms = timeout_ms < 0 ? 0 : clock_mono_ms() + timeout_ms;
-    int left_ms = timeout_ms;
+    struct timespec end = {0};
+    bool over = false;
 
-    while (mailbox_arm(mb)) {
-        struct pollfd p = {.fd = mb->fd, .events = POLLIN};
-        int n = poll(&p, 1, left_ms);
+    if (timeout_ms >= 0)
+        end = after_ms(timeout_ms);
+    while (!over && arm(mb, IN_WAIT)) {
+        int failed =
+            timeout_ms < 0 ? sem_wait(&mb->bell) : sem_clockwait(&mb->bell, CLOCK_MONOTONIC, &end);
 
+        over = failed && errno == ETIMEDOUT;
         mailbox_disarm(mb);
-        if (n == 0)
-            return;
-        if (n > 0)
-            clear_signal(mb); /* maybe the late write of mail that has run */
-        if (timeout_ms >= 0) {
-            int64_t now_ms = clock_mono_ms();
-
-            left_ms = now_ms < end_ms ? (int)(end_ms - now_ms) : 0;
-        }
     }
 }
 

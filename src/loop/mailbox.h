@@ -1,8 +1,8 @@
 /* mailbox.h - hand work from any thread to one receiving thread.
  *
  * The only door between threads: a bounded queue with many senders and one
- * receiver, and an eventfd that wakes the receiver. The receiver detaches
- * what has gathered in one go and runs it outside the lock.
+ * receiver, who is woken when it sleeps. The receiver detaches what has
+ * gathered in one go and runs it outside the lock.
  *
  * Threads    mailbox_send() on any thread; mailbox_drain() and mailbox_wait()
  *            on the receiver's; new and free while nobody else uses it.
@@ -10,7 +10,7 @@
  *            then the receiver's. After any other result it is still the
  *            sender's.
  * Limits     mailbox_send() never blocks on I/O and never allocates. The
- *            eventfd is written only when the receiver may be asleep.
+ *            receiver is woken, by a system call, only when it may be asleep.
  * Order      Messages of one sender run in the order they were sent.
  */
 #ifndef LOOP_MAILBOX_H
@@ -46,8 +46,9 @@ size_t mailbox_drain(struct mailbox *mailbox);
  * has passed (-1: no time-out). Returns at once when there is mail. */
 void mailbox_wait(struct mailbox *mailbox, int timeout_ms);
 
-/* For a receiver with a loop: readable when mail came while it slept. Still
- * the mailbox's: don't close it. mailbox_drain() empties it. */
+/* For a receiver with a loop: an eventfd, written when mail came while it slept.
+ * Nobody reads it, so that it stays readable: each write counts. Still the
+ * mailbox's: don't close it. */
 int mailbox_fd(const struct mailbox *mailbox);
 
 #endif

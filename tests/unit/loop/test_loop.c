@@ -240,6 +240,62 @@ static void test_mail_from_many_threads(void **state) {
     loop_free(loop);
 }
 
+/* To and fro between a loop and a thread without one: each sleeps until the other's word. A
+ * wake-up that gets lost hangs here. */
+
+#define WORDS 5000
+
+struct ball {
+    struct mail mail;
+    struct loop *loop;
+    struct mailbox *thread;
+    unsigned thrown;
+};
+
+static void at_loop(struct mail *mail);
+
+static void at_thread(struct mail *mail) {
+    struct ball *ball = CONTAINER_OF(mail, struct ball, mail);
+
+    mail->run = at_loop;
+    if (mailbox_send(loop_mailbox(ball->loop), mail) != ERR_OK)
+        abort();
+}
+
+static void at_loop(struct mail *mail) {
+    struct ball *ball = CONTAINER_OF(mail, struct ball, mail);
+
+    if (++ball->thrown == WORDS) {
+        loop_stop(ball->loop);
+        return;
+    }
+    mail->run = at_thread;
+    assert_int_equal(mailbox_send(ball->thread, mail), ERR_OK);
+}
+
+static void *throw_back(void *arg) {
+    struct mailbox *own = arg;
+
+    for (unsigned i = 0; i < WORDS; i++) {
+        mailbox_wait(own, -1);
+        mailbox_drain(own);
+    }
+    return NULL;
+}
+
+static void test_mail_to_and_fro(void **state) {
+    struct ball ball = {{.run = at_thread}, harness_loop(), mailbox_new(4), 0};
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, throw_back, ball.thread), 0);
+    assert_int_equal(mailbox_send(ball.thread, &ball.mail), ERR_OK);
+    assert_int_equal(loop_run(ball.loop), ERR_OK);
+    pthread_join(thread, NULL);
+    mailbox_free(ball.thread);
+    loop_free(ball.loop);
+}
+
 /* Idle: with a listener and open connections, no turn but the one that mail
  * from another thread causes. */
 
@@ -317,6 +373,7 @@ static int group(void) {
         cmocka_unit_test(test_hook_adds_one_for_the_next_turn),
         cmocka_unit_test(test_order_of_a_turn),
         cmocka_unit_test(test_mail_from_many_threads),
+        cmocka_unit_test(test_mail_to_and_fro),
         cmocka_unit_test(test_idle_loop_sleeps),
     };
 
