@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -34,14 +36,16 @@ static int trim(struct dl_phdr_info *info, size_t size, void *unused) {
 
 /* By proc(5): a debugger keeps its breakpoints in copies of those pages. */
 static bool is_traced(void) {
+    static const char field[] = "TracerPid:";
     char line[128];
-    int tracer = 0;
+    long tracer = 0;
     FILE *file = fopen("/proc/self/status", "re");
 
     if (!file)
         return false;
-    while (fgets(line, sizeof(line), file) && sscanf(line, "TracerPid: %d", &tracer) != 1)
-        ;
+    while (tracer == 0 && fgets(line, sizeof(line), file))
+        if (strncmp(line, field, sizeof(field) - 1) == 0)
+            tracer = strtol(line + sizeof(field) - 1, NULL, 10);
     (void)fclose(file);
     return tracer != 0;
 }
