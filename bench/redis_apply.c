@@ -1,8 +1,8 @@
 /* redis_apply.c - what the Redis store's script costs per increment, without network or HTTP.
  *
- *     build/bench_redis_apply SOCKET KEYS OPERATIONS MESSAGES LANES [keyed|cluster]
+ *     build/bench_redis_apply SOCKET KEYS OPERATIONS MESSAGES LANES [keyed|cluster|read]
  *
- * "cluster": in a Cluster's layout, a call for each lane.
+ * "cluster": in a Cluster's layout, a call for each lane. "read": reads instead of increments.
  *
  * Fills an EMPTY redis-server on a unix socket: one producer sends MESSAGES messages of OPERATIONS
  * increments over KEYS counters, uniformly at random from a fixed seed, four messages under way.
@@ -29,6 +29,7 @@ struct load {
     uint64_t keys, operations, messages;
     bool keyed;
     bool cluster;
+    bool read;
     struct redis_tag *tags;
     struct redis_layout layout;
     struct redis_plan plans[DEPTH];
@@ -141,8 +142,8 @@ static void send_message(struct load *load, uint64_t number) {
         char *id = load->ids[at][i];
 
         (void)snprintf(id, ID_BYTES, "post-%" PRIu64, next_random(&load->random) % load->keys);
-        load->ops[at][i] = (struct op){.kind = OP_ADD,
-                                       .arg = 1,
+        load->ops[at][i] = (struct op){.kind = load->read ? OP_GET : OP_ADD,
+                                       .arg = load->read ? 0 : 1,
                                        .resource_id = slice_str(id),
                                        .counter_type = SLICE("like"),
                                        .key = load->keyed ? slice_str(id) : slice_str(NULL)};
@@ -239,7 +240,7 @@ int main(int argc, char **argv) {
     struct load load = {.random = 1};
 
     if (argc < 6)
-        die("usage", "SOCKET KEYS OPERATIONS MESSAGES LANES [keyed|cluster]");
+        die("usage", "SOCKET KEYS OPERATIONS MESSAGES LANES [keyed|cluster|read]");
     load.client = redisConnectUnix(argv[1]);
     if (!load.client || load.client->err)
         die("connect", argv[1]);
@@ -248,6 +249,7 @@ int main(int argc, char **argv) {
     load.messages = strtoull(argv[4], NULL, 10);
     load.keyed = argc > 6 && strcmp(argv[6], "keyed") == 0;
     load.cluster = argc > 6 && strcmp(argv[6], "cluster") == 0;
+    load.read = argc > 6 && strcmp(argv[6], "read") == 0;
     load.answers = calloc(load.operations, sizeof(*load.answers));
     for (size_t i = 0; i < DEPTH; i++) {
         load.ops[i] = calloc(load.operations, sizeof(*load.ops[i]));

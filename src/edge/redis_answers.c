@@ -1,4 +1,6 @@
 /* redis_answers.c - what the scripts say of each lane, as an answer per operation. */
+#include <string.h>
+
 #include "edge/redis_apply.h"
 #include "edge/redis_text.h"
 
@@ -55,15 +57,35 @@ static bool take_many(const struct reading *in, struct slice *text,
     return true;
 }
 
-/* Phase 1's keys don't say when they were written: a read tells when it was made. */
-static bool take_read(const struct reading *in, struct slice *text, struct answer *out) {
-    *out = (struct answer){0};
-    if (redis_take_char(text, '_'))
-        return true;
-    if (!take_answer(in, text, out))
+/* Up to the next blank. */
+static struct slice take_word(struct slice *text) {
+    const char *end = text->len ? memchr(text->ptr, ' ', text->len) : NULL;
+    struct slice word = slice_of(text->ptr, end ? (size_t)(end - text->ptr) : text->len);
+
+    *text = slice_skip(*text, word.len);
+    return word;
+}
+
+/* As INCRBY would take it: no sign but '-', no zeros in front. */
+static bool read_i64(struct slice word, int64_t *out) {
+    bool minus = word.len && word.ptr[0] == '-';
+
+    if (word.len > minus && word.ptr[minus] == '0' && word.len > 1)
         return false;
-    out->time_ms = out->err == ERR_OK ? in->clock_ms : 0;
-    return true;
+    return redis_take_i64(&word, out) && word.len == 0;
+}
+
+/* What is stored. Phase 1's keys don't say when they were written: a read tells when it was made.
+ */
+static void take_read(const struct reading *in, struct slice word, struct answer *out) {
+    struct answer answer = {.time_ms = in->clock_ms};
+
+    if (slice_eq(word, SLICE("_")))
+        *out = (struct answer){0};
+    else if (read_i64(word, &answer.value))
+        *out = answer;
+    else
+        *out = (struct answer){.err = ERR_CORRUPT};
 }
 
 static void refuse_part(const struct reading *in, const struct redis_plan_part *part, enum err err,
@@ -87,9 +109,11 @@ static bool take_reads(const struct reading *in, const struct redis_plan_part *p
     for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next) {
         uint32_t i = plan->items[at].first;
 
-        if (in->message->ops[i].kind == OP_GET &&
-            (!redis_take_char(&text, ' ') || !take_read(in, &text, &in->answers[i])))
+        if (in->message->ops[i].kind != OP_GET)
+            continue;
+        if (!redis_take_char(&text, ' '))
             return false;
+        take_read(in, take_word(&text), &in->answers[i]);
     }
     return text.len == 0;
 }

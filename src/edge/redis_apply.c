@@ -19,6 +19,11 @@
 #define DIGEST_LEN  16
 #define PLAIN_MAX   1000 /* items of a plain part: so many values Lua takes as arguments at once */
 
+#define PART_FIELDS 5 /* before a part's items and texts */
+
+/* lua/apply.lua's, of a part. */
+enum way { WAY_ITEMS, WAY_PLAIN, WAY_READS };
+
 _Static_assert(OP_ADD == 0 && OP_SET == 1 && OP_RESET == 2 && OP_GET == 3,
                "lua/apply.lua knows the kinds by number");
 
@@ -357,6 +362,12 @@ static void add_event(const struct redis_plan *plan, const struct redis_layout *
     buf_add_char(out, '\0');
 }
 
+static enum way way_of(const struct redis_plan_part *part) {
+    if (part->writes == 0)
+        return WAY_READS;
+    return part->plain ? WAY_PLAIN : WAY_ITEMS;
+}
+
 /* What is told of all increments of a plain part in one text. */
 enum texts { EVENTS, INDEXES, DELTAS, TEXTS };
 
@@ -397,6 +408,29 @@ static void pack_plain(struct redis_plan *plan, const struct redis_layout *layou
     }
 }
 
+/* What a part that only reads needs of each item. */
+static void pack_counters(const struct redis_plan *plan, const struct redis_layout *layout,
+                          const struct redis_plan_part *part, struct buf *out) {
+    if (!layout->tags)
+        return;
+    for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next)
+        pack_text(out, bytes_table_key(&plan->counters, plan->items[at].counter));
+}
+
+/* How many strings pack_part() makes. */
+static uint32_t part_fields(const struct redis_layout *layout, const struct redis_plan_part *part) {
+    uint32_t own = layout->tags ? 1 : 0; /* that only a Cluster needs for an item */
+
+    switch (way_of(part)) {
+    case WAY_READS:
+        return PART_FIELDS + own * part->items;
+    case WAY_PLAIN:
+        return PART_FIELDS + TEXTS + (1 + own) * part->items;
+    default:
+        return PART_FIELDS + (4 + own) * part->items;
+    }
+}
+
 static void pack_part(struct redis_plan *plan, const struct redis_layout *layout,
                       const struct message *message, const struct redis_plan_part *part,
                       struct buf *out) {
@@ -407,8 +441,13 @@ static void pack_part(struct redis_plan *plan, const struct redis_layout *layout
     pack_i64(out, (int64_t)layout->epochs[part->lane]);
     pack_number(out, part->items);
     pack_number(out, part->writes);
-    pack_number(out, part->plain);
-    if (part->plain) {
+    enum way way = way_of(part);
+    pack_number(out, way);
+    if (way == WAY_READS) {
+        pack_counters(plan, layout, part, out);
+        return;
+    }
+    if (way == WAY_PLAIN) {
         pack_plain(plan, layout, message, part, out);
         return;
     }
@@ -493,7 +532,6 @@ static void add_args(struct redis_plan *plan, const struct redis_layout *layout,
                      const struct message *message, uint32_t from, uint32_t end, struct buf *out) {
     char producer[33];
     struct buf *packed = &plan->packed;
-    uint32_t own = layout->tags ? 1 : 0; /* strings that only a Cluster needs for an item */
     uint32_t fields = 0;
 
     (void)snprintf(producer, sizeof(producer), "%016" PRIx64 "%016" PRIx64, message->producer.hi,
@@ -505,8 +543,7 @@ static void add_args(struct redis_plan *plan, const struct redis_layout *layout,
     redis_command_arg(out, how(layout));
     buf_clear(packed);
     for (uint32_t i = from; i < end; i++)
-        fields += plan->parts[i].plain ? 5 + TEXTS + (1 + own) * plan->parts[i].items
-                                       : 5 + (4 + own) * plan->parts[i].items;
+        fields += part_fields(layout, &plan->parts[i]);
     pack_array(packed, fields);
     for (uint32_t i = from; i < end; i++)
         pack_part(plan, layout, message, &plan->parts[i], packed);

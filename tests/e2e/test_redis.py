@@ -33,7 +33,7 @@ N = 20000
 BACK_S = 1.0  # issue: recovered within a second of the server accepting
 # What counting takes (ADR 9), and no more: INFO and CONFIG are denied.
 ACL = ('~counter:* ~hgp:* -@all +evalsha +script|load +time +get +set +incrby +hget +hset +hmget '
-       '+hgetall +hdel +hlen +exists +pexpireat +xadd +xrange +xrevrange +xtrim')
+       '+hgetall +hdel +hlen +exists +mget +pexpireat +xadd +xrange +xrevrange +xtrim')
 
 
 @contextlib.contextmanager

@@ -7,8 +7,8 @@
 -- KEYS  the lane's meta, windows and outbox, then the hash of each item's counter, in their order.
 -- ARGV  8 the store's id
 
--- Strings in ARGV[6] for each item, and for each of a plain part: the last is its field in that hash.
-local ITEM, PLAIN = 5, 2
+-- Strings in ARGV[6] for each item of such a part: the last is its field in that hash.
+local STRINGS = {[ITEMS] = 5, [PLAIN] = 2, [READS] = 1}
 local CLOCK = KEYS[1]
 local STORE = ARGV[8] -- a Cluster emptied and laid out anew under a running process has another id
 local ONE_OF_SEVERAL = true -- other calls may carry the message's other lanes
@@ -24,3 +24,6 @@ local function counter_id(key) return key end
 local function stored(key) return pcall_('HGET', homes[key], key) end
 local function increased(key, delta) return pcall_('HINCRBY', homes[key], key, delta) end
 local function replace(key, value) call('HSET', homes[key], key, value) end
+
+-- Each is in a hash of its own.
+local function stored_all() return {} end

@@ -3,7 +3,7 @@
 --
 -- KEYS  the counter of each item, in their order.
 
-local ITEM, PLAIN = 4, 1 -- strings in ARGV[6] for each item, and for each of a plain part
+local STRINGS = {[ITEMS] = 4, [PLAIN] = 1, [READS] = 0} -- in ARGV[6] for each item of such a part
 local CLOCK = 'hgp:meta'
 local STORE = nil -- looked at once for each connection
 local ONE_OF_SEVERAL = false -- this call is the whole message
@@ -13,3 +13,11 @@ local function counter_id(key) return sub(key, 9) end -- behind "counter:"
 local function stored(key) return pcall_('GET', key) end
 local function increased(key, delta) return pcall_('INCRBY', key, delta) end
 local function replace(key, value) call('SET', key, value, 'KEEPTTL') end
+
+-- The texts behind a part's counters: nothing where MGET says nothing, which is of one never written
+-- and of another type; or of all, where our user may not MGET.
+local function stored_all(part)
+    local texts = part.items <= MANY_MAX and
+        pcall_('MGET', unpack(KEYS, part.key + 1, part.key + part.items))
+    return texts and not texts.err and texts or {}
+end

@@ -156,6 +156,8 @@ static void test_foreign_values(void **state) {
                                       "-0",
                                       " 1",
                                       "1e3",
+                                      "_",
+                                      "1 2",
                                       "9223372036854775808",
                                       "-9223372036854775809"};
     struct one_lane l;
@@ -187,6 +189,62 @@ static void test_foreign_values(void **state) {
     for (size_t j = 0; j < 3; j++)
         assert_int_equal(l.answers[j].err, ERR_CORRUPT);
     redis_plan_release(&l.plan);
+}
+
+/* A message that only reads takes all values by one command, which is silent of other types; and a
+ * user who may not give it (an ACL of before) reads one by one. */
+static void test_reads(void **state) {
+    (void)state;
+    static const struct {
+        const char *stored; /* NULL: never written; "[": a list */
+        enum err err;
+        int64_t value;
+    } rows[] = {
+        {"42", ERR_OK, 42},
+        {NULL, ERR_OK, 0},
+        {"[", ERR_CORRUPT, 0},
+        {"_", ERR_CORRUPT, 0},
+        {"?", ERR_CORRUPT, 0},
+        {"", ERR_CORRUPT, 0},
+        {"1 2", ERR_CORRUPT, 0},
+        {"01", ERR_CORRUPT, 0},
+        {"-0", ERR_CORRUPT, 0},
+        {"-", ERR_CORRUPT, 0},
+        {"0", ERR_OK, 0},
+        {"-7", ERR_OK, -7},
+        {"9223372036854775807", ERR_OK, INT64_MAX},
+        {"-9223372036854775808", ERR_OK, INT64_MIN},
+        {"9223372036854775808", ERR_CORRUPT, 0},
+    };
+    enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+    for (int denied = 0; denied < 2; denied++) {
+        struct one_lane l;
+        struct op ops[ROWS];
+        char ids[ROWS][8];
+
+        open_lane(&l);
+        for (size_t i = 0; i < ROWS; i++) {
+            const char *text = rows[i].stored;
+
+            (void)snprintf(ids[i], sizeof(ids[i]), "%zu", i);
+            ops[i] = op_on(OP_GET, ids[i], 0);
+            if (text)
+                freeReplyObject(redis_fixture_do(
+                    client, text[0] == '[' ? "LPUSH counter:%s:like %b" : "SET counter:%s:like %b",
+                    ids[i], text, strlen(text)));
+        }
+        do_command(denied ? "ACL SETUSER default -mget" : "CONFIG RESETSTAT", "");
+        apply(&l, 0, ops, ROWS);
+        do_command("ACL SETUSER default +mget", "");
+        for (size_t i = 0; i < ROWS; i++) {
+            if (l.answers[i].err != rows[i].err || l.answers[i].value != rows[i].value)
+                fail_msg("\"%s\", denied %d: %s %" PRId64, rows[i].stored, denied,
+                         err_name(l.answers[i].err), l.answers[i].value);
+            assert_int_equal(l.answers[i].time_ms != 0, rows[i].stored && rows[i].err == ERR_OK);
+        }
+        redis_plan_release(&l.plan);
+    }
 }
 
 /* Doubles would give 2^53 back for 2^53 + 1. */
@@ -409,12 +467,19 @@ static void test_sum_splits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_phase_1),          cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_foreign_values),   cmocka_unit_test(test_exact),
-        cmocka_unit_test(test_nothing_changes),  cmocka_unit_test(test_replay_by_another),
-        cmocka_unit_test(test_replay_differs),   cmocka_unit_test(test_replay_touches),
-        cmocka_unit_test(test_a_read_touches),   cmocka_unit_test(test_key_records),
-        cmocka_unit_test(test_sums_at_the_edge), cmocka_unit_test(test_sum_splits),
+        cmocka_unit_test(test_phase_1),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_foreign_values),
+        cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_nothing_changes),
+        cmocka_unit_test(test_replay_by_another),
+        cmocka_unit_test(test_replay_differs),
+        cmocka_unit_test(test_replay_touches),
+        cmocka_unit_test(test_a_read_touches),
+        cmocka_unit_test(test_key_records),
+        cmocka_unit_test(test_sums_at_the_edge),
+        cmocka_unit_test(test_sum_splits),
     };
 
     if (!redis_fixture_start(&server, false, NULL)) {
