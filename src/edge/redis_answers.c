@@ -37,23 +37,37 @@ static bool take_answer(const struct reading *in, struct slice *text, struct ans
 }
 
 /* An add of several: the value behind the last says those between. */
-static bool take_many(const struct reading *in, struct slice *text,
-                      const struct redis_plan_item *item) {
-    bool one_by_one = redis_take_char(text, '~');
-    struct answer last = {0};
+static void spread(const struct reading *in, const struct redis_plan_item *item,
+                   const struct answer *last) {
+    uint64_t value = (uint64_t)last->value - (uint64_t)item->total;
 
-    if (!one_by_one && !take_answer(in, text, &last))
-        return false;
-    uint64_t value = (uint64_t)last.value - (uint64_t)item->total;
     for (uint32_t i = item->first; i != REDIS_PLAN_END; i = in->plan->ops[i].next) {
-        in->answers[i] = last;
+        in->answers[i] = *last;
         value += (uint64_t)in->message->ops[i].arg;
-        if (last.err == ERR_OK)
+        if (last->err == ERR_OK)
             in->answers[i].value = (int64_t)value;
-        if (one_by_one && ((i != item->first && !redis_take_char(text, ';')) ||
-                           !take_answer(in, text, &in->answers[i])))
+    }
+}
+
+static bool take_one_by_one(const struct reading *in, struct slice *text,
+                            const struct redis_plan_item *item) {
+    for (uint32_t i = item->first; i != REDIS_PLAN_END; i = in->plan->ops[i].next) {
+        if ((i != item->first && !redis_take_char(text, ';')) ||
+            !take_answer(in, text, &in->answers[i]))
             return false;
     }
+    return true;
+}
+
+static bool take_many(const struct reading *in, struct slice *text,
+                      const struct redis_plan_item *item) {
+    struct answer last;
+
+    if (redis_take_char(text, '~'))
+        return take_one_by_one(in, text, item);
+    if (!take_answer(in, text, &last))
+        return false;
+    spread(in, item, &last);
     return true;
 }
 
@@ -136,6 +150,30 @@ static bool take_items(const struct reading *in, const struct redis_plan_part *p
     return text.len == 0;
 }
 
+/* A record of format 2: the values, all of increments. */
+static bool take_values(const struct reading *in, const struct redis_plan_part *part,
+                        struct slice packed) {
+    const struct redis_plan *plan = in->plan;
+    struct answer last = {.time_ms = in->et_ms};
+    uint64_t left;
+
+    if (!redis_take_packed_array(&packed, &left))
+        return false;
+    for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next) {
+        const struct redis_plan_item *item = &plan->items[at];
+
+        if (in->message->ops[item->first].kind == OP_GET)
+            continue;
+        if (left-- == 0 || !redis_take_packed(&packed, &last.value))
+            return false;
+        if (item->count > 1)
+            spread(in, item, &last);
+        else
+            in->answers[item->first] = last;
+    }
+    return left == 0 && packed.len == 0;
+}
+
 /* Behind "N" or "R". A replay of other operations than the first time is a producer's bug. */
 static enum err take_record(struct reading *in, const struct redis_plan_part *part,
                             struct slice text) {
@@ -145,18 +183,18 @@ static enum err take_record(struct reading *in, const struct redis_plan_part *pa
 
     if (!redis_take_i64(&text, &format))
         return ERR_CORRUPT;
-    if (format != 1)
+    if (format > 2)
         return ERR_NEWER;
     single = redis_take_char(&text, 's');
     if ((!single && !redis_take_char(&text, 'c')) || !redis_take_char(&text, ' ') ||
         !redis_take_i64(&text, &writes) || !redis_take_char(&text, ' ') ||
-        !redis_take_i64(&text, &in->et_ms))
+        !redis_take_i64(&text, &in->et_ms) || !(format == 1 || redis_take_char(&text, ' ')))
         return ERR_CORRUPT;
     if (writes != part->writes) {
         refuse_part(in, part, ERR_INVALID, true);
         return ERR_OK;
     }
-    return take_items(in, part, text) ? ERR_OK : ERR_CORRUPT;
+    return (format == 1 ? take_items : take_values)(in, part, text) ? ERR_OK : ERR_CORRUPT;
 }
 
 /* 'known': some lane has met the message before. */

@@ -383,6 +383,16 @@ static void add_increment(const struct redis_plan *plan, const struct redis_layo
     }
 }
 
+/* The delta, or sum of deltas, that all items of a plain part have; 0: they differ. */
+static int64_t common_delta(const struct redis_plan *plan, const struct redis_plan_part *part) {
+    int64_t total = plan->items[part->first].total; /* of a get: 0 */
+
+    for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next)
+        if (plan->items[at].total != total)
+            return 0;
+    return total;
+}
+
 static void pack_plain(struct redis_plan *plan, const struct redis_layout *layout,
                        const struct message *message, const struct redis_plan_part *part,
                        struct buf *out) {
@@ -396,12 +406,18 @@ static void pack_plain(struct redis_plan *plan, const struct redis_layout *layou
         }
         pack_scratch(plan, out);
     }
+    int64_t each = common_delta(plan, part);
+
+    if (each)
+        pack_i64(out, each);
+    else
+        pack_text(out, SLICE(""));
     for (uint32_t at = part->first; at != REDIS_PLAN_END; at = plan->items[at].next) {
         const struct redis_plan_item *item = &plan->items[at];
 
-        if (message->ops[item->first].kind == OP_ADD)
+        if (!each && message->ops[item->first].kind == OP_ADD)
             pack_i64(out, item->total);
-        else
+        else if (!each)
             pack_text(out, SLICE(""));
         if (layout->tags)
             pack_text(out, bytes_table_key(&plan->counters, item->counter));
@@ -418,14 +434,15 @@ static void pack_counters(const struct redis_plan *plan, const struct redis_layo
 }
 
 /* How many strings pack_part() makes. */
-static uint32_t part_fields(const struct redis_layout *layout, const struct redis_plan_part *part) {
+static uint32_t part_fields(const struct redis_plan *plan, const struct redis_layout *layout,
+                            const struct redis_plan_part *part) {
     uint32_t own = layout->tags ? 1 : 0; /* that only a Cluster needs for an item */
 
     switch (way_of(part)) {
     case WAY_READS:
         return PART_FIELDS + own * part->items;
     case WAY_PLAIN:
-        return PART_FIELDS + TEXTS + (1 + own) * part->items;
+        return PART_FIELDS + TEXTS + 1 + ((common_delta(plan, part) ? 0 : 1) + own) * part->items;
     default:
         return PART_FIELDS + (4 + own) * part->items;
     }
@@ -543,7 +560,7 @@ static void add_args(struct redis_plan *plan, const struct redis_layout *layout,
     redis_command_arg(out, how(layout));
     buf_clear(packed);
     for (uint32_t i = from; i < end; i++)
-        fields += part_fields(layout, &plan->parts[i]);
+        fields += part_fields(plan, layout, &plan->parts[i]);
     pack_array(packed, fields);
     for (uint32_t i = from; i < end; i++)
         pack_part(plan, layout, message, &plan->parts[i], packed);

@@ -1,10 +1,13 @@
-/* redis_text.h - reading what the scripts write: decimal numbers and marks between them.
+/* redis_text.h - reading what the scripts write: decimal numbers and marks between them, and
+ * integers in MessagePack.
  *
  * Threads    Plain functions.
  */
 #ifndef EDGE_REDIS_TEXT_H
 #define EDGE_REDIS_TEXT_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/slice.h"
@@ -34,6 +37,53 @@ static inline bool redis_take_i64(struct slice *text, int64_t *out) {
     *text = slice_skip(*text, at);
     *out = value;
     return true;
+}
+
+/* A big-endian number of 'bytes' bytes, at most 8. */
+static inline bool redis_take_wire(struct slice *text, size_t bytes, uint64_t *out) {
+    uint64_t value = 0;
+
+    if (text->len < bytes)
+        return false;
+    for (size_t i = 0; i < bytes; i++)
+        value = value << 8 | (uint8_t)text->ptr[i];
+    *text = slice_skip(*text, bytes);
+    *out = value;
+    return true;
+}
+
+/* The MessagePack integer in front (its spec, "Int format family"). False when there is none or it
+ * leaves int64. */
+static inline bool redis_take_packed(struct slice *text, int64_t *out) {
+    uint64_t first;
+    uint64_t value;
+
+    if (!redis_take_wire(text, 1, &first))
+        return false;
+    if (first < 0x80 || first >= 0xe0) {
+        *out = (int8_t)first;
+        return true;
+    }
+    if (first < 0xcc || first > 0xd3 || !redis_take_wire(text, (size_t)1 << (first & 3), &value) ||
+        (first == 0xcf && value > INT64_MAX))
+        return false;
+    /* 0xd0 to 0xd3 are signed: of 1, 2, 4 and 8 bytes. */
+    unsigned unused = first >= 0xd0 ? 64 - (8u << (first & 3)) : 0;
+    *out = (int64_t)(value << unused) >> unused;
+    return true;
+}
+
+/* How many elements the MessagePack array in front has. */
+static inline bool redis_take_packed_array(struct slice *text, uint64_t *out) {
+    uint64_t first;
+
+    if (!redis_take_wire(text, 1, &first))
+        return false;
+    if (first >= 0x90 && first < 0xa0) {
+        *out = first & 0xf;
+        return true;
+    }
+    return (first == 0xdc || first == 0xdd) && redis_take_wire(text, first == 0xdc ? 2 : 4, out);
 }
 
 #endif

@@ -25,8 +25,9 @@
 --           events     their text for string.format, with the values left out
 --           indexes    of all its increments: "3,9,12"
 --           deltas     of each increment of several operations: "1,1,1;5,2"
+--           each       the argument of all items, "" if they differ
 --           then for each item
---             argument   the delta or the sum of deltas; "" is a get
+--             argument   the delta or the sum of deltas; "" is a get; unless all have the same
 --             counter    on a Cluster only
 --         way 0, for each item
 --           kind 0 add, 1 set, 2 reset, 3 get, 4 add of several operations of one sign;
@@ -41,7 +42,8 @@
 --   writes  "" the part has none; "A" likewise, but the message is aged: its reads count if another
 --           lane knows it (on a Cluster only); "O" too old; "F" the outbox is full; "N" or "R"
 --           (applied now or earlier) and the record:
---           format, "c" or "s", how many operations, et, an answer for each item:
+--           format, "c" or "s", how many operations, et, then of format 2 a MessagePack array of the
+--           values behind its items, all increments; of format 1 an answer for each item:
 --             42       the value           !42      past int64, the value stays
 --             x        another payload     =42@17   the key's first answer and its time
 --             ?        not an integer      ~a;b     kind 4, one by one
@@ -190,14 +192,11 @@ end
 
 -- ---- increments ----
 
--- The value behind it: a number if it is exact as one, else a string; or nil and the answer.
-local function add_number(key, delta)
+-- The value behind it as a string, or nil and the answer.
+local function add(key, delta)
     local value = increased(key, delta)
     if type(value) == 'number' then
-        if value > -EXACT and value < EXACT then
-            return value
-        end
-        return stored(key)
+        return value > -EXACT and value < EXACT and format('%d', value) or stored(key)
     end
     if find(value.err, 'overflow', 1, true) then
         return nil, '!' .. stored(key)
@@ -205,19 +204,13 @@ local function add_number(key, delta)
     return nil, '?'
 end
 
--- The value behind it as a string, or nil and the answer.
-local function add(key, delta)
-    local value, answer = add_number(key, delta)
-    return type(value) == 'number' and format('%d', value) or value, answer
-end
-
 -- @items
 
 -- ---- run ----
 
--- 'answers': an answer for each item that writes, by spaces.
+-- 'answers': of each item that writes, as the record's format wants them.
 local function store(part, answers)
-    local record = '1' .. how .. ' ' .. part.writes .. ' ' .. part.now_text .. ' ' .. answers
+    local record = part.format .. how .. ' ' .. part.writes .. ' ' .. part.now_text .. ' ' .. answers
     local highest, active = part.highest, math.max(part.active, issued, clock)
     if number > highest then
         highest = number
@@ -251,30 +244,32 @@ local function run_reads(part)
     return '', ' ' .. reads
 end
 
--- What almost all that writes is: INCRBY for each, and all texts made at once at the end.
+-- What almost all that writes is: INCRBY for each, and all texts made at once at the end. As soon as
+-- an increment gives no exact number, what is left goes the other way.
 local function run_plain(part, fresh)
-    local values, reads, at = {}, {}, part.from
+    local values, reads, at, each = {}, {}, part.from, part.each
     local count = 0
     for i = 1, part.items do
-        local key, arg = counter_key(part.key + i, at + 1), packed[at]
+        local arg = each or packed[at]
+        local key = counter_key(part.key + i, each and at or at + 1)
         if arg == '' then
             reads[#reads + 1] = ' ' .. read(key)
         elseif fresh then
-            local value = add_number(key, arg)
-            values[count + 1] = value
-            if type(value) ~= 'number' then
-                return items_way().unfold(part, values, reads, i)
+            local value = increased(key, arg)
+            if type(value) ~= 'number' or value >= EXACT or value <= -EXACT then
+                return items_way().unfold(part, values, reads, i, value)
             end
             count = count + 1
+            values[count] = value
         end
-        at = at + STRINGS[PLAIN]
+        at = at + part.stride
     end
     if not fresh then
         return '', concat(reads)
     end
-    part.events_count = count
+    part.events_count, part.format = count, '2'
     part.events = format(part.template, unpack(values))
-    return format(sub(string.rep(' %d', count), 2), unpack(values)), concat(reads)
+    return cmsgpack.pack(values), concat(reads)
 end
 
 local function run(part)
@@ -309,10 +304,13 @@ while packed[at] do
         from = at + 5, key = key, fate = '', seq = 0, chain = '', et = 0, forgotten = 0,
         bytes = 0, highest = 0, active = -1, now_text = '', held = false, keys = false,
         one_by_one = false, last = false, events = false, indexes = false, events_count = 0,
-        template = '', deltas = ''}
+        template = '', deltas = '', each = false, stride = STRINGS[packed[at + 4]], format = '1'}
     if part.way == PLAIN then
         part.template, part.indexes, part.deltas = packed[at + 5], packed[at + 6], packed[at + 7]
-        part.from = at + 8
+        part.from = at + 9
+        if packed[at + 8] ~= '' then
+            part.each, part.stride = packed[at + 8], part.stride - 1
+        end
     end
     local err = judge(part)
     if err then
@@ -320,7 +318,7 @@ while packed[at] do
     end
     writes = writes + part.writes
     parts[#parts + 1] = part
-    at, key = part.from + STRINGS[part.way] * part.items, key + part.items
+    at, key = part.from + part.stride * part.items, key + part.items
 end
 
 local reply = {clock_text}

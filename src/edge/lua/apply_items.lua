@@ -281,20 +281,26 @@ local function make_items_way()
         return concat(answers, ' '), concat(reads)
     end
 
-    -- The way of a plain part as soon as an increment gives no number: what is done up to item 'last'
-    -- becomes events one by one, 'done' its values; the rest is done like other items.
-    local function unfold(part, done, reads, last)
-        local answers, at = {}, part.from
+    -- The way of a plain part as soon as an increment gives no exact number: those before item 'last'
+    -- become events one by one, 'done' their values; its own came to 'outcome'; the rest is done like
+    -- other items.
+    local function unfold(part, done, reads, last, outcome)
+        local answers, at, each = {}, part.from, part.each
         local next_index = string.gmatch(part.template, ' %%d ([%d,]+) ')
         local next_deltas = string.gmatch(part.deltas, '[^;]+')
         begin_events(part)
         for i = 1, part.items do
-            local key, arg = counter_key(part.key + i, at + 1), packed[at]
+            local arg = each or packed[at]
+            local key = counter_key(part.key + i, each and at or at + 1)
             if arg ~= '' then
                 local index, value = next_index(), done[#answers + 1]
                 local deltas = find(index, ',', 1, true) and next_deltas()
                 if value then
-                    value = type(value) == 'number' and format('%d', value) or value
+                    value = format('%d', value)
+                elseif i == last and type(outcome) == 'number' then
+                    value = stored(key) -- past what is exact here
+                end
+                if value then
                     add_event(part, ADD, key, false, false, arg, value, index)
                 elseif deltas then
                     value = write_many(part, key, false, arg, index, deltas)
@@ -305,7 +311,7 @@ local function make_items_way()
             elseif i > last then
                 reads[#reads + 1] = ' ' .. read(key)
             end
-            at = at + STRINGS[PLAIN]
+            at = at + part.stride
         end
         finish_events(part)
         return concat(answers, ' '), concat(reads)

@@ -340,6 +340,77 @@ static void test_replay_by_another(void **state) {
     }
 }
 
+/* All widths in which a value is kept for a replay. */
+static void test_replay_values(void **state) {
+    (void)state;
+    static const int64_t values[] = {
+        1,
+        127,
+        128,
+        255,
+        256,
+        65535,
+        65536,
+        4294967295,
+        4294967296,
+        -1,
+        -32,
+        -33,
+        -128,
+        -129,
+        -32768,
+        -32769,
+        -2147483648ll,
+        -2147483649ll,
+        (1ll << 53) - 1,
+        -(1ll << 53) + 1,
+        1ll << 53,
+        INT64_MIN,
+    };
+    struct one_lane l;
+
+    open_lane(&l);
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        /* The second has its own delta; then all have one. */
+        const struct op rows[][2] = {{op_on(OP_ADD, "v", values[i]), op_on(OP_ADD, "w", 7)},
+                                     {op_on(OP_ADD, "v", -1), op_on(OP_ADD, "w", -1)}};
+
+        do_command("DEL counter:v:like", "");
+        do_command("SET counter:w:like 0", "");
+        for (size_t row = 0; row < 2 && values[i] != INT64_MIN + (int64_t)row; row++) {
+            apply(&l, 0, rows[row], 2);
+            for (int replay = 0; replay < 2; replay++) {
+                if (replay)
+                    apply(&l, l.number, rows[row], 2);
+                assert_int_equal(l.applied.replayed, replay);
+                assert_true(l.answers[0].value == values[i] - (int64_t)row);
+                assert_true(l.answers[1].value == 7 - (int64_t)row);
+            }
+        }
+    }
+    redis_plan_release(&l.plan);
+}
+
+/* What a process of before has stored in the window. */
+static void test_replay_of_text(void **state) {
+    (void)state;
+    const struct op ops[] = {op_on(OP_ADD, "a", 1), op_on(OP_ADD, "b", 1), op_on(OP_ADD, "a", 2)};
+    static const int64_t want[] = {41, 7, 43};
+    struct one_lane l;
+
+    open_lane(&l);
+    apply(&l, 1, ops, 3);
+    do_command("HSET hgp:{0}:w 00000000000000030000000000000004:1 %s", "1 1c 3 5 43 7");
+    apply(&l, 1, ops, 3);
+    assert_true(l.applied.replayed);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(l.answers[i].err, ERR_OK);
+        assert_int_equal(l.answers[i].value, want[i]);
+        assert_int_equal(l.answers[i].time_ms, 5);
+    }
+    redis_plan_release(&l.plan);
+}
+
 /* The same number with other operations is a producer's bug: no answer fits. */
 static void test_replay_differs(void **state) {
     (void)state;
@@ -475,6 +546,8 @@ int main(void) {
         cmocka_unit_test(test_nothing_changes),
         cmocka_unit_test(test_replay_by_another),
         cmocka_unit_test(test_replay_differs),
+        cmocka_unit_test(test_replay_values),
+        cmocka_unit_test(test_replay_of_text),
         cmocka_unit_test(test_replay_touches),
         cmocka_unit_test(test_a_read_touches),
         cmocka_unit_test(test_key_records),
