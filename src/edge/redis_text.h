@@ -61,7 +61,7 @@ static inline bool redis_take_packed(struct slice *text, int64_t *out) {
     if (!redis_take_wire(text, 1, &first))
         return false;
     if (first < 0x80 || first >= 0xe0) {
-        *out = (int8_t)first;
+        *out = first < 0x80 ? (int64_t)first : (int64_t)first - 0x100;
         return true;
     }
     if (first < 0xcc || first > 0xd3 || !redis_take_wire(text, (size_t)1 << (first & 3), &value) ||

@@ -61,12 +61,11 @@ local WINDOW = 64 -- core/message.h
 local MAX_AGE_MS, MAX_AHEAD_MS = 60000, 300000
 local EXACT = 9007199254740992 -- 2^53: below it a double is the integer it stands for
 local MANY_MAX = 1000 -- so many values Lua takes as arguments at once
+local DIGITS_MAX = 20 -- of an int64, its sign included
 local ITEMS, PLAIN, READS = 0, 1, 2 -- ways
-local ADD, SET, RESET, GET, ADD_MANY, SHARED = 0, 1, 2, 3, 4, 8
 
 local producer, number_text, ttl = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local how, touching = sub(ARGV[5], 1, 1), sub(ARGV[5], 2) == 't'
-local coalesce = how == 'c'
 local number, issued = tonumber(number_text), tonumber(ARGV[3])
 local packed = cmsgpack.unpack(ARGV[6])
 local outbox_max = tonumber(ARGV[7])
@@ -112,30 +111,37 @@ local function look(part, slot)
     if aged or issued <= part.forgotten then
         return 'O'
     end
-    return part.held and part.bytes >= outbox_max and 'F' or 'N'
+    -- Full is an outbox only where somebody waits for what is in it.
+    local full = part.bytes >= outbox_max and
+        (call('HGET', part.name .. 'm', 'consumers') or '0') ~= '0'
+    return full and 'F' or 'N'
 end
 
 local function judge(part)
-    local m = pcall_('HMGET', part.name .. 'm', 'epoch', 'seq', 'chain', 'et', 'forgotten', 'bytes',
-        producer_field, 'consumers', 'store')
+    local m
+    if part.writes == 0 then
+        m = pcall_('HMGET', part.name .. 'm', 'epoch', 'store')
+    else
+        m = pcall_('HMGET', part.name .. 'm', 'epoch', 'store', 'seq', 'chain', 'et', 'forgotten',
+            'bytes', producer_field)
+    end
     if m.err then
         return damaged(part.name .. 'm')
     end
     if m[1] ~= part.epoch then
         return redis.error_reply('HGPEPOCH lane ' .. part.name .. ' has epoch ' .. (m[1] or 'none'))
     end
-    if (m[9] or nil) ~= STORE then
+    if (m[2] or nil) ~= STORE then
         return redis.error_reply('HGPEPOCH lane ' .. part.name .. ' is of store ' ..
-            (m[9] or 'none'))
+            (m[2] or 'none'))
     end
     if part.writes == 0 then
         return
     end
-    part.seq, part.chain, part.et = tonumber(m[2]), m[3], tonumber(m[4])
-    part.forgotten, part.bytes = tonumber(m[5]), tonumber(m[6])
-    part.held = m[8] and m[8] ~= '0'
-    if m[7] then
-        local highest, active = match(m[7], '^(%d+) (%d+)$')
+    part.seq, part.seq_text, part.chain, part.et = tonumber(m[3]), m[3], m[4], tonumber(m[5])
+    part.forgotten, part.bytes = tonumber(m[6]), tonumber(m[7])
+    if m[8] then
+        local highest, active = match(m[8], '^(%d+) (%d+)$')
         part.highest, part.active = tonumber(highest), tonumber(active)
     end
     if not (part.seq and part.chain and part.et and part.forgotten and part.bytes and
@@ -151,7 +157,7 @@ local function judge(part)
         return
     end
     -- An XADD refused at the end would leave the increments: nothing may lie behind the sequence.
-    local behind = pcall_('XREVRANGE', part.name .. 'o', '+', '(' .. part.epoch .. '-' .. m[2],
+    local behind = pcall_('XREVRANGE', part.name .. 'o', '+', '(' .. part.epoch .. '-' .. m[3],
         'COUNT', '1')
     if behind.err or #behind > 0 then
         return damaged(part.name .. 'o')
@@ -164,8 +170,8 @@ local function append(part)
     part.seq = part.seq + part.events_count
     part.chain = sub(redis.sha1hex(part.chain .. ' ' .. producer .. ' ' .. number_text .. ' ' ..
         part.indexes), 1, 16)
-    local id = part.epoch .. '-' .. format('%d', part.seq)
-    local done = pcall_('XADD', part.name .. 'o', id, 't', part.now_text, 'c', part.chain,
+    part.seq_text = format('%d', part.seq)
+    local done = pcall_('XADD', part.name .. 'o', part.epoch .. '-' .. part.seq_text, 't', part.now_text, 'c', part.chain,
         'p', producer, 'n', number_text, 's', part.events_count, 'e', part.events)
     if done.err then
         -- Against all the above: increments stand without their events. No more of this lane.
@@ -177,9 +183,10 @@ end
 
 -- ---- reads: the caller looks whether they are integers ----
 
--- Two words would be taken for two answers, and a stored "_" for a counter never written.
+-- Two words would be taken for two answers, and a stored "_" for a counter never written. Nor does
+-- anybody want what is longer than an integer.
 local function word(text)
-    return find(text, ' ', 1, true) and '?' or text
+    return (#text > DIGITS_MAX or find(text, ' ', 1, true)) and '?' or text
 end
 
 local function read(key)
@@ -206,6 +213,16 @@ end
 
 -- @items
 
+local items_made
+local shared = {coalesce = how == 'c', ttl = ttl, clock = clock, packed = packed, damaged = damaged,
+    stored = stored, read = read, add = add, counter_key = counter_key, counter_id = counter_id,
+    replace = replace, ITEM = STRINGS[ITEMS]}
+
+local function items_way()
+    items_made = items_made or make_items_way(shared)
+    return items_made
+end
+
 -- ---- run ----
 
 -- 'answers': of each item that writes, as the record's format wants them.
@@ -216,7 +233,7 @@ local function store(part, answers)
         highest = number
     end
     call('HSET', part.name .. 'w', slot_field, number_text .. ' ' .. record)
-    call('HSET', part.name .. 'm', 'seq', part.seq, 'chain', part.chain, 'et', part.now_text,
+    call('HSET', part.name .. 'm', 'seq', part.seq_text, 'chain', part.chain, 'et', part.now_text,
         'bytes', part.bytes, producer_field, format('%d %d', highest, active))
     if part.keys then
         call('HSET', part.name .. 'm', 'generation', part.keys.generation, 'began',
@@ -235,7 +252,7 @@ local function run_reads(part)
     end
     local reads = concat(texts, ' ')
     local _, blanks = gsub(reads, ' ', '')
-    if blanks >= part.items then -- one of them isn't ours
+    if blanks >= part.items or #reads > (DIGITS_MAX + 1) * part.items then -- one isn't ours
         for i = 1, part.items do
             texts[i] = word(texts[i])
         end
@@ -301,8 +318,8 @@ while packed[at] do
     -- All fields at once: a table that grows is made again and again.
     local part = {name = 'hgp:{' .. packed[at] .. '}:', epoch = packed[at + 1],
         items = packed[at + 2], writes = packed[at + 3], way = packed[at + 4],
-        from = at + 5, key = key, fate = '', seq = 0, chain = '', et = 0, forgotten = 0,
-        bytes = 0, highest = 0, active = -1, now_text = '', held = false, keys = false,
+        from = at + 5, key = key, fate = '', seq = 0, seq_text = '', chain = '', et = 0, forgotten = 0,
+        bytes = 0, highest = 0, active = -1, now_text = '', keys = false,
         one_by_one = false, last = false, events = false, indexes = false, events_count = 0,
         template = '', deltas = '', each = false, stride = STRINGS[packed[at + 4]], format = '1'}
     if part.way == PLAIN then
@@ -331,15 +348,9 @@ if aged and not any_known and (writes > 0 or not ONE_OF_SEVERAL) then
 end
 
 for _, part in ipairs(parts) do
-    local last = (part.way ~= ITEMS or part.fate ~= 'N') and 0 or
-        part.from + STRINGS[ITEMS] * (part.items - 1)
-    for i = part.from, last, STRINGS[ITEMS] do
-        if packed[i] % SHARED ~= ADD_MANY and packed[i + 3] ~= '' then
-            local err = items_way().load_key(part, packed[i + 3])
-            if err then
-                return err
-            end
-        end
+    local err = part.way == ITEMS and part.fate == 'N' and items_way().load_keys(part)
+    if err then
+        return err
     end
 end
 

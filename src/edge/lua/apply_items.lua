@@ -1,10 +1,20 @@
--- apply_items.lua - what apply.lua needs for all but plain increments and reads of small values:
--- clients' keys, sets, the edges of int64, and events of counters with several items.
+-- apply_items.lua - what apply.lua needs for all but plain increments and reads: clients' keys, sets,
+-- the edges of int64, and events of counters with several items.
 --
--- A closure costs a call of the script as much as half an increment, and most calls need none of
--- these: items_way() makes them when the first part asks.
+-- Every local that a closure takes from outside costs each call of the script, used or not, and most
+-- calls need nothing of this: so it is one function that takes nothing, made to work when it is first
+-- asked for, with what it shares in a table.
 
-local function make_items_way()
+local function make_items_way(shared)
+    local call, pcall_ = redis.call, redis.pcall
+    local sub, find, format, match = string.sub, string.find, string.format, string.match
+    local concat, type, tonumber = table.concat, type, tonumber
+    local coalesce, ttl, clock, packed = shared.coalesce, shared.ttl, shared.clock, shared.packed
+    local damaged, stored, read, add = shared.damaged, shared.stored, shared.read, shared.add
+    local counter_key, counter_id, replace = shared.counter_key, shared.counter_id, shared.replace
+    local ITEM = shared.ITEM -- strings in 'packed'
+    local ADD, SET, RESET, GET, ADD_MANY, SHARED = 0, 1, 2, 3, 4, 8
+
     -- ---- clients' idempotency keys, in two generations (core/key_record.h) ----
 
     -- A lane turns when a key comes by; what it would have had in between is out of reach anyhow.
@@ -56,6 +66,17 @@ local function make_items_way()
             if record then
                 part.keys.records[key] = record
                 return
+            end
+        end
+    end
+
+    local function load_keys(part)
+        for i = part.from, part.from + ITEM * (part.items - 1), ITEM do
+            if packed[i] % SHARED ~= ADD_MANY and packed[i + 3] ~= '' then
+                local err = load_key(part, packed[i + 3])
+                if err then
+                    return err
+                end
             end
         end
     end
@@ -275,7 +296,7 @@ local function make_items_way()
                 end
                 answers[#answers + 1] = answer
             end
-            at = at + STRINGS[ITEMS]
+            at = at + ITEM
         end
         finish_events(part)
         return concat(answers, ' '), concat(reads)
@@ -317,11 +338,5 @@ local function make_items_way()
         return concat(answers, ' '), concat(reads)
     end
 
-    return {load_key = load_key, run = run_items, unfold = unfold}
-end
-
-local the_items_way
-local function items_way()
-    the_items_way = the_items_way or make_items_way()
-    return the_items_way
+    return {load_keys = load_keys, run = run_items, unfold = unfold}
 end

@@ -215,6 +215,12 @@ static void test_reads(void **state) {
         {"9223372036854775807", ERR_OK, INT64_MAX},
         {"-9223372036854775808", ERR_OK, INT64_MIN},
         {"9223372036854775808", ERR_CORRUPT, 0},
+        {"a word far longer than all integers of a message could ever be, taken together, so that "
+         "it is "
+         "not sent: a word far longer than all integers of a message could ever be, taken "
+         "together, so "
+         "that it is not sent: a word far longer than all integers of a message could ever be",
+         ERR_CORRUPT, 0},
     };
     enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
