@@ -580,22 +580,6 @@ static void test_another_store_is_refused(void **state) {
     rig_free(rig);
 }
 
-/* ---- figures ---- */
-
-static void test_figures(void **state) {
-    static struct stats_answer answer = {.count = 5};
-    static const int64_t sums[] = {2, 4, 6, 8, 100}; /* the last is not complete */
-
-    (void)state;
-    for (size_t i = 0; i < 5; i++)
-        answer.points[i] = (struct series_point){(int64_t)i * MINUTE_MS, {sums[i], 1}};
-    analytics_summarize(&answer, 5 * MINUTE_MS);
-    assert_true(answer.trend > 1.999 && answer.trend < 2.001);
-    assert_true(answer.avg > 23.999 && answer.avg < 24.001);
-    assert_true(answer.rate > 0.3999 && answer.rate < 0.4001);
-    assert_int_equal(answer.peak, 100);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_like_the_model),
@@ -605,7 +589,6 @@ int main(void) {
         cmocka_unit_test(test_beyond_the_limit),
         cmocka_unit_test(test_a_gap_halts_the_lane),
         cmocka_unit_test(test_another_store_is_refused),
-        cmocka_unit_test(test_figures),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
