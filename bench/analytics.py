@@ -4,7 +4,7 @@
     bench/analytics.py BINARY [EVENTS [COUNTERS]]
 
 Every top and series that the program answered, at every instant, is computed again from the
-events alone. Exit 0: all equal. The issue's size is 10000000 1000000; CI runs a smaller one.
+events alone. Exit 0: all equal. The full size is 10000000 1000000; CI runs a smaller one.
 """
 import collections
 import pathlib
