@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -29,8 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 HOST = '127.0.0.1'
 READY_S = 60
 END_S = 20
-# A cluster's bus port is 10000 above its client port, and must be one, too.
-PORT_MAX = 55000
+BUS = 10000  # a cluster's bus port is so far above its client port
 
 # Started once in a while on a small machine: quick to start rather than quick in the end.
 JAVA = ['java', '-Xms128m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
@@ -46,12 +46,20 @@ def need(program, package):
 
 
 def free_port():
+    """One that is free now, with its bus port, and that the kernel gives to nobody who asks for any:
+    a connection of somebody else's must not have it before the server does, nor a client of a server
+    that has died meet itself there."""
+    low = int(pathlib.Path('/proc/sys/net/ipv4/ip_local_port_range').read_text().split()[0])
     while True:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = probe.getsockname()[1]
-        if port < PORT_MAX:
-            return port
+        port = random.randrange(10000, low - BUS)
+        try:
+            for number in (port, port + BUS):
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((HOST, number))
+        except OSError:
+            continue
+        return port
 
 
 def wait_until(what, answers, process=None):

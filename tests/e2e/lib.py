@@ -6,15 +6,18 @@ that a well-behaved client can't, and compare answers byte for byte.
 import json
 import os
 import pathlib
-import random
 import re
 import selectors
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / 'tools'))
+from dev_servers import free_port  # noqa: E402
 
 WAIT_S = 20  # for anything that should take milliseconds; only a hang reaches it
 PRINTED = re.compile(r'(http|grpc|admin)\s+listening on (\S+):(\d+)')
@@ -179,21 +182,6 @@ class Server:
             self.kill()
         if self.temporary:
             self.temporary.cleanup()
-
-
-def free_port():
-    """One that is free now and that the kernel gives to nobody who asks for any: a client that
-    connects to a dead server's port must not get it as its own, and meet itself."""
-    low = int(pathlib.Path('/proc/sys/net/ipv4/ip_local_port_range').read_text().split()[0])
-    while True:
-        port = random.randrange(10000, low)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(('127.0.0.1', port))
-            except OSError:
-                continue
-            return port
 
 
 class Group:
