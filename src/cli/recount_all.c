@@ -16,6 +16,8 @@
 #define MISSING_MS 60000
 /* Nothing is read for so long at most; then it is tried again. */
 #define HOLD_MS 10000
+/* So far behind it may be for that. */
+#define NEAR_MS (HOLD_MS / 2)
 
 /* What it has of its own is then not what the configuration says. */
 #define PARTITION_MOVED                                                                            \
@@ -124,14 +126,12 @@ static void close_beside(struct beside *beside) {
 
 /* ---- how far it is ---- */
 
-static bool look(struct beside *beside, struct analytics_reached *live,
-                 struct analytics_reached *own) {
-    if (!analytics_reach(beside->recount->conf.part->service, live))
-        return fail(beside, "analytics has stopped (the log says why)");
-    if (analytics_reach(beside->part.service, own))
-        return true;
-    free(live->at);
-    return fail(beside, "the events can't be counted (the log says why)");
+static bool reach(struct beside *beside, struct analytics_service *service,
+                  struct analytics_reached *out) {
+    return analytics_reach(service, out) ||
+           fail(beside, service == beside->part.service
+                            ? "the events can't be counted (the log says why)"
+                            : "analytics has stopped (the log says why)");
 }
 
 /* The first lane that is behind; 'lanes': none. One without events takes what the other has, once
@@ -175,28 +175,26 @@ static bool missing(struct beside *beside, const struct analytics_reached *live,
                 (unsigned long long)live->at[lane].epoch, (unsigned long long)live->at[lane].seq);
 }
 
-/* '*out_there': it isn't behind in any lane. False: it never will be. */
-static bool compare(struct beside *beside, bool *out_there) {
-    struct analytics_reached live = {0};
+/* '*out_there': it isn't behind 'live' in any lane. False: it never will be. */
+static bool compare(struct beside *beside, const struct analytics_reached *live, bool *out_there) {
     struct analytics_reached own = {0};
-    bool fine = look(beside, &live, &own);
+    bool fine = reach(beside, beside->part.service, &own);
 
     *out_there = false;
     if (!fine)
         return false;
     if (atomic_exchange(&beside->recount->events, own.events) != own.events)
         beside->moved_ms = clock_mono_ms();
-    fine = check_source(beside, &live, &own);
-    if (fine && (!live.lanes || own.lanes)) {
-        uint32_t lane = first_behind(beside, &live, &own);
+    fine = check_source(beside, live, &own);
+    if (fine && (!live->lanes || own.lanes)) {
+        uint32_t lane = first_behind(beside, live, &own);
 
-        *out_there = lane == live.lanes;
+        *out_there = lane == live->lanes;
         if (!*out_there && clock_mono_ms() - beside->moved_ms >= MISSING_MS)
-            fine = missing(beside, &live, &own, lane);
+            fine = missing(beside, live, &own, lane);
     } else if (fine && clock_mono_ms() - beside->moved_ms >= MISSING_MS) {
-        fine = missing(beside, &live, &own, 0);
+        fine = missing(beside, live, &own, 0);
     }
-    free(live.at);
     free(own.at);
     return fine;
 }
@@ -207,17 +205,36 @@ static void rest(void) {
     (void)nanosleep(&pause, NULL);
 }
 
-/* As compare(), until it is there or 'until_ms' has come. */
+/* Until it is where the first one is now, which goes on meanwhile, or 'until_ms' has come. */
 static bool catch_up(struct beside *beside, int64_t until_ms, bool *out_there) {
-    bool fine = compare(beside, out_there);
+    struct analytics_reached live = {0};
+    bool fine = reach(beside, beside->recount->conf.part->service, &live) &&
+                compare(beside, &live, out_there);
 
     while (fine && !*out_there && clock_mono_ms() < until_ms) {
-        if (atomic_load(&beside->recount->stopping))
-            return fail(beside, "the process ends");
         rest();
-        fine = compare(beside, out_there);
+        if (atomic_load(&beside->recount->stopping))
+            fine = fail(beside, "the process ends");
+        else
+            fine = compare(beside, &live, out_there);
     }
+    free(live.at);
     return fine;
+}
+
+/* Until it is so little behind that the first one can stand still for it: under load it never is
+ * not behind, as a topic is behind its store. */
+static bool come_near(struct beside *beside) {
+    int64_t began_ms;
+
+    do {
+        bool there = false;
+
+        began_ms = clock_mono_ms();
+        if (!catch_up(beside, INT64_MAX, &there))
+            return false;
+    } while (clock_mono_ms() - began_ms > NEAR_MS);
+    return true;
 }
 
 /* ---- the change over ---- */
@@ -288,7 +305,7 @@ static bool count(struct beside *beside) {
     beside->moved_ms = clock_mono_ms();
     recount_say(beside->recount, from_kafka(conf) ? "counting the events of the topic"
                                                   : "counting the events of the outbox");
-    if (!catch_up(beside, INT64_MAX, &done))
+    if (!come_near(beside))
         return false;
     if (conf->store && conf->store->rocks && analytics_lacks_values(beside->part.service)) {
         enum err err = recount_take_values(beside->recount, beside->part.service);
@@ -296,8 +313,8 @@ static bool count(struct beside *beside) {
         if (err != ERR_OK)
             return fail(beside, "the counters' values can't be had: %s", err_text(err));
     }
-    for (done = false; !done;)
-        if (!catch_up(beside, INT64_MAX, &done) || !change_over(beside, &done))
+    while (!done)
+        if (!come_near(beside) || !change_over(beside, &done))
             return false;
     return true;
 }
