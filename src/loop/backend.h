@@ -44,10 +44,6 @@ struct backend_ops {
      * are still under way, endpoint_due() is called when they have ended. */
     bool (*detach)(struct backend *backend, struct endpoint *endpoint);
 
-    /* Submits, and doesn't sleep: whether wait() wouldn't either, or should on its own terms, as
-     * more than one completion is wanted. What has completed is still reap()'s. */
-    bool (*look)(struct backend *backend);
-
     /* Submits, then sleeps until something completes or 'timeout_ms' has
      * passed (-1: none, 0: doesn't sleep). */
     MUST_CHECK enum err (*wait)(struct backend *backend, int timeout_ms);

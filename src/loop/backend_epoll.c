@@ -6,7 +6,6 @@
  * whose peer is gone would be reported (EPOLLHUP can't be masked) for ever.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -90,13 +89,6 @@ static bool backend_detach(struct backend *b, struct endpoint *ep) {
     return true;
 }
 
-/* By poll(), which leaves what has happened to epoll_wait(). */
-static bool backend_look(struct backend *b) {
-    struct pollfd one = {.fd = b->fd, .events = POLLIN};
-
-    return poll(&one, 1, 0) != 0;
-}
-
 static enum err backend_wait(struct backend *b, int timeout_ms) {
     b->ready = epoll_wait(b->fd, b->events, EVENTS_PER_TURN, timeout_ms);
     if (b->ready >= 0)
@@ -159,7 +151,6 @@ const struct backend_ops backend_epoll = {
     .send_now = backend_send_now,
     .apply = backend_apply,
     .detach = backend_detach,
-    .look = backend_look,
     .wait = backend_wait,
     .reap = backend_reap,
 };

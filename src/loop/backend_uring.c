@@ -212,12 +212,6 @@ static int submit_and_wait(struct backend *b, unsigned completions, int64_t time
     return io_uring_submit_and_wait_timeout(&b->r.ring, &cqe, completions, &ts, NULL);
 }
 
-static bool backend_look(struct backend *b) {
-    arm_watch(b);
-    return b->arrivals >= BUSY_ARRIVALS || io_uring_submit_and_get_events(&b->r.ring) < 0 ||
-           io_uring_cq_ready(&b->r.ring) > 0;
-}
-
 static enum err backend_wait(struct backend *b, int timeout_ms) {
     unsigned several = b->arrivals < SEVERAL_MAX ? b->arrivals : SEVERAL_MAX;
     int ret;
@@ -350,7 +344,6 @@ const struct backend_ops backend_uring = {
     .send_now = backend_send_now,
     .apply = backend_apply,
     .detach = backend_detach,
-    .look = backend_look,
     .wait = backend_wait,
     .reap = backend_reap,
 };

@@ -2,7 +2,6 @@
 #include "loop/loop.h"
 
 #include <limits.h>
-#include <sched.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -43,7 +42,6 @@ enum err loop_new(const struct loop_conf *conf, struct loop **out_loop) {
     list_init(&loop->hooks);
     list_init(&loop->hooks_added);
     loop->thread = pthread_self();
-    loop->busy_poll_ns = conf->busy_poll_us * INT64_C(1000);
     read_clock(loop);
     loop->mailbox = mailbox_new(MAIL_SLOTS);
     err = loop->mailbox ? choose_backend(loop, conf->backend) : ERR_NO_MEMORY;
@@ -128,13 +126,6 @@ static int timeout_ms(const struct loop *loop) {
     return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
 }
 
-static void busy_poll(struct loop *loop) {
-    int64_t end_ns = clock_mono_ns() + loop->busy_poll_ns;
-
-    while (!loop->ops->look(loop->backend) && clock_mono_ns() < end_ns)
-        (void)sched_yield();
-}
-
 /* The first half of a turn: submit, sleep, and hear what came of it. */
 static enum err turn_sockets(struct loop *loop) {
     enum err err;
@@ -144,8 +135,6 @@ static enum err turn_sockets(struct loop *loop) {
     timeout = timeout_ms(loop);
     if (timeout != 0 && !mailbox_arm(loop->mailbox))
         timeout = 0;
-    if (timeout != 0 && loop->busy_poll_ns)
-        busy_poll(loop);
     err = loop->ops->wait(loop->backend, timeout);
     if (timeout != 0)
         mailbox_disarm(loop->mailbox);

@@ -29,9 +29,6 @@ enum loop_backend { LOOP_AUTO, LOOP_IO_URING, LOOP_EPOLL };
 
 struct loop_conf {
     enum loop_backend backend;
-    /* For so long a turn that has nothing to do looks for more before it sleeps, giving way to
-     * whoever else wants the core: worth it where cores are idle, as waking one takes longer. */
-    uint32_t busy_poll_us;
 };
 
 /* Runs at the end of every tick, in the order of adding. */

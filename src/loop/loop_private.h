@@ -35,7 +35,6 @@ struct loop {
     const struct backend_ops *ops;
     struct backend *backend;
     struct mailbox *mailbox;
-    int64_t busy_poll_ns;
     int64_t now_ms;
     int64_t wall_ms;
     struct timer_heap timers;
