@@ -14,14 +14,17 @@
  * A loop sleeps in its back end, which notices each write of the eventfd: it
  * need not be read. A thread without one sleeps on a semaphore. Either wake-up
  * may come late, when the receiver has run the message already, and then
- * ends a later sleep for nothing.
+ * ends a later sleep for nothing; or when it is about to free the mailbox,
+ * which waits for it.
  */
 #include "loop/mailbox.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -47,6 +50,8 @@ struct mailbox {
     struct mail **tail;
     size_t count;
     enum mailbox_sleep sleep;
+
+    atomic_uint waking; /* senders that are still going to wake it */
 };
 
 struct mailbox *mailbox_new(size_t slots) {
@@ -73,6 +78,8 @@ void mailbox_free(struct mailbox *mb) {
         next = mail->next;
         mail->drop(mail);
     }
+    while (atomic_load_explicit(&mb->waking, memory_order_acquire) > 0)
+        (void)sched_yield();
     close(mb->fd);
     sem_destroy(&mb->bell);
     pthread_mutex_destroy(&mb->lock);
@@ -89,11 +96,15 @@ static void wake_loop(struct mailbox *mb) {
     assert(n == sizeof(one)); /* it never gets near 2^64, where it would be full */
 }
 
+/* The last that a sender does with it. */
 static void wake(struct mailbox *mb, enum mailbox_sleep sleep) {
+    if (sleep == AWAKE)
+        return;
     if (sleep == IN_LOOP)
         wake_loop(mb);
-    else if (sleep == IN_WAIT)
+    else
         (void)sem_post(&mb->bell);
+    atomic_fetch_sub_explicit(&mb->waking, 1, memory_order_release);
 }
 
 enum err mailbox_send(struct mailbox *mb, struct mail *mail) {
@@ -110,6 +121,8 @@ enum err mailbox_send(struct mailbox *mb, struct mail *mail) {
     mb->count++;
     sleep = mb->sleep;
     mb->sleep = AWAKE;
+    if (sleep != AWAKE)
+        atomic_fetch_add_explicit(&mb->waking, 1, memory_order_relaxed);
     pthread_mutex_unlock(&mb->lock);
     wake(mb, sleep);
     return ERR_OK;
