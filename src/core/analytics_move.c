@@ -55,20 +55,33 @@ static void shift_pending(struct shift *shift, const struct generation *generati
     }
 }
 
-/* Buckets first to last move into the window or, 'back', out of it. */
-static enum err shift(struct analytics *a, enum time_range range, int64_t first, int64_t last,
-                      bool back) {
-    struct shift shift = {.analytics = a, .range = range, .back = back, .left = SIZE_MAX};
-    enum bucket_width width = time_range_width(range);
+/* What isn't stored yet of buckets first to last is moved, and where the stored rows are is told.
+ * False: there are no such buckets. */
+static bool shift_begin(struct shift *shift, int64_t first, int64_t last, struct slice *out_from,
+                        struct slice *out_to) {
+    struct analytics *a = shift->analytics;
+    enum bucket_width width = time_range_width(shift->range);
 
     if (first < 0)
         first = 0;
     if (last < first)
-        return ERR_OK;
+        return false;
     for (unsigned i = 0; i < GENERATIONS; i++)
-        shift_pending(&shift, &a->generations[i], (struct bucket_span){first, last});
-    struct slice from = analytics_cell_key(&a->scratch, (struct tally_cell){width, first, 0});
-    struct slice to = analytics_cell_key(&a->record, (struct tally_cell){width, last + 1, 0});
+        shift_pending(shift, &a->generations[i], (struct bucket_span){first, last});
+    *out_from = analytics_cell_key(&a->scratch, (struct tally_cell){width, first, 0});
+    *out_to = analytics_cell_key(&a->record, (struct tally_cell){width, last + 1, 0});
+    return true;
+}
+
+/* Buckets first to last move into the window or, 'back', out of it. */
+static enum err shift(struct analytics *a, enum time_range range, int64_t first, int64_t last,
+                      bool back) {
+    struct shift shift = {.analytics = a, .range = range, .back = back, .left = SIZE_MAX};
+    struct slice from;
+    struct slice to;
+
+    if (!shift_begin(&shift, first, last, &from, &to))
+        return ERR_OK;
     enum err err = a->store->ops->scan(a->store, from, to, take_bucket, &shift);
     return err == ERR_OK ? shift.err : err;
 }
@@ -90,16 +103,11 @@ void analytics_windows_release(struct analytics *a) {
 static enum err begin_leaving(struct analytics *a, enum time_range range, int64_t first,
                               int64_t last) {
     struct shift shift = {.analytics = a, .range = range, .back = true};
-    enum bucket_width width = time_range_width(range);
+    struct slice from;
+    struct slice to;
 
-    if (first < 0)
-        first = 0;
-    if (last < first)
+    if (!shift_begin(&shift, first, last, &from, &to))
         return ERR_OK;
-    for (unsigned i = 0; i < GENERATIONS; i++)
-        shift_pending(&shift, &a->generations[i], (struct bucket_span){first, last});
-    struct slice from = analytics_cell_key(&a->scratch, (struct tally_cell){width, first, 0});
-    struct slice to = analytics_cell_key(&a->record, (struct tally_cell){width, last + 1, 0});
     a->leaving[range] = a->store->ops->cursor(a->store, from, to);
     return a->leaving[range] ? ERR_OK : ERR_NO_MEMORY;
 }
