@@ -5,6 +5,7 @@
 #ifndef BASE_INSTANCE_H
 #define BASE_INSTANCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define INSTANCE_ADDRESS_BYTES 264 /* a DNS name, a port, a NUL */
@@ -24,5 +25,8 @@ struct instances {
 
 /* Adds "host:port", an IPv6 host in brackets; one that is there already isn't added. */
 void instances_add(struct instances *to, const char *host, unsigned port, uint32_t weight);
+
+/* By its whole address. */
+bool instances_have(const struct instances *set, const char *address);
 
 #endif

@@ -27,13 +27,6 @@ static struct analytics_instance *find(struct analytics_fleet *fleet, const char
     return NULL;
 }
 
-static bool has(const struct instances *set, const char *address) {
-    for (unsigned i = 0; i < set->count; i++)
-        if (strcmp(set->instance[i].address, address) == 0)
-            return true;
-    return false;
-}
-
 static bool want(struct analytics_fleet *fleet, const char *address) {
     if (find(fleet, address))
         return true;
@@ -65,7 +58,7 @@ bool analytics_fleet_set(struct analytics_fleet *fleet, const struct instances *
 
     (void)pthread_mutex_lock(&fleet->lock);
     for (size_t i = 0; i < INSTANCES_MAX; i++)
-        if (fleet->instances[i].wanted && !has(set, fleet->instances[i].address))
+        if (fleet->instances[i].wanted && !instances_have(set, fleet->instances[i].address))
             let_go(&fleet->instances[i]);
     for (unsigned i = 0; i < set->count; i++)
         all = want(fleet, set->instance[i].address) && all;

@@ -36,13 +36,6 @@ static struct remote_address *find(struct remote_fleet *fleet, const char *text)
     return NULL;
 }
 
-static bool has(const struct instances *counters, const char *text) {
-    for (unsigned i = 0; i < counters->count; i++)
-        if (strcmp(counters->instance[i].address, text) == 0)
-            return true;
-    return false;
-}
-
 static struct remote_address *find_free(struct remote_fleet *fleet) {
     for (size_t i = 0; i < PEERS_MAX; i++)
         if (!fleet->address[i].taken)
@@ -79,7 +72,7 @@ bool remote_fleet_set(struct remote_fleet *fleet, const struct instances *counte
 
     (void)pthread_mutex_lock(&fleet->lock);
     for (size_t i = 0; i < PEERS_MAX; i++)
-        if (fleet->address[i].wanted && !has(counters, fleet->address[i].text))
+        if (fleet->address[i].wanted && !instances_have(counters, fleet->address[i].text))
             let_go(&fleet->address[i]);
     for (unsigned i = 0; i < counters->count; i++)
         all = want(fleet, &counters->instance[i]) && all;
