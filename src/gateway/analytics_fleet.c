@@ -36,8 +36,7 @@ struct analytics_fleet *analytics_fleet_new(const struct config *config, struct 
     fleet->tls = tls;
     fleet->found = analytics_are_found(config);
     atomic_init(&fleet->updated_s, clock_wall_ms() / 1000);
-    (void)pthread_mutex_init(&fleet->lock, NULL);
-    list_init(&fleet->remotes);
+    analytics_set_init(fleet);
     if (!fleet->found)
         read_addresses(fleet);
     return fleet;
@@ -46,7 +45,7 @@ struct analytics_fleet *analytics_fleet_new(const struct config *config, struct 
 void analytics_fleet_free(struct analytics_fleet *fleet) {
     if (!fleet)
         return;
-    (void)pthread_mutex_destroy(&fleet->lock);
+    place_set_release(&fleet->places);
     free(fleet);
 }
 
@@ -58,10 +57,11 @@ void analytics_fleet_ready(struct analytics_fleet *fleet, size_t index, int by) 
     atomic_store(&fleet->updated_s, clock_wall_ms() / 1000);
     if (atomic_fetch_add(&instance->ready, by) + by < atomic_load(&fleet->loops) || by < 0)
         return; /* some loop is without it */
-    (void)pthread_mutex_lock(&fleet->lock);
+    place_set_lock(&fleet->places);
     instance->problem[0] = '\0';
-    (void)pthread_mutex_unlock(&fleet->lock);
-    log_line(LOG_INFO, "analytics can be reached", LOG_STR("analytics", instance->address));
+    place_set_unlock(&fleet->places);
+    log_line(LOG_INFO, "analytics can be reached",
+             LOG_STR("analytics", analytics_fleet_address(fleet, index)));
 }
 
 bool analytics_fleet_there(const struct analytics_fleet *fleet, size_t index) {
@@ -73,12 +73,13 @@ void analytics_fleet_problem(struct analytics_fleet *fleet, size_t index, const 
     char text[ANALYTICS_PROBLEM_BYTES];
 
     (void)snprintf(text, sizeof(text), "%s", problem);
-    (void)pthread_mutex_lock(&fleet->lock);
+    place_set_lock(&fleet->places);
     bool news = strcmp(instance->problem, text) != 0;
     memcpy(instance->problem, text, sizeof(text));
-    (void)pthread_mutex_unlock(&fleet->lock);
+    place_set_unlock(&fleet->places);
     if (news)
-        log_line(LOG_WARN, "analytics can't be reached", LOG_STR("analytics", instance->address),
+        log_line(LOG_WARN, "analytics can't be reached",
+                 LOG_STR("analytics", analytics_fleet_address(fleet, index)),
                  LOG_STR("detail", text));
 }
 
@@ -108,11 +109,11 @@ void analytics_fleet_cover(struct analytics_fleet *fleet, const struct coverage 
         doubled == atomic_load(&fleet->partitions.doubled) &&
         coverage->unlike == atomic_load(&fleet->partitions.unlike))
         return;
-    (void)pthread_mutex_lock(&fleet->lock);
+    place_set_lock(&fleet->places);
     bool news = atomic_exchange(&fleet->partitions.missing, missing) != missing;
     news |= atomic_exchange(&fleet->partitions.doubled, doubled) != doubled;
     news |= atomic_exchange(&fleet->partitions.unlike, coverage->unlike) != coverage->unlike;
-    (void)pthread_mutex_unlock(&fleet->lock);
+    place_set_unlock(&fleet->places);
     if (news)
         log_coverage(coverage, missing, doubled);
 }
@@ -123,32 +124,32 @@ struct reached {
     size_t wanted;
     size_t reached; /* by every loop: one without a connection fails what comes to it */
     uint64_t connections;
-    const struct analytics_instance *away; /* the first that isn't */
+    size_t away; /* the first that isn't; INSTANCES_MAX: all are */
 };
 
 /* Under the lock. */
 static struct reached look(const struct analytics_fleet *fleet) {
-    struct reached all = {0};
+    struct reached all = {.away = INSTANCES_MAX};
 
     for (size_t i = 0; i < INSTANCES_MAX; i++) {
-        const struct analytics_instance *instance = &fleet->instances[i];
-        bool is = atomic_load(&instance->ready) >= atomic_load(&fleet->loops);
+        int ready = atomic_load(&fleet->instances[i].ready);
+        bool is = ready >= atomic_load(&fleet->loops);
 
-        if (!instance->wanted)
+        if (!fleet->places.place[i].wanted)
             continue;
         all.wanted++;
         all.reached += is;
-        all.connections += (uint64_t)atomic_load(&instance->ready);
-        if (!is && !all.away)
-            all.away = instance;
+        all.connections += (uint64_t)ready;
+        if (!is && all.away == INSTANCES_MAX)
+            all.away = i;
     }
     return all;
 }
 
 static struct reached look_locked(struct analytics_fleet *fleet) {
-    (void)pthread_mutex_lock(&fleet->lock);
+    place_set_lock(&fleet->places);
     struct reached all = look(fleet);
-    (void)pthread_mutex_unlock(&fleet->lock);
+    place_set_unlock(&fleet->places);
     return all;
 }
 
@@ -173,33 +174,39 @@ static bool problem(void *ctx, size_t index, struct gateway_problem *out) {
     if (index >= INSTANCES_MAX)
         return false;
     *out = (struct gateway_problem){.open = 0};
-    (void)pthread_mutex_lock(&fleet->lock);
-    if (fleet->instances[index].wanted) {
-        (void)snprintf(out->address, sizeof(out->address), "%s", fleet->instances[index].address);
+    place_set_lock(&fleet->places);
+    if (fleet->places.place[index].wanted) {
+        (void)snprintf(out->address, sizeof(out->address), "%s",
+                       analytics_fleet_address(fleet, index));
         (void)snprintf(out->text, sizeof(out->text), "%s", fleet->instances[index].problem);
     }
-    (void)pthread_mutex_unlock(&fleet->lock);
+    place_set_unlock(&fleet->places);
     return true;
+}
+
+static const char *why_away(const struct analytics_fleet *fleet, size_t index) {
+    const char *problem = fleet->instances[index].problem;
+
+    return problem[0] ? problem : "not connected yet";
 }
 
 static void down(void *ctx, char *out, size_t size) {
     struct analytics_fleet *fleet = ctx;
 
     (void)snprintf(out, size, "no analytics service can be reached");
-    (void)pthread_mutex_lock(&fleet->lock);
+    place_set_lock(&fleet->places);
     struct reached all = look(fleet);
 
     if (all.wanted == 0)
         (void)snprintf(out, size, "discovery has found no analytics service yet");
-    else if (all.away)
+    else if (all.away < INSTANCES_MAX)
         (void)snprintf(out, size, "the analytics service at %s can't be reached: %s",
-                       all.away->address,
-                       all.away->problem[0] ? all.away->problem : "not connected yet");
+                       analytics_fleet_address(fleet, all.away), why_away(fleet, all.away));
     else if (fleet->found && atomic_load(&fleet->partitions.missing))
         (void)snprintf(out, size,
                        "%u partitions are counted by no analytics service that discovery has found",
                        atomic_load(&fleet->partitions.missing));
-    (void)pthread_mutex_unlock(&fleet->lock);
+    place_set_unlock(&fleet->places);
 }
 
 static void partitions(void *ctx, uint32_t *out_missing, uint32_t *out_doubled) {

@@ -11,6 +11,8 @@
 #define BACKOFF_MAX_MS       500 /* as to counters: a few SYNs a second cost nobody anything */
 #define KEEPALIVE_MS         20000
 #define KEEPALIVE_TIMEOUT_MS 10000
+#define NO_MEMORY_REST_MS    1000 /* before a connection that memory had no room for is tried again \
+                                   */
 /* A thousand names of any size that a request may have are less; a ranking of them isn't asked for
  * often. */
 #define RESPONSE_BYTES_MAX (16u << 20)
@@ -38,7 +40,7 @@ static void on_state(void *ctx, enum grpc_channel_state state) {
     }
 }
 
-/* ---- who leaves ---- */
+/* ---- who leaves, and who comes ---- */
 
 static void line_closed(void *ctx) {
     struct analytics_line *line = ctx;
@@ -47,7 +49,7 @@ static void line_closed(void *ctx) {
 
     timer_stop(remote->loop, &line->rest);
     *line = (struct analytics_line){.used = false};
-    analytics_set_release(remote->fleet, index);
+    place_release(&remote->follower, index);
     if (remote->close.closed)
         analytics_one_closed(remote);
 }
@@ -65,7 +67,11 @@ static void close_line(struct analytics_line *line) {
 static void on_rest(struct timer *timer) {
     struct analytics_line *line = CONTAINER_OF(timer, struct analytics_line, rest);
 
-    if (line->leaving && !line->closing && line->parts == 0)
+    if (line->closing)
+        return;
+    if (!line->leaving)
+        analytics_line_connect(line);
+    else if (line->parts == 0)
         close_line(line);
 }
 
@@ -83,31 +89,34 @@ void analytics_line_leave(struct analytics_line *line) {
         timer_start(line->remote->loop, &line->rest, 0);
 }
 
-/* ---- who comes ---- */
-
-bool analytics_line_connect(struct analytics_remote *remote, size_t index) {
-    struct analytics_line *line = &remote->lines[index];
+void analytics_line_connect(struct analytics_line *line) {
+    struct analytics_fleet *fleet = line->remote->fleet;
     struct grpc_channel_conf conf = {
-        .resolver = remote->fleet->resolver,
-        .address = slice_str(remote->fleet->instances[index].address),
+        .resolver = fleet->resolver,
+        .address = slice_str(analytics_fleet_address(fleet, line->index)),
         .connect_ms = CONNECT_MS,
         .backoff_min_ms = BACKOFF_MIN_MS,
         .backoff_max_ms = BACKOFF_MAX_MS,
         .keepalive_ms = KEEPALIVE_MS,
         .keepalive_timeout_ms = KEEPALIVE_TIMEOUT_MS,
         .message_bytes_max = RESPONSE_BYTES_MAX,
-        .tls = remote->fleet->tls,
+        .tls = fleet->tls,
         .on_state = on_state,
         .ctx = line,
         .seed = random_u64(),
     };
 
+    line->channel = grpc_channel_new(line->remote->loop, &conf);
+    if (line->channel)
+        return;
+    analytics_fleet_problem(fleet, line->index, err_text(ERR_NO_MEMORY));
+    timer_start(line->remote->loop, &line->rest, NO_MEMORY_REST_MS);
+}
+
+void analytics_line_init(struct analytics_line *line, struct analytics_remote *remote,
+                         size_t index) {
     *line = (struct analytics_line){.used = true, .remote = remote, .index = index};
     line->rest.fire = on_rest;
-    line->channel = grpc_channel_new(remote->loop, &conf);
-    if (!line->channel)
-        analytics_fleet_problem(remote->fleet, index, err_text(ERR_NO_MEMORY));
-    return line->channel != NULL;
 }
 
 static enum err on_ask(struct analytics_upstream *upstream, struct analytics_ask *ask) {
@@ -123,14 +132,13 @@ struct analytics_remote *analytics_remote_new(struct analytics_fleet *fleet, str
     remote->fleet = fleet;
     remote->loop = loop;
     remote->lines = calloc(INSTANCES_MAX, sizeof(*remote->lines));
-    atomic_fetch_add(&fleet->loops, 1);
-    if (remote->lines && analytics_follow(remote)) {
-        analytics_set_join(remote);
-        return remote;
+    if (!remote->lines) {
+        free(remote);
+        return NULL;
     }
-    free(remote->lines); /* memory ran out: the process won't start */
-    free(remote);
-    return NULL;
+    atomic_fetch_add(&fleet->loops, 1);
+    analytics_set_join(remote);
+    return remote;
 }
 
 struct analytics_upstream *analytics_remote_upstream(struct analytics_remote *remote) {
@@ -155,7 +163,7 @@ void analytics_remote_close(struct analytics_remote *remote, void (*closed)(void
     remote->close.closed = closed;
     remote->close.ctx = ctx;
     remote->close.waiting = 1; /* nothing ends before all were told */
-    if (analytics_set_leave(remote))
+    if (place_leave(&remote->follower))
         remote->close.waiting++;
     atomic_fetch_sub(&remote->fleet->loops, 1);
     for (size_t i = 0; i < INSTANCES_MAX; i++) {

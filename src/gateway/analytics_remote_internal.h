@@ -1,45 +1,38 @@
 /* analytics_remote_internal.h - what the files of analytics elsewhere share.
  *
  * analytics_fleet.c   the instances, for all loops
- * analytics_set.c     which of them there are, and how loops follow
+ * analytics_set.c     how the loops follow who comes and goes (gateway/place_set.h)
  * analytics_remote.c  one loop's connections
  * analytics_fan.c     a question to every instance, and one answer
  */
 #ifndef GATEWAY_ANALYTICS_REMOTE_INTERNAL_H
 #define GATEWAY_ANALYTICS_REMOTE_INTERNAL_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/buf.h"
-#include "base/list.h"
 #include "edge/grpc_channel.h"
 #include "gateway/analytics_remote.h"
-#include "loop/mailbox.h"
+#include "gateway/place_set.h"
 #include "loop/timer.h"
 
 #define ANALYTICS_PROBLEM_BYTES 200
 
-/* It keeps its place for as long as a loop holds it. */
+/* What all loops know of the instance at a place. */
 struct analytics_instance {
-    char address[INSTANCE_ADDRESS_BYTES]; /* fixed while anybody holds it */
-    bool taken;                           /* under the fleet's lock, like */
-    bool wanted;
-    unsigned held;                         /* loops with a line to it */
     atomic_int ready;                      /* connections of all loops */
-    char problem[ANALYTICS_PROBLEM_BYTES]; /* under the fleet's lock; "": it can be reached */
+    char problem[ANALYTICS_PROBLEM_BYTES]; /* under the places' lock; "": it can be reached */
 };
 
 struct analytics_fleet {
     const struct config *config;
     struct resolver *resolver;
     struct tls *tls;
-    bool found; /* by discovery: who is missing there is missing in answers */
-    struct analytics_instance instances[INSTANCES_MAX];
-    struct list remotes; /* under the lock */
-    atomic_int loops;    /* each has connections of its own */
+    bool found;              /* by discovery: who is missing there is missing in answers */
+    struct place_set places; /* its lock guards what is said to be under it */
+    struct analytics_instance instances[INSTANCES_MAX]; /* by place */
+    atomic_int loops;                                   /* each has connections of its own */
     _Atomic int64_t updated_s;
-    pthread_mutex_t lock;
     struct { /* as of the last answer, none on its way: written under the lock */
         _Atomic uint32_t missing;
         _Atomic uint32_t doubled;
@@ -55,20 +48,18 @@ struct analytics_line {
     struct timer rest;
     struct analytics_remote *remote;
     size_t index;
-    struct grpc_channel *channel; /* NULL: memory had run out */
+    struct grpc_channel *channel; /* NULL: memory had run out, made again after a pause */
     bool ready;
     bool failed; /* an attempt to connect has: a connection that is being replaced has not */
 };
 
 struct analytics_remote {
     struct analytics_upstream upstream;
-    struct list node; /* in fleet->remotes */
-    struct mail mail; /* the set has changed */
-    bool posted;      /* the mail is under way; under the fleet's lock */
+    struct place_follower follower;
     struct analytics_fleet *fleet;
     struct loop *loop;
-    struct analytics_line *lines;
-    unsigned fans; /* under way */
+    struct analytics_line *lines; /* one per place */
+    unsigned fans;                /* under way */
     struct buf out;
     struct {
         void (*closed)(void *ctx);
@@ -76,6 +67,12 @@ struct analytics_remote {
         size_t waiting; /* lines that still close, mail under way; one more while they are told */
     } close;
 };
+
+/* "host:port" of who is at a place that the caller holds. */
+static inline const char *analytics_fleet_address(const struct analytics_fleet *fleet,
+                                                  size_t index) {
+    return fleet->places.place[index].instance.address;
+}
 
 /* analytics_fleet.c */
 void analytics_fleet_ready(struct analytics_fleet *fleet, size_t index, int by);
@@ -87,18 +84,16 @@ void analytics_fleet_cover(struct analytics_fleet *fleet, const struct coverage 
 
 /* analytics_set.c */
 
-/* Lets the loop's lines follow the set. False: memory has run out for one. */
-bool analytics_follow(struct analytics_remote *remote);
-/* From now on by mail. */
+/* The callbacks of a fleet's set. */
+void analytics_set_init(struct analytics_fleet *fleet);
+/* The loop's lines follow the set, at once and from now on. */
 void analytics_set_join(struct analytics_remote *remote);
-/* No more mail. True: one is under way, and analytics_one_closed() will come. */
-MUST_CHECK bool analytics_set_leave(struct analytics_remote *remote);
-/* A loop lets go of an instance. */
-void analytics_set_release(struct analytics_fleet *fleet, size_t index);
 
 /* analytics_remote.c */
 void analytics_one_closed(struct analytics_remote *remote);
-MUST_CHECK bool analytics_line_connect(struct analytics_remote *remote, size_t index);
+void analytics_line_init(struct analytics_line *line, struct analytics_remote *remote,
+                         size_t index);
+void analytics_line_connect(struct analytics_line *line);
 /* No more questions; the line is free when those under way are answered. */
 void analytics_line_leave(struct analytics_line *line);
 /* A part of a question to it has ended. */

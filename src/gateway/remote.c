@@ -194,7 +194,7 @@ struct remote *remote_new(struct remote_fleet *fleet, struct loop *loop, unsigne
 
     if (!remote)
         return NULL;
-    remote->lines = calloc(PEERS_MAX, sizeof(*remote->lines));
+    remote->lines = calloc(INSTANCES_MAX, sizeof(*remote->lines));
     if (!remote->lines) {
         free(remote);
         return NULL;
@@ -248,9 +248,9 @@ void remote_close(struct remote *remote, void (*closed)(void *ctx), void *ctx) {
     remote->close.closed = closed;
     remote->close.ctx = ctx;
     remote->close.waiting = 1; /* nothing ends before all were told */
-    if (remote_set_leave(remote))
+    if (place_leave(&remote->follower))
         remote->close.waiting++;
-    for (size_t i = 0; i < PEERS_MAX; i++) {
+    for (size_t i = 0; i < INSTANCES_MAX; i++) {
         if (!remote->lines[i].used)
             continue;
         remote->close.waiting++;

@@ -38,7 +38,7 @@ void remote_fleet_free(struct remote_fleet *fleet);
 
 /* These are the counters from now on; loops hear of it by mail. Any thread, one call at
  * a time, also while loops run. False: not all have found a place, because others that are leaving
- * still have theirs, or there are more than PEERS_MAX; call again later. */
+ * still have theirs, or there are more than INSTANCES_MAX; call again later. */
 bool remote_fleet_set(struct remote_fleet *fleet, const struct instances *counters);
 
 /* Counters of this store only ('of' says which; 0: it isn't known yet), instead of that of the

@@ -36,8 +36,7 @@ struct remote_fleet *remote_fleet_new(const struct config *config, struct metric
     fleet->tls = tls;
     fleet->promise = (struct gateway_promise){"unknown", "no counter has been reached yet"};
     atomic_init(&fleet->updated_s, clock_wall_ms() / 1000);
-    (void)pthread_mutex_init(&fleet->lock, NULL);
-    list_init(&fleet->remotes);
+    remote_set_init(fleet);
     if (strcmp(config->discovery_url, "static") == 0)
         read_addresses(fleet);
     if (remote_series_make(fleet))
@@ -49,7 +48,7 @@ struct remote_fleet *remote_fleet_new(const struct config *config, struct metric
 void remote_fleet_free(struct remote_fleet *fleet) {
     if (!fleet)
         return;
-    (void)pthread_mutex_destroy(&fleet->lock);
+    place_set_release(&fleet->places);
     free(fleet->series.requests);
     free(fleet);
 }
@@ -82,66 +81,67 @@ static void copy_text(char *out, size_t size, struct slice text) {
 void remote_fleet_learn(struct remote_fleet *fleet, const struct lanes_hello *hello) {
     struct gateway_promise *promise = &fleet->promise;
 
-    (void)pthread_mutex_lock(&fleet->lock);
+    place_set_lock(&fleet->places);
     copy_text(promise->durability, sizeof(promise->durability), hello->durability);
     copy_text(promise->guarantee, sizeof(promise->guarantee), hello->guarantee);
-    (void)pthread_mutex_unlock(&fleet->lock);
+    place_set_unlock(&fleet->places);
 }
 
 void remote_fleet_usable(struct remote_fleet *fleet, size_t index, bool usable) {
-    struct remote_address *address = &fleet->address[index];
+    struct remote_counter *counter = &fleet->counter[index];
 
     atomic_store(&fleet->updated_s, clock_wall_ms() / 1000);
     if (!usable) {
         atomic_fetch_sub(&fleet->usable, 1);
-        atomic_fetch_sub(&address->usable, 1);
+        atomic_fetch_sub(&counter->usable, 1);
         return;
     }
     atomic_fetch_add(&fleet->usable, 1);
-    if (atomic_fetch_add(&address->usable, 1) != 0)
+    if (atomic_fetch_add(&counter->usable, 1) != 0)
         return; /* another loop's connection was the news */
-    (void)pthread_mutex_lock(&fleet->lock);
-    bool news = !address->known || address->problem[0];
-    address->known = true;
-    address->problem[0] = '\0';
-    address->answers = false;
-    (void)pthread_mutex_unlock(&fleet->lock);
+    place_set_lock(&fleet->places);
+    bool news = !counter->known || counter->problem[0];
+    counter->known = true;
+    counter->problem[0] = '\0';
+    counter->answers = false;
+    place_set_unlock(&fleet->places);
     if (news)
-        log_line(LOG_INFO, "a counter can be used", LOG_STR("counter", address->text));
+        log_line(LOG_INFO, "a counter can be used",
+                 LOG_STR("counter", remote_fleet_address(fleet, index)));
 }
 
 void remote_fleet_problem(struct remote_fleet *fleet, size_t index, const char *problem,
                           bool answers) {
-    struct remote_address *address = &fleet->address[index];
+    struct remote_counter *counter = &fleet->counter[index];
     char text[REMOTE_PROBLEM_BYTES];
 
     (void)snprintf(text, sizeof(text), "%s", problem);
-    (void)pthread_mutex_lock(&fleet->lock);
-    bool news = strcmp(address->problem, text) != 0;
-    memcpy(address->problem, text, sizeof(text));
-    address->answers = answers;
-    (void)pthread_mutex_unlock(&fleet->lock);
+    place_set_lock(&fleet->places);
+    bool news = strcmp(counter->problem, text) != 0;
+    memcpy(counter->problem, text, sizeof(text));
+    counter->answers = answers;
+    place_set_unlock(&fleet->places);
     if (news)
-        log_line(LOG_WARN, "a counter can't be used", LOG_STR("counter", address->text),
-                 LOG_STR("detail", text));
+        log_line(LOG_WARN, "a counter can't be used",
+                 LOG_STR("counter", remote_fleet_address(fleet, index)), LOG_STR("detail", text));
 }
 
 void remote_fleet_breaker(struct remote_fleet *fleet, size_t index, unsigned shard,
                           enum peer_state from, enum peer_state to) {
-    struct remote_address *address = &fleet->address[index];
+    struct remote_counter *counter = &fleet->counter[index];
 
     if (from != PEER_CLOSED) {
-        atomic_fetch_sub(&address->breakers[from], 1);
+        atomic_fetch_sub(&counter->breakers[from], 1);
         metrics_add(fleet->metrics, shard, fleet->series.breakers[from], (uint64_t)-1);
     }
     if (to != PEER_CLOSED) {
-        atomic_fetch_add(&address->breakers[to], 1);
+        atomic_fetch_add(&counter->breakers[to], 1);
         metrics_add(fleet->metrics, shard, fleet->series.breakers[to], 1);
     }
     metrics_add(fleet->metrics, shard, fleet->series.transitions[to], 1);
     log_line(to == PEER_OPEN ? LOG_WARN : LOG_INFO, "a counter's breaker has moved",
-             LOG_STR("counter", address->text), LOG_STR("from", remote_breaker_name(from)),
-             LOG_STR("to", remote_breaker_name(to)));
+             LOG_STR("counter", remote_fleet_address(fleet, index)),
+             LOG_STR("from", remote_breaker_name(from)), LOG_STR("to", remote_breaker_name(to)));
 }
 
 /* ---- what the gateway asks ---- */
@@ -158,9 +158,9 @@ static bool up(void *ctx) {
 static void promise(void *ctx, struct gateway_promise *out) {
     struct remote_fleet *fleet = ctx;
 
-    (void)pthread_mutex_lock(&fleet->lock);
+    place_set_lock(&fleet->places);
     *out = fleet->promise;
-    (void)pthread_mutex_unlock(&fleet->lock);
+    place_set_unlock(&fleet->places);
 }
 
 static void pool(void *ctx, struct gateway_pool *out) {
@@ -170,22 +170,22 @@ static void pool(void *ctx, struct gateway_pool *out) {
         .connections = atomic_load_explicit(&fleet->usable, memory_order_relaxed),
         .updated_s = atomic_load_explicit(&fleet->updated_s, memory_order_relaxed),
     };
-    for (size_t i = 0; i < PEERS_MAX; i++)
-        if (atomic_load_explicit(&fleet->address[i].usable, memory_order_relaxed))
+    for (size_t i = 0; i < INSTANCES_MAX; i++)
+        if (atomic_load_explicit(&fleet->counter[i].usable, memory_order_relaxed))
             out->instances++;
 }
 
 static bool problem(void *ctx, size_t index, struct gateway_problem *out) {
     struct remote_fleet *fleet = ctx;
 
-    if (index >= PEERS_MAX)
+    if (index >= INSTANCES_MAX)
         return false;
-    out->open = atomic_load(&fleet->address[index].breakers[PEER_OPEN]);
-    out->half_open = atomic_load(&fleet->address[index].breakers[PEER_HALF_OPEN]);
-    (void)pthread_mutex_lock(&fleet->lock);
-    (void)snprintf(out->address, sizeof(out->address), "%s", fleet->address[index].text);
-    (void)snprintf(out->text, sizeof(out->text), "%s", fleet->address[index].problem);
-    (void)pthread_mutex_unlock(&fleet->lock);
+    out->open = atomic_load(&fleet->counter[index].breakers[PEER_OPEN]);
+    out->half_open = atomic_load(&fleet->counter[index].breakers[PEER_HALF_OPEN]);
+    place_set_lock(&fleet->places);
+    (void)snprintf(out->address, sizeof(out->address), "%s", remote_fleet_address(fleet, index));
+    (void)snprintf(out->text, sizeof(out->text), "%s", fleet->counter[index].problem);
+    place_set_unlock(&fleet->places);
     return true;
 }
 
@@ -193,17 +193,17 @@ static void down(void *ctx, char *out, size_t size) {
     struct remote_fleet *fleet = ctx;
 
     (void)snprintf(out, size, "no counter service can be reached");
-    (void)pthread_mutex_lock(&fleet->lock);
-    for (size_t i = 0; i < PEERS_MAX; i++) {
-        const struct remote_address *address = &fleet->address[i];
+    place_set_lock(&fleet->places);
+    for (size_t i = 0; i < INSTANCES_MAX; i++) {
+        const struct remote_counter *counter = &fleet->counter[i];
 
-        if (!address->answers)
+        if (!counter->answers)
             continue;
-        (void)snprintf(out, size, "no counter service can be used: %s: %s", address->text,
-                       address->problem);
+        (void)snprintf(out, size, "no counter service can be used: %s: %s",
+                       remote_fleet_address(fleet, i), counter->problem);
         break;
     }
-    (void)pthread_mutex_unlock(&fleet->lock);
+    place_set_unlock(&fleet->places);
 }
 
 struct gateway_backend remote_fleet_backend(struct remote_fleet *fleet) {

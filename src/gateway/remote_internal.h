@@ -1,7 +1,7 @@
 /* remote_internal.h - what the files of the remote upstream share.
  *
  * remote_fleet.c    what the loops of a process share: the store, its promise, who is connected
- * remote_set.c      which addresses there are, and how loops follow
+ * remote_set.c      how the loops follow who comes and goes (gateway/place_set.h)
  * remote.c          one loop's upstream: send, answer, close
  * remote_line.c     one loop's connection to one counter, and its Hello
  * remote_result.c   what came of a call, as a delivery
@@ -10,7 +10,6 @@
 #ifndef GATEWAY_REMOTE_INTERNAL_H
 #define GATEWAY_REMOTE_INTERNAL_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/buf.h"
@@ -18,8 +17,8 @@
 #include "core/peers.h"
 #include "edge/grpc_channel.h"
 #include "edge/lanes_codec.h"
+#include "gateway/place_set.h"
 #include "gateway/remote.h"
-#include "loop/mailbox.h"
 #include "loop/timer.h"
 
 #define REMOTE_PROBLEM_BYTES 320
@@ -41,19 +40,11 @@ struct remote_series {
     metric_series transitions[PEER_STATES];
 };
 
-/* One counter address, as all loops see it. It keeps its place for as long as a loop holds it:
- *
- *     free ──► wanted ──► leaving ──► free       the set says so; the last loop has let go
- */
-struct remote_address {
-    char text[INSTANCE_ADDRESS_BYTES]; /* "host:port"; fixed while anybody holds it */
-    uint32_t weight;                   /* under the fleet's lock, like */
-    bool taken;                        /* not free */
-    bool wanted;
-    unsigned held; /* loops with a line to it */
-    _Atomic unsigned usable;
+/* What all loops know of the counter at a place. */
+struct remote_counter {
+    _Atomic unsigned usable;                /* loops that can use it */
     _Atomic unsigned breakers[PEER_STATES]; /* loops that have it open, or half open */
-    bool known;                             /* has been usable; under the fleet's lock, like */
+    bool known;                             /* has been usable; under the places' lock, like */
     char problem[REMOTE_PROBLEM_BYTES];     /* why it can't be used; "": it can */
     bool answers;                           /* it is there, and says so itself */
 };
@@ -62,34 +53,38 @@ struct remote_fleet {
     const struct config *config;
     struct metrics *metrics;
     struct resolver *resolver;
-    struct tls *tls; /* NULL: plain */
-    struct remote_address address[PEERS_MAX];
-    struct list remotes;               /* under the lock */
-    _Atomic uint64_t store_id;         /* the first one seen; 0: none yet */
-    uint64_t (*only_store)(void *ctx); /* NULL: whichever is seen first */
+    struct tls *tls;                              /* NULL: plain */
+    struct place_set places;                      /* its lock guards what is said to be under it */
+    struct remote_counter counter[INSTANCES_MAX]; /* by place */
+    _Atomic uint64_t store_id;                    /* the first one seen; 0: none yet */
+    uint64_t (*only_store)(void *ctx);            /* NULL: whichever is seen first */
     void *only_store_ctx;
     _Atomic unsigned usable;   /* connections, on all loops */
     _Atomic unsigned loops;    /* that have a remote, */
     _Atomic unsigned loops_up; /* and of these, with a counter that is up */
     _Atomic int64_t updated_s; /* wall clock: the last change of who is usable */
     struct remote_series series;
-    pthread_mutex_t lock; /* texts and lists: never held for long */
-    struct gateway_promise promise;
+    struct gateway_promise promise; /* under the lock */
 };
+
+/* "host:port" of who is at a place that the caller holds. */
+static inline const char *remote_fleet_address(const struct remote_fleet *fleet, size_t index) {
+    return fleet->places.place[index].instance.address;
+}
 
 /* remote_fleet.c */
 
-/* Is this the store that we count into? The first one asked about becomes it. */
-/* false: it can't be said yet. */
+/* False: it can't be said yet which store we count into. */
 bool remote_fleet_knows_store(const struct remote_fleet *fleet);
+/* Is this the store that we count into? The first one asked about becomes it. */
 bool remote_fleet_same_store(struct remote_fleet *fleet, uint64_t store_id);
 void remote_fleet_learn(struct remote_fleet *fleet, const struct lanes_hello *hello);
-void remote_fleet_usable(struct remote_fleet *fleet, size_t address, bool usable);
-/* A loop's breaker of an address has moved. */
-void remote_fleet_breaker(struct remote_fleet *fleet, size_t address, unsigned shard,
+void remote_fleet_usable(struct remote_fleet *fleet, size_t index, bool usable);
+/* A loop's breaker of a counter has moved. */
+void remote_fleet_breaker(struct remote_fleet *fleet, size_t index, unsigned shard,
                           enum peer_state from, enum peer_state to);
-/* Why an address can't be used; logged when it is news. */
-void remote_fleet_problem(struct remote_fleet *fleet, size_t address, const char *problem,
+/* Why a counter can't be used; logged when it is news. */
+void remote_fleet_problem(struct remote_fleet *fleet, size_t index, const char *problem,
                           bool answers);
 
 /* What a connection is good for.
@@ -106,7 +101,7 @@ struct remote_line {
     bool leaving; /* its address isn't wanted any more: no more messages, */
     bool closing; /* and when those before are answered the channel is closed */
     struct remote *remote;
-    size_t index;                 /* of the address, and of the peer */
+    size_t index;                 /* of the place, and of the peer */
     struct grpc_channel *channel; /* NULL: memory had run out, made again after a pause */
     enum line_state state;
     enum peer_state breaker; /* as the fleet was told */
@@ -135,17 +130,15 @@ struct remote_call {
 
 struct remote {
     struct upstream upstream;
-    struct list node; /* in fleet->remotes */
-    struct mail mail; /* the set has changed */
-    bool posted;      /* the mail is under way; under the fleet's lock */
-    bool connects;    /* remote_connect() was called */
+    struct place_follower follower;
+    bool connects; /* remote_connect() was called */
     struct remote_fleet *fleet;
     struct loop *loop;
     unsigned shard;
     struct remote_user user;
     struct peers peers;
     uint64_t ejections[PEER_FAULTS]; /* as was told */
-    struct remote_line *lines;       /* one per place of an address */
+    struct remote_line *lines;       /* one per place */
     struct remote_call *free;
     struct buf out; /* requests are written here */
     int64_t clock_ahead_ms;
@@ -166,14 +159,11 @@ struct remote {
 
 /* remote_set.c */
 
-/* Lets the loop's lines follow the set. */
-void remote_follow(struct remote *remote);
-/* From now on by mail. */
+/* The callbacks of a fleet's set and of a loop that follows it. */
+void remote_set_init(struct remote_fleet *fleet);
 void remote_set_join(struct remote *remote);
-/* No more mail. True: one is under way, and remote_one_closed() will come. */
-MUST_CHECK bool remote_set_leave(struct remote *remote);
-/* A loop lets go of an address. */
-void remote_set_release(struct remote_fleet *fleet, size_t index);
+/* Lets the loop's lines follow the set, once they may connect. */
+void remote_follow(struct remote *remote);
 
 /* remote.c */
 void remote_one_closed(struct remote *remote);

@@ -88,9 +88,9 @@ static void tried_in_vain(struct remote_line *line) {
     size_t i = 0;
 
     line->tried = true;
-    while (i < PEERS_MAX && (!remote->lines[i].used || remote->lines[i].tried))
+    while (i < INSTANCES_MAX && (!remote->lines[i].used || remote->lines[i].tried))
         i++;
-    if (i < PEERS_MAX || remote->usable > 0 || remote->told_down || !remote->user.changed)
+    if (i < INSTANCES_MAX || remote->usable > 0 || remote->told_down || !remote->user.changed)
         return;
     remote->told_down = true;
     remote->user.changed(remote->user.ctx, false);
@@ -200,7 +200,7 @@ void remote_line_connect(struct remote_line *line) {
     struct remote_fleet *fleet = line->remote->fleet;
     struct grpc_channel_conf conf = {
         .resolver = fleet->resolver,
-        .address = slice_str(fleet->address[line->index].text),
+        .address = slice_str(remote_fleet_address(fleet, line->index)),
         .connect_ms = CONNECT_MS,
         .backoff_min_ms = BACKOFF_MIN_MS,
         .backoff_max_ms = BACKOFF_MAX_MS,
@@ -228,7 +228,7 @@ static void on_closed(void *ctx) {
     timer_stop(remote->loop, &line->rest);
     *line = (struct remote_line){0};
     peers_remove(&remote->peers, index);
-    remote_set_release(remote->fleet, index);
+    place_release(&remote->follower, index);
     if (remote->close.closed)
         remote_one_closed(remote);
 }

@@ -17,7 +17,7 @@ static void log_failure(struct remote_call *call, enum grpc_status status, struc
     if (!log_budget_take(&remote->log, loop_now_ms(remote->loop)))
         return;
     log_line(LOG_WARN, "a message to a counter failed",
-             LOG_STR("counter", remote->fleet->address[call->peer].text),
+             LOG_STR("counter", remote_fleet_address(remote->fleet, call->peer)),
              LOG_STR("status", remote_status_name(status)),
              LOG_STR("error", err_name(call->delivery->err)), LOG_SLICE("detail", detail),
              LOG_TRACE(call->delivery->trace), LOG_INT("attempt", call->delivery->attempt),
