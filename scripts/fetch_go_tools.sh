@@ -17,6 +17,8 @@ command -v go >/dev/null 2>&1 || {
 }
 mkdir -p "$dest"
 dest=$(cd "$dest" && pwd)
+exec 9>"$dest/lock" # tests that run side by side: a program is not started while it is written
+flock 9
 for tool in $tools; do
     name=${tool%%=*}
     module=${tool#*=}

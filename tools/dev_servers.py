@@ -538,11 +538,8 @@ class Toxiproxy:
 
     def __init__(self, folder):
         tools = ROOT / '.cache/gotools'
-        tools.mkdir(parents=True, exist_ok=True)
-        with open(tools / 'lock', 'w') as lock:  # tests side by side build it once
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            got = subprocess.run([ROOT / 'scripts/fetch_go_tools.sh', tools, 'toxiproxy'],
-                                 capture_output=True, text=True)
+        got = subprocess.run([ROOT / 'scripts/fetch_go_tools.sh', tools, 'toxiproxy'],
+                             capture_output=True, text=True)
         if got.returncode:
             raise Trouble(f'no toxiproxy: {got.stderr[-500:]}')
         self.port = free_port()
