@@ -1,15 +1,26 @@
 /* concurrency.h - how many operations may be under way at once, found out from how long they take.
  *
- *     answers take too long ───► as many as are answered in that time (Little's law), not more
- *     fewer are answered since ─► given back: perhaps that is what they take. If that doesn't
- *                                 help, the store can do less than before
- *     they don't, and we shed ──► a sixteenth more
- *     nothing was shed ─────────► a quarter more, up to all; all when nothing is under way
+ *     answers take too long ───────► a fifth less than are answered in that time (Little's law)
+ *     and nearly all still do ─────► it isn't a queue of ours, that would be gone: a trial
+ *     nearly too long ─────────────► a sixty-fourth more
+ *     less than 4/5 of too long ───► a sixteenth more; a quarter, when nothing was shed
+ *     nothing was under way ───────► all
  *
- * "Too long" is twice what answers take while nothing is shed, but at least 'least_ms' and at most
+ * "Too long" is twice what answers take while all are let in, but at least 'least_ms' and at most
  * 'most_ms'. So a store that works well is never held back, and one that is asked for more than it
  * can do keeps doing all it can, with a short queue. A store that doesn't answer at all says
  * nothing about that: deadlines and the queue's bound are for it.
+ *
+ * A trial lets in as many as before, and takes half as much again for too long. If half as many
+ * again are answered, the store takes longer than it did and that is usual now; otherwise all is as
+ * it was, and the next trial comes after twice the time. How many are answered begins no trial, and
+ * how long a queue is ends none: both are also the doing of whoever else uses the store. With loops
+ * and gateways that each took a smaller share for a slower store, one after the other would allow
+ * itself a longer queue than the rest, for ever (TCP Vegas' trouble with a wrong BaseRTT).
+ *
+ * For the same reason nothing is learned about what is usual while less than all are let in; and
+ * what a loop saw first may be the others' overload: that is but a guess, which sinks when it
+ * sheds.
  *
  * Looks at windows of 50 ms with at least one answer.
  *
@@ -28,7 +39,9 @@ struct concurrency {
     int64_t most_ms;
     size_t limit;
     size_t limit_max;
-    int64_t usual_us; /* of an answer while nothing is shed; 0: not known yet */
+    size_t owed;      /* to the limit, in 64ths of one */
+    int64_t usual_us; /* of an answer while all are let in; 0: not known yet */
+    unsigned learned; /* windows it is known from, as far as that matters */
     uint64_t rate;    /* answers a second, of late */
     unsigned late;    /* windows in a row whose answers took too long */
     struct {
@@ -37,13 +50,21 @@ struct concurrency {
         uint64_t took_us; /* all of them together */
         uint64_t shed;
     } window;
-    struct { /* since the limit was first lowered, until nothing is shed any more */
+    struct { /* since the limit was first lowered, until all are let in again */
         bool on;
-        uint64_t rate;   /* before */
-        int64_t look_ms; /* when it is compared next */
-        bool given_back;
-        int64_t usual_us; /* before that */
+        uint64_t rate;      /* when answers last took no longer than they may */
+        int64_t settled_ms; /* what was under way at the last change has gone by then */
+        int64_t look_ms;    /* when it is seen what came of it */
+        uint64_t windows;   /* from the one to the other, */
+        uint64_t late;      /* of them too long, */
+        uint64_t took_us;   /* and what their answers took, all windows together */
+        unsigned trials;
     } cut;
+    struct {
+        bool on;
+        int64_t usual_us; /* before */
+        uint64_t rate;    /* before */
+    } trial;
     bool idle; /* nothing was under way when the last turn ended */
 };
 
