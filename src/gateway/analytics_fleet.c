@@ -163,7 +163,8 @@ static void pool(void *ctx, struct gateway_pool *out) {
     struct analytics_fleet *fleet = ctx;
     struct reached all = look_locked(fleet);
 
-    *out = (struct gateway_pool){.instances = all.reached,
+    *out = (struct gateway_pool){.known = all.wanted,
+                                 .instances = all.reached,
                                  .connections = all.connections,
                                  .updated_s = atomic_load(&fleet->updated_s)};
 }

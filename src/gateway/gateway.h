@@ -54,9 +54,13 @@ struct gateway_promise {
 /* How the counter core is reached. */
 struct gateway_pool {
     uint64_t connections; /* gRPC connections in use; 0: it is in this process */
-    uint64_t instances;   /* of the counter service, that can be used */
+    uint64_t known;       /* instances of the service, configured or found; 0: as above */
+    uint64_t instances;   /* of these, that can be used */
     int64_t updated_s;    /* wall clock: since when it is so */
 };
+
+/* As the metrics have them. */
+enum gateway_instances { GATEWAY_KNOWN, GATEWAY_USABLE, GATEWAY_INSTANCES };
 
 struct gateway_problem {
     char address[INSTANCE_ADDRESS_BYTES]; /* "": nobody at this place */
@@ -162,6 +166,8 @@ struct gateway_fleet {
         metric_series batch_retries;
         metric_series batch_refused;
         metric_series stale_reads;
+        metric_series counters[GATEWAY_INSTANCES];
+        metric_series analytics[GATEWAY_INSTANCES];
         metric_series missing_partitions;
         metric_series doubled_partitions;
         metric_series shed;

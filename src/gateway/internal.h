@@ -84,6 +84,9 @@ void handle_stream(struct request *request);
 void handle_recount(struct request *request);
 void handle_recount_status(struct request *request);
 
+/* How many instances there are, into the metrics, before they are rendered. On the admin loop. */
+void gateway_collect_instances(struct gateway_fleet *fleet);
+
 /* ---- replies ---- */
 
 /* application/json with what is in 'body' (from http_body()). */

@@ -25,6 +25,18 @@ static unsigned status_index(int status) {
     abort(); /* a status that no row of the error table has */
 }
 
+static void make_instances(struct metrics *metrics, const char *service,
+                           metric_series out[GATEWAY_INSTANCES]) {
+    static const char *const states[GATEWAY_INSTANCES] = {
+        [GATEWAY_KNOWN] = "known", [GATEWAY_USABLE] = "usable"};
+    char labels[METRICS_LABELS_BYTES];
+
+    for (unsigned i = 0; i < GATEWAY_INSTANCES; i++) {
+        (void)snprintf(labels, sizeof(labels), "service=\"%s\",state=\"%s\"", service, states[i]);
+        out[i] = metrics_series(metrics, METRIC_UPSTREAM_INSTANCES, labels);
+    }
+}
+
 bool gateway_fleet_init(struct gateway_fleet *fleet) {
     struct metrics *metrics = fleet->metrics;
     char labels[160];
@@ -61,6 +73,8 @@ bool gateway_fleet_init(struct gateway_fleet *fleet) {
     fleet->series.shed = metrics_series(metrics, METRIC_OVERLOAD_SHED, "");
     fleet->series.limit = metrics_series(metrics, METRIC_OVERLOAD_LIMIT, "");
     fleet->series.stale_reads = metrics_series(metrics, METRIC_STALE_READS, "");
+    make_instances(metrics, "counter", fleet->series.counters);
+    make_instances(metrics, "analytics", fleet->series.analytics);
     fleet->series.missing_partitions =
         metrics_series(metrics, METRIC_ANALYTICS_MISSING_PARTITIONS, "");
     fleet->series.doubled_partitions =

@@ -95,6 +95,16 @@ bool place_set_change(struct place_set *set, const struct instances *instances) 
     return all;
 }
 
+size_t place_set_count(struct place_set *set) {
+    size_t count = 0;
+
+    place_set_lock(set);
+    for (size_t i = 0; i < INSTANCES_MAX; i++)
+        count += set->place[i].wanted;
+    place_set_unlock(set);
+    return count;
+}
+
 /* ---- a loop follows ---- */
 
 enum step { KEEP, COME, WEIGH, LEAVE };

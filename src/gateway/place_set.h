@@ -69,6 +69,9 @@ void place_set_unlock(struct place_set *set);
  * because others that are leaving still have theirs; call again later. */
 bool place_set_change(struct place_set *set, const struct instances *instances);
 
+/* Those that are. */
+size_t place_set_count(struct place_set *set);
+
 /* From now on by mail. The callbacks, the set and the loop are filled in, the rest is zero. */
 void place_join(struct place_follower *follower);
 /* come(), weigh() and leave() for all that has changed since the last call. */

@@ -148,6 +148,7 @@ static void collect(struct gateway *gateway) {
     metrics_set(metrics, fleet->scrape_shard, fleet->series.store_up, backend_up(fleet) ? 1 : 0);
     collect_durability(fleet);
     collect_partitions(fleet);
+    gateway_collect_instances(fleet);
 }
 
 void handle_metrics(struct request *request) {

@@ -164,9 +164,10 @@ static void promise(void *ctx, struct gateway_promise *out) {
 }
 
 static void pool(void *ctx, struct gateway_pool *out) {
-    const struct remote_fleet *fleet = ctx;
+    struct remote_fleet *fleet = ctx;
 
     *out = (struct gateway_pool){
+        .known = place_set_count(&fleet->places),
         .connections = atomic_load_explicit(&fleet->usable, memory_order_relaxed),
         .updated_s = atomic_load_explicit(&fleet->updated_s, memory_order_relaxed),
     };

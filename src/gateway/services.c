@@ -66,6 +66,24 @@ static struct gateway_service counter_of(const struct gateway_fleet *fleet) {
                                     .down = backend->down};
 }
 
+static void collect(struct gateway_fleet *fleet, const struct gateway_service *service,
+                    const metric_series series[GATEWAY_INSTANCES]) {
+    struct gateway_pool pool;
+
+    if (!service->problem)
+        return; /* in this process: it has no addresses */
+    service->pool(service->ctx, &pool);
+    metrics_set(fleet->metrics, fleet->scrape_shard, series[GATEWAY_KNOWN], pool.known);
+    metrics_set(fleet->metrics, fleet->scrape_shard, series[GATEWAY_USABLE], pool.instances);
+}
+
+void gateway_collect_instances(struct gateway_fleet *fleet) {
+    struct gateway_service counter = counter_of(fleet);
+
+    collect(fleet, &counter, fleet->series.counters);
+    collect(fleet, &fleet->analytics, fleet->series.analytics);
+}
+
 void handle_grpc_pools(struct request *request) {
     const struct gateway_fleet *fleet = request->gateway->fleet;
     struct gateway_service counter = counter_of(fleet);

@@ -280,6 +280,11 @@ def test_analytics_are_found():
         'HGP_DISCOVERY': f'dns://127.0.0.1:{agent.ports["dns"]}', 'HGP_DISCOVERY_DNS_MS': '200',
         'HGP_COUNTER': f'_{COUNTER}._{tag}.service.consul'})
 
+    def instances(of, service):
+        text = call(of.admin, 'GET', '/metrics').body.decode()
+        return tuple(int(text.split(f'hgp_upstream_instances{{service="{service}",state="{state}"}} ')
+                         [1].split()[0]) for state in ('known', 'usable'))
+
     def ranking(of=gateway):
         return call(of.http, 'GET', '/api/v1/analytics/top?counter_type=like')
 
@@ -288,14 +293,18 @@ def test_analytics_are_found():
         got = ranking()
         check(got.status == 503 and b'has found no analytics' in got.body, f'{got!r}')
         eq(call(gateway.http, 'POST', INCREMENT, item('x')).status, 200, 'an increment')
+        eq(instances(gateway, 'analytics'), (0, 0), 'none yet, in the metrics')
+        eq(instances(gateway, 'counter'), (1, 1), 'the counter is')
         with analytics:
             wait_for('it is found', lambda: ranking().status == 200)
+            wait_for('in the metrics', lambda: instances(gateway, 'analytics') == (1, 1))
             wait_for('and it counts', lambda: ranking().json()['data']['counters'])
             with by_dns:
                 wait_for('by DNS as well', lambda: ranking(by_dns).status == 200)
             analytics.kill()
             got = wait_for('it is missed', lambda: ranking().status == 503 and ranking())
             check(f'127.0.0.1:{analytics.port}'.encode() in got.body, f'{got!r}')
+            wait_for('known and not usable', lambda: instances(gateway, 'analytics') == (1, 0))
             analytics.restart()
             wait_for('it is back', lambda: ranking().status == 200)
             eq(analytics.stop(), 0, 'exit code')

@@ -254,6 +254,7 @@ static void test_another_store_is_refused(void **state) {
     say_hello(0, STORE + 1, 1000);
     assert_int_equal(pool().connections, 1);
     assert_int_equal(pool().instances, 1);
+    assert_int_equal(pool().known, 3);
     assert_string_equal(problem_of(0), "");
     assert_non_null(strstr(problem_of(1), "another store"));
     assert_int_equal(t.remote->refused, 1);
