@@ -18,8 +18,16 @@ static size_t body_limit(const struct config *config, const struct route *route)
                                       : CONFIG_HOT(config, limits_body_bytes);
 }
 
+/* A GET as they all come: no body to limit, nothing to refuse before its time. */
+static bool plain_get(const struct http1_request *http) {
+    return http->method == HTTP_GET && !http->has_body && !http->expects_continue &&
+           !http->expectation_failed;
+}
+
 static size_t on_head(struct gateway *gateway, unsigned side, const struct http1_request *http,
                       enum err *out_refusal) {
+    if (plain_get(http))
+        return body_limit(gateway->fleet->config, route_at(ROUTE_NONE));
     struct route_match match = route_find(side, http->method, http->path);
     const struct route *route = route_at(match.route);
 

@@ -90,23 +90,28 @@ static bool matches(const struct route *route, struct slice path, struct slice p
     return slice_eq(route->path, path);
 }
 
-struct route_match route_find(unsigned side, enum http_method method, struct slice path) {
+/* What a path that is served, but not by this method, allows. */
+static struct route_match route_other(unsigned side, struct slice path) {
     struct route_match match = {.route = ROUTE_NONE};
+
+    for (unsigned i = 1; i < ARRAY_LEN(routes); i++)
+        if ((routes[i].flags & side) && matches(&routes[i], path, match.parts))
+            match.methods |= 1u << routes[i].method;
+    match.path_known = match.methods != 0;
+    return match;
+}
+
+struct route_match route_find(unsigned side, enum http_method method, struct slice path) {
     enum http_method served = method == HTTP_HEAD ? HTTP_GET : method;
+    struct route_match match = {.path_known = true, .methods = 1u << served};
 
-    for (unsigned i = 1; i < ARRAY_LEN(routes); i++) {
-        const struct route *route = &routes[i];
-
-        if (!(route->flags & side) || !matches(route, path, match.parts))
-            continue;
-        match.path_known = true;
-        match.methods |= 1u << route->method;
-        if (route->method == served) {
+    for (unsigned i = 1; i < ARRAY_LEN(routes); i++)
+        if (routes[i].method == served && (routes[i].flags & side) &&
+            matches(&routes[i], path, match.parts)) {
             match.route = i;
             return match;
         }
-    }
-    return match;
+    return route_other(side, path);
 }
 
 struct slice method_name(enum http_method method) {

@@ -85,6 +85,11 @@ enum err uri_decode_part(struct slice part, struct arena *arena, struct slice *o
         .plus = '+',
     };
 
+    /* Most names: unreserved characters and delimiters, which stand for themselves. */
+    if (LIKELY(http1_all(part, HTTP1_HOST))) {
+        *out = part;
+        return ERR_OK;
+    }
     return decode(part, &path, arena, out, out_detail);
 }
 
