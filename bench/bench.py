@@ -156,16 +156,18 @@ class Split:
         if not self.counter:
             return None
         self.running = [self.counter]
-        gateway = Ours('gateway', str(made[1]), self.binary, 'gateway', ('http', 'admin'),
-                       ['--counter', f'127.0.0.1:{self.counter.ports["grpc"]}', '--threads', '1',
-                        '--analytics', 'none', *self.gateway_flags],
-                       self.env).start()
+        gateway = self.in_front(str(made[1]), f'127.0.0.1:{self.counter.ports["grpc"]}').start()
         if not gateway:
             self.stop()
             return None
         self.running = [gateway, self.counter]
         self.port = gateway.port
         return self
+
+    def in_front(self, folder, counter):
+        return Ours('gateway', folder, self.binary, 'gateway', ('http', 'admin'),
+                    ['--counter', counter, '--threads', '1', '--analytics', 'none',
+                     *self.gateway_flags], self.env)
 
     def processes(self):
         return {target.name: target.pids() for target in self.running}

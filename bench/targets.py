@@ -5,6 +5,7 @@
     split               a gateway and a counter; unbatched: one operation a message
     direct              a gateway that counts itself
     gin                 bench/peers/gin and a Redis: what a team writes in an afternoon
+    transcode           grpc-gateway in front of a counter, where 'split' has a gateway
     webdis              Redis over HTTP
 
     fast local replicated   the durability; default fast
@@ -57,11 +58,11 @@ class Behind:
 
 
 class Peer(Target):
-    """A server that isn't ours, in front of the same Redis."""
+    """A server that isn't ours, in front of what ours has behind it: a Redis, or a counter's address."""
 
-    def __init__(self, name, folder, redis):
+    def __init__(self, name, folder, behind):
         super().__init__(name, folder)
-        self.redis = redis
+        self.behind = behind
 
     def start(self):
         self.port = free_port()
@@ -77,7 +78,7 @@ class Gin(Peer):
         need('go')
         program = ROOT / 'build/bench/gin'
         subprocess.run(['go', 'build', '-o', program, '.'], cwd=BENCH / 'peers/gin', check=True)
-        return [program, f'127.0.0.1:{self.port}', self.redis.socket]
+        return [program, f'127.0.0.1:{self.port}', self.behind.socket]
 
 
 class Webdis(Peer):
@@ -88,7 +89,7 @@ class Webdis(Peer):
         subprocess.run([ROOT / 'scripts/fetch_deb.sh', 'webdis', package], check=True)
         conf = pathlib.Path(self.folder, 'webdis.json')
         conf.write_text(json.dumps({
-            'redis_host': '127.0.0.1', 'redis_port': self.redis.port, 'http_host': '127.0.0.1',
+            'redis_host': '127.0.0.1', 'redis_port': self.behind.port, 'http_host': '127.0.0.1',
             'http_port': self.port, 'threads': 2, 'pool_size': 20, 'daemonize': False,
             'websockets': False, 'database': 0, 'verbosity': 0,
             'logfile': str(pathlib.Path(self.folder, 'webdis.log')),
@@ -96,7 +97,23 @@ class Webdis(Peer):
         return [package / 'usr/bin/webdis', conf]
 
 
+class GrpcGateway(Peer):
+    def command(self):
+        need('go', 'protoc')
+        built = ROOT / 'build/bench/transcode'
+        subprocess.run([BENCH / 'peers/transcode/build.sh', built], check=True)
+        return [built / 'transcode', f'127.0.0.1:{self.port}', self.behind]
+
+
+class Transcoded(Split):
+    """A counter process, and somebody else's gateway."""
+
+    def in_front(self, folder, counter):
+        return GrpcGateway('grpc-gateway', folder, counter)
+
+
 PEERS = {'gin': Gin, 'webdis': Webdis}
+SPLIT = {'split': Split, 'unbatched': Split, 'transcode': Transcoded}
 
 
 def certificates(folder):
@@ -137,8 +154,8 @@ def front_of(kind, options, name, own, binary, flags, more):
                     'HGP_HTTP_TLS_KEY_FILE': str(pki.key('localhost'))})
     if kind == 'unbatched':
         env['HGP_BATCH_OPERATIONS'] = '1'
-    if kind in ('split', 'unbatched'):
-        return Split(name, own, binary, flags, env)
+    if kind in SPLIT:
+        return SPLIT[kind](name, own, binary, flags, env)
     listeners = ('http', 'admin')
     data = [] if 'redis' in options else ['--data', f'{own}/data']
     role = {'all': 'all', 'direct': 'gateway'}[kind]
@@ -159,7 +176,7 @@ def make(name, folder, binary, called=None, env=None):
     if kind in PEERS:
         behind, _ = store_of(['redis', *options], pathlib.Path(own))
         return Behind(PEERS[kind](name, own, behind[0][1]), behind)
-    if kind not in ('all', 'direct', 'split', 'unbatched'):
+    if kind not in ('all', 'direct', *SPLIT):
         sys.exit(f'bench: there is no server {kind}; {__doc__}')
     behind, flags = store_of(options, pathlib.Path(own))
     if 'kafka' in options:
