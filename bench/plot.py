@@ -1,4 +1,4 @@
-"""plot.py - lines in an SVG, both axes named, the upright one logarithmic."""
+"""plot.py - lines in an SVG, both axes named, the upright one logarithmic, the other in even steps."""
 import math
 from html import escape
 
@@ -24,7 +24,7 @@ def lines_svg(title, x_name, y_name, series):
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
 
     def across(x):
-        return LEFT + (x - xs[0]) / (xs[-1] - xs[0]) * (right - LEFT)
+        return LEFT + xs.index(x) / (len(xs) - 1) * (right - LEFT)
 
     def up(y):
         return bottom - (math.log10(y) - low) / (high - low) * (bottom - TOP)

@@ -10,10 +10,15 @@ def talk(name):
     return {'tls', 'h2'} & set(name.split('+'))
 
 
+def first_like(targets, this):
+    """The first server to which clients talk as to this one."""
+    return next(target for target in targets if talk(target.name) == talk(this.name))
+
+
 def row(name, load, cell, got, base):
     parts = ', '.join(f'{part} {us:.1f}' for part, us in got['cpu_by'].items()) \
         if len(got['cpu_by']) > 1 else '-'
-    return (f'| {name} | {load} | t{cell[0]} c{cell[1]} | {got["rps"] / base["rps"]:.2f}x '
+    return (f'| {name} | {load} | t{cell[0]} c{cell[1]} | {got["rps"] / max(base["rps"], 1):.2f}x '
             f'| {got["cpu_us"] / max(base["cpu_us"], 0.01):.2f}x | {got["cpu_us"]:.1f} | {parts} '
             f'| {got["p50_us"] / 1000:.2f} | {got["p99_us"] / 1000:.2f} '
             f'| {got["rps"]:,.0f} | {got["spread"] * 100:.0f} % | {got["errors"]} |')
@@ -26,7 +31,7 @@ def print_table(targets, loads, where, samples, file=None):
     for cell in where:
         for target, load in dict.fromkeys((target, load_of(target, load))
                                           for load in loads for target in targets):
-            first = next(t for t in targets if talk(t.name) == talk(target.name))
+            first = first_like(targets, target)
             base = found[first.name, load_of(first, load), cell]
             print(row(target.name, load, cell, found[target.name, load, cell], base), file=file)
 
