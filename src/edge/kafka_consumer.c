@@ -28,10 +28,11 @@ struct kafka_consumer {
 
 static struct kafka_detail new_detail;
 
-static rd_kafka_conf_t *make_conf(const struct kafka_url *url) {
+static rd_kafka_conf_t *make_conf(const struct kafka_consumer_conf *own) {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
 
-    if (kafka_set_common(conf, url, &new_detail) &&
+    if (kafka_set_common(conf, own->url, &new_detail) &&
+        kafka_set(conf, "enable.partition.eof", own->ends ? "true" : "false", &new_detail) &&
         kafka_set(conf, "enable.auto.commit", "false", &new_detail) &&
         kafka_set(conf, "fetch.wait.max.ms", "100", &new_detail) &&
         kafka_set(conf, "queued.max.messages.kbytes", "16384", &new_detail))
@@ -66,7 +67,7 @@ static bool copy_from(struct kafka_consumer *consumer, const struct kafka_consum
 }
 
 static enum err start(struct kafka_consumer *consumer, const struct kafka_consumer_conf *own) {
-    rd_kafka_conf_t *conf = make_conf(own->url);
+    rd_kafka_conf_t *conf = make_conf(own);
 
     if (!conf)
         return ERR_INVALID;
@@ -216,7 +217,9 @@ static enum err judge(struct kafka_consumer *consumer, struct kafka_message *out
         };
         return ERR_OK;
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
-        return ERR_NOT_FOUND;
+        *out = (struct kafka_message){
+            .partition = message->partition, .offset = message->offset, .end = true};
+        return ERR_OK;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
         keep_problem(consumer, "an offset isn't there any more", rd_kafka_message_errstr(message));

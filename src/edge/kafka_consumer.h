@@ -32,6 +32,7 @@ struct kafka_consumer_conf {
     const int64_t *from;
     uint32_t from_count;
     const struct kafka_partitions *read; /* copied; NULL: all */
+    bool ends;                           /* are told, as messages */
 };
 
 struct kafka_message { /* borrowed until the next call */
@@ -39,6 +40,7 @@ struct kafka_message { /* borrowed until the next call */
     int64_t offset;
     struct slice key;
     struct slice value; /* {NULL, 0}: a tombstone */
+    bool end; /* none: all before 'offset' was read, or is gone, and there was no more just now */
 };
 
 /* Nothing is connected yet. ERR_NO_MEMORY; ERR_INVALID: librdkafka refuses the configuration. */

@@ -166,13 +166,15 @@ void kafka_feed_take(struct mail *mail) {
         feed->own.fault = chunk->fault;
     if (chunk->count && feed->own.store_id && feed->own.store_id != chunk->store_id)
         feed->own.fault = ERR_INVALID;
-    if (chunk->count == 0 || feed->own.fault == ERR_INVALID) {
+    if (feed->own.fault == ERR_INVALID || (chunk->count == 0 && chunk->offsets.len == 0)) {
         kafka_chunk_free(chunk);
     } else {
         learn_ends(feed, chunk);
         list_push_back(&feed->own.chunks, &chunk->node);
-        if (!feed->own.store_id)
+        if (chunk->count && !feed->own.store_id)
             open_with(feed, chunk->store_id);
+        if (!timer_armed(&feed->own.serve)) /* one without events is passed by itself */
+            timer_start(feed->loop, &feed->own.serve, 0);
     }
     if (feed->own.store_id)
         feed->own.user.more(feed->own.user.ctx);
@@ -221,13 +223,7 @@ static bool kafka_assign(struct feed *base, uint32_t number, bool here) {
 }
 
 static int64_t kafka_next(struct feed *base, uint32_t number) {
-    const struct buf *taken = &of(base)->own.taken;
-    const struct kafka_offset *at = (const struct kafka_offset *)(const void *)taken->ptr;
-
-    for (size_t i = 0; i < taken->len / sizeof(*at); i++)
-        if (at[i].partition == (int32_t)number)
-            return at[i].next;
-    return KAFKA_FROM_FIRST;
+    return kafka_offset_of(&of(base)->own.taken, (int32_t)number);
 }
 
 static void kafka_place(struct feed *base, uint64_t store_id, uint32_t number, int64_t next) {

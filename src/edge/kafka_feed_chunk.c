@@ -46,6 +46,24 @@ void kafka_offset_set(struct buf *offsets, int32_t partition, int64_t next) {
     buf_add(offsets, &more, sizeof(more));
 }
 
+int64_t kafka_offset_of(const struct buf *offsets, int32_t partition) {
+    const struct kafka_offset *at = (const struct kafka_offset *)(const void *)offsets->ptr;
+
+    for (size_t i = 0; i < offsets->len / sizeof(*at); i++)
+        if (at[i].partition == partition)
+            return at[i].next;
+    return KAFKA_FROM_FIRST;
+}
+
+void kafka_chunk_end(struct chunk *chunk, int32_t partition, int64_t next) {
+    struct buf *read = &chunk->feed->thread_own.resume;
+
+    if (kafka_offset_of(read, partition) == next) /* behind its last message, mostly */
+        return;
+    kafka_offset_set(read, partition, next);
+    kafka_offset_set(&chunk->offsets, partition, next);
+}
+
 static enum err bad(const struct kafka_message *message, enum err err, const char *problem) {
     log_line(LOG_ERROR, "a message of the topic can't be counted; nothing is read behind it",
              LOG_INT("partition", message->partition), LOG_INT("offset", message->offset),

@@ -100,7 +100,11 @@ void kafka_chunk_free(struct chunk *chunk);
 MUST_CHECK enum err kafka_chunk_add(struct chunk *chunk, const struct kafka_message *message);
 /* It is complete: by lane from now on. */
 MUST_CHECK bool kafka_chunk_close(struct chunk *chunk);
+/* The partition was read up to there. */
+void kafka_chunk_end(struct chunk *chunk, int32_t partition, int64_t next);
 void kafka_offset_set(struct buf *offsets, int32_t partition, int64_t next);
+/* KAFKA_FROM_FIRST: it isn't among them. */
+int64_t kafka_offset_of(const struct buf *offsets, int32_t partition);
 
 /* kafka_feed_thread.c */
 void *kafka_feed_run(void *feed);

@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "edge/kafka_feed_internal.h"
 
-#define WAIT_MS  50  /* for the next message; what has come by then goes */
+#define WAIT_MS  50  /* for messages; what has come by then goes */
 #define AGAIN_MS 500 /* after a failure */
 #define OPEN_MS  2000
 
@@ -69,7 +70,8 @@ static void turn_to(struct kafka_feed *feed) {
 
 /* NULL: it was said why. */
 static struct kafka_consumer *make(struct kafka_feed *feed) {
-    struct kafka_consumer_conf conf = {.url = &feed->conf.url, .read = &feed->thread_own.reads};
+    struct kafka_consumer_conf conf = {
+        .url = &feed->conf.url, .read = &feed->thread_own.reads, .ends = true};
     struct kafka_consumer *consumer = NULL;
     const char *detail = "out of memory";
     int64_t *from = offsets_from(feed, &conf.from_count);
@@ -90,20 +92,34 @@ static struct kafka_consumer *make(struct kafka_feed *feed) {
 
 /* ---- chunks ---- */
 
-/* ERR_OK: it is full, or nothing more came. */
+static enum err take(struct kafka_feed *feed, struct chunk *chunk,
+                     const struct kafka_message *message) {
+    if (message->end) {
+        kafka_chunk_end(chunk, message->partition, message->offset);
+        return ERR_OK;
+    }
+    enum err err = kafka_chunk_add(chunk, message);
+    if (err == ERR_OK)
+        kafka_offset_set(&feed->thread_own.resume, message->partition, message->offset + 1);
+    return err;
+}
+
+/* ERR_OK: it is full, or its time is over: waiting for each message anew would never end while
+ * some come all the time. */
 static enum err fill(struct kafka_feed *feed, struct kafka_consumer *consumer,
                      struct chunk *chunk) {
+    int64_t left_ms = WAIT_MS;
+    int64_t until_ms = clock_mono_ms() + left_ms;
     enum err err = ERR_OK;
 
-    while (err == ERR_OK && !stopped(feed) && !turned(feed) && chunk->count < CHUNK_EVENTS &&
-           chunk->arena.held <= CHUNK_BYTES) {
+    while (err == ERR_OK && left_ms > 0 && !stopped(feed) && !turned(feed) &&
+           chunk->count < CHUNK_EVENTS && chunk->arena.held <= CHUNK_BYTES) {
         struct kafka_message message;
 
-        err = kafka_consumer_next(consumer, WAIT_MS, &message);
+        err = kafka_consumer_next(consumer, left_ms, &message);
         if (err == ERR_OK)
-            err = kafka_chunk_add(chunk, &message);
-        if (err == ERR_OK)
-            kafka_offset_set(&feed->thread_own.resume, message.partition, message.offset + 1);
+            err = take(feed, chunk, &message);
+        left_ms = until_ms - clock_mono_ms();
     }
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
@@ -140,7 +156,7 @@ static bool pass_on(struct kafka_feed *feed, struct kafka_consumer *consumer) {
     if (!kafka_chunk_close(chunk))
         chunk->fault = ERR_NO_MEMORY;
     bool ends = chunk->fault != ERR_OK;
-    if (chunk->count == 0 && !ends)
+    if (chunk->count == 0 && chunk->offsets.len == 0 && !ends)
         kafka_chunk_free(chunk);
     else if (take_credit(feed))
         send_chunk(feed, chunk);
