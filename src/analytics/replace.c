@@ -16,6 +16,16 @@ struct look {
     struct analytics_reached reached;
 };
 
+static void look_at_partitions(struct feed *feed, struct analytics_reached *out) {
+    const struct feed_partition_ops *ops = feed->ops->partitions;
+    uint32_t count = ops ? ops->count(feed) : 0;
+
+    out->next = count ? calloc(count, sizeof(*out->next)) : NULL;
+    out->partitions = out->next ? count : 0;
+    for (uint32_t i = 0; i < out->partitions; i++)
+        out->next[i] = ops->next(feed, i);
+}
+
 static void look(void *ctx) {
     struct look *look = ctx;
     struct analytics_service *service = look->service;
@@ -29,6 +39,7 @@ static void look(void *ctx) {
     look->reached.moved = moved > 0;
     if (!service->own.reads)
         return;
+    look_at_partitions(service->own.feed, &look->reached);
     look->reached.at = calloc(service->own.lanes, sizeof(*look->reached.at));
     if (!look->reached.at)
         return;
@@ -44,6 +55,11 @@ bool analytics_reach(struct analytics_service *service, struct analytics_reached
         return false;
     *out = l.reached;
     return true;
+}
+
+void analytics_reached_release(struct analytics_reached *reached) {
+    free(reached->at);
+    free(reached->next);
 }
 
 struct pass {

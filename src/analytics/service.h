@@ -67,12 +67,15 @@ MUST_CHECK enum err analytics_end_values(struct analytics_service *service);
 struct analytics_reached {
     uint64_t store_id; /* 0: no event has come yet */
     uint32_t lanes;
-    struct event_position *at; /* by lane; the caller frees it */
+    struct event_position *at; /* by lane */
     uint64_t events;           /* counted since it was started */
     uint32_t halted;           /* lanes */
     bool moved;                /* a partition was (core/analytics_partition.h) */
+    uint32_t partitions;       /* that the source has; 0: none, or it isn't known yet */
+    int64_t *next;             /* by partition: behind what was read and counted (core/feed.h) */
 };
 bool analytics_reach(struct analytics_service *service, struct analytics_reached *out);
+void analytics_reached_release(struct analytics_reached *reached);
 
 /* A lane without an event goes on behind 'at': nothing before can be had any more. */
 bool analytics_pass(struct analytics_service *service, uint32_t lane, struct event_position at);

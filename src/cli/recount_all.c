@@ -10,10 +10,10 @@
 #include "core/consumers.h"
 
 #define LOOK_MS 20
-/* A lane of which nothing has come by then has no events any more. */
-#define SILENT_MS 3000
-/* What was counted once and doesn't come by then won't. */
+/* What was counted once and doesn't come by then won't; nor does it get into the topic. */
 #define MISSING_MS 60000
+/* Mostly it isn't behind any more by then, and no broker need be asked where the topic ends. */
+#define ASK_MS 500
 /* Nothing is read for so long at most; then it is tried again. */
 #define HOLD_MS 10000
 /* So far behind it may be for that. */
@@ -31,6 +31,8 @@ struct beside {
     char folder[CONFIG_TEXT_BYTES + 32];
     char name[ROCKS_TALLY_NAME_BYTES]; /* of the first one's folder: it stays */
     int64_t moved_ms;                  /* when an event came last */
+    struct recount_end end;            /* of the topic, where there is one */
+    int64_t began_ms;                  /* this time, to catch up */
     char *problem;
     size_t problem_size;
 };
@@ -120,6 +122,7 @@ static void close_beside(struct beside *beside) {
         analytics_stop(beside->part.service);
     rocks_tally_close(beside->part.rocks);
     metrics_free(beside->metrics);
+    recount_end_release(&beside->end);
     explicit_bzero(&beside->part.source.url, sizeof(beside->part.source.url));
     recount_tidy(conf->config, conf->store, conf->shard);
 }
@@ -134,21 +137,18 @@ static bool reach(struct beside *beside, struct analytics_service *service,
                             : "analytics has stopped (the log says why)");
 }
 
-/* The first lane that is behind; 'lanes': none. One without events takes what the other has, once
- * nothing has come for a while. */
-static uint32_t first_behind(struct beside *beside, const struct analytics_reached *live,
+static bool is_behind(const struct analytics_reached *live, const struct analytics_reached *own,
+                      uint32_t lane) {
+    return live->at[lane].seq != 0 && event_position_less(own->at[lane], live->at[lane]);
+}
+
+/* The first lane that is behind; 'lanes': none. */
+static uint32_t first_behind(const struct analytics_reached *live,
                              const struct analytics_reached *own) {
-    bool silent = clock_mono_ms() - beside->moved_ms >= SILENT_MS &&
-                  (beside->part.beside.store || atomic_load(&beside->part.source.up));
     uint32_t i = 0;
 
-    for (; i < live->lanes; i++) {
-        if (live->at[i].seq == 0 || !event_position_less(own->at[i], live->at[i]))
-            continue;
-        if (!silent || own->at[i].epoch != 0)
-            break;
-        (void)analytics_pass(beside->part.service, i, live->at[i]); /* the next look tells */
-    }
+    while (i < live->lanes && !is_behind(live, own, i))
+        i++;
     return i;
 }
 
@@ -168,11 +168,38 @@ static bool missing(struct beside *beside, const struct analytics_reached *live,
     if (!own->lanes)
         return fail(beside, "no event has come for %d s", MISSING_MS / 1000);
     return fail(beside,
-                "events that were counted are not there: lane %u has come to %llu-%llu, and no "
-                "further for %d s; it was counted to %llu-%llu",
+                "events that were counted are not there: lane %u comes to %llu-%llu, and no "
+                "further; it was counted to %llu-%llu",
                 lane, (unsigned long long)own->at[lane].epoch,
-                (unsigned long long)own->at[lane].seq, MISSING_MS / 1000,
-                (unsigned long long)live->at[lane].epoch, (unsigned long long)live->at[lane].seq);
+                (unsigned long long)own->at[lane].seq, (unsigned long long)live->at[lane].epoch,
+                (unsigned long long)live->at[lane].seq);
+}
+
+static bool not_shipped(struct beside *beside) {
+    return fail(beside,
+                "what was counted has not come into the topic for %d s, or no broker answers: is "
+                "the relay at work?",
+                MISSING_MS / 1000);
+}
+
+/* A lane that is behind though the topic was read to its end: one that nothing has come of takes
+ * what the first one has, and the next look tells; else there is a gap. */
+static bool settle(struct beside *beside, const struct analytics_reached *live,
+                   const struct analytics_reached *own) {
+    int64_t behind_ms = clock_mono_ms() - beside->began_ms;
+
+    if (behind_ms < ASK_MS)
+        return true;
+    if (!recount_end_known(&beside->end, live))
+        return behind_ms < MISSING_MS || not_shipped(beside);
+    for (uint32_t i = 0; i < live->lanes; i++) {
+        if (!is_behind(live, own, i) || !recount_end_reached(&beside->end, own, i))
+            continue;
+        if (own->at[i].epoch != 0)
+            return missing(beside, live, own, i);
+        (void)analytics_pass(beside->part.service, i, live->at[i]);
+    }
+    return true;
 }
 
 /* '*out_there': it isn't behind 'live' in any lane. False: it never will be. */
@@ -187,15 +214,17 @@ static bool compare(struct beside *beside, const struct analytics_reached *live,
         beside->moved_ms = clock_mono_ms();
     fine = check_source(beside, live, &own);
     if (fine && (!live->lanes || own.lanes)) {
-        uint32_t lane = first_behind(beside, live, &own);
+        uint32_t lane = first_behind(live, &own);
 
         *out_there = lane == live->lanes;
-        if (!*out_there && clock_mono_ms() - beside->moved_ms >= MISSING_MS)
+        if (!*out_there && from_kafka(&beside->recount->conf))
+            fine = settle(beside, live, &own);
+        if (fine && !*out_there && clock_mono_ms() - beside->moved_ms >= MISSING_MS)
             fine = missing(beside, live, &own, lane);
     } else if (fine && clock_mono_ms() - beside->moved_ms >= MISSING_MS) {
         fine = missing(beside, live, &own, 0);
     }
-    free(own.at);
+    analytics_reached_release(&own);
     return fine;
 }
 
@@ -208,8 +237,11 @@ static void rest(void) {
 /* Until it is where the first one is now, which goes on meanwhile, or 'until_ms' has come. */
 static bool catch_up(struct beside *beside, int64_t until_ms, bool *out_there) {
     struct analytics_reached live = {0};
-    bool fine = reach(beside, beside->recount->conf.part->service, &live) &&
-                compare(beside, &live, out_there);
+    bool fine = reach(beside, beside->recount->conf.part->service, &live);
+
+    recount_end_forget(&beside->end);
+    beside->began_ms = clock_mono_ms();
+    fine = fine && compare(beside, &live, out_there);
 
     while (fine && !*out_there && clock_mono_ms() < until_ms) {
         rest();
@@ -218,7 +250,7 @@ static bool catch_up(struct beside *beside, int64_t until_ms, bool *out_there) {
         else
             fine = compare(beside, &live, out_there);
     }
-    free(live.at);
+    analytics_reached_release(&live);
     return fine;
 }
 
@@ -321,14 +353,17 @@ static bool count(struct beside *beside) {
 
 bool recount_all(struct recount *recount, char *problem, size_t size) {
     const struct analytics_part *part = recount->conf.part;
-    struct beside beside = {.recount = recount, .problem = problem, .problem_size = size};
+    struct beside beside = {.recount = recount,
+                            .end = {.conf = &recount->conf},
+                            .problem = problem,
+                            .problem_size = size};
     struct analytics_reached live = {0};
 
     (void)snprintf(beside.name, sizeof(beside.name), "%s", part->name);
     folder_of(recount->conf.config, BESIDE, beside.folder, sizeof(beside.folder));
     if (!analytics_reach(part->service, &live))
         return fail(&beside, "analytics has stopped (the log says why): mend that first");
-    free(live.at);
+    analytics_reached_release(&live);
     bool done = open_beside(&beside, live.lanes) && count(&beside);
     close_beside(&beside);
     return done;

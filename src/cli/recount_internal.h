@@ -2,6 +2,7 @@
  *
  * recount.c      the calls, and one thread at a time
  * recount_all.c  a second service, and the change over
+ * recount_end.c  what of a topic it must have read for that
  */
 #ifndef CLI_RECOUNT_INTERNAL_H
 #define CLI_RECOUNT_INTERNAL_H
@@ -29,6 +30,24 @@ struct recount {
 /* recount.c: what it does now, for people. */
 void recount_say(struct recount *recount, const char *phase);
 MUST_CHECK enum err recount_take_values(struct recount *recount, struct analytics_service *service);
+
+/* recount_end.c: where a topic ended, behind all that the first service had counted at a moment. */
+struct recount_end {
+    const struct recount_conf *conf;
+    struct kafka_consumer *consumer; /* NULL: not connected */
+    uint32_t partitions;
+    int64_t *at; /* by partition; NULL: not known */
+};
+
+/* False: not yet, as that isn't all in the topic, or no broker answers. Of 'live' until it is
+ * forgotten. May take seconds. */
+bool recount_end_known(struct recount_end *end, const struct analytics_reached *live);
+
+/* All of it that was the lane's was read. */
+bool recount_end_reached(const struct recount_end *end, const struct analytics_reached *own,
+                         uint32_t lane);
+void recount_end_forget(struct recount_end *end);
+void recount_end_release(struct recount_end *end);
 
 /* recount_all.c */
 

@@ -76,7 +76,8 @@ static int start_counter(struct store *store, const struct store_conf *own) {
 }
 
 int store_open(struct store *store, const struct store_conf *conf) {
-    *store = (struct store){.config = conf->config, .opened_s = clock_wall_ms() / 1000};
+    *store = (struct store){
+        .config = conf->config, .redis_tls = conf->tls, .opened_s = clock_wall_ms() / 1000};
 
     if (store_url_is_redis(conf->config))
         return store_redis_open(store, conf);

@@ -19,7 +19,8 @@ struct store {
     const struct config *config;
     struct rocks_kv *rocks;
     struct counter_service *counter; /* NULL: it is in */
-    struct redis_fleet *redis;       /* this one */
+    struct redis_fleet *redis;       /* this one, */
+    struct tls *redis_tls;           /* reached so; NULL: plain */
     int64_t opened_s;                /* wall clock */
 };
 

@@ -1,6 +1,8 @@
 /* store_feed.c - of the store in a folder, or of a Redis. */
 #include "cli/store_feed.h"
 
+#include "cli/store_reading.h"
+
 static struct feed *make_embedded(struct store_feed *feed, struct loop *loop) {
     feed->embedded = counter_feed_new(feed->store->counter, feed->consumer, loop_mailbox(loop));
     return feed->embedded ? counter_feed_base(feed->embedded) : NULL;
@@ -36,6 +38,13 @@ enum err store_feed_forget(struct store_feed *feed) {
         return counter_forget_consumer(feed->store->counter, feed->consumer);
     feed->forget = redis_forget_start(feed->store->redis, feed->consumer, feed->shard);
     return feed->forget ? ERR_OK : ERR_NO_MEMORY;
+}
+
+enum err store_consumer_at(const struct store *store, const char *consumer,
+                           struct event_position *out_at) {
+    if (store->redis)
+        return store_reading_consumer(store, consumer, out_at);
+    return counter_consumer_at(store->counter, consumer, out_at);
 }
 
 void store_feed_close(struct store_feed *feed) {

@@ -29,6 +29,10 @@ struct feed_maker store_feed_maker(struct store_feed *feed);
  * other process runs it. */
 MUST_CHECK enum err store_feed_forget(struct store_feed *feed);
 
+/* As counter_consumer_at() (counter/feed.h), of either kind of store. */
+MUST_CHECK enum err store_consumer_at(const struct store *store, const char *consumer,
+                                      struct event_position *out_at);
+
 /* The consumer has ended. One that was never filled in is fine. */
 void store_feed_close(struct store_feed *feed);
 

@@ -1,6 +1,6 @@
 /* verify_internal.h - what the files of `verify` share, and `recover` with them.
  *
- * verify.c         the order of things
+ * verify.c         the order of things; store_reading.c reads a Redis by the same way
  * verify_wanted.c  which counters
  * verify_folder.c  the embedded store, and its outbox
  * verify_redis*.c  a Redis, and its outbox
@@ -24,6 +24,9 @@ struct verify_wanted {
 
 struct verify_totals;
 
+typedef enum err (*verify_take_fn)(void *ctx, struct slice resource_id, struct slice counter_type,
+                                   int64_t value);
+
 struct verify {
     const struct config *config;
     const struct tool_options *options;
@@ -36,6 +39,8 @@ struct verify {
     char store[CONFIG_TEXT_BYTES + 64]; /* what was read, for people */
     char events[512];                   /* and where the events came from */
     const char *analytics;              /* who was asked; NULL: nobody */
+    verify_take_fn take;                /* gets the counters, instead of the audit; may be NULL */
+    void *take_ctx;
     int64_t wait_ms;
 };
 

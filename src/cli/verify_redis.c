@@ -13,14 +13,14 @@
 
 #define FORMAT 1
 
-static const struct redis_script *const scripts[] = {&redis_script_verify, NULL};
+const struct redis_script *const reading_scripts[] = {&redis_script_verify, NULL};
 
 /* ---- connecting ---- */
 
 static enum err connect_to(struct redis_reading *r, const struct redis_url *url,
                            struct redis_client **out, const char **out_detail) {
     return redis_client_new(&(struct redis_client_conf){.url = url,
-                                                        .tls = r->secure.redis,
+                                                        .tls = r->tls ? r->tls : r->secure.redis,
                                                         .scripts = r->scripts,
                                                         .patience_ms = r->verify->wait_ms},
                             out, out_detail);
@@ -157,7 +157,7 @@ static int read_layout(struct redis_reading *r) {
 /* ---- the whole ---- */
 
 /* A counter that moved to a node which had been looked through is one that was missed. */
-static int check_map(struct redis_reading *r) {
+int reading_check_map(struct redis_reading *r) {
     uint16_t *before = malloc(sizeof(r->map.owner));
     char(*addresses)[REDIS_URL_TEXT_BYTES] = malloc(sizeof(r->map.address));
     bool same = before && addresses;
@@ -195,7 +195,7 @@ static int read_all(struct redis_reading *r, bool outbox) {
     if (code == EX_OK && outbox)
         code = reading_outbox(r, audit_it, r);
     if (code == EX_OK && r->url.is_cluster && !r->verify->wanted.listed)
-        code = check_map(r);
+        code = reading_check_map(r);
     if (code == EX_OK && r->strangers)
         (void)verify_give_up(r->verify, 0, "%llu keys are no counters of ours: left out",
                              (unsigned long long)r->strangers);
@@ -223,7 +223,7 @@ int reading_open(struct redis_reading *r) {
     const struct verify *verify = r->verify;
     const char *problem = store_url_read(verify->config, &r->url);
 
-    if (!problem && store_url_is_tls(verify->config))
+    if (!problem && !r->tls && store_url_is_tls(verify->config))
         problem = secure_open(&r->secure, verify->config, SECURE_REDIS);
     if (problem)
         return verify_give_up(verify, EX_CONFIG, "%s", problem);
@@ -237,7 +237,7 @@ int verify_redis(struct verify *verify, bool outbox) {
     if (!r)
         return verify_give_up(verify, EX_OSERR, "out of memory");
     r->verify = verify;
-    r->scripts = scripts;
+    r->scripts = reading_scripts;
     store_name(verify->config, verify->store, sizeof(verify->store));
     if (outbox)
         (void)snprintf(verify->events, sizeof(verify->events), "its outbox");

@@ -200,6 +200,8 @@ enum err verify_counter(struct verify *verify, uint32_t lane, struct slice resou
                           .lane = lane,
                           .at = at};
 
+    if (verify->take)
+        return verify->take(verify->take_ctx, resource_id, counter_type, value);
     if (t) {
         buf_add_slice(&t->names, resource_id);
         buf_add_slice(&t->names, counter_type);

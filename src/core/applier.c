@@ -362,6 +362,12 @@ enum err applier_consumer_add(struct applier *applier, struct slice name,
     return ERR_OK;
 }
 
+const struct event_position *applier_consumer_at(struct applier *applier, struct slice name) {
+    const struct consumer *consumer = consumers_find(&applier->consumers, name);
+
+    return consumer && applier->broken == ERR_OK ? consumer->at : NULL;
+}
+
 void applier_consumer_remove(struct applier *applier, struct slice name) {
     struct consumer *consumer = consumers_find(&applier->consumers, name);
 

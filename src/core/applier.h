@@ -110,10 +110,13 @@ bool applier_has_chores(const struct applier *applier);
 /* ---- consumers of the outbox; staged, stored by the next commit ---- */
 
 /* Registers the consumer, if it isn't yet: then it begins at the oldest event that is there.
- * '*out_at' are its positions by lane, valid until the next call of these three.
+ * '*out_at' are its positions by lane, valid until the next call of these.
  * ERR_INVALID, ERR_BUSY (consumers_add()), ERR_NO_MEMORY. */
 MUST_CHECK enum err applier_consumer_add(struct applier *applier, struct slice name,
                                          const struct event_position **out_at);
+
+/* The same without registering it; NULL: it isn't. */
+const struct event_position *applier_consumer_at(struct applier *applier, struct slice name);
 
 /* What only it needed may go. Without effect when it isn't registered. */
 void applier_consumer_remove(struct applier *applier, struct slice name);

@@ -1,6 +1,7 @@
 /* feed.c - reads beside the store's thread; everything that changes the store by mail to it. */
 #include "counter/feed.h"
 
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -310,6 +311,47 @@ void counter_feed_free(struct counter_feed *feed) {
     free(feed->own.at);
     free(feed->sent);
     free(feed);
+}
+
+/* ---- another's positions ---- */
+
+struct inquiry {
+    struct mail mail;
+    struct counter_service *service;
+    struct slice name;
+    struct event_position *out_at;
+    enum err err;
+    sem_t answered;
+};
+
+static void drop_inquiry(struct mail *mail) {
+    sem_post(&CONTAINER_OF(mail, struct inquiry, mail)->answered);
+}
+
+static void run_inquiry(struct mail *mail) {
+    struct inquiry *inquiry = CONTAINER_OF(mail, struct inquiry, mail);
+    const struct event_position *at = applier_consumer_at(inquiry->service->applier, inquiry->name);
+
+    inquiry->err = at ? ERR_OK : ERR_NOT_FOUND;
+    if (at)
+        memcpy(inquiry->out_at, at, inquiry->service->lanes * sizeof(*at));
+    sem_post(&inquiry->answered);
+}
+
+enum err counter_consumer_at(struct counter_service *service, const char *consumer,
+                             struct event_position *out_at) {
+    struct inquiry inquiry = {.mail = {.run = run_inquiry, .drop = drop_inquiry},
+                              .service = service,
+                              .name = slice_str(consumer),
+                              .out_at = out_at,
+                              .err = ERR_UNAVAILABLE};
+
+    (void)sem_init(&inquiry.answered, 0, 0);
+    if (mailbox_send(service->mailbox, &inquiry.mail) == ERR_OK)
+        while (sem_wait(&inquiry.answered) != 0)
+            ;
+    (void)sem_destroy(&inquiry.answered);
+    return inquiry.err;
 }
 
 /* ---- forget ---- */

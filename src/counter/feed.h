@@ -28,6 +28,12 @@ struct feed *counter_feed_base(struct counter_feed *feed);
 /* Never opened, or closed. NULL is fine. */
 void counter_feed_free(struct counter_feed *feed);
 
+/* How far the consumer of this name has reported, by lane: what it has done with all it can't be
+ * given again. Blocks until the store's thread has told; any other thread that is nobody's loop.
+ * ERR_NOT_FOUND: there is none; ERR_UNAVAILABLE: the store has stopped. */
+MUST_CHECK enum err counter_consumer_at(struct counter_service *service, const char *consumer,
+                                        struct event_position *out_at);
+
 /* Nobody will read under this name any more: what only it needed may go. At most once for each
  * name while the service runs; any thread. ERR_NO_MEMORY, ERR_BUSY. */
 MUST_CHECK enum err counter_forget_consumer(struct counter_service *service, const char *consumer);

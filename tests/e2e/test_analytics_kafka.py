@@ -3,16 +3,20 @@ import os
 import pathlib
 import random
 import shutil
+import socket
+import struct
 import tempfile
+import threading
 import time
 
 import lib
 from grpc_client import PYTHON, Client  # noqa: F401
-from lib import Connection, Group, Server, call, check, eq, free_port, ready, wait_for
-from test_analytics import RANGES, Sent, check_all, count, random_items, set_one
+from lib import INCREMENT, Connection, Group, Server, call, check, eq, free_port, item, ready, wait_for
+from test_analytics import (RANGES, Sent, ask, caught_up, check_all, count, random_items,
+                            set_one)
 from test_analytics_role import TOP, answers, count_through, kill_and_restart
 from test_backup import back_up
-from test_kafka import Counting, kafka, metric, topic_url, wait_shipped
+from test_kafka import PARTITIONS, Counting, kafka, metric, topic_url, wait_shipped
 from test_recount import Reading, begin_recount, count_with, ended, planted
 
 SMOKE = False
@@ -150,6 +154,42 @@ def test_goes_on_at_its_offsets():
         eq(metric(shard, 'hgp_analytics_duplicates_total'), 0, 'events that came again')
 
 
+class Trickle(threading.Thread):
+    """An event every few milliseconds, so that there is hardly a moment without one."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.over, self.counted, self.failed = server, False, 0, None
+
+    def run(self):
+        try:
+            with Connection(self.server.http) as connection:
+                while not self.over:
+                    got = connection.request('POST', INCREMENT, item('busy', 'like', 1))
+                    eq(got.status, 200, 'an increment')
+                    self.counted += 1
+        except Exception as why:  # pylint: disable=broad-except
+            self.failed = why
+
+
+def test_a_trickle_is_counted_while_it_lasts():
+    """Less than are read at once (8,192)."""
+    url = topic_url(kafka())
+    with Counting(url, env={'HGP_ANALYTICS_ENABLED': 'false'}) as server, \
+            Server(role='analytics', flags=['--events', url]) as alone:
+        trickle = Trickle(server)
+        trickle.start()
+        with Client(alone) as client:
+            wait_for('it answers', lambda: client.code(client.top)[0] == 'OK')
+            low = busy(client) or 0
+            while busy(client) < low + 100:
+                check(trickle.failed is None and trickle.counted < low + 8000,
+                      f'{busy(client)} of {trickle.counted}: {trickle.failed}')
+        trickle.over = True
+        trickle.join()
+        eq(alone.stop(), 0, 'exit code')
+
+
 def test_backup():
     """Made while it counts, and started from: the topic has what came behind it."""
     url, sent = topic_url(kafka()), Sent()
@@ -234,6 +274,63 @@ def test_recount_of_a_process_of_its_own():
             ended(begin_recount(analytics), 0)
         counted(analytics, sent)
         eq(analytics.stop(), 0, 'exit code')
+
+
+def lose_events(server):
+    """As if the topic's retention had taken all that it has: DeleteRecords, version 0."""
+    host, port = server.brokers.split(':')
+    topic = server.topic.encode()
+    parts = b''.join(struct.pack('>iq', n, -1) for n in range(PARTITIONS))
+    body = struct.pack('>hhihi', 21, 0, 1, -1, 1) + struct.pack('>h', len(topic)) + topic
+    body += struct.pack('>i', PARTITIONS) + parts + struct.pack('>i', 10000)
+    with socket.create_connection((host, int(port)), lib.WAIT_S) as conn:
+        conn.sendall(struct.pack('>i', len(body)) + body)
+        answer_of = conn.makefile('rb')
+        got = answer_of.read(*struct.unpack('>i', answer_of.read(4)))
+    at = 14 + len(topic)  # behind correlation, throttle time, and one topic's name
+    check(struct.unpack('>i', got[at:at + 4]) == (PARTITIONS,), f'{got}')
+    for n in range(PARTITIONS):
+        error = struct.unpack('>h', got[at + 4 + 14 * n + 12:][:2])[0]
+        eq(error, 0, f'deleting the records of a partition: {got}')
+
+
+def recount_beside(server, load, sent):
+    """While one counter is counted, of whose lane alone the topic has events."""
+    one = [{'resource_id': 'busy', 'counter_type': 'like', 'delta': 1}]
+    end = time.monotonic() + 20
+    tool = begin_recount(server)
+    while tool.poll() is None and time.monotonic() < end:
+        count_with(load, sent, one)
+    if tool.poll() is None:
+        tool.kill()
+        raise lib.Failed('it does not come to an end')
+    ended(tool, 0)
+
+
+def busy(client):
+    return {c.resource_id: c.value for c in client.top(time_range='all', limit=1000).counters}.get('busy')
+
+
+def test_recount_where_lanes_have_no_events_any_more():
+    """The topic has lost what was counted before, whatever is counted meanwhile."""
+    url, sent = topic_url(kafka()), Sent()
+    with Counting(url) as server, \
+            Server(role='analytics', flags=['--events', url], env=COMMIT) as alone:
+        count_with(server, sent, [{'resource_id': f'x{n}', 'counter_type': 'like', 'delta': 1 + n}
+                                  for n in range(100)])
+        caught_up(server, sent)
+        counted(alone, sent)
+        lose_events(server)
+        began = int(time.time())
+        recount_beside(server, server, sent)
+        caught_up(server, sent)
+        top = ask(server, 'top?counter_type=like&time_range=all&limit=1000')
+        check(top['exact'] and top['complete_since'] >= began - 1, f'{top}')
+        recount_beside(alone, server, sent)
+        with Client(alone) as client:
+            wait_for('all of the topic', lambda: busy(client) == sent.value('busy', 'like'))
+            top = client.top(time_range='all')
+            check(not top.exact and top.complete_since_ms >= (began - 1) * 1000, f'{top}')
 
 
 def test_wrong_configurations():

@@ -299,6 +299,20 @@ static void test_in_mode_fast_only_synced_events_are_seen(void **state) {
     close_feed(w);
 }
 
+static void test_positions_of_a_consumer_are_told(void **state) {
+    struct world *w = *state;
+    struct event_position at[1] = {{0, 0}};
+    struct event_position reported = {.epoch = 1, .seq = 3};
+
+    assert_int_equal(counter_consumer_at(w->service, "test", at), ERR_NOT_FOUND);
+    open_feed(w);
+    write_events(w, 5);
+    feed_report(w->feed, 0, reported);
+    close_feed(w); /* behind the report */
+    assert_int_equal(counter_consumer_at(w->service, "test", at), ERR_OK);
+    assert_int_equal(at[0].seq, 3);
+}
+
 static void test_a_forgotten_consumer_holds_nothing(void **state) {
     struct world *w = *state;
 
@@ -318,6 +332,7 @@ int main(void) {
         TEST(test_a_report_is_kept_over_a_restart_and_trims),
         TEST(test_more_comes_once_after_an_empty_read),
         TEST(test_in_mode_fast_only_synced_events_are_seen),
+        TEST(test_positions_of_a_consumer_are_told),
         TEST(test_a_forgotten_consumer_holds_nothing),
     };
 
