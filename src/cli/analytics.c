@@ -100,32 +100,37 @@ static int start(struct analytics_part *part, const struct config *config, struc
 }
 
 static int make_recount(struct analytics_part *part, const struct analytics_part_conf *conf) {
-    part->recount = recount_new(&(struct recount_conf){
-        .config = conf->config, .store = conf->store, .shard = conf->shard, .part = part});
+    part->recount = recount_new(
+        &(struct recount_conf){.config = conf->config, .store = conf->store, .part = part});
     return part->recount ? EX_OK : give_up("out of memory", "while starting analytics", EX_OSERR);
 }
 
+static struct store_feed feed_of(const struct analytics_part_conf *conf, const char *consumer,
+                                 unsigned shard) {
+    return (struct store_feed){.store = conf->store, .consumer = consumer, .shard = shard};
+}
+
 int analytics_part_open(struct analytics_part *part, const struct analytics_part_conf *conf) {
-    part->beside = (struct store_feed){
-        .store = conf->store, .consumer = CONSUMER_ANALYTICS, .shard = conf->shard};
+    part->beside = feed_of(conf, CONSUMER_ANALYTICS, conf->shard);
     part->beside.owner = part->name;
+    part->recounted = feed_of(conf, CONSUMER_RECOUNT, conf->recount_shard);
     part->source.config = conf->config;
     part->source.resolver = conf->resolver;
     part->source.tls = conf->tls;
     const char *problem = part->beside.store ? NULL : source_open(&part->source);
     if (problem)
         return give_up("events can't be read", problem, EX_CONFIG);
-    recount_tidy(conf->config, conf->store, conf->shard);
+    recount_tidy(conf->config, &part->recounted);
     int code = open_folder(part, conf->config);
     if (code == EX_OK)
         code = start(part, conf->config, conf->metrics, conf->shard);
     return code == EX_OK ? make_recount(part, conf) : code;
 }
 
-int analytics_part_forget(struct analytics_part *part, const struct store *store, unsigned shard) {
-    recount_tidy(store->config, store, shard);
-    part->beside =
-        (struct store_feed){.store = store, .consumer = CONSUMER_ANALYTICS, .shard = shard};
+int analytics_part_forget(struct analytics_part *part, const struct analytics_part_conf *conf) {
+    part->recounted = feed_of(conf, CONSUMER_RECOUNT, conf->recount_shard);
+    recount_tidy(conf->config, &part->recounted);
+    part->beside = feed_of(conf, CONSUMER_ANALYTICS, conf->shard);
     enum err err = store_feed_forget(&part->beside);
 
     return err == ERR_OK ? EX_OK : give_up("analytics can't be left out", err_text(err), EX_OSERR);
@@ -137,6 +142,7 @@ void analytics_part_close(struct analytics_part *part) {
         analytics_stop(part->service);
     rocks_tally_close(part->rocks);
     store_feed_close(&part->beside);
+    store_feed_close(&part->recounted);
 }
 
 /* ---- as an admin listener's back end ---- */

@@ -17,6 +17,7 @@
 struct analytics_part { /* a zeroed one runs none */
     struct rocks_tally *rocks;
     char name[ROCKS_TALLY_NAME_BYTES]; /* the folder's: what it holds goes on in no other */
+    struct store_feed recounted;       /* the consumer of a recount of it */
     struct store_feed beside;          /* the events of the store in this process, */
     struct source source;              /* or of a counter elsewhere */
     struct analytics_service *service;
@@ -30,6 +31,7 @@ struct analytics_part_conf {
     struct tls *tls;           /* reached so; NULL: plain */
     struct metrics *metrics;
     unsigned shard;
+    unsigned recount_shard;
 };
 
 MUST_CHECK int analytics_part_open(struct analytics_part *part,
@@ -43,9 +45,9 @@ MUST_CHECK enum err analytics_part_open_folder(struct analytics_part *part,
 MUST_CHECK enum err analytics_part_start(struct analytics_part *part, const struct config *config,
                                          struct metrics *metrics, unsigned shard);
 
-/* It doesn't run any more, here or elsewhere: the store keeps nothing for it. */
-MUST_CHECK int analytics_part_forget(struct analytics_part *part, const struct store *store,
-                                     unsigned shard);
+/* It doesn't run any more, here or elsewhere: conf->store keeps nothing for it. */
+MUST_CHECK int analytics_part_forget(struct analytics_part *part,
+                                     const struct analytics_part_conf *conf);
 
 /* What the admin listener of an analytics process says of it. */
 struct gateway_backend analytics_part_backend(struct analytics_part *part);

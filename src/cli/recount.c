@@ -40,7 +40,7 @@ static void status(void *ctx, struct gateway_recount_status *out) {
 /* ---- the values alone ---- */
 
 enum err recount_take_values(struct recount *recount, struct analytics_service *service) {
-    const struct store_values values = {.data = recount->conf.config->data,
+    const struct store_values values = {.store = recount->conf.store,
                                         .service = service,
                                         .stopping = &recount->stopping,
                                         .taken = &recount->values};
@@ -119,6 +119,7 @@ struct gateway_recount recount_gateway(struct recount *recount) {
 
 /* ---- life ---- */
 
+/* A Redis is read where somebody asks for it: it may be away now. */
 static bool lacks_values(const struct recount_conf *conf) {
     return conf->store && conf->store->rocks && analytics_lacks_values(conf->part->service);
 }

@@ -4,9 +4,9 @@
  * store's ─► not behind any more ─► values of all counters ─► the first one reads nothing for a
  * moment ─► folders exchanged ─► the first one goes on with what the second has counted
  *
- * Until the exchange nothing has changed; a crash leaves a folder that the next start removes.
- * Where analytics is new over a store that is not, the values alone are taken, into the one at
- * work.
+ * Until the exchange nothing has changed; a crash leaves a folder, and a consumer of the outbox,
+ * that the next start removes. Where analytics is new over a store that is not, the values alone
+ * are taken, into the one at work.
  *
  * Threads    The main thread; recount_begin() and recount_status() any. It works on one of its own.
  */
@@ -16,6 +16,7 @@
 #include "base/attr.h"
 #include "base/config.h"
 #include "cli/store.h"
+#include "cli/store_feed.h"
 #include "gateway/gateway.h"
 
 struct analytics_part;
@@ -24,7 +25,6 @@ struct recount;
 struct recount_conf {
     const struct config *config;
     const struct store *store; /* beside it; NULL: its events come from elsewhere */
-    unsigned shard;            /* where it has no metrics of its own */
     struct analytics_part *part;
 };
 
@@ -37,7 +37,8 @@ void recount_free(struct recount *recount);
 /* As an admin listener's calls. */
 struct gateway_recount recount_gateway(struct recount *recount);
 
-/* The folder beside, which a recount that was cut off has left. 'store' as above. */
-void recount_tidy(const struct config *config, const struct store *store, unsigned shard);
+/* What a recount that was cut off has left: the folder beside, and its consumer in the store that
+ * 'feed' is of, if any. Of a Redis this goes on until store_feed_close(). */
+void recount_tidy(const struct config *config, struct store_feed *feed);
 
 #endif

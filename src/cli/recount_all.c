@@ -52,11 +52,10 @@ static bool from_kafka(const struct recount_conf *conf) {
 }
 
 const char *recount_source_problem(const struct recount_conf *conf) {
-    if (from_kafka(conf) || (conf->store && conf->store->rocks))
+    if (from_kafka(conf) || conf->store)
         return NULL;
-    return "this process has neither a Kafka topic (events.url) nor an embedded store to count "
-           "anew "
-           "from: what was counted is gone where its events come from";
+    return "this process has neither a Kafka topic (events.url) nor a store to count anew from: "
+           "what was counted is gone from the outbox of its counter";
 }
 
 static void folder_of(const struct config *config, const char *name, char *out, size_t size) {
@@ -66,21 +65,21 @@ static void folder_of(const struct config *config, const char *name, char *out, 
 #define LIVE   "analytics"
 #define BESIDE "analytics.recount"
 
-static struct store_feed feed_of(const struct store *store, unsigned shard) {
-    return (struct store_feed){.store = store, .consumer = CONSUMER_RECOUNT, .shard = shard};
-}
-
-void recount_tidy(const struct config *config, const struct store *store, unsigned shard) {
+static enum err tidy_folder(const struct config *config) {
     char folder[CONFIG_TEXT_BYTES + 32];
-    struct store_feed feed = feed_of(store, shard);
 
     folder_of(config, BESIDE, folder, sizeof(folder));
-    enum err err = rocks_tally_remove(folder);
-    if (err == ERR_OK && store && store->rocks)
-        err = store_feed_forget(&feed);
+    return rocks_tally_remove(folder);
+}
+
+void recount_tidy(const struct config *config, struct store_feed *feed) {
+    enum err err = tidy_folder(config);
+
+    if (err == ERR_OK && feed->store)
+        err = store_feed_forget(feed);
     if (err != ERR_OK)
         log_line(LOG_WARN, "what a recount has left could not be removed",
-                 LOG_STR("folder", folder));
+                 LOG_STR("folder", config->data));
 }
 
 /* ---- the second service ---- */
@@ -90,7 +89,7 @@ static bool open_feed(struct beside *beside, uint32_t lanes) {
     const char *problem = NULL;
 
     if (!from_kafka(conf)) {
-        beside->part.beside = feed_of(conf->store, conf->shard);
+        beside->part.beside = conf->part->recounted;
         return true;
     }
     beside->part.source.config = conf->config;
@@ -103,7 +102,9 @@ static bool open_beside(struct beside *beside, uint32_t lanes) {
     const struct recount_conf *conf = &beside->recount->conf;
     const char *detail = NULL;
 
-    recount_tidy(conf->config, conf->store, conf->shard);
+    store_feed_close(&conf->part->recounted); /* it may still be given up */
+    if (tidy_folder(conf->config) != ERR_OK)
+        return fail(beside, "what an earlier recount has left can't be removed");
     beside->metrics = metrics_new(1);
     if (!beside->metrics)
         return fail(beside, "out of memory");
@@ -124,7 +125,7 @@ static void close_beside(struct beside *beside) {
     metrics_free(beside->metrics);
     recount_end_release(&beside->end);
     explicit_bzero(&beside->part.source.url, sizeof(beside->part.source.url));
-    recount_tidy(conf->config, conf->store, conf->shard);
+    recount_tidy(conf->config, &conf->part->recounted);
 }
 
 /* ---- how far it is ---- */
@@ -339,7 +340,7 @@ static bool count(struct beside *beside) {
                                                   : "counting the events of the outbox");
     if (!come_near(beside))
         return false;
-    if (conf->store && conf->store->rocks && analytics_lacks_values(beside->part.service)) {
+    if (conf->store && analytics_lacks_values(beside->part.service)) {
         enum err err = recount_take_values(beside->recount, beside->part.service);
 
         if (err != ERR_OK)

@@ -47,7 +47,7 @@ struct run {
     struct reload *reload;
     char kv[RELOAD_NAME_BYTES];
     /* A shard for each worker, the store thread, the scrape, the relay, analytics, discovery,
-     * traces, reloads. */
+     * traces, reloads, a recount. */
     struct metrics *metrics;
     struct store store;
     struct events_part events;
@@ -90,7 +90,7 @@ static int open_secure(struct run *run) {
 static int make_metrics(struct run *run, const char *version) {
     char labels[METRICS_LABELS_BYTES];
 
-    run->metrics = metrics_new(run->count + 7);
+    run->metrics = metrics_new(run->count + 8);
     if (!run->metrics)
         return give_up("out of memory", "while making the metrics", EX_OSERR);
     (void)snprintf(labels, sizeof(labels), "version=\"%s\"", version);
@@ -243,16 +243,26 @@ static int find_store(struct run *run) {
     return code == EX_OK && run->parts.counters ? find_counters(run) : code;
 }
 
-static int open_analytics(struct run *run) {
-    struct analytics_part_conf conf = {
+static struct analytics_part_conf analytics_conf(struct run *run) {
+    return (struct analytics_part_conf){
         .config = run->config,
         .store = run->parts.core || has_redis(run) ? &run->store : NULL,
         .resolver = run->resolver,
         .tls = run->secure.upstream,
         .metrics = run->metrics,
         .shard = run->count + 3,
+        .recount_shard = run->count + 7,
     };
+}
 
+static int forget_analytics(struct run *run) {
+    struct analytics_part_conf conf = analytics_conf(run);
+
+    return analytics_part_forget(&run->analytics, &conf);
+}
+
+static int open_analytics(struct run *run) {
+    struct analytics_part_conf conf = analytics_conf(run);
     int code = analytics_part_open(&run->analytics, &conf);
 
     if (code == EX_OK)
@@ -268,7 +278,7 @@ static bool asks_for_analytics(const struct config *config) {
 /* Of the processes on one Redis, those run it, or give it up, whose configuration says so. */
 static int start_analytics_of_redis(struct run *run) {
     if (!run->config->analytics_enabled)
-        return analytics_part_forget(&run->analytics, &run->store, run->count + 3);
+        return forget_analytics(run);
     return run->parts.http && asks_for_analytics(run->config) ? open_analytics(run) : EX_OK;
 }
 
@@ -287,7 +297,7 @@ static int start_analytics(struct run *run) {
     if (!counter)
         return EX_OK;
     if (!run->config->analytics_enabled)
-        return analytics_part_forget(&run->analytics, &run->store, run->count + 3);
+        return forget_analytics(run);
     if (run->parts.http)
         return open_analytics(run);
     run->ways.events = counter;

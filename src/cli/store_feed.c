@@ -49,4 +49,5 @@ enum err store_consumer_at(const struct store *store, const char *consumer,
 
 void store_feed_close(struct store_feed *feed) {
     redis_forget_stop(feed->forget);
+    feed->forget = NULL;
 }

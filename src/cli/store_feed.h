@@ -33,7 +33,7 @@ MUST_CHECK enum err store_feed_forget(struct store_feed *feed);
 MUST_CHECK enum err store_consumer_at(const struct store *store, const char *consumer,
                                       struct event_position *out_at);
 
-/* The consumer has ended. One that was never filled in is fine. */
+/* The consumer has ended, and isn't given up any more. One that was never filled in is fine. */
 void store_feed_close(struct store_feed *feed);
 
 #endif

@@ -1,10 +1,12 @@
-/* store_values.c - one moment of the store, read beside it, handed over in pieces. */
+/* store_values.c - one moment of the embedded store, or of each counter in a Redis, read beside it,
+ * handed over in pieces. */
 #include "cli/store_values.h"
 
 #include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "cli/store_reading.h"
 #include "core/inspect.h"
 #include "edge/rocks_kv.h"
 
@@ -40,18 +42,24 @@ static enum err hand_over(struct piece *piece) {
     return err;
 }
 
-static enum err take_counter(void *ctx, const struct inspect_counter *counter) {
+static enum err take_value(void *ctx, struct slice resource_id, struct slice counter_type,
+                           int64_t value) {
     struct piece *piece = ctx;
 
     if (atomic_load(piece->conf->stopping))
         return ERR_UNAVAILABLE;
-    buf_add_slice(&piece->names, counter->resource_id);
-    buf_add_slice(&piece->names, counter->counter_type);
+    buf_add_slice(&piece->names, resource_id);
+    buf_add_slice(&piece->names, counter_type);
     if (buf_failed(&piece->names))
         return ERR_NO_MEMORY;
-    piece->values[piece->count++] =
-        (struct counter_value){counter->resource_id, counter->counter_type, counter->value};
+    piece->values[piece->count++] = (struct counter_value){resource_id, counter_type, value};
     return piece->count == PIECE ? hand_over(piece) : ERR_OK;
+}
+
+/* ---- of a folder ---- */
+
+static enum err take_counter(void *ctx, const struct inspect_counter *counter) {
+    return take_value(ctx, counter->resource_id, counter->counter_type, counter->value);
 }
 
 static enum err look(const struct piece *piece, struct rocks_kv **out) {
@@ -59,24 +67,31 @@ static enum err look(const struct piece *piece, struct rocks_kv **out) {
     const char *detail = NULL;
 
     for (unsigned i = 0; err == ERR_BUSY && i < LOOKS; i++)
-        err = rocks_kv_look(piece->conf->data, out, &detail);
+        err = rocks_kv_look(piece->conf->store->config->data, out, &detail);
     if (err != ERR_OK)
         log_line(LOG_ERROR, "the store can't be read beside its thread", LOG_STR("detail", detail));
     return err;
 }
 
-static enum err take_all(struct piece *piece) {
+static enum err take_folder(struct piece *piece) {
     struct rocks_kv *rocks = NULL;
-    enum err err = analytics_begin_values(piece->conf->service);
+    enum err err = look(piece, &rocks);
 
-    if (err == ERR_OK)
-        err = look(piece, &rocks);
     if (err != ERR_OK)
         return err;
     err = inspect_counters(rocks_kv_view(rocks), take_counter, piece);
+    rocks_kv_close(rocks);
+    return err;
+}
+
+static enum err take_all(struct piece *piece) {
+    const struct store *store = piece->conf->store;
+    enum err err = analytics_begin_values(piece->conf->service);
+
+    if (err == ERR_OK)
+        err = store->redis ? store_reading_counters(store, take_value, piece) : take_folder(piece);
     if (err == ERR_OK)
         err = hand_over(piece);
-    rocks_kv_close(rocks);
     return err == ERR_OK ? analytics_end_values(piece->conf->service) : err;
 }
 

@@ -1,5 +1,4 @@
-/* store_values.h - the values of all counters, from the embedded store to an analytics, while both
- * are at work.
+/* store_values.h - the values of all counters, from a store to an analytics, while both are at work.
  *
  * Threads    One of the caller's that is nobody's loop; blocks until it is done.
  */
@@ -11,9 +10,10 @@
 
 #include "analytics/service.h"
 #include "base/attr.h"
+#include "cli/store.h"
 
 struct store_values {
-    const char *data; /* the store's folder */
+    const struct store *store;
     struct analytics_service *service;
     const atomic_bool *stopping;
     _Atomic uint64_t *taken; /* counted up to how many there are */

@@ -11,7 +11,9 @@ from lib import Server, Skipped, call, check, eq, increment, ready
 from test_analytics import ask
 from test_kafka import load, metric, wait_for
 from test_redis import REPLICATED, dev_servers, fail_over, redis, sentinels
+from test_recount import Reading, begin_recount, ended
 from test_redis_cluster import Cluster
+from test_verify import plant
 
 SMOKE = False
 COMMIT = {'HGP_ANALYTICS_COMMIT_MS': '100'}
@@ -92,12 +94,82 @@ def test_a_process_of_its_own():
             eq(analytics.stop(), 0, 'exit code')
 
 
+# ---- highgopress recount
+
+
+def drifted(server, name='k-1'):
+    """Its total becomes wrong, behind its back; no event will come of it."""
+    server.stop()
+    plant('analytics', server.data, name, -1)
+    server.restart()
+
+
+def recounted(server, other):
+    """While the store is counted in, by others."""
+    tool = begin_recount(server)
+    while tool.poll() is None:
+        load(other, seconds=0.1, ids=[f'k-{n}' for n in range(20, 40)])
+    check('values' in ended(tool, 0), 'it says what it took')
+
+
+def consumers(store, name):
+    """In how many lanes it holds the outbox."""
+    metas = store.cli('--scan', '--pattern', 'hgp:{*}:m').split()
+    return sum(store.cli('hexists', meta, f'c:{name}').strip() == '1' for meta in metas)
+
+
+def test_recount_beside_others():
+    """Totals are those of Redis, while others count and somebody asks; windows begin anew."""
+    with redis() as store, tempfile.TemporaryDirectory() as folder:
+        flags = ['--store', store.url]
+        with Server(data=folder, env=ON, flags=flags) as one, Server(flags=flags) as other:
+            load(other, seconds=0.3)
+            wait_equal(one, 'what was counted')
+            drifted(one)
+            wait_for('it answers', lambda: status(one) == 200)
+            check(ask(one, TOP)['exact'] and ranked(one)['k-1'] == -1, 'it was planted')
+            began = int(time.time())
+            tool = begin_recount(one)
+            time.sleep(random.uniform(0, 0.5))  # when it is killed, not what is waited for
+            one.kill()
+            ended(tool)
+            one.restart()
+            wait_for('it answers', lambda: status(one) == 200)
+            with Reading(one):
+                recounted(one, other)
+            wait_equal(one, 'counted anew')
+            got = ask(one, 'top?counter_type=like&time_range=1h')
+            check(not got['exact'] and got['complete_since'] >= began - 1, f'{got}')
+            wait_for('nothing holds the outbox', lambda: consumers(store, 'analytics-recount') == 0)
+            check(consumers(store, 'analytics') > 0, 'but who did before')
+            one.kill()
+            one.restart()
+            load(other, seconds=0.2)
+            wait_equal(one, 'after a kill')
+            eq(one.stop(), 0, 'exit code')
+
+
+def test_recount_of_a_process_of_its_own():
+    with redis() as store:
+        flags = ['--store', store.url]
+        with Server(flags=flags) as one, Server(role='analytics', flags=flags, env=COMMIT) as alone:
+            load(one, seconds=0.3)
+            wait_ranked(alone, one, 'what was counted')
+            drifted(alone)
+            recounted(alone, one)
+            wait_ranked(alone, one, 'counted anew')
+            eq(alone.stop(), 0, 'exit code')
+
+
 def counted_elsewhere(flags, env, between=lambda: None):
     """What two processes count is ranked by one of its own, through its kills and what is 'between'."""
     with Server(flags=flags, env=env) as one, Server(flags=flags, env=env) as other, \
             Server(role='analytics', flags=flags, env={**COMMIT, **env}) as analytics:
         kill_while_counting(one, other, analytics)
         wait_ranked(analytics, one, 'before')
+        drifted(analytics)
+        recounted(analytics, one)
+        wait_ranked(analytics, one, 'counted anew')
         between()
         for server in (one, other):
             ready(server)
