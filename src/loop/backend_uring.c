@@ -11,6 +11,12 @@
  * released before the last one has completed. A close makes them complete by
  * shutting the socket down, which unlike a cancellation can't miss; a listening
  * socket may be others' as well, so there it is a cancellation, until it hits.
+ *
+ * A multishot receive can miss the end of a stream for ever: it goes back to sleep
+ * once the socket is empty, and takes the end for heard when that was there together
+ * with the last bytes (Linux 6.0 and later; liburing's issue 1549 has one of the ways,
+ * a reset before the receive is armed is another). So a poll of its own waits for
+ * the end, once for each stream, and shakes a receive that hasn't heard of it.
  */
 #include <errno.h>
 #include <poll.h>
@@ -34,7 +40,16 @@
 
 /* What an operation was, in the low bits of its user_data; an endpoint is
  * aligned to more than that. */
-enum operation { OP_WATCH, OP_ACCEPT, OP_RECV, OP_SEND, OP_CANCEL, OP_CONNECT, OP_MASK = 7 };
+enum operation {
+    OP_WATCH,
+    OP_ACCEPT,
+    OP_RECV,
+    OP_SEND,
+    OP_CANCEL,
+    OP_CONNECT,
+    OP_END,
+    OP_MASK = 7
+};
 
 struct backend {
     struct uring_ring r;
@@ -119,8 +134,21 @@ static bool arm_recv(struct backend *b, struct endpoint *ep) {
     io_uring_prep_recv_multishot(sqe, ep->fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = URING_BUFFER_GROUP;
+    sqe->ioprio |= URING_RECV_FLAGS;
     sqe->user_data = user_data(ep, OP_RECV);
     ep->armed.in = true;
+    return true;
+}
+
+/* ERR and HUP are always among the events. */
+static bool arm_end(struct backend *b, struct endpoint *ep) {
+    struct io_uring_sqe *sqe = next_sqe(b);
+
+    if (!sqe)
+        return false;
+    io_uring_prep_poll_add(sqe, ep->fd, POLLRDHUP);
+    sqe->user_data = user_data(ep, OP_END);
+    ep->armed.end = true;
     return true;
 }
 
@@ -166,14 +194,32 @@ static bool arm_out(struct backend *b, struct endpoint *ep) {
     return endpoint_stream(ep)->connector ? arm_connect(b, ep) : arm_send(b, ep);
 }
 
+static bool arm_in(struct backend *b, struct endpoint *ep) {
+    if (ep->kind == ENDPOINT_LISTENER)
+        return arm_accept(b, ep);
+    if (!ep->armed.end && !ep->end_seen && !arm_end(b, ep))
+        return false;
+    return arm_recv(b, ep);
+}
+
+/* Wakes a receive that is still under way when all that this turn has completed is known. Behind
+ * the end nothing comes that this could keep out; bytes and an error that came before it stay. */
+static void shake_recv(struct endpoint *ep) {
+    ep->end_new = false;
+    if (ep->armed.in && !ep->armed.cancel)
+        shutdown(ep->fd, SHUT_RD);
+}
+
 static bool backend_apply(struct backend *b, struct endpoint *ep) {
     bool want_in = ep->want & WANT_IN;
     bool room = true;
 
+    if (ep->end_new)
+        shake_recv(ep);
     if (ep->want & WANT_OUT && !ep->armed.out)
         room = arm_out(b, ep);
     if (room && want_in && !ep->armed.in)
-        room = ep->kind == ENDPOINT_LISTENER ? arm_accept(b, ep) : arm_recv(b, ep);
+        room = arm_in(b, ep);
     if (room && !want_in && ep->armed.in && !ep->armed.cancel)
         room = arm_cancel(b, ep);
     return room;
@@ -189,7 +235,7 @@ static bool backend_send_now(struct backend *b) {
 }
 
 static bool idle(const struct endpoint *ep) {
-    return !ep->armed.in && !ep->armed.out && !ep->armed.cancel;
+    return !ep->armed.in && !ep->armed.out && !ep->armed.cancel && !ep->armed.end;
 }
 
 static bool backend_detach(struct backend *b, struct endpoint *ep) {
@@ -302,6 +348,9 @@ static void reap_one(struct backend *b, const struct io_uring_cqe *cqe) {
     case OP_RECV:
         b->arrivals++;
         ep->armed.in = more;
+        ep->end_new = ep->end_seen;
+        if (more && ep->closing)
+            shutdown(ep->fd, SHUT_RDWR); /* it may have missed the first in the same way */
         reap_recv(b, ep, cqe);
         break;
     case OP_SEND:
@@ -315,12 +364,17 @@ static void reap_one(struct backend *b, const struct io_uring_cqe *cqe) {
     case OP_CANCEL:
         ep->armed.cancel = false;
         break;
+    case OP_END:
+        ep->armed.end = false;
+        ep->end_seen = cqe->res > 0;
+        ep->end_new = ep->end_seen;
+        break;
     default:
         assert(false);
     }
     if (ep->closing && idle(ep))
         endpoint_due(ep);
-    else if (ep->closing || (op != OP_CANCEL && (!more || !(ep->want & WANT_IN))))
+    else if (ep->closing || ep->end_new || (op != OP_CANCEL && (!more || !(ep->want & WANT_IN))))
         endpoint_touch(ep); /* ended but still wanted, or missed by a cancellation */
 }
 

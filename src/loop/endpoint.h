@@ -36,8 +36,11 @@ struct endpoint {
         uint32_t mask; /* epoll: the events asked for; 0: not in the set */
         bool in;       /* io_uring: the receive or accept is under way, */
         bool out;      /* the send, or the poll for a connect, */
-        bool cancel;   /* the cancellation of the receive */
+        bool cancel;   /* the cancellation of the receive, */
+        bool end;      /* the poll for the end of the stream */
     } armed;
+    bool end_seen; /* io_uring: that poll has completed, */
+    bool end_new;  /* and a receive under way may not know */
 };
 
 struct stream {

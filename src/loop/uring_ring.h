@@ -20,6 +20,8 @@
 #define URING_CQ_ENTRIES 8192
 /* 1,024 requests may come in one turn without anybody running out of buffers. */
 #define URING_BUFFERS 1024
+/* Of every receive, IORING_RECV... */
+#define URING_RECV_FLAGS 0
 #endif
 /* A request is rarely longer; one that is just comes in parts. */
 #define URING_BUFFER_BYTES 2048

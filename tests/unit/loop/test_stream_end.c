@@ -181,6 +181,104 @@ static void test_last_words_are_read(void **state) {
     sem_destroy(&gone);
 }
 
+/* Both are there before there is anybody to receive them. */
+static void test_a_reset_before_the_accept(void **state) {
+    static const struct behaviour behaviour = {.broken = conn_close, .closed = stop};
+    struct world w;
+
+    (void)state;
+    world_open(&w, &behaviour, 1);
+    client_join(client_start(resetting_client, &w));
+    world_run(&w);
+    assert_int_equal(w.conns[0].in_len, 1);
+    assert_int_equal(w.conns[0].broken, 1);
+    assert_int_equal(w.conns[0].fins, 0);
+    world_close(&w);
+}
+
+/* A reset right behind bytes is heard of without a send, too: both were there before the loop
+ * looked. */
+static void wait_for_the_end(struct conn *c, struct slice bytes) {
+    (void)bytes;
+    if (c->reads > 1)
+        return;
+    sem_post(&c->world->gate);
+    sem_wait(&gone);
+}
+
+static void hear_a_reset_behind_bytes(const struct behaviour *behaviour) {
+    struct world w;
+    pthread_t client;
+
+    sem_init(&gone, 0, 0);
+    world_open(&w, behaviour, 1);
+    client = client_start(last_words_client, &w);
+    world_run(&w);
+    client_join(client);
+    assert_int_equal(w.conns[0].in_len, 1 + sizeof(LAST_WORDS));
+    assert_int_equal(w.conns[0].broken, 1);
+    assert_int_equal(w.conns[0].fins, 0);
+    world_close(&w);
+    sem_destroy(&gone);
+}
+
+static void test_a_reset_behind_bytes(void **state) {
+    static const struct behaviour behaviour = {
+        .read = wait_for_the_end, .broken = conn_close, .closed = stop};
+
+    (void)state;
+    hear_a_reset_behind_bytes(&behaviour);
+}
+
+/* Nor does a close wait for ever that comes right behind them. */
+static void close_behind_bytes(struct conn *c, struct slice bytes) {
+    wait_for_the_end(c, bytes);
+    conn_close(c);
+}
+
+static void test_a_close_behind_bytes(void **state) {
+    static const struct behaviour behaviour = {.read = close_behind_bytes, .closed = stop};
+    struct world w;
+    pthread_t client;
+
+    (void)state;
+    sem_init(&gone, 0, 0);
+    world_open(&w, &behaviour, 1);
+    client = client_start(last_words_client, &w);
+    world_run(&w);
+    client_join(client);
+    assert_int_equal(w.conns[0].in_len, 1);
+    world_close(&w);
+    sem_destroy(&gone);
+}
+
+/* And when they came to a user that had paused. */
+static struct conn *paused;
+
+static void resume(struct timer *timer) {
+    (void)timer;
+    stream_resume(paused->stream);
+}
+
+static struct timer nap = {.fire = resume};
+
+static void pause_for_the_end(struct conn *c, struct slice bytes) {
+    if (c->reads == 1) {
+        stream_pause(c->stream);
+        paused = c;
+        timer_start(c->world->loop, &nap, 1);
+    }
+    wait_for_the_end(c, bytes);
+}
+
+static void test_a_reset_behind_bytes_in_a_pause(void **state) {
+    static const struct behaviour behaviour = {
+        .read = pause_for_the_end, .broken = conn_close, .closed = stop};
+
+    (void)state;
+    hear_a_reset_behind_bytes(&behaviour);
+}
+
 /* And nobody waits for a user that has paused. */
 static void pause_when_sent(struct conn *c, enum err err) {
     (void)err;
@@ -363,6 +461,10 @@ static int group(void) {
         cmocka_unit_test(test_reset_while_paused_and_sending),
         cmocka_unit_test(test_send_after_reset),
         cmocka_unit_test(test_last_words_are_read),
+        cmocka_unit_test(test_a_reset_before_the_accept),
+        cmocka_unit_test(test_a_reset_behind_bytes),
+        cmocka_unit_test(test_a_reset_behind_bytes_in_a_pause),
+        cmocka_unit_test(test_a_close_behind_bytes),
         cmocka_unit_test(test_a_pause_behind_a_failed_send),
         cmocka_unit_test(test_close_while_sending),
         cmocka_unit_test(test_close_in_each_callback),
