@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-#define READ_BYTES (64u << 10)
+#define READ_BYTES    (64u << 10)
+#define BEHIND_EVENTS 512 /* about what READ_BYTES hold */
 
 struct lane_relay {
     struct feed_read read;
@@ -251,6 +252,15 @@ static uint64_t distance(struct event_position from, struct event_position to) {
     if (!event_position_less(from, to))
         return 0;
     return from.epoch == to.epoch ? to.seq - from.seq : to.seq;
+}
+
+bool relay_behind(const struct relay *relay) {
+    uint64_t unsent = 0;
+
+    for (uint32_t i = 0; i < relay->count && unsent < BEHIND_EVENTS; i++)
+        if (relay->lanes[i].mine && !relay->lanes[i].stopped)
+            unsent += distance(relay->lanes[i].sent, feed_end(relay->feed, i));
+    return unsent >= BEHIND_EVENTS;
 }
 
 void relay_stats(const struct relay *relay, struct relay_stats *out) {

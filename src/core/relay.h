@@ -75,6 +75,9 @@ void relay_drain(struct relay *relay);
 /* Reads where there may be something and room for it. */
 void relay_pump(struct relay *relay);
 
+/* As much as a read gives is there already: to wait for more gains nothing. */
+bool relay_behind(const struct relay *relay);
+
 /* False: the sink confirmed out of order, as if one before it was lost: pause, and resume with
  * a new sink. */
 MUST_CHECK bool relay_acked(struct relay *relay, struct relay_slot *slot);

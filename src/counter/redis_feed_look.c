@@ -15,8 +15,9 @@
 #include "edge/redis_text.h"
 
 /* While events come, and while none do: an idle instance asks each lane of its own so often. More
- * lanes are looked at more seldom, as each is a command. */
-#define LOOK_BUSY_MS 5
+ * lanes are looked at more seldom, as each is a command. What comes between two looks goes on
+ * together: a request to Kafka costs as much as many events in it. */
+#define LOOK_BUSY_MS 40
 #define LOOK_IDLE_MS 250
 #define LANES_PER_MS 10 /* of the former */
 

@@ -26,7 +26,8 @@
 #include "loop/mailbox.h"
 #include "loop/timer.h"
 
-#define GATHER_MS    2    /* from the first new event to reading what has come with it */
+#define GATHER_MS    10   /* from the first new event to reading what has come with it; */
+#define BEHIND_MS    2    /* when there is plenty already */
 #define RETRY_MIN_MS 250  /* between attempts to reach Kafka, doubling up to */
 #define RETRY_MAX_MS 2000 /* this */
 #define FIGURES_MS   1000 /* while events wait: how old a figure may get */
@@ -241,7 +242,7 @@ static void on_work(void *ctx) {
     struct shipper *s = ctx;
 
     if (s->own.pump_at_ms == INT64_MAX)
-        s->own.pump_at_ms = clock_mono_ms() + GATHER_MS;
+        s->own.pump_at_ms = clock_mono_ms() + (relay_behind(s->own.relay) ? BEHIND_MS : GATHER_MS);
 }
 
 /* ---- the producer ---- */

@@ -10,6 +10,11 @@
 
 #include "edge/kafka_config.h"
 
+/* Our caller gathers: this is for what it produces in one go. Not more, as librdkafka's thread
+ * spins through the last of it (2.0 polls with a timeout of what is left, in whole milliseconds);
+ * not 0, which sends the first event by itself. */
+#define LINGER_MS "1"
+
 struct kafka_producer {
     struct kafka_conf conf;
     char *topic_name;
@@ -36,7 +41,7 @@ static bool set_all(rd_kafka_conf_t *conf, const struct kafka_conf *own) {
            kafka_set(conf, "message.timeout.ms", "0", &new_detail) &&
            kafka_set(conf, "queue.buffering.max.messages", number, &new_detail) &&
            kafka_set(conf, "queue.buffering.max.kbytes", "1048576", &new_detail) &&
-           kafka_set(conf, "linger.ms", "5", &new_detail);
+           kafka_set(conf, "linger.ms", LINGER_MS, &new_detail);
 }
 
 static rd_kafka_conf_t *make_conf(const struct kafka_conf *own) {

@@ -393,6 +393,35 @@ static void test_a_drain_reads_no_more_and_still_confirms(void **state) {
 
 /* Sinks that are lost at any moment, reads that come in any order: every event of every lane is
  * confirmed in the end, in order and without a gap (fake_report() and on_produce() check). */
+/* Of what is there and isn't sent, in lanes that are read. */
+static void test_is_behind_by_what_a_read_gives(void **state) {
+    (void)state;
+    assert_false(relay_behind(world.relay));
+    world.end[0] = 256;
+    world.end[1] = 255;
+    assert_false(relay_behind(world.relay));
+    world.end[1] = 256;
+    assert_true(relay_behind(world.relay));
+    world.user.assigned(world.user.ctx, 1, NULL);
+    assert_false(relay_behind(world.relay));
+    world.end[0] = 512 + IN_FLIGHT;
+    assert_true(relay_behind(world.relay));
+    resume();
+    relay_pump(world.relay);
+    answer_read(0); /* as many as there is room for */
+    assert_int_equal(world.slots_count, IN_FLIGHT);
+    world.end[0]--;
+    assert_false(relay_behind(world.relay));
+    confirm(IN_FLIGHT);
+
+    world.end[2] = 512;
+    assert_true(relay_behind(world.relay));
+    world.fail[2] = ERR_TRIMMED;
+    relay_pump(world.relay);
+    answer_read(2);
+    assert_false(relay_behind(world.relay)); /* nothing more comes of a lane that has stopped */
+}
+
 static void test_random_losses(void **state) {
     (void)state;
     for (unsigned seed = 1; seed <= 300; seed++) {
@@ -461,6 +490,7 @@ int main(void) {
         TEST(test_a_lane_that_is_anothers_is_left_alone),
         TEST(test_a_lane_that_comes_back_goes_on_where_it_was),
         TEST(test_a_drain_reads_no_more_and_still_confirms),
+        TEST(test_is_behind_by_what_a_read_gives),
         TEST(test_random_losses),
     };
 
