@@ -19,7 +19,8 @@
 #define DIGEST_LEN  16
 #define PLAIN_MAX   1000 /* items of a plain part: so many values Lua takes as arguments at once */
 
-#define PART_FIELDS 5 /* before a part's items and texts */
+#define MESSAGE_FIELDS 4 /* before its parts */
+#define PART_FIELDS    5 /* before a part's items and texts */
 
 /* lua/apply.lua's, of a part. */
 enum way { WAY_ITEMS, WAY_PLAIN, WAY_READS };
@@ -236,6 +237,13 @@ static void pack_number(struct buf *out, uint32_t number) {
     buf_add(out, &wire, sizeof(wire));
 }
 
+static void pack_long(struct buf *out, int64_t number) {
+    uint64_t wire = htobe64((uint64_t)number);
+
+    buf_add_char(out, (char)0xd3); /* a double in Lua: below 2^53 the same number */
+    buf_add(out, &wire, sizeof(wire));
+}
+
 static void pack_array(struct buf *out, uint32_t count) {
     uint32_t wire = htobe32(count);
 
@@ -314,7 +322,6 @@ static void pack_item(struct redis_plan *plan, const struct redis_layout *layout
                       struct buf *out) {
     const struct op *op = &message->ops[item->first];
     bool many = item->count > 1;
-
     bool shared = plan->latest[item->counter] != (uint32_t)(item - plan->items) || item->shared;
 
     pack_number(out, (many ? KIND_MANY : (uint32_t)op->kind) + (shared ? KIND_SHARED : 0));
@@ -549,29 +556,30 @@ static void add_args(struct redis_plan *plan, const struct redis_layout *layout,
                      const struct message *message, uint32_t from, uint32_t end, struct buf *out) {
     char producer[33];
     struct buf *packed = &plan->packed;
-    uint32_t fields = 0;
+    uint32_t fields = MESSAGE_FIELDS;
 
     (void)snprintf(producer, sizeof(producer), "%016" PRIx64 "%016" PRIx64, message->producer.hi,
                    message->producer.lo);
     redis_command_arg(out, slice_str(producer));
     add_number_arg(out, (int64_t)message->number);
-    add_number_arg(out, message->issued_ms);
-    add_number_arg(out, layout->key_ttl_ms);
     redis_command_arg(out, how(layout));
     buf_clear(packed);
     for (uint32_t i = from; i < end; i++)
         fields += part_fields(plan, layout, &plan->parts[i]);
     pack_array(packed, fields);
+    pack_long(packed, (int64_t)message->number);
+    pack_long(packed, message->issued_ms);
+    pack_long(packed, layout->key_ttl_ms);
+    pack_long(packed, (int64_t)layout->outbox_max_bytes);
     for (uint32_t i = from; i < end; i++)
         pack_part(plan, layout, message, &plan->parts[i], packed);
     redis_command_arg(out, buf_slice(packed));
-    add_number_arg(out, (int64_t)layout->outbox_max_bytes);
     out->failed |= buf_failed(packed) || buf_failed(&plan->scratch);
 }
 
 void redis_plan_command(struct redis_plan *plan, const struct redis_layout *layout,
                         const struct message *message, struct buf *out) {
-    add_script(out, &redis_script_apply, plan->items_count, 7);
+    add_script(out, &redis_script_apply, plan->items_count, 4);
     add_counter_keys(plan, out);
     add_args(plan, layout, message, 0, plan->parts_count, out);
 }
@@ -581,7 +589,7 @@ void redis_plan_part_command(struct redis_plan *plan, const struct redis_layout 
     const struct redis_plan_part *part = &plan->parts[i];
     char id[24];
 
-    add_script(out, &redis_script_apply_cluster, 3 + part->items, 8);
+    add_script(out, &redis_script_apply_cluster, 3 + part->items, 5);
     add_lane_key(plan, layout, part->lane, "m", out);
     add_lane_key(plan, layout, part->lane, "w", out);
     add_lane_key(plan, layout, part->lane, "o", out);

@@ -15,10 +15,12 @@
 -- keys_cluster.lua; tools/embed_lua puts one of them in the place of @keys.
 --
 -- KEYS  see there.
--- ARGV  1 producer, 32 hex digits   2 number   3 issued_ms   4 key ttl in ms
---       5 "c": one event per counter where the rules allow; "s": one per operation; then "t": what only
+-- ARGV  1 producer, 32 hex digits   2 number
+--       3 "c": one event per counter where the rules allow; "s": one per operation; then "t": what only
 --         reads writes as well (core/ack.h)
---       6 MessagePack: for each part the lane's tag, epoch, items, writes, its way; then
+--       4 MessagePack, which makes numbers of numbers: number, issued_ms, key ttl in ms, the most bytes of
+--         a lane's outbox: with consumers behind by that, it takes no more; then for each part the
+--         lane's tag, epoch, items, writes, its way; then
 --         way 2, it only reads: for each item
 --           counter    on a Cluster only
 --         way 1, as nothing in it needs a look at anything but its counter:
@@ -36,7 +38,6 @@
 --           indexes    of its operations in the message: "3"; kind 4: "3,9,12"
 --           extra      kind 4: the deltas "1,1,1"; with a key: bucket and field of its record
 --           counter    on a Cluster only
---       7 the most bytes of a lane's outbox: with consumers behind by that, it takes no more
 --
 -- Reply: the store's clock, then two for each part:
 --   writes  "" the part has none; "A" likewise, but the message is aged: its reads count if another
@@ -52,10 +53,9 @@
 -- slot is being moved, with records this call needs: none of them has changed anything; HGPHALTED:
 -- increments stand without their events, the lane takes no more.
 
+-- Every local that a closure takes from outside costs each call of the script as much as ten lookups
+-- of a global: so only what loops need is one. Constants are none (tools/embed_lua).
 local call, pcall_ = redis.call, redis.pcall
-local sub, find, format, match = string.sub, string.find, string.format, string.match
-local gsub = string.gsub
-local concat, type, tonumber = table.concat, type, tonumber
 
 local WINDOW = 64 -- core/message.h
 local MAX_AGE_MS, MAX_AHEAD_MS = 60000, 300000
@@ -64,11 +64,10 @@ local MANY_MAX = 1000 -- so many values Lua takes as arguments at once
 local DIGITS_MAX = 20 -- of an int64, its sign included
 local ITEMS, PLAIN, READS = 0, 1, 2 -- ways
 
-local producer, number_text, ttl = ARGV[1], ARGV[2], tonumber(ARGV[4])
-local how, touching = sub(ARGV[5], 1, 1), sub(ARGV[5], 2) == 't'
-local number, issued = tonumber(number_text), tonumber(ARGV[3])
-local packed = cmsgpack.unpack(ARGV[6])
-local outbox_max = tonumber(ARGV[7])
+local producer, number_text = ARGV[1], ARGV[2]
+local how, touching = string.sub(ARGV[3], 1, 1), string.sub(ARGV[3], 2) == 't'
+local packed = cmsgpack.unpack(ARGV[4])
+local number, issued, ttl, outbox_max = packed[1], packed[2], packed[3], packed[4]
 
 -- @keys
 
@@ -80,18 +79,18 @@ end
 
 local time = redis.call('TIME')
 local wall = time[1] * 1000 + math.floor(time[2] / 1000)
-local wall_text = format('%d', wall)
+local wall_text = string.format('%d', wall)
 -- It never goes back, or a corrected wall clock would make producers' windows forgotten early and
 -- new messages older than what is forgotten.
-local clock = tonumber(call('HGET', CLOCK, 'clock') or -1)
+local clock_text = call('HGET', CLOCK, 'clock')
+local clock = tonumber(clock_text or -1)
 if wall > clock then
-    clock = wall
+    clock, clock_text = wall, wall_text
 end
-local clock_text = format('%d', clock)
 
 -- ---- judge ----
 
-local slot_field = producer .. ':' .. format('%d', number % WINDOW)
+local slot_field = producer .. ':' .. string.format('%d', number % WINDOW)
 local producer_field = 'p:' .. producer
 local aged = issued < clock - MAX_AGE_MS or issued > clock + MAX_AHEAD_MS
 local any_known = false
@@ -102,10 +101,10 @@ local function look(part, slot)
         return 'O'
     end
     if slot then
-        local in_slot, record = match(slot, '^(%d+) (.*)$')
-        if in_slot == number_text then
+        local mine = number_text .. ' '
+        if string.sub(slot, 1, #mine) == mine then
             any_known = true
-            return 'R' .. record
+            return 'R' .. string.sub(slot, #mine + 1)
         end
     end
     if aged or issued <= part.forgotten then
@@ -141,7 +140,7 @@ local function judge(part)
     part.seq, part.seq_text, part.chain, part.et = tonumber(m[3]), m[3], m[4], tonumber(m[5])
     part.forgotten, part.bytes = tonumber(m[6]), tonumber(m[7])
     if m[8] then
-        local highest, active = match(m[8], '^(%d+) (%d+)$')
+        local highest, active = string.match(m[8], '^(%d+) (%d+)$')
         part.highest, part.active = tonumber(highest), tonumber(active)
     end
     if not (part.seq and part.chain and part.et and part.forgotten and part.bytes and
@@ -168,9 +167,9 @@ end
 
 local function append(part)
     part.seq = part.seq + part.events_count
-    part.chain = sub(redis.sha1hex(part.chain .. ' ' .. producer .. ' ' .. number_text .. ' ' ..
+    part.chain = string.sub(redis.sha1hex(part.chain .. ' ' .. producer .. ' ' .. number_text .. ' ' ..
         part.indexes), 1, 16)
-    part.seq_text = format('%d', part.seq)
+    part.seq_text = string.format('%d', part.seq)
     local done = pcall_('XADD', part.name .. 'o', part.epoch .. '-' .. part.seq_text, 't', part.now_text, 'c', part.chain,
         'p', producer, 'n', number_text, 's', part.events_count, 'e', part.events)
     if done.err then
@@ -186,7 +185,7 @@ end
 -- Two words would be taken for two answers, and a stored "_" for a counter never written. Nor does
 -- anybody want what is longer than an integer.
 local function word(text)
-    return (#text > DIGITS_MAX or find(text, ' ', 1, true)) and '?' or text
+    return (#text > DIGITS_MAX or string.find(text, ' ', 1, true)) and '?' or text
 end
 
 local function read(key)
@@ -197,29 +196,15 @@ local function read(key)
     return (type(text) == 'table' or text == '_') and '?' or word(text)
 end
 
--- ---- increments ----
-
--- The value behind it as a string, or nil and the answer.
-local function add(key, delta)
-    local value = increased(key, delta)
-    if type(value) == 'number' then
-        return value > -EXACT and value < EXACT and format('%d', value) or stored(key)
-    end
-    if find(value.err, 'overflow', 1, true) then
-        return nil, '!' .. stored(key)
-    end
-    return nil, '?'
-end
-
 -- @items
 
 local items_made
-local shared = {coalesce = how == 'c', ttl = ttl, clock = clock, packed = packed, damaged = damaged,
-    stored = stored, read = read, add = add, counter_key = counter_key, counter_id = counter_id,
-    replace = replace, ITEM = STRINGS[ITEMS]}
 
 local function items_way()
-    items_made = items_made or make_items_way(shared)
+    items_made = items_made or make_items_way({coalesce = how == 'c', ttl = ttl, clock = clock,
+        packed = packed, damaged = damaged, stored = stored, read = read, increased = increased,
+        counter_key = counter_key, counter_id = counter_id, replace = replace,
+        ITEM = STRINGS[ITEMS]})
     return items_made
 end
 
@@ -228,13 +213,12 @@ end
 -- 'answers': of each item that writes, as the record's format wants them.
 local function store(part, answers)
     local record = part.format .. how .. ' ' .. part.writes .. ' ' .. part.now_text .. ' ' .. answers
-    local highest, active = part.highest, math.max(part.active, issued, clock)
-    if number > highest then
-        highest = number
-    end
+    local highest = number > part.highest and number_text or string.format('%d', part.highest)
+    local active = math.max(part.active, issued, clock)
+    active = active == clock and clock_text or string.format('%d', active)
     call('HSET', part.name .. 'w', slot_field, number_text .. ' ' .. record)
     call('HSET', part.name .. 'm', 'seq', part.seq_text, 'chain', part.chain, 'et', part.now_text,
-        'bytes', part.bytes, producer_field, format('%d %d', highest, active))
+        'bytes', string.format('%d', part.bytes), producer_field, highest .. ' ' .. active)
     if part.keys then
         call('HSET', part.name .. 'm', 'generation', part.keys.generation, 'began',
             part.keys.began, 'ttl', part.keys.ttl)
@@ -250,13 +234,13 @@ local function run_reads(part)
             texts[i] = read(counter_key(part.key + i, part.from + i - 1))
         end
     end
-    local reads = concat(texts, ' ')
-    local _, blanks = gsub(reads, ' ', '')
+    local reads = table.concat(texts, ' ')
+    local _, blanks = string.gsub(reads, ' ', '')
     if blanks >= part.items or #reads > (DIGITS_MAX + 1) * part.items then -- one isn't ours
         for i = 1, part.items do
             texts[i] = word(texts[i])
         end
-        reads = concat(texts, ' ')
+        reads = table.concat(texts, ' ')
     end
     return '', ' ' .. reads
 end
@@ -282,11 +266,11 @@ local function run_plain(part, fresh)
         at = at + part.stride
     end
     if not fresh then
-        return '', concat(reads)
+        return '', table.concat(reads)
     end
     part.events_count, part.format = count, '2'
-    part.events = format(part.template, unpack(values))
-    return cmsgpack.pack(values), concat(reads)
+    part.events = string.format(part.template, unpack(values))
+    return cmsgpack.pack(values), table.concat(reads)
 end
 
 local function run(part)
@@ -295,7 +279,7 @@ local function run(part)
     end
     local fresh = part.fate == 'N'
     if fresh then
-        part.now_text = wall > part.et and wall_text or format('%d', part.et)
+        part.now_text = wall > part.et and wall_text or string.format('%d', part.et)
     end
     local answers, reads = (part.way == PLAIN and run_plain or items_way().run)(part, fresh)
     if not fresh then
@@ -312,7 +296,7 @@ end
 
 -- ---- the message ----
 
-local parts, at, key = {}, 1, 0
+local parts, at, key = {}, 5, 0
 local writes = 0
 while packed[at] do
     -- All fields at once: a table that grows is made again and again.

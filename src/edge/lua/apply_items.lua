@@ -10,8 +10,9 @@ local function make_items_way(shared)
     local sub, find, format, match = string.sub, string.find, string.format, string.match
     local concat, type, tonumber = table.concat, type, tonumber
     local coalesce, ttl, clock, packed = shared.coalesce, shared.ttl, shared.clock, shared.packed
-    local damaged, stored, read, add = shared.damaged, shared.stored, shared.read, shared.add
-    local counter_key, counter_id, replace = shared.counter_key, shared.counter_id, shared.replace
+    local damaged, stored, read = shared.damaged, shared.stored, shared.read
+    local counter_key, counter_id = shared.counter_key, shared.counter_id
+    local increased, replace = shared.increased, shared.replace
     local ITEM = shared.ITEM -- strings in 'packed'
     local ADD, SET, RESET, GET, ADD_MANY, SHARED = 0, 1, 2, 3, 4, 8
 
@@ -214,6 +215,18 @@ local function make_items_way(shared)
             return '0'
         end
         return type(text) == 'string' and is_int64(text) and text or nil
+    end
+
+    -- The value behind it as a string, or nil and the answer.
+    local function add(key, delta)
+        local value = increased(key, delta)
+        if type(value) == 'number' then
+            return value > -EXACT and value < EXACT and format('%d', value) or stored(key)
+        end
+        if find(value.err, 'overflow', 1, true) then
+            return nil, '!' .. stored(key)
+        end
+        return nil, '?'
     end
 
     local function write(part, kind, key, shared, arg, index, record_key)

@@ -5,12 +5,12 @@
 -- refused (TRYAGAIN, ASK) unless this node has all of them.
 --
 -- KEYS  the lane's meta, windows and outbox, then the hash of each item's counter, in their order.
--- ARGV  8 the store's id
+-- ARGV  5 the store's id
 
--- Strings in ARGV[6] for each item of such a part: the last is its field in that hash.
+-- Strings in ARGV[4] for each item of such a part: the last is its field in that hash.
 local STRINGS = {[ITEMS] = 5, [PLAIN] = 2, [READS] = 1}
 local CLOCK = KEYS[1]
-local STORE = ARGV[8] -- a Cluster emptied and laid out anew under a running process has another id
+local STORE = ARGV[5] -- a Cluster emptied and laid out anew under a running process has another id
 local ONE_OF_SEVERAL = true -- other calls may carry the message's other lanes
 local homes = {}
 

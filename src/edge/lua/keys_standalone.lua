@@ -3,13 +3,13 @@
 --
 -- KEYS  the counter of each item, in their order.
 
-local STRINGS = {[ITEMS] = 4, [PLAIN] = 1, [READS] = 0} -- in ARGV[6] for each item of such a part
+local STRINGS = {[ITEMS] = 4, [PLAIN] = 1, [READS] = 0} -- in ARGV[4] for each item of such a part
 local CLOCK = 'hgp:meta'
 local STORE = nil -- looked at once for each connection
 local ONE_OF_SEVERAL = false -- this call is the whole message
 
 local function counter_key(n) return KEYS[n] end
-local function counter_id(key) return sub(key, 9) end -- behind "counter:"
+local function counter_id(key) return string.sub(key, 9) end -- behind "counter:"
 local function stored(key) return pcall_('GET', key) end
 local function increased(key, delta) return pcall_('INCRBY', key, delta) end
 local function replace(key, value) call('SET', key, value, 'KEEPTTL') end
