@@ -42,13 +42,7 @@ for i = 1, counters do
     end
 end
 
-local function fields_of(entry)
-    local at = {}
-    for i = 1, #entry[2], 2 do
-        at[entry[2][i]] = entry[2][i + 1]
-    end
-    return at
-end
+-- @entry
 
 -- ---- what goes ----
 

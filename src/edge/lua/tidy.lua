@@ -79,13 +79,7 @@ end
 
 local bytes, trimmed, last = tonumber(m.bytes), 0, nil
 
-local function fields_of(entry)
-    local at = {}
-    for i = 1, #entry[2], 2 do
-        at[entry[2][i]] = entry[2][i + 1]
-    end
-    return at
-end
+-- @entry
 
 local function due(id, at)
     if floor then
