@@ -155,8 +155,9 @@ static bool ends_parsing(enum action action) {
     return action == ACTION_HELP || action == ACTION_VERSION;
 }
 
-void options_parse(int argc, char *const argv[], struct config *cfg, struct options *out,
-                   struct config_problems *problems) {
+/* Flags go into 'cfg' as CONFIG_FLAG. Nothing behind --help or --version is looked at. */
+static void parse(int argc, char *const argv[], struct config *cfg, struct options *out,
+                  struct config_problems *problems) {
     struct args args = {argc - 1, argv + 1, cfg, out, problems};
 
     *out = (struct options){.role = ROLE_ALL, .action = ACTION_RUN};
@@ -265,7 +266,7 @@ void options_assemble(const struct invocation *invocation, const struct options 
     struct options again;
 
     config_defaults(cfg);
-    options_parse(invocation->argc, invocation->argv, cfg, &again, problems);
+    parse(invocation->argc, invocation->argv, cfg, &again, problems);
     load_layers(invocation, options, kv, kv_name, cfg, problems);
 }
 
@@ -274,7 +275,7 @@ bool options_begin(const struct invocation *invocation, struct config *cfg, stru
     struct config_problems problems = {0};
 
     config_defaults(cfg);
-    options_parse(invocation->argc, invocation->argv, cfg, out, &problems);
+    parse(invocation->argc, invocation->argv, cfg, out, &problems);
     if (ends_parsing(out->action)) {
         *out_exit = answer(out->action, cfg, invocation->out);
         return false;

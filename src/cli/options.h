@@ -42,11 +42,6 @@ struct option_special {
 };
 const struct option_special *options_specials(size_t *out_count);
 
-/* Flags go into 'cfg' as CONFIG_FLAG. Nothing behind --help or --version is
- * looked at. */
-void options_parse(int argc, char *const argv[], struct config *cfg, struct options *out,
-                   struct config_problems *problems);
-
 /* The configuration as all its sources say it now, in 'cfg'; 'kv' is Consul's document, called
  * 'kv_name' (borrowed for as long as 'cfg' lives), {NULL, 0}: there is none. What is wrong goes
  * into 'problems'. */

@@ -123,7 +123,8 @@ static enum err add_entry(struct analytics *a, struct counter_type *type, uint32
     return analytics_veil(a, counter);
 }
 
-enum err analytics_make_type(struct analytics *a, struct slice name, uint32_t *out) {
+/* The number of the type of this name, made if it is new. ERR_NO_MEMORY. */
+MUST_CHECK static enum err make_type(struct analytics *a, struct slice name, uint32_t *out) {
     *out = find_type(a, name);
     return *out == BYTES_TABLE_NONE ? add_type(a, name, out) : ERR_OK;
 }
@@ -142,7 +143,7 @@ static enum err parse_id(struct analytics *a, struct slice id, struct tracked *o
     } else {
         name = slice_skip(id, (size_t)(zero - id.ptr) + 1);
     }
-    return analytics_make_type(a, name, &out->type);
+    return make_type(a, name, &out->type);
 }
 
 static enum err place(struct analytics *a, uint32_t counter) {

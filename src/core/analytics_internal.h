@@ -149,9 +149,6 @@ MUST_CHECK enum err analytics_make_rest(struct analytics *a);
 /* resource_id, a zero byte, counter_type. */
 struct slice analytics_id(struct buf *out, struct slice resource_id, struct slice counter_type);
 
-/* The number of the type of this name, made if it is new. ERR_NO_MEMORY. */
-MUST_CHECK enum err analytics_make_type(struct analytics *a, struct slice name, uint32_t *out);
-
 /* An id that is about to be looked for. On tables larger than the processor's cache a find waits
  * for memory several times: the steps of many go side by side, with other work between. */
 struct lookup {

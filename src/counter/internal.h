@@ -77,8 +77,6 @@ struct counter_service {
     } series;
 };
 
-/* port.c: puts a ticket into the open group (a mail's run, on the store thread). */
-void counter_group_add(struct mail *mail);
 /* port.c: sends a ticket's answer home. */
 void counter_ticket_return(struct ticket *ticket);
 

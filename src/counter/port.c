@@ -17,7 +17,8 @@ static void ticket_drop(struct mail *mail) {
     free(CONTAINER_OF(mail, struct ticket, mail));
 }
 
-void counter_group_add(struct mail *mail) {
+/* Into the open group; on the store thread. */
+static void add_to_group(struct mail *mail) {
     struct ticket *ticket = CONTAINER_OF(mail, struct ticket, mail);
     struct counter_service *service = ticket->port->service;
 
@@ -42,9 +43,8 @@ static enum err port_send(struct upstream *upstream, struct delivery *delivery) 
         port->free = ticket->next;
     else if (!(ticket = malloc(sizeof(*ticket))))
         return ERR_NO_MEMORY;
-    *ticket = (struct ticket){.mail = {.run = counter_group_add, .drop = ticket_drop},
-                              .port = port,
-                              .delivery = delivery};
+    *ticket = (struct ticket){
+        .mail = {.run = add_to_group, .drop = ticket_drop}, .port = port, .delivery = delivery};
     enum err err = mailbox_send(port->service->mailbox, &ticket->mail);
     if (err != ERR_OK) {
         ticket->next = port->free;

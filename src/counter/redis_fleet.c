@@ -72,10 +72,6 @@ unsigned redis_fleet_connections(const struct redis_fleet *fleet) {
     return atomic_load_explicit(&fleet->usable, memory_order_relaxed);
 }
 
-const char *redis_fleet_name(const struct redis_fleet *fleet) {
-    return fleet->name;
-}
-
 uint64_t redis_fleet_store_id(const struct redis_fleet *fleet) {
     return atomic_load(&fleet->known) ? fleet->id : 0;
 }

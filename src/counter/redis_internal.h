@@ -234,9 +234,6 @@ enum err redis_fleet_judge(const struct redis_fleet *fleet, const struct redis_g
                            char *out_detail, size_t size);
 /* Of a server alone: a sentence without its end. */
 const char *redis_guarantee_alone(const struct redis_given *given);
-/* What may follow it; "" for most. */
-const char *redis_guarantee_torn(const struct redis_given *given);
-bool redis_gives_local(const struct redis_given *given);
 void redis_guarantee(const struct redis_fleet *fleet, const struct redis_given *given, char *out,
                      size_t size);
 /* The one in force. */

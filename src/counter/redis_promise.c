@@ -4,7 +4,7 @@
 #include "counter/redis_internal.h"
 #include "edge/redis_text.h"
 
-bool redis_gives_local(const struct redis_given *given) {
+static bool gives_local(const struct redis_given *given) {
     return given->appendonly && given->fsync == FSYNC_ALWAYS && !given->load_truncated;
 }
 
@@ -36,8 +36,9 @@ const char *redis_guarantee_alone(const struct redis_given *given) {
 /* A server that died inside a write leaves the begin of a transaction at the end of its AOF. With
  * aof-load-truncated yes Redis (Valkey before its pull request 4342) cuts behind the last whole
  * command in it, not before it; what comes next is written behind, and executed together with it at
- * the next start but one: increments count twice, and events are lost to others of their number. */
-const char *redis_guarantee_torn(const struct redis_given *given) {
+ * the next start but one: increments count twice, and events are lost to others of their number.
+ * Behind the sentence of a server alone; "" for most. */
+static const char *guarantee_torn(const struct redis_given *given) {
     return given->appendonly && given->load_truncated
                ? "; but after a crash in the middle of a write redis-server may count that write "
                  "twice at a later start, unless aof-load-truncated is no"
@@ -76,14 +77,13 @@ void redis_guarantee(const struct redis_fleet *fleet, const struct redis_given *
                       ? "; this is the weakest of the Cluster's nodes"
                       : "; this is the weakest of the Cluster's nodes, and where a replica takes "
                         "over for one of them, what it had not received is lost";
-    (void)snprintf(out, size, "%s%s%s%s%s%s%s", redis_guarantee_alone(given),
-                   redis_guarantee_torn(given), replicas, weakest,
-                   given->eviction[0] ? "; its maxmemory-policy " : "", given->eviction,
-                   given->eviction[0] ? " may delete counters" : "");
+    (void)snprintf(out, size, "%s%s%s%s%s%s%s", redis_guarantee_alone(given), guarantee_torn(given),
+                   replicas, weakest, given->eviction[0] ? "; its maxmemory-policy " : "",
+                   given->eviction, given->eviction[0] ? " may delete counters" : "");
 }
 
 enum durability redis_mode(const struct redis_fleet *fleet, const struct redis_given *given) {
-    if (!redis_gives_local(given))
+    if (!gives_local(given))
         return DURABILITY_FAST;
     return too_many_replicas(fleet, given) ? DURABILITY_LOCAL : fleet->conf.durability;
 }
@@ -160,7 +160,7 @@ static enum err judge_strictly(const struct redis_fleet *fleet, const struct red
                        "appendonly yes, appendfsync always and aof-load-truncated no; with this "
                        "server %s%s",
                        counter_durability_name(fleet->conf.durability),
-                       redis_guarantee_alone(given), redis_guarantee_torn(given));
+                       redis_guarantee_alone(given), guarantee_torn(given));
         return ERR_INVALID;
     }
     if (given->eviction[0] || !given->policy_known) {

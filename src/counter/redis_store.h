@@ -75,9 +75,6 @@ bool redis_fleet_up(const struct redis_fleet *fleet);
 /* Usable ones, on all loops. */
 unsigned redis_fleet_connections(const struct redis_fleet *fleet);
 
-/* The server, without credentials. */
-const char *redis_fleet_name(const struct redis_fleet *fleet);
-
 /* Why it is not up, a sentence; "" when it always was. Copies. */
 void redis_fleet_problem(struct redis_fleet *fleet, char *out, size_t size);
 

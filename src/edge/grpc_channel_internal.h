@@ -181,8 +181,6 @@ void grpc_exchange_decide(struct grpc_exchange *ex, enum grpc_status status, str
 void grpc_exchange_abort(struct grpc_exchange *ex, enum grpc_status status, struct slice message);
 void grpc_exchange_stream_gone(struct grpc_exchange *ex);
 void grpc_exchange_hand_over(struct grpc_exchange *ex);
-/* To the spares, or freed. */
-void grpc_exchange_recycle(struct grpc_exchange *ex);
 void grpc_exchange_free(struct grpc_exchange *ex);
 
 /* grpc_channel_response.c */

@@ -38,7 +38,8 @@ static struct buf emptied(struct buf buf) {
     return buf;
 }
 
-void grpc_exchange_recycle(struct grpc_exchange *ex) {
+/* To the spares, or freed. */
+static void recycle(struct grpc_exchange *ex) {
     struct grpc_channel *channel = ex->channel;
 
     if (channel->spares >= SPARES_MAX) {
@@ -102,7 +103,7 @@ static struct grpc_exchange *take(struct grpc_channel *channel, struct grpc_out_
 
 static struct grpc_exchange *taken(struct grpc_exchange *ex) {
     if (buf_failed(&ex->head) || buf_failed(&ex->request)) {
-        grpc_exchange_recycle(ex);
+        recycle(ex);
         return NULL;
     }
     ex->channel->calls++;
@@ -208,7 +209,7 @@ enum err grpc_exchange_begin(struct grpc_exchange *ex, struct grpc_channel_conn 
 
     if (stream_id < 0) {
         ex->channel->calls--;
-        grpc_exchange_recycle(ex);
+        recycle(ex);
         return stream_id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE ? ERR_UNREACHABLE : ERR_NO_MEMORY;
     }
     ex->stream_id = stream_id;
@@ -253,7 +254,7 @@ void grpc_exchange_stream_gone(struct grpc_exchange *ex) {
     conn->held_bytes -= ex->response.len;
     ex->conn = NULL;
     if (!ex->call)
-        grpc_exchange_recycle(ex);
+        recycle(ex);
 }
 
 void grpc_exchange_hand_over(struct grpc_exchange *ex) {
@@ -273,5 +274,5 @@ void grpc_exchange_hand_over(struct grpc_exchange *ex) {
     call->done(call, &result);
     ex->call = NULL;
     if (!ex->conn)
-        grpc_exchange_recycle(ex);
+        recycle(ex);
 }

@@ -9,7 +9,7 @@
 #define SCHEME     SLICE("kafka://")
 #define TLS_SCHEME SLICE("kafkas://")
 
-bool kafka_url_is(struct slice text) {
+static bool is_kafka_url(struct slice text) {
     return slice_starts(text, SCHEME) || slice_starts(text, TLS_SCHEME);
 }
 
@@ -48,7 +48,7 @@ static const char *parse(struct slice text, struct kafka_url *url) {
 enum err kafka_url_parse(struct slice text, struct kafka_url *out, const char **out_problem) {
     struct kafka_url url = {.is_tls = slice_starts(text, TLS_SCHEME)};
 
-    if (!kafka_url_is(text)) {
+    if (!is_kafka_url(text)) {
         *out_problem = "it doesn't begin with kafka:// or kafkas://";
         return ERR_INVALID;
     }

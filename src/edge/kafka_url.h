@@ -29,8 +29,6 @@ struct kafka_url {
     const char *key_file;
 };
 
-bool kafka_url_is(struct slice text);
-
 /* ERR_INVALID, and a phrase that says what is wrong. */
 MUST_CHECK enum err kafka_url_parse(struct slice text, struct kafka_url *out,
                                     const char **out_problem);

@@ -146,10 +146,6 @@ void live_use(struct live *live, struct loop_batcher *batcher) {
     live->batcher = batcher;
 }
 
-struct watch *live_watch(struct live *live) {
-    return live->watch;
-}
-
 enum err live_start(struct live *live, struct watcher *watcher) {
     live->stirred = true;
     return watch_start(live->watch, watcher, loop_now_ms(live->loop));

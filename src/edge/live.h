@@ -94,7 +94,6 @@ int64_t live_as_of_s(const struct live *live, const struct watch_topic *topic);
 
 /* ---- core/watch.h's, at the loop's time ---- */
 
-struct watch *live_watch(struct live *live);
 MUST_CHECK enum err live_start(struct live *live, struct watcher *watcher);
 void live_answered(struct live *live, struct watch_topic *topic, enum err err, bool changed);
 void live_end(struct live *live);
