@@ -67,23 +67,27 @@ meson_tests() { # PART DIR [meson test options]
         "${unrandom[@]}" meson test -C "$dir" --no-rebuild --print-errorlogs "$@"
 }
 
-fuzz() { # DIR: every target for a few seconds; a finding stays in DIR/fuzz-TARGET
-    local dir=$1 program target log good=0 bad=0
-    for program in "$dir"/tests/fuzz/fuzz_*; do
-        [ -f "$program" ] && [ -x "$program" ] || continue
-        target=${program##*/fuzz_}
-        log=build/logs/fuzz-$target.log
-        if tests/fuzz/run.sh "$dir" "$target" "$FUZZ_SECONDS" >"$log" 2>&1; then
-            good=$((good + 1))
-            echo "ok   fuzz/$target $(sed -n 's/^stat::number_of_executed_units: */runs: /p' "$log")"
-        else
-            bad=$((bad + 1))
-            echo "FAIL fuzz/$target, from $log:"
-            tests/fuzz/explain.sh "$log"
-        fi
-    done
-    echo "$good passed, $bad failed"
-    [ $bad -eq 0 ]
+fuzz_one() { # DIR PROGRAM: for a few seconds; a finding stays in DIR/fuzz-TARGET
+    local target=${2##*/fuzz_}
+    local log=build/logs/fuzz-$target.log
+
+    if tests/fuzz/run.sh "$1" "$target" "$FUZZ_SECONDS" >"$log" 2>&1; then
+        echo "ok   fuzz/$target $(sed -n 's/^stat::number_of_executed_units: */runs: /p' "$log")"
+    else
+        printf 'FAIL fuzz/%s, from %s:\n%s\n' "$target" "$log" "$(tests/fuzz/explain.sh "$log")"
+    fi
+}
+
+fuzz() { # DIR: every target, one on each processor
+    local said bad status=0
+
+    export FUZZ_SECONDS
+    export -f fuzz_one
+    said=$(find "$1/tests/fuzz" -maxdepth 1 -name 'fuzz_*' -type f -perm -u+x | sort |
+        xargs -P "$(nproc)" -I{} bash -c 'fuzz_one "$@"' _ "$1" {}) || status=1
+    bad=$(grep -c '^FAIL fuzz/' <<<"$said")
+    printf '%s\n%d passed, %d failed\n' "$said" "$(grep -c '^ok   fuzz/' <<<"$said")" "$bad"
+    [ "$status" -eq 0 ] && [ "$bad" -eq 0 ]
 }
 
 # The thread sanitizer's shadow memory and 32 random bits of address don't go together.
@@ -104,6 +108,14 @@ scripts/setup.sh test || exit
 release=build
 sanitized=(-Dbuildtype=debugoptimized -Db_lundef=false)
 
+# Once for each clone: Go programs are built for minutes. Tests that don't get them say why.
+fetches() {
+    scripts/fetch_go_tools.sh
+    PYTHONPATH=tools python3 -c 'import dev_servers as s; s.kafka_jars(); s.consul_program()'
+} >build/logs/fetches.log 2>&1 </dev/null
+
+mkdir -p build/logs
+fetches & # beside the build and the unit tests
 CC=gcc part build - build $release
 # A limit is there for what hangs: several times what a loaded machine of two cores takes.
 meson_tests unit $release --no-suite fuzz --timeout-multiplier 4

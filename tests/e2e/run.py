@@ -7,8 +7,9 @@
 Each module test_*.py here and in tests/golden is a list of functions test_*();
 one that takes an argument gets a running server, shared by its module.
 A module may set LOOPS = 'both' (it runs once per event loop), ENV, FLAGS, ROLE,
-SMOKE = False (too heavy for a sanitized binary), and PYTHON, the interpreter
-that has the libraries it wants.
+SMOKE = False (too heavy for a sanitized binary), LONG = True (it begins first,
+so that nothing long is left alone at the end), and PYTHON, the interpreter that
+has the libraries it wants.
 """
 import argparse
 import concurrent.futures
@@ -141,6 +142,7 @@ def plan(options):
         if options.loop == 'both' and len(wanted) == 1:
             wanted = ['auto']
         pairs += [(path, loop) for loop in wanted]
+    pairs.sort(key=lambda pair: not getattr(load(pair[0]), 'LONG', False))
     return [p for p in pairs if p[1] not in skipped], [p for p in pairs if p[1] in skipped]
 
 

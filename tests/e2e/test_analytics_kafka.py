@@ -20,6 +20,7 @@ from test_kafka import PARTITIONS, Counting, kafka, metric, topic_url, wait_ship
 from test_recount import Reading, begin_recount, count_with, ended, planted
 
 SMOKE = False
+LONG = True
 ROUNDS = int(os.environ.get('ROUNDS', 0)) or 4
 COMMIT = {'HGP_ANALYTICS_COMMIT_MS': '200'}
 

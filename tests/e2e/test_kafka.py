@@ -22,6 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / 'tools'))
 import dev_servers  # noqa: E402
 
 SMOKE = False
+LONG = True
 COUNTERS = 40
 NAMES = [f'k-{n}' for n in range(COUNTERS)]
 PARTITIONS = 4

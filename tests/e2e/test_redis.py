@@ -29,6 +29,7 @@ from dev_servers import in_step  # noqa: E402
 import test_golden  # noqa: E402
 
 SMOKE = False
+LONG = True
 N = 20000
 BACK_S = 1.0  # issue: recovered within a second of the server accepting
 # What counting takes (ADR 9), and no more: INFO and CONFIG are denied.

@@ -15,6 +15,7 @@ from test_redis import REPLICATED, Shared, fail_over, redis, sentinels
 from test_redis_cluster import Cluster, dev_servers, masters, reshard
 
 SMOKE = False
+LONG = True
 LANES = 4
 OFF = {'HGP_ANALYTICS_ENABLED': 'false'}
 

@@ -4,6 +4,7 @@ import rounds
 from lib import Skipped, eq
 
 SMOKE = False
+LONG = True
 # Each fault once, on one deployment; 'Kafka away' is 'broker killed' with a longer pause.
 KINDS = {
     rounds.Embedded: ['counter killed', 'gateway stopped', 'analytics killed'],

@@ -22,6 +22,7 @@ from test_crash import CONNECTIONS, Retriers, random_of
 
 LOOPS = 'both'
 SMOKE = False
+LONG = True
 N = 20000
 BY_HAND = 10  # with --rounds beyond this the long variants run
 UNREACHABLE = '{"details":"no counter service can be reached","error":"Counter service unavailable",' \

@@ -5,6 +5,7 @@ import lib
 from lib import Server, check, eq, get, increment
 
 SMOKE = False
+LONG = True
 LENGTH = 6
 SEED = 20261123
 

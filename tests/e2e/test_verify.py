@@ -22,6 +22,7 @@ from test_redis import Shared, sentinels
 from test_redis_cluster import Cluster, masters
 
 SMOKE = False
+LONG = True
 
 
 def verify(*flags, stdin=None, env=None):
