@@ -1,4 +1,5 @@
-/* store_values.h - the values of all counters, from a store to an analytics, while both are at work.
+/* store_values.h - the values of all counters, from a store to an analytics, while both are at
+ * work.
  *
  * Threads    One of the caller's that is nobody's loop; blocks until it is done.
  */
