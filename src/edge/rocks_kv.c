@@ -299,7 +299,7 @@ static enum err open_db(struct rocks_kv *rocks, const struct rocks_kv_conf *conf
     struct rocks_options options;
     char *message = NULL;
 
-    rocks_options_init(&options, conf, rocks->folder.creating);
+    rocks_options_init(&options, conf, rocks->folder.creating ? ROCKS_MAKE : ROCKS_OWN);
     rocks->db =
         rocksdb_open_column_families(options.db, rocks->folder.path, KV_SPACES, rocks_space_names,
                                      options.spaces, rocks->spaces, &message);
@@ -383,11 +383,7 @@ static enum err look(struct rocks_kv *rocks, const char *scratch) {
     struct rocks_options options;
     char *message = NULL;
 
-    rocks_options_init(&options, &(struct rocks_kv_conf){0}, false);
-    rocksdb_options_set_max_open_files(options.db,
-                                       -1); /* the owner may delete what it holds open */
-    /* The owner may be in the middle of a record. */
-    rocksdb_options_set_wal_recovery_mode(options.db, rocksdb_point_in_time_recovery);
+    rocks_options_init(&options, &(struct rocks_kv_conf){0}, ROCKS_LOOK);
     rocks->db = rocksdb_open_as_secondary_column_families(options.db, rocks->folder.path, scratch,
                                                           KV_SPACES, rocks_space_names,
                                                           options.spaces, rocks->spaces, &message);

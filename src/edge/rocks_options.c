@@ -10,6 +10,7 @@
 #define INFO_LOGS               4
 #define INFO_LOG_HEADERS        5
 #define BLOOM_BITS              10
+#define LOOK_OPENS              1   /* tables at a time, by threads made for it at every look */
 #define BUFFER_BYTES_PER_BUCKET 256 /* of a hashed memtable; 1/32 of it are pointers then */
 #define DEFAULT_CACHE_BYTES     ((size_t)64 << 20)
 #define DEFAULT_BUFFER_BYTES    ((size_t)32 << 20)
@@ -59,6 +60,15 @@ static void set_sizes(rocksdb_options_t *options, size_t buffer_bytes) {
     rocksdb_options_set_compression(options, rocksdb_no_compression);
 }
 
+static void set_looking(rocksdb_options_t *options) {
+    /* The owner may delete what it holds open. */
+    rocksdb_options_set_max_open_files(options, -1);
+    /* Else sixteen threads begin and end for each family at every look. */
+    rocksdb_options_set_max_file_opening_threads(options, LOOK_OPENS);
+    /* The owner may be in the middle of a record. */
+    rocksdb_options_set_wal_recovery_mode(options, rocksdb_point_in_time_recovery);
+}
+
 static void set_table(rocksdb_options_t *options, rocksdb_cache_t *cache, bool bloom) {
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
 
@@ -75,10 +85,14 @@ static void set_table(rocksdb_options_t *options, rocksdb_cache_t *cache, bool b
 /* These spaces are written at random and read by whole keys, and a commit adds a version of each
  * counter it touches: in a skip list every one of them is a walk through cold memory. A hash table
  * by whole key ("prefix" = key) made an increment 3x cheaper (bench/store.c: 7.9 -> 2.5 us). Its
- * price is a sort at each flush, in the background, and at each scan, which only tools do. */
-static void set_hashed_memtable(rocksdb_options_t *options, size_t buffer_bytes) {
+ * price is a sort at each flush, in the background, and of all that is in memory at each scan,
+ * which only tools do. They look beside the owner, with memtables of their own, which are skip
+ * lists: what they read in thousands of parts would be sorted for each of them. */
+static void set_hashed_memtable(rocksdb_options_t *options, size_t buffer_bytes,
+                                enum rocks_use use) {
     rocksdb_options_set_prefix_extractor(options, rocksdb_slicetransform_create_noop());
-    rocksdb_options_set_hash_link_list_rep(options, buffer_bytes / BUFFER_BYTES_PER_BUCKET);
+    if (use != ROCKS_LOOK)
+        rocksdb_options_set_hash_link_list_rep(options, buffer_bytes / BUFFER_BYTES_PER_BUCKET);
 }
 
 /* A counter's record is overwritten where it is in memory: a hot counter is there once, not once
@@ -121,18 +135,20 @@ rocksdb_options_t *rocks_options_track_logs(rocksdb_options_t *options) {
 #define HINT_WINDOWS HINT "27"
 
 void rocks_options_init(struct rocks_options *options, const struct rocks_kv_conf *conf,
-                        bool create) {
+                        enum rocks_use use) {
     size_t cache_bytes = conf->block_cache_bytes ? conf->block_cache_bytes : DEFAULT_CACHE_BYTES;
     size_t buffer_bytes =
         conf->write_buffer_bytes ? conf->write_buffer_bytes : DEFAULT_BUFFER_BYTES;
     rocksdb_cache_t *cache = rocksdb_cache_create_lru(cache_bytes);
 
     options->db = rocksdb_options_create();
-    rocksdb_options_set_create_if_missing(options->db, create);
-    rocksdb_options_set_create_missing_column_families(options->db, create);
+    rocksdb_options_set_create_if_missing(options->db, use == ROCKS_MAKE);
+    rocksdb_options_set_create_missing_column_families(options->db, use == ROCKS_MAKE);
     set_durability(options->db);
     set_threads(options->db);
     set_sizes(options->db, buffer_bytes);
+    if (use == ROCKS_LOOK)
+        set_looking(options->db);
 
     options->db = rocks_options_track_logs(options->db);
 
@@ -144,7 +160,7 @@ void rocks_options_init(struct rocks_options *options, const struct rocks_kv_con
     set_table(options->windows, cache, true);
     options->hashed = rocksdb_options_create_copy(options->db);
     set_table(options->hashed, cache, true);
-    set_hashed_memtable(options->hashed, buffer_bytes);
+    set_hashed_memtable(options->hashed, buffer_bytes, use);
     options->counters = rocksdb_options_create_copy(options->hashed);
     set_overwritten(options->counters);
     /* A new counter, part or idempotency key is looked up before it is there: the filter

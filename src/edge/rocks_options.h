@@ -6,8 +6,6 @@
 #ifndef EDGE_ROCKS_OPTIONS_H
 #define EDGE_ROCKS_OPTIONS_H
 
-#include <stdbool.h>
-
 #include <rocksdb/c.h>
 
 #include "core/kv.h"
@@ -24,9 +22,14 @@ struct rocks_options {
     rocksdb_options_t *counters;
 };
 
-/* 'create': the store is being made; else a missing one is an error. */
+enum rocks_use {
+    ROCKS_OWN,  /* a missing store is an error */
+    ROCKS_MAKE, /* the store is being made */
+    ROCKS_LOOK  /* beside its owner: read in order, again and again */
+};
+
 void rocks_options_init(struct rocks_options *options, const struct rocks_kv_conf *conf,
-                        bool create);
+                        enum rocks_use use);
 void rocks_options_release(struct rocks_options *options);
 
 /* Takes 'options' over and gives them back so that a log that was synced and isn't there any

@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <rocksdb/c.h>
+
 #include "store_fixture.h"
 
 #define VALUE_BYTES  1000
@@ -149,6 +151,75 @@ static void test_a_look_beside_the_owner(void **state) {
     store_teardown(&s);
 }
 
+/* ---- what looking on costs ---- */
+
+#define LOOKED_AT 10000
+#define LOOKS     10
+/* A seek is a walk down a skip list, as is each record that is new: a few dozen comparisons. */
+#define COMPARISONS_MAX 500
+
+static void put_many(struct store *s) {
+    for (int i = 0; i < LOOKED_AT; i++) {
+        char key[16];
+
+        snprintf(key, sizeof(key), "k-%05d", i);
+        put_str(s->kv, KV_COUNTER, key, "1");
+    }
+    must(kv_commit(s->kv, false) == ERR_OK, "commit");
+}
+
+static void look_again_and_seek(struct store *s, struct rocks_kv *seen, int round) {
+    char key[16];
+    char value[16];
+    const char *detail = "";
+    struct buf found = {0};
+    struct buf record = {0};
+
+    snprintf(key, sizeof(key), "k-%05d", round * (LOOKED_AT / LOOKS));
+    snprintf(value, sizeof(value), "%d", round + 2);
+    put_str(s->kv, KV_COUNTER, key, value);
+    must(kv_commit(s->kv, false) == ERR_OK, "commit");
+    must(rocks_kv_look_again(seen, &detail) == ERR_OK, detail);
+    must(kv_seek(rocks_kv_view(seen), KV_COUNTER, slice_str(key), &found, &record) == ERR_OK,
+         "it is there");
+    must(slice_eq(buf_slice(&found), slice_str(key)), "it is the one");
+    must(slice_eq(buf_slice(&record), slice_str(value)), "and as it is now");
+    buf_release(&found);
+    buf_release(&record);
+}
+
+/* `verify` looks again for each thousand counters: none of them may cost what all do. */
+static void look_on(void *arg) {
+    struct store *s = arg;
+    struct rocks_kv *seen = NULL;
+    const char *detail = "";
+
+    must(store_open(s) == ERR_OK, "the owner opens");
+    put_many(s);
+    must(rocks_kv_look(s->data, &seen, &detail) == ERR_OK, detail);
+    rocksdb_set_perf_level(rocksdb_enable_count);
+    rocksdb_perfcontext_t *counts = rocksdb_perfcontext_create(); /* this thread's */
+    for (int i = 0; i < LOOKS; i++) {
+        rocksdb_perfcontext_reset(counts);
+        look_again_and_seek(s, seen, i);
+        uint64_t compared = rocksdb_perfcontext_metric(counts, rocksdb_user_key_comparison_count);
+        must(compared > 0, "they are counted");
+        must(compared <= COMPARISONS_MAX, "a look costs what is new and what is read");
+    }
+    rocksdb_perfcontext_destroy(counts);
+    rocks_kv_close(seen);
+    store_close(s);
+}
+
+static void test_looking_on_costs_what_is_new(void **state) {
+    struct store s;
+
+    (void)state;
+    store_setup(&s);
+    assert_int_equal(in_child(look_on, &s), 0);
+    store_teardown(&s);
+}
+
 /* Commits until it fails; how many were acknowledged. */
 static int commit_until_failure(struct store *s) {
     char value[VALUE_BYTES];
@@ -272,6 +343,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_owner),
         cmocka_unit_test(test_a_look_beside_the_owner),
+        cmocka_unit_test(test_looking_on_costs_what_is_new),
         cmocka_unit_test(test_a_failed_write_finishes_the_store),
         cmocka_unit_test(test_a_full_disk),
     };
