@@ -178,13 +178,13 @@ def test_a_trickle_is_counted_while_it_lasts():
     url = topic_url(kafka())
     with Counting(url, env={'HGP_ANALYTICS_ENABLED': 'false'}) as server, \
             Server(role='analytics', flags=['--events', url]) as alone:
+        count_with(server, Sent(), [{'resource_id': 'busy', 'counter_type': 'like', 'delta': 1}])
         trickle = Trickle(server)
-        trickle.start()
         with Client(alone) as client:
-            wait_for('it answers', lambda: client.code(client.top)[0] == 'OK')
-            low = busy(client) or 0
-            while busy(client) < low + 100:
-                check(trickle.failed is None and trickle.counted < low + 8000,
+            wait_for('it answers', lambda: client.code(client.top)[0] == 'OK' and busy(client) == 1)
+            trickle.start()
+            while busy(client) < 100:
+                check(trickle.failed is None and trickle.counted < 8000,
                       f'{busy(client)} of {trickle.counted}: {trickle.failed}')
         trickle.over = True
         trickle.join()
