@@ -11,8 +11,7 @@
 #define BACKOFF_MAX_MS       500 /* as to counters: a few SYNs a second cost nobody anything */
 #define KEEPALIVE_MS         20000
 #define KEEPALIVE_TIMEOUT_MS 10000
-#define NO_MEMORY_REST_MS    1000 /* before a connection that memory had no room for is tried again \
-                                   */
+#define NO_MEMORY_REST_MS    1000 /* before what memory had no room for is tried again */
 /* A thousand names of any size that a request may have are less; a ranking of them isn't asked for
  * often. */
 #define RESPONSE_BYTES_MAX (16u << 20)

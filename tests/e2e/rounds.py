@@ -360,7 +360,9 @@ class Fleet(Redis):
     def start(self):
         self.consul = dev_servers.Consul(self.folder / 'consul')
         self.stack.callback(self.consul.process.kill)
-        self.env = {'HGP_DISCOVERY': self.consul.url, 'HGP_CONSUL_CHECK_MS': '500'}
+        # A client of ours that a busy machine holds up for a second isn't an idle one.
+        self.env = {'HGP_DISCOVERY': self.consul.url, 'HGP_CONSUL_CHECK_MS': '500',
+                    'HGP_TIMEOUTS_DRAIN_IDLE_MS': '10000'}
         super().start()
 
     def make_analytics(self):

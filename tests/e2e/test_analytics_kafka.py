@@ -6,12 +6,11 @@ import shutil
 import socket
 import struct
 import tempfile
-import threading
 import time
 
 import lib
 from grpc_client import PYTHON, Client  # noqa: F401
-from lib import INCREMENT, Connection, Group, Server, call, check, eq, free_port, item, ready, wait_for
+from lib import Connection, Group, Server, call, check, eq, free_port, ready, wait_for
 from test_analytics import (RANGES, Sent, ask, caught_up, check_all, count, random_items,
                             set_one)
 from test_analytics_role import TOP, answers, count_through, kill_and_restart
@@ -153,42 +152,6 @@ def test_goes_on_at_its_offsets():
         wait_for('it answers again', lambda: answers(sharded))
         check_all(sharded, sent)
         eq(metric(shard, 'hgp_analytics_duplicates_total'), 0, 'events that came again')
-
-
-class Trickle(threading.Thread):
-    """An event every few milliseconds, so that there is hardly a moment without one."""
-
-    def __init__(self, server):
-        super().__init__(daemon=True)
-        self.server, self.over, self.counted, self.failed = server, False, 0, None
-
-    def run(self):
-        try:
-            with Connection(self.server.http) as connection:
-                while not self.over:
-                    got = connection.request('POST', INCREMENT, item('busy', 'like', 1))
-                    eq(got.status, 200, 'an increment')
-                    self.counted += 1
-        except Exception as why:  # pylint: disable=broad-except
-            self.failed = why
-
-
-def test_a_trickle_is_counted_while_it_lasts():
-    """Less than are read at once (8,192)."""
-    url = topic_url(kafka())
-    with Counting(url, env={'HGP_ANALYTICS_ENABLED': 'false'}) as server, \
-            Server(role='analytics', flags=['--events', url]) as alone:
-        count_with(server, Sent(), [{'resource_id': 'busy', 'counter_type': 'like', 'delta': 1}])
-        trickle = Trickle(server)
-        with Client(alone) as client:
-            wait_for('it answers', lambda: client.code(client.top)[0] == 'OK' and busy(client) == 1)
-            trickle.start()
-            while busy(client) < 100:
-                check(trickle.failed is None and trickle.counted < 8000,
-                      f'{busy(client)} of {trickle.counted}: {trickle.failed}')
-        trickle.over = True
-        trickle.join()
-        eq(alone.stop(), 0, 'exit code')
 
 
 def test_backup():

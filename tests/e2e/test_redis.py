@@ -602,8 +602,8 @@ def test_failover_and_back():
         seconds_until_counted(ours, began)
         took = time.monotonic() - promoted
         ready(ours)
-        eq(group.replica.cli('get', 'counter:away:like'), group.master.cli('get',
-           'counter:away:like'), 'the old primary has what the new one has')
+        lib.wait_for('the old primary has not what the new one has', lambda: group.replica.cli(
+            'get', 'counter:away:like') == group.master.cli('get', 'counter:away:like'))
         print(f'     promoted {promoted - began:.1f} s after the kill, counted at most {took:.1f} s '
               'later', flush=True)
         eq(ours.stop(), 0, 'exit code')
