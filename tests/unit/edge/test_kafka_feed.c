@@ -1,0 +1,148 @@
+/* test_kafka_feed.c - a topic's events, read as a feed, from a broker that never pauses. */
+#include <stdlib.h>
+#include <time.h>
+
+#include "core/feed.h"
+#include "edge/event_proto.h"
+#include "edge/kafka_feed_internal.h"
+#include "loop/loop.h"
+#include "test.h"
+
+#define STORE_ID   7
+#define EVENTS_MIN 100
+
+/* ---- instead of librdkafka: one partition, a message every millisecond ---- */
+
+struct kafka_consumer {
+    struct buf value;
+    uint64_t seq;
+};
+
+enum err kafka_consumer_new(const struct kafka_consumer_conf *conf, struct kafka_consumer **out,
+                            const char **out_detail) {
+    (void)conf;
+    (void)out_detail;
+    *out = calloc(1, sizeof(**out));
+    return *out ? ERR_OK : ERR_NO_MEMORY;
+}
+
+void kafka_consumer_free(struct kafka_consumer *consumer) {
+    if (consumer)
+        buf_release(&consumer->value);
+    free(consumer);
+}
+
+enum err kafka_consumer_open(struct kafka_consumer *consumer, int64_t wait_ms) {
+    (void)consumer;
+    (void)wait_ms;
+    return ERR_OK;
+}
+
+enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
+                             struct kafka_message *out) {
+    struct timespec pause = {.tv_nsec = 1000000};
+    struct event event = {.at = {1, ++consumer->seq},
+                          .kind = OP_ADD,
+                          .resource_id = SLICE("post-1"),
+                          .counter_type = SLICE("like"),
+                          .delta = 1,
+                          .new_value = (int64_t)consumer->seq,
+                          .count = 1};
+
+    (void)wait_ms;
+    (void)nanosleep(&pause, NULL);
+    buf_clear(&consumer->value);
+    event_proto(&event, STORE_ID, &consumer->value);
+    *out = (struct kafka_message){.offset = (int64_t)consumer->seq - 1,
+                                  .value = buf_slice(&consumer->value)};
+    return ERR_OK;
+}
+
+uint32_t kafka_consumer_partitions(const struct kafka_consumer *consumer) {
+    (void)consumer;
+    return 1;
+}
+
+const char *kafka_consumer_problem(const struct kafka_consumer *consumer) {
+    (void)consumer;
+    return "";
+}
+
+/* ---- who reads it ---- */
+
+struct reader {
+    struct loop *loop;
+    struct feed *feed;
+    struct feed_read read;
+    bool waits; /* for more() */
+    uint64_t events;
+    size_t largest; /* of what came at once */
+};
+
+static void closed(void *ctx) {
+    loop_stop(((struct reader *)ctx)->loop);
+}
+
+static void took(struct feed_read *read, enum err err, const struct event *events, size_t count) {
+    struct reader *reader = CONTAINER_OF(read, struct reader, read);
+
+    assert_int_equal(err, ERR_OK);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(events[i].at.seq, ++reader->events);
+    if (count > reader->largest)
+        reader->largest = count;
+    reader->waits = count == 0;
+    if (reader->events >= EVENTS_MIN) {
+        feed_close(reader->feed, closed, reader);
+        return;
+    }
+    if (count) {
+        read->after = events[count - 1].at;
+        feed_read(reader->feed, read);
+    }
+}
+
+static void opened(void *ctx, enum err err, const struct feed_info *info) {
+    struct reader *reader = ctx;
+
+    assert_int_equal(err, ERR_OK);
+    assert_int_equal(info->store_id, STORE_ID);
+    reader->read = (struct feed_read){.max_bytes = SIZE_MAX, .done = took};
+    feed_read(reader->feed, &reader->read);
+}
+
+static void more(void *ctx) {
+    struct reader *reader = ctx;
+
+    if (!reader->waits)
+        return;
+    reader->waits = false;
+    feed_read(reader->feed, &reader->read);
+}
+
+/* Not before a chunk is full, it was: 8,192 events, as long as one came within 50 ms. */
+static void test_events_come_while_more_do(void **state) {
+    struct loop_conf loop = {.backend = LOOP_EPOLL};
+    atomic_bool up = false;
+    struct kafka_feed_conf conf = {
+        .url = {.brokers = "b:1", .topic = "t"}, .partitions = {.others = true}, .up = &up};
+    struct reader reader = {0};
+    struct feed_user user = {.ctx = &reader, .opened = opened, .more = more};
+
+    (void)state;
+    assert_int_equal(loop_new(&loop, &reader.loop), ERR_OK);
+    struct kafka_feed *feed = kafka_feed_new(reader.loop, &conf);
+    assert_non_null(feed);
+    reader.feed = kafka_feed_base(feed);
+    feed_open(reader.feed, &user);
+    assert_int_equal(loop_run(reader.loop), ERR_OK);
+    assert_true(reader.largest < CHUNK_EVENTS);
+    kafka_feed_free(feed);
+    loop_free(reader.loop);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_events_come_while_more_do)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
