@@ -151,6 +151,22 @@ static void last_words_client(struct world *w) {
     sem_post(&gone);
 }
 
+/* To its end, with a loop that behaves so. */
+static void world_of_last_words(struct world *w, const struct behaviour *behaviour) {
+    pthread_t client;
+
+    sem_init(&gone, 0, 0);
+    world_open(w, behaviour, 1);
+    client = client_start(last_words_client, w);
+    world_run(w);
+    client_join(client);
+}
+
+static void world_of_last_words_close(struct world *w) {
+    world_close(w);
+    sem_destroy(&gone);
+}
+
 static void send_to_the_gone(struct conn *c, struct slice bytes) {
     (void)bytes;
     if (c->reads > 1)
@@ -164,21 +180,15 @@ static void test_last_words_are_read(void **state) {
     static const struct behaviour behaviour = {
         .read = send_to_the_gone, .broken = conn_close, .closed = stop};
     struct world w;
-    pthread_t client;
 
     (void)state;
-    sem_init(&gone, 0, 0);
-    world_open(&w, &behaviour, 1);
-    client = client_start(last_words_client, &w);
-    world_run(&w);
-    client_join(client);
+    world_of_last_words(&w, &behaviour);
     assert_int_equal(w.conns[0].in_len, 1 + sizeof(LAST_WORDS));
     assert_memory_equal(w.conns[0].in + 1, LAST_WORDS, sizeof(LAST_WORDS));
     assert_int_equal(w.conns[0].sent_closed, 1);
     assert_int_equal(w.conns[0].broken, 1);
     assert_int_equal(w.conns[0].fins, 0);
-    world_close(&w);
-    sem_destroy(&gone);
+    world_of_last_words_close(&w);
 }
 
 /* Both are there before there is anybody to receive them. */
@@ -208,18 +218,12 @@ static void wait_for_the_end(struct conn *c, struct slice bytes) {
 
 static void hear_a_reset_behind_bytes(const struct behaviour *behaviour) {
     struct world w;
-    pthread_t client;
 
-    sem_init(&gone, 0, 0);
-    world_open(&w, behaviour, 1);
-    client = client_start(last_words_client, &w);
-    world_run(&w);
-    client_join(client);
+    world_of_last_words(&w, behaviour);
     assert_int_equal(w.conns[0].in_len, 1 + sizeof(LAST_WORDS));
     assert_int_equal(w.conns[0].broken, 1);
     assert_int_equal(w.conns[0].fins, 0);
-    world_close(&w);
-    sem_destroy(&gone);
+    world_of_last_words_close(&w);
 }
 
 static void test_a_reset_behind_bytes(void **state) {
@@ -239,17 +243,11 @@ static void close_behind_bytes(struct conn *c, struct slice bytes) {
 static void test_a_close_behind_bytes(void **state) {
     static const struct behaviour behaviour = {.read = close_behind_bytes, .closed = stop};
     struct world w;
-    pthread_t client;
 
     (void)state;
-    sem_init(&gone, 0, 0);
-    world_open(&w, &behaviour, 1);
-    client = client_start(last_words_client, &w);
-    world_run(&w);
-    client_join(client);
+    world_of_last_words(&w, &behaviour);
     assert_int_equal(w.conns[0].in_len, 1);
-    world_close(&w);
-    sem_destroy(&gone);
+    world_of_last_words_close(&w);
 }
 
 /* And when they came to a user that had paused. */
@@ -289,17 +287,11 @@ static void test_a_pause_behind_a_failed_send(void **state) {
     static const struct behaviour behaviour = {
         .read = send_to_the_gone, .sent = pause_when_sent, .broken = conn_close, .closed = stop};
     struct world w;
-    pthread_t client;
 
     (void)state;
-    sem_init(&gone, 0, 0);
-    world_open(&w, &behaviour, 1);
-    client = client_start(last_words_client, &w);
-    world_run(&w);
-    client_join(client);
+    world_of_last_words(&w, &behaviour);
     assert_int_equal(w.conns[0].broken, 1);
-    world_close(&w);
-    sem_destroy(&gone);
+    world_of_last_words_close(&w);
 }
 
 /* A close with a send under way answers the send first, then says closed. */
