@@ -279,8 +279,16 @@ def take_over(master, replica):
     in_step(master)
 
 
+def followers(master):
+    """The ports of those of whom a Cluster's master knows that they follow it: whom it doesn't know, it
+    lets nobody take its place."""
+    lines = master.cli('cluster', 'replicas', master.cli('cluster', 'myid')).splitlines()
+    return [int(line.split()[1].split('@')[0].rsplit(':', 1)[1]) for line in lines]
+
+
 def change_places(master, replica):
     """As an operator does it before he restarts a master."""
+    wait_until('the news of a replica', lambda: replica.port in followers(master))
     if replica.cli('cluster', 'failover') != 'OK':
         raise Trouble('CLUSTER FAILOVER is refused')
     becomes_master(replica)

@@ -72,7 +72,7 @@ class Report:
         except lib.Skipped as why:
             self.line('skip', name, f': {why}')
         except Exception as why:  # noqa: BLE001 - every way to fail is a red test
-            self.line('FAIL', name, f': {why or type(why).__name__}')
+            self.line('FAIL', name, f': {str(why) or type(why).__name__}')
             if not isinstance(why, (lib.Failed, lib.Gone)):
                 traceback.print_exc(file=sys.stdout)
             return False

@@ -4,6 +4,7 @@ Ledgers are ledger.py's: every operation has a counter of its own, so that a los
 can't hide each other.
 """
 import atexit
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -13,7 +14,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 import lib
@@ -262,9 +262,8 @@ def test_a_replica_takes_over():
 
 
 def replica_of(master):
-    """Its port says who follows it."""
-    own = id_of(master)
-    port = next(port_of(words) for words in node_lines() if words[3] == own)
+    """Who follows it: after a takeover it hears of that within a second or two."""
+    port = wait_for(f'nobody follows {master.port}', lambda: dev_servers.followers(master))[0]
     return next(node for node in Cluster.there.nodes if node.port == port)
 
 
@@ -291,10 +290,10 @@ def test_replicated_failovers_lose_nothing():
             fault = faults[n % len(faults)]
             victim = rng.choice(masters())
             before = len(ledger.acked)
-            acting = threading.Thread(target=fault, args=(victim, replica_of(victim)))
-            acting.start()
-            lost = load([g.http for g in split.gateways], ledger, lambda: not acting.is_alive())
-            acting.join()
+            with concurrent.futures.ThreadPoolExecutor(1) as apart:
+                acting = apart.submit(fault, victim, replica_of(victim))
+                lost = load([g.http for g in split.gateways], ledger, acting.done)
+            acting.result()
             eq(lost, [], 'a gateway answers everything')
             check(len(ledger.acked) > before, 'nothing was acknowledged')
             settle(split)
