@@ -40,7 +40,7 @@ complete -c highgopress -l counter -x -d 'The counter processes of a gateway, al
 complete -c highgopress -l data -r -F -d 'The folder for the service\'s own files.'
 complete -c highgopress -l store -x -d 'Where counters are kept: rocksdb: inside the data folder; redis://[user[:password]@]host:port[/db] rediss:// likewise by TLS, redis+unix:///path[?db=N], or redis-sentinel://[user[:password]@]host:port,.../name[/db] in a Redis; redis-cluster://[user[:password]@]host:port,... in a Redis Cluster. An analytics process reads the events of such a Redis.'
 complete -c highgopress -l loop -x -a 'auto io_uring epoll' -d 'The event loop\'s back end; auto takes io_uring where the kernel allows it.'
-complete -c highgopress -l threads -x -d 'Worker threads; 0 is one per CPU.'
+complete -c highgopress -l threads -x -d 'Worker threads; 0 is one per CPU that affinity and control group (a container\'s CPU limit) leave to the process.'
 complete -c highgopress -l handover -r -F -d 'A Unix socket at which a process hands its listeners over to the next one with the same path, and then drains and ends: an upgrade without a refused connection.'
 complete -c highgopress -l upstream -x -a 'grpc direct canary' -d 'How a gateway counts: through counter processes (grpc), itself on --store and --data as the role all does (direct), or itself on the counters\' Redis and for a share of the requests through them (canary).'
 complete -c highgopress -l analytics -x -d 'The analytics processes of a gateway, each of which counts other partitions; none: it has no rankings and series; discovery: all that are registered in Consul, where discovery.url is that. highgopress verify compares their totals where this is set.'

@@ -7,13 +7,13 @@
  */
 #include "cli/run.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/resident.h"
 #include "cli/analytics.h"
 #include "cli/backup.h"
@@ -457,9 +457,7 @@ static int serve(struct run *run) {
 /* ---- the whole ---- */
 
 static unsigned worker_count(const struct config *config) {
-    cpu_set_t cpus;
-    int usable = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-    unsigned count = config->threads ? config->threads : (unsigned)usable;
+    unsigned count = config->threads ? config->threads : cpus_usable();
 
     return count < GATEWAY_MAX_LOOPS ? count : GATEWAY_MAX_LOOPS;
 }
