@@ -67,6 +67,27 @@ meson_tests() { # PART DIR [meson test options]
         "${unrandom[@]}" meson test -C "$dir" --no-rebuild --print-errorlogs "$@"
 }
 
+# Parts that run beside those that follow, which mostly wait, and at the lowest priority: what is
+# tested is served first. 'joined' waits for them, then come their lines and counts.
+declare -A besides
+beside() { # NAME COMMAND...
+    local passed=0 failed=0 skipped=0 name=$1
+    shift
+    rm -f "build/logs/beside-$name.count"
+    {
+        renice -n 19 "$BASHPID" >/dev/null
+        "$@"
+        echo "$passed passed, $failed failed, $skipped skipped" >"build/logs/beside-$name.count"
+    } >"build/logs/beside-$name.out" &
+    besides[$name]=$!
+}
+
+joined() { # NAME
+    wait "${besides[$1]}"
+    cat "build/logs/beside-$1.out"
+    add "$(cat "build/logs/beside-$1.count" || echo '0 passed, 1 failed')"
+}
+
 fuzz_one() { # DIR PROGRAM: for a few seconds; a finding stays in DIR/fuzz-TARGET
     local target=${2##*/fuzz_}
     local log=build/logs/fuzz-$target.log
@@ -114,24 +135,28 @@ fetches() {
     PYTHONPATH=tools python3 -c 'import dev_servers as s; s.kafka_jars(); s.consul_program()'
 } >build/logs/fetches.log 2>&1 </dev/null
 
+sanitized_builds() {
+    CC=clang part build-asan - build build-asan "${sanitized[@]}" \
+        -Db_sanitize=address,undefined -Dfuzz=true
+    CC=gcc part build-tsan - build build-tsan "${sanitized[@]}" -Db_sanitize=thread
+}
+
 mkdir -p build/logs
 fetches & # beside the build and the unit tests
 CC=gcc part build - build $release
+beside builds sanitized_builds
+beside lint part lint log scripts/lint.sh $release
 # A limit is there for what hangs: several times what a loaded machine of two cores takes.
 meson_tests unit $release --no-suite fuzz --timeout-multiplier 4
 part gates log tests/gates/run.py
-part lint log scripts/lint.sh $release
 part e2e log tests/e2e/run.py --binary $release/highgopress --jobs 3 --rounds "$ROUNDS"
 part cost log scripts/check_cost.sh $release/highgopress
-
-CC=clang part build-asan - build build-asan "${sanitized[@]}" \
-    -Db_sanitize=address,undefined -Dfuzz=true
-meson_tests asan build-asan --no-suite e2e --timeout-multiplier 10
+joined builds
+meson_tests asan build-asan --no-suite e2e --no-suite files --no-suite rules --timeout-multiplier 10
 part fuzz log fuzz build-asan
 part e2e-asan log tests/e2e/run.py --binary build-asan/highgopress --jobs 3 --smoke
-
-CC=gcc part build-tsan - build build-tsan "${sanitized[@]}" -Db_sanitize=thread
-meson_tests tsan build-tsan --suite unit --suite sim --timeout-multiplier 10
+meson_tests tsan build-tsan --suite unit --no-suite one-thread --timeout-multiplier 10
+joined lint
 
 echo "took $((SECONDS - began)) s; logs are in build/logs"
 echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
