@@ -15,7 +15,8 @@ docs/redis.md says: redis-check-aof --fix first, aof-load-truncated no.
     a repeated Idempotency-Key is answered as the first time, or applied as the first
 
 'local' must keep every answered operation; 'fast' every one that was answered
-before the last completed sync of the log began. Neither may refuse to start.
+before the last write that a completed sync of the log covers: while a sync is under
+way Redis answers and writes later. Neither may refuse to start.
 'fast' judged by the rule of 'local' must fail, or this test is blind.
 
 --all tries every length of the log's unsynced end at each point.

@@ -47,8 +47,9 @@ class Disk:
         self.acked = 0  # the last acknowledgement
         self.acks = []  # all of them, in order
         self.log = None  # inode of the newest write-ahead log
-        self.began = {}  # inode -> acknowledgements before its sync began
-        self.settled = 0  # acknowledgements before the last completed sync of the log began
+        self.written = {}  # inode -> acknowledgements before its last write
+        self.began = {}  # inode -> those when its sync began
+        self.settled = 0  # those of the last completed sync of the log
 
     def apply(self, event):
         verb = event[0]
@@ -64,8 +65,9 @@ class Disk:
                 self.log = event[1]
         elif verb == "write":
             self.size[event[1]] = max(self.size.get(event[1], 0), int(event[2]))
+            self.written[event[1]] = len(self.acks)
         elif verb == "syncing":
-            self.began[event[1]] = len(self.acks)
+            self.began[event[1]] = self.written.get(event[1], 0)
         elif verb == "sync":
             if event[1] == self.log:
                 self.settled = self.began[event[1]]
