@@ -299,6 +299,12 @@ static void on_opened(void *ctx, enum err err, const struct feed_info *info) {
     analytics_announce(service);
 }
 
+/* Nothing is what has been counted, and that can be said. */
+static void on_empty(void *ctx) {
+    analytics_set_answers(ctx, true);
+}
+
 struct feed_user analytics_consumer(struct analytics_service *service) {
-    return (struct feed_user){.ctx = service, .opened = on_opened, .more = on_more};
+    return (struct feed_user){
+        .ctx = service, .opened = on_opened, .empty = on_empty, .more = on_more};
 }

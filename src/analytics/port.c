@@ -38,7 +38,7 @@ static void doubt(struct analytics_ask *ask) {
 static enum err answer(struct analytics_service *service, struct analytics_ask *ask) {
     struct analytics *analytics = service->own.analytics;
 
-    if (service->own.broken || (!service->own.reads && !analytics_reads_nothing(service)))
+    if (!analytics_answers(service))
         return ERR_UNAVAILABLE;
     if (clock_mono_ms() >= ask->deadline_ms)
         return ERR_DEADLINE;

@@ -12,7 +12,7 @@
  *
  * Threads    Everything on the consumer's loop, callbacks too.
  * Callbacks  Never inside the function that causes them. A read's done() runs exactly once, before
- *            closed(); opened() at most once.
+ *            closed(); opened() at most once, empty() at most once and before it.
  * Limits     One read at a time for each lane.
  */
 #ifndef CORE_FEED_H
@@ -37,6 +37,9 @@ struct feed_user {
     void *ctx;
     /* ERR_OK, or why this consumer can't be had: nothing else will come. */
     void (*opened)(void *ctx, enum err err, const struct feed_info *info);
+    /* There never was an event, so that nobody can tell yet whose store it is: opened() comes with
+     * the first. NULL: nobody wants to know. */
+    void (*empty)(void *ctx);
     /* There may be more in any lane. Comes at least once after a read that came back empty. */
     void (*more)(void *ctx);
     /* NULL: all lanes or none. Else processes that have opened a feed under the same name may share

@@ -77,6 +77,26 @@ static void open_with(struct kafka_feed *feed, uint64_t store_id) {
     free(zeros);
 }
 
+/* Each partition was read to its end, and the end is its beginning. Where Kafka has deleted what
+ * was there, somebody has counted something. */
+static bool is_empty(struct kafka_feed *feed) {
+    uint32_t count = atomic_load(&feed->count);
+
+    for (uint32_t i = 0; i < count; i++)
+        if (kafka_partitions_has(&feed->own.reads, i) &&
+            kafka_offset_of(&feed->own.taken, (int32_t)i) != 0)
+            return false;
+    return count > 0;
+}
+
+static void tell_empty(struct kafka_feed *feed) {
+    if (feed->own.store_id || feed->own.told_empty || feed->own.closing || !is_empty(feed))
+        return;
+    feed->own.told_empty = true;
+    if (feed->own.user.empty)
+        feed->own.user.empty(feed->own.user.ctx);
+}
+
 /* ---- reads ---- */
 
 static void answer(struct kafka_feed *feed, struct feed_read *read) {
@@ -105,6 +125,7 @@ static void serve(struct timer *timer) {
         read = next;
     }
     pass_chunks(feed);
+    tell_empty(feed);
     if (feed->own.closing && !feed->own.first)
         feed->own.closed(feed->own.closed_ctx);
 }

@@ -70,6 +70,7 @@ struct kafka_feed {
         void (*closed)(void *ctx);
         void *closed_ctx;
         bool closing;
+        bool told_empty;
     } own;
 
     pthread_t thread;

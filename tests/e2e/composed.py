@@ -37,6 +37,7 @@ import dev_servers  # noqa: E402
 DEPLOY = tree() / 'deploy'
 IMAGE = 'highgopress'
 BINARY = '/usr/bin/highgopress'
+ADMIN = {'gateway': 2112, 'counter': 2113, 'analytics': 2114}  # the roles' defaults
 SETTLE_S = 60  # for events on their way, and the next scrapes
 SENT = re.compile(r'consistency: (\d+) increments sent')
 
@@ -186,7 +187,7 @@ class Composed:
 
     def scraped(self, prometheus):
         """Until all five are, each in its role."""
-        wanted = {(name.split('-')[0], f'{host}:{2113 if "counter" in name else 2112}')
+        wanted = {((role := name.split('-')[0]), f'{host}:{ADMIN[role]}')
                   for name, host in self.hosts.items()}
         lib.wait_for('Prometheus scrapes all of them', lambda: {
             (row['metric']['role'], row['metric']['instance'])

@@ -10,7 +10,7 @@ import time
 
 import lib
 from grpc_client import PYTHON, Client  # noqa: F401
-from lib import Connection, Group, Server, call, check, eq, free_port, ready, wait_for
+from lib import Connection, Group, Server, call, check, eq, free_port, item, ready, wait_for
 from test_analytics import (RANGES, Sent, ask, caught_up, check_all, count, random_items,
                             set_one)
 from test_analytics_role import TOP, answers, count_through, kill_and_restart
@@ -54,9 +54,12 @@ def no_drift(servers):
 
 
 def first(sharded, sent):
-    """Every lane has an event, so that both know whose store it is."""
+    """Every lane has an event, so that those who read any know whose store it is."""
     with Connection(sharded.http) as connection:
         count(connection, sent, random_items(200))
+    readers = [shard for shard in sharded.shards if shard.env['HGP_ANALYTICS_PARTITIONS'] != 'none']
+    wait_for('all have counted', lambda: all(metric(shard, 'hgp_analytics_events_total') > 0
+                                             for shard in readers))
     wait_for('both answer', lambda: answers(sharded))
 
 
@@ -92,6 +95,23 @@ def test_a_partition_is_nobodys_another_twos():
         wait_for('both answer', lambda: answers(sharded))
         eq(partitions_said(sharded), ([], []), 'said')
         check_all(sharded, sent)
+
+
+def test_before_the_first_event():
+    """Nothing counted is an answer, of all and of those whose partitions have nothing yet."""
+    sent = Sent()
+    with Sharded() as sharded:
+        wait_for('both answer', lambda: answers(sharded))
+        for shard in sharded.shards:
+            ready(shard)
+        data = answer(sharded, f'{TOP}&time_range=all')
+        eq([data['counters'], data['exact']], [[], True], 'a ranking of nothing')
+        data = answer(sharded, '/api/v1/analytics/stats/a/like')
+        eq([data["metrics"]["total"], data["metrics"]["increments"], data["exact"]], [0, 0, True], 'a series of nothing')
+        with Connection(sharded.http) as connection:
+            count(connection, sent, [item('a', 'like', 3)])
+        check_all(sharded, sent)
+        eq(sharded.stop(), 0, 'exit code')
 
 
 def test_two_share_the_partitions():

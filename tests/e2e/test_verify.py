@@ -243,6 +243,8 @@ def test_a_redis_that_is_away():
 
 def test_beside_a_load():
     with Counting(topic_url(kafka())) as server:
+        load(server, seconds=0.2)
+        wait_shipped(server)  # there is a topic
         codes = beside_a_load(server, lambda: verify(*on(server)))
         got = found(0, 'afterwards', *on(server))
         eq((got['counters'], got['missing'], got['duplicates']), (40, 0, 0), 'afterwards')
@@ -323,6 +325,7 @@ def test_protobuf_and_text():
     with Counting(topic_url(kafka()), env={'HGP_EVENTS_FORMAT': 'protobuf'}) as server:
         increment(server, 'a"b', -5)
         increment(server, 'a"b', 7)
+        wait_shipped(server)
         code, out, err = verify(*on(server), '--each')
         eq(code, 0, out + err)
         check('ok       "a\\"b" "like" value 2 = opening 0 + external 0 + events 2 (2) + drift 0' in

@@ -11,11 +11,18 @@
 #define STORE_ID   7
 #define EVENTS_MIN 100
 
-/* ---- instead of librdkafka: one partition, a message every millisecond ---- */
+/* ---- instead of librdkafka: one partition, its end if it is told one, then a message every
+ * millisecond ---- */
+
+#define NO_END (-1)
+
+static int64_t end_offset = NO_END;
+static atomic_bool withheld; /* messages */
 
 struct kafka_consumer {
     struct buf value;
     uint64_t seq;
+    bool ended;
 };
 
 enum err kafka_consumer_new(const struct kafka_consumer_conf *conf, struct kafka_consumer **out,
@@ -49,8 +56,18 @@ enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
                           .new_value = (int64_t)consumer->seq,
                           .count = 1};
 
+    if (end_offset != NO_END && !consumer->ended) {
+        consumer->ended = true;
+        consumer->seq = 0;
+        *out = (struct kafka_message){.offset = end_offset, .end = true};
+        return ERR_OK;
+    }
     (void)wait_ms;
     (void)nanosleep(&pause, NULL);
+    if (atomic_load(&withheld)) {
+        consumer->seq = 0;
+        return ERR_NOT_FOUND;
+    }
     buf_clear(&consumer->value);
     event_proto(&event, STORE_ID, &consumer->value);
     *out = (struct kafka_message){.offset = (int64_t)consumer->seq - 1,
@@ -75,6 +92,8 @@ struct reader {
     struct feed *feed;
     struct feed_read read;
     bool waits; /* for more() */
+    bool opened;
+    unsigned empties;
     uint64_t events;
     size_t largest; /* of what came at once */
 };
@@ -107,6 +126,7 @@ static void opened(void *ctx, enum err err, const struct feed_info *info) {
 
     assert_int_equal(err, ERR_OK);
     assert_int_equal(info->store_id, STORE_ID);
+    reader->opened = true;
     reader->read = (struct feed_read){.max_bytes = SIZE_MAX, .done = took};
     feed_read(reader->feed, &reader->read);
 }
@@ -120,29 +140,68 @@ static void more(void *ctx) {
     feed_read(reader->feed, &reader->read);
 }
 
-/* Not before a chunk is full, it was: 8,192 events, as long as one came within 50 ms. */
-static void test_events_come_while_more_do(void **state) {
+static void empty(void *ctx) {
+    struct reader *reader = ctx;
+
+    assert_false(reader->opened);
+    reader->empties++;
+    atomic_store(&withheld, false);
+}
+
+static void read_all(struct reader *reader) {
     struct loop_conf loop = {.backend = LOOP_EPOLL};
     atomic_bool up = false;
     struct kafka_feed_conf conf = {
         .url = {.brokers = "b:1", .topic = "t"}, .partitions = {.others = true}, .up = &up};
+    struct feed_user user = {.ctx = reader, .opened = opened, .empty = empty, .more = more};
+
+    assert_int_equal(loop_new(&loop, &reader->loop), ERR_OK);
+    struct kafka_feed *feed = kafka_feed_new(reader->loop, &conf);
+    assert_non_null(feed);
+    reader->feed = kafka_feed_base(feed);
+    feed_open(reader->feed, &user);
+    assert_int_equal(loop_run(reader->loop), ERR_OK);
+    kafka_feed_free(feed);
+    loop_free(reader->loop);
+}
+
+/* Not before a chunk is full, it was: 8,192 events, as long as one came within 50 ms. */
+static void test_events_come_while_more_do(void **state) {
     struct reader reader = {0};
-    struct feed_user user = {.ctx = &reader, .opened = opened, .more = more};
 
     (void)state;
-    assert_int_equal(loop_new(&loop, &reader.loop), ERR_OK);
-    struct kafka_feed *feed = kafka_feed_new(reader.loop, &conf);
-    assert_non_null(feed);
-    reader.feed = kafka_feed_base(feed);
-    feed_open(reader.feed, &user);
-    assert_int_equal(loop_run(reader.loop), ERR_OK);
+    end_offset = NO_END;
+    read_all(&reader);
     assert_true(reader.largest < CHUNK_EVENTS);
-    kafka_feed_free(feed);
-    loop_free(reader.loop);
+}
+
+/* The first event comes when it has been said that there is none. */
+static void test_a_topic_without_events(void **state) {
+    struct reader reader = {0};
+
+    (void)state;
+    end_offset = 0;
+    atomic_store(&withheld, true);
+    read_all(&reader);
+    assert_int_equal(reader.empties, 1);
+}
+
+/* Kafka has deleted some: nobody knows of what is counted there. */
+static void test_events_that_are_gone(void **state) {
+    struct reader reader = {0};
+
+    (void)state;
+    end_offset = 5;
+    read_all(&reader);
+    assert_int_equal(reader.empties, 0);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_events_come_while_more_do)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_events_come_while_more_do),
+        cmocka_unit_test(test_a_topic_without_events),
+        cmocka_unit_test(test_events_that_are_gone),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
