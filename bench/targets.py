@@ -14,6 +14,7 @@
     kafka                   ships every event to a real Kafka, too
     quiet                   without analytics: events stay in the outbox
     epoll io_uring          the event loop
+    poll                    it polls for up to 200 µs before it sleeps
     tls h2                  how clients talk: HTTPS, HTTP/2
 """
 import json
@@ -28,7 +29,7 @@ import dev_servers  # noqa: E402
 from certs import Pki  # noqa: E402
 
 DURABILITY = ('fast', 'local', 'replicated')
-OPTIONS = {*DURABILITY, 'redis', 'kafka', 'quiet', 'epoll', 'io_uring', 'tls', 'h2'}
+OPTIONS = {*DURABILITY, 'redis', 'kafka', 'quiet', 'epoll', 'io_uring', 'poll', 'tls', 'h2'}
 FSYNC = {'fast': 'everysec', 'local': 'always'}
 
 
@@ -148,6 +149,8 @@ def flags_of(options):
 
 def front_of(kind, options, name, own, binary, flags, more):
     env = {**more, **({'HGP_ANALYTICS_ENABLED': 'false'} if 'quiet' in options else {})}
+    if 'poll' in options:
+        env['HGP_BUSY_POLL_US'] = '200'
     if 'tls' in options:
         pki = certificates(own)
         env.update({'HGP_HTTP_TLS_CERT_FILE': str(pki.pem('localhost')),

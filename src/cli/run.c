@@ -343,6 +343,7 @@ static int make_workers(struct run *run) {
             .index = i,
             .listeners = &run->listeners,
             .back_end = run->back_end,
+            .busy_poll_us = run->config->busy_poll_us,
             .drained = serve_drained,
             .failed = serve_broken,
             .ctx = &run->serve,

@@ -25,7 +25,7 @@ static void message_to_front(void *ctx, struct delivery *delivery) {
 }
 
 static enum err make_loop(struct worker *worker) {
-    struct loop_conf conf = {.backend = LOOP_AUTO};
+    struct loop_conf conf = {.backend = LOOP_AUTO, .busy_poll_us = worker->busy_poll_us};
 
     if (worker->back_end == CONFIG_LOOP_IO_URING)
         conf.backend = LOOP_IO_URING;

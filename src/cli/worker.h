@@ -42,6 +42,7 @@ struct worker {
     unsigned index;
     const struct listeners *listeners;
     enum config_loop back_end;
+    uint32_t busy_poll_us;
     bool must_be_up;     /* it begins only when what it counts with can be used, or not at all */
     int64_t patience_ms; /* for that, or for knowing whether; -1: as long as that takes */
     void (*drained)(void *ctx); /* on the worker's thread */

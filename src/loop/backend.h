@@ -44,12 +44,17 @@ struct backend_ops {
      * are still under way, endpoint_due() is called when they have ended. */
     bool (*detach)(struct backend *backend, struct endpoint *endpoint);
 
+    /* Submits without sleeping: whether something has completed, which is still wait()'s. Costs no
+     * system call where there is nothing to submit and the kernel shows it in memory. */
+    bool (*look)(struct backend *backend);
+
     /* Submits, then sleeps until something completes or 'timeout_ms' has
      * passed (-1: none, 0: doesn't sleep). */
     MUST_CHECK enum err (*wait)(struct backend *backend, int timeout_ms);
 
-    /* Hands over what has completed, a bounded number. */
-    void (*reap)(struct backend *backend);
+    /* Hands over what has completed, a bounded number. How much of it came from others: requests,
+     * parts of them, connections. */
+    unsigned (*reap)(struct backend *backend);
 };
 
 extern const struct backend_ops backend_epoll;

@@ -89,7 +89,16 @@ static bool backend_detach(struct backend *b, struct endpoint *ep) {
     return true;
 }
 
+static bool backend_look(struct backend *b) {
+    b->ready = epoll_wait(b->fd, b->events, EVENTS_PER_TURN, 0);
+    if (b->ready < 0)
+        b->ready = 0; /* wait() will see it, too */
+    return b->ready > 0;
+}
+
 static enum err backend_wait(struct backend *b, int timeout_ms) {
+    if (b->ready > 0) /* seen by look() */
+        return ERR_OK;
     b->ready = epoll_wait(b->fd, b->events, EVENTS_PER_TURN, timeout_ms);
     if (b->ready >= 0)
         return ERR_OK;
@@ -123,7 +132,9 @@ static void reap_accept(struct listener *l) {
 /* 'want' and 'closing' are looked at again before each step: an earlier
  * callback of this turn may have paused or closed the endpoint. Errors and
  * hang-ups are found out by the call that was wanted. */
-static void backend_reap(struct backend *b) {
+static unsigned backend_reap(struct backend *b) {
+    int ready = b->ready;
+
     for (int i = 0; i < b->ready; i++) {
         struct endpoint *ep = b->events[i].data.ptr;
         uint32_t events = b->events[i].events;
@@ -140,6 +151,7 @@ static void backend_reap(struct backend *b) {
             reap_recv(b, endpoint_stream(ep));
     }
     b->ready = 0;
+    return (unsigned)ready;
 }
 
 const struct backend_ops backend_epoll = {
@@ -151,6 +163,7 @@ const struct backend_ops backend_epoll = {
     .send_now = backend_send_now,
     .apply = backend_apply,
     .detach = backend_detach,
+    .look = backend_look,
     .wait = backend_wait,
     .reap = backend_reap,
 };

@@ -258,6 +258,17 @@ static int submit_and_wait(struct backend *b, unsigned completions, int64_t time
     return io_uring_submit_and_wait_timeout(&b->r.ring, &cqe, completions, &ts, NULL);
 }
 
+/* The kernel shows in the submission queue's flags that it has completions to work off. */
+static bool backend_look(struct backend *b) {
+    struct io_uring *ring = &b->r.ring;
+
+    arm_watch(b);
+    if (io_uring_sq_ready(ring) > 0)
+        io_uring_submit(ring); /* what it refuses, wait() submits again */
+    return io_uring_cq_ready(ring) > 0 ||
+           IO_URING_READ_ONCE(*ring->sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
 static enum err backend_wait(struct backend *b, int timeout_ms) {
     unsigned several = b->arrivals < SEVERAL_MAX ? b->arrivals : SEVERAL_MAX;
     int ret;
@@ -378,7 +389,7 @@ static void reap_one(struct backend *b, const struct io_uring_cqe *cqe) {
         endpoint_touch(ep); /* ended but still wanted, or missed by a cancellation */
 }
 
-static void backend_reap(struct backend *b) {
+static unsigned backend_reap(struct backend *b) {
     struct io_uring_cqe *cqes[CQES_PER_TURN];
     unsigned count = io_uring_peek_batch_cqe(&b->r.ring, cqes, CQES_PER_TURN);
 
@@ -387,6 +398,7 @@ static void backend_reap(struct backend *b) {
         reap_one(b, cqes[i]);
     io_uring_cq_advance(&b->r.ring, count);
     uring_publish(&b->r);
+    return b->arrivals;
 }
 
 const struct backend_ops backend_uring = {
@@ -398,6 +410,7 @@ const struct backend_ops backend_uring = {
     .send_now = backend_send_now,
     .apply = backend_apply,
     .detach = backend_detach,
+    .look = backend_look,
     .wait = backend_wait,
     .reap = backend_reap,
 };

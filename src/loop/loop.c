@@ -2,6 +2,7 @@
 #include "loop/loop.h"
 
 #include <limits.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -12,6 +13,11 @@
 
 /* Mail is intrusive, so slots cost nothing; the bound stops a runaway sender. */
 #define MAIL_SLOTS 65536
+
+/* Polling is for one request or few: more of them share a wakeup. */
+#define FEW_ARRIVALS 4
+/* Those whose work is waited for have a core for less than this at a time; longer, it is others. */
+#define AWAY_NS 1000000
 
 static void read_clock(struct loop *loop) {
     loop->now_ms = clock_mono_ms();
@@ -42,6 +48,7 @@ enum err loop_new(const struct loop_conf *conf, struct loop **out_loop) {
     list_init(&loop->hooks);
     list_init(&loop->hooks_added);
     loop->thread = pthread_self();
+    loop->poll.max_ns = conf->busy_poll_us * INT64_C(1000);
     read_clock(loop);
     loop->mailbox = mailbox_new(MAIL_SLOTS);
     err = loop->mailbox ? choose_backend(loop, conf->backend) : ERR_NO_MEMORY;
@@ -126,6 +133,36 @@ static int timeout_ms(const struct loop *loop) {
     return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
 }
 
+/* Until something has completed, or the window is over. Others go first at each look. */
+static void poll_for_work(struct loop *loop, int64_t now_ns) {
+    int64_t end_ns = now_ns + poll_window_ns(&loop->poll, now_ns);
+
+    while (now_ns < end_ns && !loop->ops->look(loop->backend)) {
+        int64_t looked_ns = now_ns;
+
+        (void)sched_yield();
+        now_ns = clock_mono_ns();
+        if (now_ns - looked_ns > AWAY_NS) {
+            poll_window_rest(&loop->poll, now_ns);
+            return;
+        }
+    }
+}
+
+/* Polls where that pays, then sleeps until something completes. */
+static enum err wait_for_work(struct loop *loop, int timeout_ms) {
+    bool polls = timeout_ms != 0 && loop->poll.max_ns > 0 && loop->arrived <= FEW_ARRIVALS;
+    int64_t began_ns = polls ? clock_mono_ns() : 0;
+    enum err err;
+
+    if (polls)
+        poll_for_work(loop, began_ns);
+    err = loop->ops->wait(loop->backend, timeout_ms);
+    if (polls)
+        poll_window_waited(&loop->poll, clock_mono_ns() - began_ns);
+    return err;
+}
+
 /* The first half of a turn: submit, sleep, and hear what came of it. */
 static enum err turn_sockets(struct loop *loop) {
     enum err err;
@@ -135,14 +172,14 @@ static enum err turn_sockets(struct loop *loop) {
     timeout = timeout_ms(loop);
     if (timeout != 0 && !mailbox_arm(loop->mailbox))
         timeout = 0;
-    err = loop->ops->wait(loop->backend, timeout);
+    err = wait_for_work(loop, timeout);
     if (timeout != 0)
         mailbox_disarm(loop->mailbox);
     if (err != ERR_OK)
         return err;
     read_clock(loop);
     run_due(loop);
-    loop->ops->reap(loop->backend);
+    loop->arrived = loop->ops->reap(loop->backend);
     return ERR_OK;
 }
 

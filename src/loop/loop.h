@@ -29,6 +29,9 @@ enum loop_backend { LOOP_AUTO, LOOP_IO_URING, LOOP_EPOLL };
 
 struct loop_conf {
     enum loop_backend backend;
+    /* The longest that a turn with nothing to do polls before it sleeps, 1000 at most
+     * (poll_window.h); 0: it sleeps at once. */
+    uint32_t busy_poll_us;
 };
 
 /* Runs at the end of every tick, in the order of adding. */

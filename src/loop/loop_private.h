@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "loop/backend.h"
 #include "loop/loop.h"
+#include "loop/poll_window.h"
 #include "loop/timer.h"
 
 /* A binary heap, root at slot 1. Ordered by time, then by start, so that
@@ -35,6 +36,8 @@ struct loop {
     const struct backend_ops *ops;
     struct backend *backend;
     struct mailbox *mailbox;
+    struct poll_window poll;
+    unsigned arrived; /* from others, in the last turn */
     int64_t now_ms;
     int64_t wall_ms;
     struct timer_heap timers;

@@ -19,7 +19,7 @@ static enum err translate(int err_no) {
 }
 
 /* SUBMIT_ALL always: one operation refused at submission must not hold back
- * the ones behind it. */
+ * the ones behind it. TASKRUN_FLAG: a look into memory tells of completions. */
 static int open_ring(struct io_uring *ring) {
     static const unsigned flags[] = {
         /* 6.1: completions are worked off when we ask for them, in a batch. */
@@ -32,7 +32,8 @@ static int open_ring(struct io_uring *ring) {
 
     for (size_t i = 0; i < ARRAY_LEN(flags) && ret == -EINVAL; i++) {
         struct io_uring_params params = {
-            .flags = flags[i] | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+            .flags = flags[i] | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
+                     IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
             .cq_entries = URING_CQ_ENTRIES,
         };
 

@@ -79,6 +79,7 @@ def test_the_filter_lets_us_work():
                 os.kill(int(child.read_text().split()[0]), signal.SIGTERM)
                 eq(server.wait(), 0, 'exit code')
             called = set(re.findall(r'^\d+ +([a-z_0-9]+)\(', trace.read_text(), re.M))
+        called.add('sched_yield')  # busy_poll_us, where work comes sooner than under strace
         check(len(called) > 30 and 'listen' in called, f'the trace has only {called}')
         for unit in UNITS:
             refused_calls = called - allowed_calls(unit)

@@ -80,7 +80,7 @@ static void start(void) {
              listen(fd, 4) == 0 &&
              getsockname(fd, (struct sockaddr *)&self.address, &self.address_len) == 0,
          "no socket");
-    must(loop_new(&(struct loop_conf){LOOP_EPOLL}, &self.loop) == ERR_OK, "no loop");
+    must(loop_new(&(struct loop_conf){.backend = LOOP_EPOLL}, &self.loop) == ERR_OK, "no loop");
     self.server = grpc_server_new(self.loop, &conf);
     must(self.server && grpc_server_listen(self.server, fd) == ERR_OK, "no server");
 }

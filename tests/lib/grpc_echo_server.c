@@ -45,7 +45,7 @@ static _Noreturn void die(const char *what) {
 }
 
 int main(int argc, char **argv) {
-    struct loop_conf conf = {LOOP_AUTO};
+    struct loop_conf conf = {.backend = LOOP_AUTO};
     struct grpc_echo echo = {0};
     struct grpc_method methods[GRPC_ECHO_METHODS];
     struct grpc_server_conf server_conf = {

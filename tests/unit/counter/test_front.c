@@ -78,7 +78,7 @@ static void *serve(void *arg) {
     char name[64];
     int fd = -1;
 
-    must(loop_new(&(struct loop_conf){fixture_backend}, &f->loop) == ERR_OK);
+    must(loop_new(&(struct loop_conf){.backend = fixture_backend}, &f->loop) == ERR_OK);
     struct counter_port *port = counter_port_new(f->service, loop_mailbox(f->loop), to_front, f);
     struct counter_port *messages =
         counter_port_new(f->service, loop_mailbox(f->loop), message_to_front, f);

@@ -35,7 +35,7 @@ static void on_state(void *ctx, enum grpc_channel_state state) {
 void world_init(struct world *w) {
     memset(w, 0, sizeof(*w));
     w->listening = -1;
-    assert_int_equal(loop_new(&(struct loop_conf){fixture_backend}, &w->loop), ERR_OK);
+    assert_int_equal(loop_new(&(struct loop_conf){.backend = fixture_backend}, &w->loop), ERR_OK);
     w->resolver = resolver_new();
     assert_non_null(w->resolver);
     w->tick.fire = on_tick;

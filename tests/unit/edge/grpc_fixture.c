@@ -49,7 +49,7 @@ static void *serve(void *arg) {
     s->conf.method_count = GRPC_ECHO_METHODS;
     s->conf.finished = grpc_echo_finished;
     s->conf.finished_ctx = &s->echo;
-    must(loop_new(&(struct loop_conf){fixture_backend}, &s->loop) == ERR_OK, "loop_new");
+    must(loop_new(&(struct loop_conf){.backend = fixture_backend}, &s->loop) == ERR_OK, "loop_new");
     s->grpc = grpc_server_new(s->loop, &s->conf);
     must(s->grpc, "grpc_server_new");
     must(socket_listen(SLICE("127.0.0.1:0"), 0, &fd) == ERR_OK, "listen");
@@ -374,7 +374,7 @@ int fixture_run(const char *name, int (*group)(void)) {
         struct loop *probe;
 
         fixture_backend = backends[i];
-        if (loop_new(&(struct loop_conf){fixture_backend}, &probe) != ERR_OK) {
+        if (loop_new(&(struct loop_conf){.backend = fixture_backend}, &probe) != ERR_OK) {
             fprintf(stderr, "%s: skipped on io_uring, which this kernel refuses\n", name);
             continue;
         }

@@ -203,7 +203,7 @@ static void *serve(void *arg) {
     char name[64];
     int fd;
 
-    must(loop_new(&(struct loop_conf){fixture_backend}, &f->loop) == ERR_OK, "loop_new");
+    must(loop_new(&(struct loop_conf){.backend = fixture_backend}, &f->loop) == ERR_OK, "loop_new");
     f->server = http_server_new(f->loop, &f->conf, &app);
     must(f->server, "http_server_new");
     must(socket_listen(SLICE("127.0.0.1:0"), 0, &fd) == ERR_OK, "listen");

@@ -66,10 +66,10 @@ struct world {
     sem_t gate; /* a client waits here until the test has got to some point */
 };
 
-/* The back end the tests of this round run on. */
-extern enum loop_backend harness_backend;
+/* What the loops of this round are made of. */
+extern struct loop_conf harness_conf;
 
-/* A loop of that back end. */
+/* A loop of those. */
 struct loop *harness_loop(void);
 
 /* 127.x.y.1, this process's own, in network byte order: a client elsewhere that goes on trying a

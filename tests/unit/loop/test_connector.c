@@ -293,7 +293,7 @@ static void test_out_of_watches(void **state) {
     struct sockaddr_in to;
 
     (void)state;
-    if (harness_backend != LOOP_EPOLL)
+    if (harness_conf.backend != LOOP_EPOLL)
         skip();
     world_open(&a.w, &echo_behaviour, 1);
     to = port_of(a.w.port);

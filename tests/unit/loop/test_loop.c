@@ -14,11 +14,11 @@ static void test_names_and_choice(void **state) {
     struct loop *loop = harness_loop();
 
     (void)state;
-    assert_string_equal(loop_backend_name(loop), names[harness_backend]);
+    assert_string_equal(loop_backend_name(loop), names[harness_conf.backend]);
     loop_free(loop);
     loop_free(NULL);
-    assert_int_equal(loop_new(&(struct loop_conf){LOOP_AUTO}, &loop), ERR_OK);
-    if (harness_backend == LOOP_IO_URING)
+    assert_int_equal(loop_new(&(struct loop_conf){.backend = LOOP_AUTO}, &loop), ERR_OK);
+    if (harness_conf.backend == LOOP_IO_URING)
         assert_string_equal(loop_backend_name(loop), "io_uring");
     loop_free(loop);
 }
