@@ -240,6 +240,7 @@ static void release(struct grpc_channel *channel) {
         grpc_exchange_free(CONTAINER_OF(node, struct grpc_exchange, node));
     nghttp2_option_del(channel->option);
     nghttp2_session_callbacks_del(channel->callbacks);
+    h2_memory_release(&channel->memory);
     buf_release(&channel->address);
     free(channel);
 }
@@ -285,6 +286,7 @@ struct grpc_channel *grpc_channel_new(struct loop *loop, const struct grpc_chann
     loop_hook_add(loop, &channel->flush);
     buf_add_slice(&channel->address, conf->address);
     channel->conf.address = buf_slice(&channel->address);
+    h2_memory_init(&channel->memory);
     channel->callbacks = grpc_session_out_callbacks();
     channel->option = grpc_session_out_option();
     if (buf_failed(&channel->address) || !channel->callbacks || !channel->option) {

@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "edge/grpc_channel.h"
+#include "edge/h2_memory.h"
 #include "edge/transport.h"
 #include "loop/timer.h"
 #include "wire/grpc_frame.h"
@@ -36,6 +37,7 @@ struct grpc_channel {
     struct buf address; /* conf.address points here */
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
+    struct h2_memory memory; /* of all sessions */
     struct loop_hook flush;
     struct timer later; /* makes sure of another turn */
     struct timer timer; /* of the phase */

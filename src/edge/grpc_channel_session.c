@@ -278,7 +278,8 @@ nghttp2_session *grpc_session_out_new(struct grpc_channel_conn *conn) {
 
     conn->noise_ms = loop_now_ms(channel->loop);
     conn->noise = NOISE_MAX * THOUSANDTHS;
-    if (nghttp2_session_client_new2(&session, channel->callbacks, conn, channel->option) != 0)
+    if (nghttp2_session_client_new3(&session, channel->callbacks, conn, channel->option,
+                                    &channel->memory.mem) != 0)
         return NULL;
     if (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) != 0 ||
         nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0,

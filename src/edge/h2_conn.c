@@ -382,6 +382,7 @@ struct h2_server *h2_server_new(const struct h2_conf *conf, const struct h2_user
     if (!server)
         return NULL;
     *server = (struct h2_server){.conf = *conf, .user = user, .ctx = ctx, .floods = floods};
+    h2_memory_init(&server->memory);
     server->callbacks = h2_session_callbacks();
     server->option = h2_session_option();
     if (server->callbacks && server->option)
@@ -395,5 +396,6 @@ void h2_server_free(struct h2_server *server) {
         return;
     nghttp2_option_del(server->option);
     nghttp2_session_callbacks_del(server->callbacks);
+    h2_memory_release(&server->memory);
     free(server);
 }

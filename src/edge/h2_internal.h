@@ -4,12 +4,14 @@
  * h2_session.c  nghttp2's callbacks: from frames to streams
  * h2_stream.c   a stream's life and its memory
  * h2_out.c      its response, as fast as flow control allows
+ * h2_memory.c   what nghttp2 allocates for a stream
  * h2_scan.c     frame headers, before nghttp2 reads them
  * h2_police.c   how much nonsense a peer may send
  */
 #ifndef EDGE_H2_INTERNAL_H
 #define EDGE_H2_INTERNAL_H
 
+#include "edge/h2_memory.h"
 #include "edge/h2_server.h"
 
 struct h2_server {
@@ -19,6 +21,7 @@ struct h2_server {
     _Atomic uint64_t *floods;
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
+    struct h2_memory memory; /* of all sessions */
 };
 
 /* Two allowances that fill up with time, in thousandths (see h2_police.c), and ping strikes. */

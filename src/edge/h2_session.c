@@ -286,7 +286,8 @@ nghttp2_session *h2_session_new(struct h2 *h2) {
     };
     nghttp2_session *session = NULL;
 
-    if (nghttp2_session_server_new2(&session, server->callbacks, h2, server->option) != 0)
+    if (nghttp2_session_server_new3(&session, server->callbacks, h2, server->option,
+                                    &server->memory.mem) != 0)
         return NULL;
     if (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) != 0 ||
         nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) !=

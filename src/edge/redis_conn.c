@@ -10,19 +10,22 @@
 #include "edge/redis_conn.h"
 
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/un.h>
 
 #include "base/buf.h"
+#include "base/sanitizer.h"
 #include "edge/redis_command.h"
+#include "edge/redis_reader.h"
 #include "edge/transport.h"
 #include "loop/timer.h"
 
 #define PROBLEM_BYTES 512
 #define GREETINGS_MAX 8
 #define CLIENT_NAME   "highgopress"
+#define REPLY_CHUNK   ((size_t)16 * 1024)
+#define REPLY_KEEP    (MEMORY_IS_WATCHED ? 0 : (size_t)64 * 1024)
 
 enum state { WAITING, CONNECTING, GREETING, READY, CLOSED };
 
@@ -54,6 +57,7 @@ struct redis_conn {
     bool closing; /* and will */
 
     redisReader *reader;
+    struct arena reply;  /* the one that is read, or answered with */
     struct buf gathered; /* this tick's commands */
     struct buf sending;  /* may not move while 'busy' */
     bool busy;
@@ -146,6 +150,7 @@ static void finish(struct redis_conn *conn) {
     timer_stop(conn->loop, &conn->timer);
     loop_hook_remove(&conn->flush);
     buf_release(&conn->gathered);
+    arena_release(&conn->reply);
     buf_release(&conn->sending);
     free(conn);
     closed(ctx);
@@ -322,7 +327,7 @@ static void on_read(void *ctx, struct slice bytes) {
         if (!reply)
             return;
         answer(conn, reply);
-        freeReplyObject(reply);
+        arena_reset(&conn->reply, REPLY_KEEP);
     }
 }
 
@@ -387,7 +392,8 @@ static void on_connected(void *ctx, struct stream *stream, int error) {
     }
     conn->open = true;
     transport_start(&conn->transport, &events, conn);
-    conn->reader = redisReaderCreate();
+    arena_reset(&conn->reply, REPLY_KEEP); /* half of one may be there from the time before */
+    conn->reader = redis_reader_new(&conn->reply);
     if (conn->reader)
         greet(conn);
     else
@@ -497,6 +503,7 @@ struct redis_conn *redis_conn_new(struct loop *loop, const struct redis_conn_con
     conn->random = conf->seed | 1;
     conn->timer.fire = on_timer;
     conn->flush.run = on_flush;
+    arena_init(&conn->reply, REPLY_CHUNK, SIZE_MAX); /* as large as Redis makes them */
     list_init(&conn->queued);
     list_init(&conn->sent);
     loop_hook_add(loop, &conn->flush);

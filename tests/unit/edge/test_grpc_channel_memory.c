@@ -1,12 +1,15 @@
 /* test_grpc_channel_memory.c - no allocation per call, and what happens when one fails.
  *
- * Counts and fails the allocations of our own code on the test's thread; nghttp2's are its own.
+ * Counts and fails the allocations of our own code on the test's thread, and what nghttp2 asks of
+ * edge/h2_memory.h.
  */
 #include "channel_fixture.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "base/sanitizer.h"
 
 #define UNARY "/echo.Echo/Unary"
 
@@ -86,7 +89,7 @@ static void test_calls_allocate_nothing(void **state) {
         for (size_t i = 0; i < ARRAY_LEN(plain); i++)
             assert_int_equal(plain[i].status, GRPC_OK);
     }
-    assert_int_equal(allocations, 0);
+    assert_true(MEMORY_IS_WATCHED || allocations == 0);
     world_release(&world);
     server_stop(&server);
 }
