@@ -5,7 +5,6 @@
 
 #include "base/attr.h"
 #include "gateway/internal.h"
-#include "wire/uri.h"
 
 #define BOTH    (ROUTE_PUBLIC | ROUTE_ADMIN)
 #define COUNTER "/api/v1/counter/"
