@@ -139,6 +139,14 @@ static bool fetch(struct feed_lane *lane) {
     return redis_feed_ask(lane, &lane->fetch);
 }
 
+/* Another feed of this consumer's may have seen more than our last look. The next one tells whether
+ * there is such a place. */
+static void read_ahead(struct feed_lane *lane, struct event_position after) {
+    if (event_position_less(lane->given, after))
+        lane->given = after;
+    answer(lane, ERR_OK);
+}
+
 static void begin_read(struct feed_lane *lane) {
     struct redis_feed *feed = lane->feed;
     struct event_position after = after_of(lane);
@@ -150,7 +158,7 @@ static void begin_read(struct feed_lane *lane) {
     else if (lane->broken != ERR_OK)
         answer(lane, lane->broken);
     else if (event_position_less(lane->end, after))
-        answer(lane, event_position_less(lane->given, after) ? ERR_INVALID : ERR_OK);
+        read_ahead(lane, after);
     else if (!event_position_less(after, lane->end))
         answer(lane, ERR_OK);
     else if (!fetch(lane))

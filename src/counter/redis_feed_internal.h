@@ -45,8 +45,9 @@ struct feed_lane {
     struct event_position waiting_at; /* else when its end is beyond that */
     size_t entry_bytes;               /* about so many has one */
 
-    struct event_position given; /* the last event that was read, or where the lane began */
-    struct event_position done;  /* the consumer is done up to there */
+    struct event_position given;    /* the last event that was read, or where the lane began; */
+    struct event_position expected; /* as it was when the look was asked: no end is before that */
+    struct event_position done;     /* the consumer is done up to there */
     struct redis_request report;
     bool reporting;
     bool changed; /* 'done', since the last report */

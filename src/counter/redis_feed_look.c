@@ -91,7 +91,7 @@ static void commit(struct feed_lane *lane) {
     if (!lane->answered || lane->state == LANE_OTHERS || (lane->wait && !lane->wait->durable))
         return;
     lane->end = lane->heard;
-    if (event_position_less(lane->end, lane->given))
+    if (event_position_less(lane->end, lane->expected))
         lane->broken = ERR_INVALID;
     if (lane->state == LANE_JOINING)
         begin_lane(lane);
@@ -202,7 +202,7 @@ static struct feed_wait *wait_of(struct feed_lane *lane) {
 static bool has_news(const struct feed_lane *lane) {
     return lane->answered &&
            (lane->state == LANE_JOINING || event_position_less(lane->end, lane->heard) ||
-            event_position_less(lane->heard, lane->given));
+            event_position_less(lane->heard, lane->expected));
 }
 
 /* All touches before the first WAIT, which blocks its connection. */
@@ -281,6 +281,7 @@ static void look(struct timer *timer) {
         struct feed_lane *lane = &feed->lanes[i];
 
         lane->answered = false;
+        lane->expected = lane->given;
         lane->wait = NULL;
         if (lane->state == LANE_OTHERS)
             continue;

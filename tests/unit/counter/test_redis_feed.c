@@ -456,6 +456,31 @@ static void test_a_position_beyond_the_end_is_refused(void **state) {
     close_reader(&reader);
 }
 
+static bool has_read(void *ctx) {
+    return !((struct reader *)ctx)->reading[0];
+}
+
+/* What takes the place of another's state goes on where that one was, which may be behind what this
+ * feed has heard of by then. */
+static void test_where_another_feed_was_is_no_position_beyond_the_end(void **state) {
+    struct reader reader;
+
+    (void)state;
+    world_start(&world);
+    open_reader(&reader, "test", false);
+    until(is_open, &reader);
+    until(has_read, &reader);
+    (void)ask("HSET hgp:{0}:m seq 5");
+    reader.at[0].seq = 5;
+    read_on(&reader, 0);
+    until(has_read, &reader);
+    assert_int_equal(said(&reader), ERR_OK);
+    (void)ask("HSET hgp:{0}:m seq 4");
+    until(some_lane_says, &reader);
+    assert_int_equal(said(&reader), ERR_INVALID);
+    close_reader(&reader);
+}
+
 /* Restored from an older copy, say: its numbers will be used again, for other events. */
 static void test_a_redis_that_went_back_is_told(void **state) {
     struct reader reader;
@@ -548,6 +573,7 @@ int main(void) {
         TEST(test_what_an_owner_has_read_is_nobody_elses),
         TEST(test_a_gap_is_told_and_not_skipped),
         TEST(test_a_position_beyond_the_end_is_refused),
+        TEST(test_where_another_feed_was_is_no_position_beyond_the_end),
         TEST(test_a_redis_that_went_back_is_told),
         TEST(test_a_redis_that_is_killed_and_comes_back),
         TEST(test_a_full_outbox_refuses_writes_until_it_is_reported),
