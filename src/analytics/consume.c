@@ -218,12 +218,12 @@ static void on_events(struct feed_read *read, enum err err, const struct event *
     lane->under_way = false;
     if (err == ERR_UNAVAILABLE || (err == ERR_OK && count_of == 0) || pauses(service))
         return; /* more() tells, or the end of the pause */
+    bool unreadable = err != ERR_OK && err != ERR_NO_MEMORY;
+
     if (err == ERR_OK)
         err = count(service, events, count_of);
-    else if (err != ERR_NO_MEMORY)
-        err = ERR_TRIMMED;
     lane->no_room = err == ERR_BUSY;
-    if (err == ERR_TRIMMED)
+    if (unreadable || err == ERR_TRIMMED)
         halt(service, lane, err);
     else if (err != ERR_OK && err != ERR_BUSY)
         analytics_break(service, "events could not be counted", err);
