@@ -26,7 +26,13 @@ static void *new_string(const redisReadTask *task, char *text, size_t len) {
     return reply;
 }
 
-static void *new_array(const redisReadTask *task, int count) {
+#if HIREDIS_MAJOR >= 1
+typedef size_t reply_count;
+#else
+typedef int reply_count;
+#endif
+
+static void *new_array(const redisReadTask *task, reply_count count) {
     size_t elements = (size_t)count;
     redisReply **element = arena_alloc(task->privdata, elements * sizeof(redisReply *));
     redisReply *reply = element ? new_reply(task, REDIS_REPLY_ARRAY) : NULL;
