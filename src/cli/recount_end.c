@@ -56,7 +56,7 @@ static bool is_shipped(const struct recount_end *end, const struct analytics_rea
     if (!store)
         return true; /* it was read from there */
     at = calloc(live->lanes + 1, sizeof(*at));
-    shipped = at && store_consumer_at(store, SHIPPER_CONSUMER, at) == ERR_OK;
+    shipped = at && store_consumer_at(store, SHIPPER_CONSUMER, at, live->lanes) == ERR_OK;
     for (uint32_t i = 0; shipped && i < live->lanes; i++)
         shipped = live->at[i].seq == 0 || !event_position_less(at[i], live->at[i]);
     free(at);

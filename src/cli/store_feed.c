@@ -41,10 +41,10 @@ enum err store_feed_forget(struct store_feed *feed) {
 }
 
 enum err store_consumer_at(const struct store *store, const char *consumer,
-                           struct event_position *out_at) {
+                           struct event_position *out_at, uint32_t lanes) {
     if (store->redis)
-        return store_reading_consumer(store, consumer, out_at);
-    return counter_consumer_at(store->counter, consumer, out_at);
+        return store_reading_consumer(store, consumer, out_at, lanes);
+    return counter_consumer_at(store->counter, consumer, out_at, lanes);
 }
 
 void store_feed_close(struct store_feed *feed) {

@@ -31,7 +31,7 @@ MUST_CHECK enum err store_feed_forget(struct store_feed *feed);
 
 /* As counter_consumer_at() (counter/feed.h), of either kind of store. */
 MUST_CHECK enum err store_consumer_at(const struct store *store, const char *consumer,
-                                      struct event_position *out_at);
+                                      struct event_position *out_at, uint32_t lanes);
 
 /* The consumer has ended, and isn't given up any more. One that was never filled in is fine. */
 void store_feed_close(struct store_feed *feed);

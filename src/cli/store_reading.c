@@ -127,7 +127,7 @@ static int ask_position(struct look *look, uint32_t lane) {
 }
 
 enum err store_reading_consumer(const struct store *store, const char *consumer,
-                                struct event_position *out_at) {
+                                struct event_position *out_at, uint32_t lanes) {
     struct look *look = calloc(1, sizeof(*look));
 
     if (!look)
@@ -135,8 +135,9 @@ enum err store_reading_consumer(const struct store *store, const char *consumer,
     look->consumer = consumer;
     look->out_at = out_at;
     int code = open_look(look, store);
-    for (uint32_t i = 0; code == EX_OK && look->err == ERR_OK && i < look->reading.layout.lanes;
-         i++)
+    if (code == EX_OK && look->reading.layout.lanes != lanes)
+        look->err = ERR_LAYOUT;
+    for (uint32_t i = 0; code == EX_OK && look->err == ERR_OK && i < lanes; i++)
         code = ask_position(look, i);
     return close_look(look, code);
 }

@@ -20,8 +20,8 @@ MUST_CHECK enum err store_reading_counters(const struct store *store, store_read
                                            void *ctx);
 
 /* How far the consumer of this name has reported, by lane. ERR_NOT_FOUND: there is none, in one of
- * the lanes; that isn't logged. */
+ * the lanes; ERR_LAYOUT: the store hasn't so many lanes; neither is logged. */
 MUST_CHECK enum err store_reading_consumer(const struct store *store, const char *consumer,
-                                           struct event_position *out_at);
+                                           struct event_position *out_at, uint32_t lanes);
 
 #endif

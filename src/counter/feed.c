@@ -320,6 +320,7 @@ struct inquiry {
     struct counter_service *service;
     struct slice name;
     struct event_position *out_at;
+    uint32_t lanes;
     enum err err;
     sem_t answered;
 };
@@ -331,19 +332,21 @@ static void drop_inquiry(struct mail *mail) {
 static void run_inquiry(struct mail *mail) {
     struct inquiry *inquiry = CONTAINER_OF(mail, struct inquiry, mail);
     const struct event_position *at = applier_consumer_at(inquiry->service->applier, inquiry->name);
+    bool fits = inquiry->service->lanes == inquiry->lanes;
 
-    inquiry->err = at ? ERR_OK : ERR_NOT_FOUND;
-    if (at)
-        memcpy(inquiry->out_at, at, inquiry->service->lanes * sizeof(*at));
+    inquiry->err = !at ? ERR_NOT_FOUND : fits ? ERR_OK : ERR_LAYOUT;
+    if (inquiry->err == ERR_OK)
+        memcpy(inquiry->out_at, at, inquiry->lanes * sizeof(*at));
     sem_post(&inquiry->answered);
 }
 
 enum err counter_consumer_at(struct counter_service *service, const char *consumer,
-                             struct event_position *out_at) {
+                             struct event_position *out_at, uint32_t lanes) {
     struct inquiry inquiry = {.mail = {.run = run_inquiry, .drop = drop_inquiry},
                               .service = service,
                               .name = slice_str(consumer),
                               .out_at = out_at,
+                              .lanes = lanes,
                               .err = ERR_UNAVAILABLE};
 
     (void)sem_init(&inquiry.answered, 0, 0);

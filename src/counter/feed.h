@@ -30,9 +30,10 @@ void counter_feed_free(struct counter_feed *feed);
 
 /* How far the consumer of this name has reported, by lane: what it has done with all it can't be
  * given again. Blocks until the store's thread has told; any other thread that is nobody's loop.
- * ERR_NOT_FOUND: there is none; ERR_UNAVAILABLE: the store has stopped. */
+ * ERR_NOT_FOUND: there is none; ERR_LAYOUT: the store hasn't so many lanes; ERR_UNAVAILABLE: it has
+ * stopped. */
 MUST_CHECK enum err counter_consumer_at(struct counter_service *service, const char *consumer,
-                                        struct event_position *out_at);
+                                        struct event_position *out_at, uint32_t lanes);
 
 /* Nobody will read under this name any more: what only it needed may go. At most once for each
  * name while the service runs; any thread. ERR_NO_MEMORY, ERR_BUSY. */

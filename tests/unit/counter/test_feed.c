@@ -304,13 +304,14 @@ static void test_positions_of_a_consumer_are_told(void **state) {
     struct event_position at[1] = {{0, 0}};
     struct event_position reported = {.epoch = 1, .seq = 3};
 
-    assert_int_equal(counter_consumer_at(w->service, "test", at), ERR_NOT_FOUND);
+    assert_int_equal(counter_consumer_at(w->service, "test", at, 1), ERR_NOT_FOUND);
     open_feed(w);
     write_events(w, 5);
     feed_report(w->feed, 0, reported);
     close_feed(w); /* behind the report */
-    assert_int_equal(counter_consumer_at(w->service, "test", at), ERR_OK);
+    assert_int_equal(counter_consumer_at(w->service, "test", at, 1), ERR_OK);
     assert_int_equal(at[0].seq, 3);
+    assert_int_equal(counter_consumer_at(w->service, "test", at, 2), ERR_LAYOUT);
 }
 
 static void test_a_forgotten_consumer_holds_nothing(void **state) {
