@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-
 #define VERIFY  (1u << TOOL_VERIFY)
 #define IMPORT  (1u << TOOL_IMPORT)
 #define MOVE    (1u << TOOL_MOVE)
