@@ -17,9 +17,11 @@ struct analytics_port {
     unsigned under_way;
     void (*changed)(void *ctx, bool answers);
     void *ctx;
-    struct mail visit; /* to the service's thread: joins, leaves */
+    struct mail join;  /* to the service's thread; it may still be on its way */
+    struct mail leave; /* when this one follows */
     struct mail news;  /* to the loop */
     atomic_bool news_sent;
+    bool ended; /* while news was on its way, which frees it */
     sem_t left;
     struct analytics_port *next; /* the service's */
 };
@@ -99,17 +101,29 @@ static void ignore(struct mail *mail) {
     (void)mail; /* part of the port */
 }
 
-static void run_news(struct mail *mail) {
+static void drop_news(struct mail *mail) {
     struct analytics_port *port = CONTAINER_OF(mail, struct analytics_port, news);
 
     atomic_store(&port->news_sent, false);
+    if (port->ended)
+        free(port);
+}
+
+static void run_news(struct mail *mail) {
+    struct analytics_port *port = CONTAINER_OF(mail, struct analytics_port, news);
+
+    if (port->ended) {
+        drop_news(mail);
+        return;
+    }
+    atomic_store(&port->news_sent, false); /* first: what changes now is news again */
     port->changed(port->ctx, analytics_answers(port->service));
 }
 
 static void send_news(struct analytics_port *port) {
     if (!port->changed || atomic_exchange(&port->news_sent, true))
         return;
-    port->news = (struct mail){.run = run_news, .drop = ignore};
+    port->news = (struct mail){.run = run_news, .drop = drop_news};
     if (mailbox_send(port->home, &port->news) != ERR_OK)
         abort(); /* one at a time: the mailbox has room */
 }
@@ -125,7 +139,7 @@ bool analytics_answers(const struct analytics_service *service) {
 }
 
 static void run_join(struct mail *mail) {
-    struct analytics_port *port = CONTAINER_OF(mail, struct analytics_port, visit);
+    struct analytics_port *port = CONTAINER_OF(mail, struct analytics_port, join);
 
     port->next = port->service->ports;
     port->service->ports = port;
@@ -133,7 +147,7 @@ static void run_join(struct mail *mail) {
 }
 
 static void run_leave(struct mail *mail) {
-    struct analytics_port *port = CONTAINER_OF(mail, struct analytics_port, visit);
+    struct analytics_port *port = CONTAINER_OF(mail, struct analytics_port, leave);
     struct analytics_port **at = &port->service->ports;
 
     while (*at != port)
@@ -142,10 +156,10 @@ static void run_leave(struct mail *mail) {
     sem_post(&port->left);
 }
 
-/* The mailbox has room for every port's visit beside its questions. */
-static void visit(struct analytics_port *port, void (*run)(struct mail *mail)) {
-    port->visit = (struct mail){.run = run, .drop = ignore};
-    if (mailbox_send(loop_mailbox(port->service->loop), &port->visit) != ERR_OK)
+/* The mailbox has room for every port's visits beside its questions. */
+static void visit(struct analytics_port *port, struct mail *mail, void (*run)(struct mail *mail)) {
+    *mail = (struct mail){.run = run, .drop = ignore};
+    if (mailbox_send(loop_mailbox(port->service->loop), mail) != ERR_OK)
         abort();
 }
 
@@ -181,7 +195,7 @@ struct analytics_port *analytics_port_new(struct analytics_service *service, str
     port->changed = changed;
     port->ctx = ctx;
     (void)sem_init(&port->left, 0, 0);
-    visit(port, run_join);
+    visit(port, &port->join, run_join);
     return port;
 }
 
@@ -192,9 +206,11 @@ struct analytics_upstream *analytics_port_upstream(struct analytics_port *port) 
 void analytics_port_free(struct analytics_port *port) {
     if (!port)
         return;
-    visit(port, run_leave);
+    visit(port, &port->leave, run_leave);
     while (sem_wait(&port->left) != 0)
         ;
     (void)sem_destroy(&port->left);
-    free(port);
+    port->ended = true;
+    if (!atomic_load(&port->news_sent))
+        free(port);
 }

@@ -14,6 +14,7 @@
 #define OF       2 /* partitions */
 #define MOVED    1
 #define WAIT_MS  20000
+#define ENDS     1000
 
 /* ---- a topic without an event ---- */
 
@@ -412,6 +413,36 @@ static void test_a_step_that_comes_late(void **state) {
     move(pair, STEPS); /* one that has looked since may */
 }
 
+/* A loop that ends as soon as it has begun: the first word of it may still be on its way. */
+static void test_who_asks_leaves_at_once(void **state) {
+    struct pair *pair = *state;
+    struct mailbox *home = mailbox_new(4);
+
+    assert_non_null(home);
+    for (unsigned i = 0; i < ENDS; i++)
+        analytics_port_free(analytics_port_new(pair->from.service, home, NULL, NULL));
+    wait_exact(&pair->from, 0);
+    mailbox_free(home);
+}
+
+static void never(void *ctx, bool answers) {
+    (void)ctx, (void)answers;
+    fail();
+}
+
+/* And so may what it was to be told, which nobody is there to hear. */
+static void test_who_leaves_is_told_nothing(void **state) {
+    struct pair *pair = *state;
+    struct mailbox *home = mailbox_new(2);
+
+    assert_non_null(home);
+    for (unsigned i = 0; i < 2; i++)
+        analytics_port_free(analytics_port_new(pair->from.service, home, never, NULL));
+    assert_int_equal(mailbox_drain(home), 2);
+    analytics_port_free(analytics_port_new(pair->from.service, home, never, NULL));
+    mailbox_free(home);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_cancelled_behind_any_step, set_up, tear_down),
@@ -419,6 +450,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_step_that_comes_late, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_each_partition_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_both_read_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_asks_leaves_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_leaves_is_told_nothing, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
