@@ -8,20 +8,26 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Of one group; 0: none, or the controller isn't on. */
 static double quota_of(const char *folder) {
     char path[PATH_MAX];
-    unsigned long quota, period;
+    char line[64];
     int length = snprintf(path, sizeof(path), "%s/cpu.max", folder);
     FILE *file = length > 0 && (size_t)length < sizeof(path) ? fopen(path, "re") : NULL;
 
     if (!file)
         return 0;
-    int found = fscanf(file, "%lu %lu", &quota, &period);
+    bool read = fgets(line, sizeof(line), file) != NULL;
     (void)fclose(file);
-    return found == 2 && period > 0 ? (double)quota / (double)period : 0;
+    if (!read)
+        return 0;
+    char *behind;
+    unsigned long quota = strtoul(line, &behind, 10); /* "max" is no number */
+    unsigned long period = strtoul(behind, NULL, 10);
+    return behind != line && period > 0 ? (double)quota / (double)period : 0;
 }
 
 /* Puts the path of the group behind 'root'. */
