@@ -299,7 +299,7 @@ static void on_opened(void *ctx, enum err err, const struct feed_info *info) {
     analytics_announce(service);
 }
 
-/* Nothing is what has been counted, and that can be said. */
+/* Nothing is what has been counted, and that can be said: answers are empty, and whole. */
 static void on_empty(void *ctx) {
     analytics_set_answers(ctx, true);
 }

@@ -370,9 +370,3 @@ void analytics_follow_partitions(struct analytics_service *service) {
             analytics_break(service, "more partitions are named than may be", ERR_RANGE);
     }
 }
-
-bool analytics_reads_nothing(const struct analytics_service *service) {
-    const struct feed_partition_ops *source = source_of(service);
-
-    return source && source->idle(service->own.feed);
-}

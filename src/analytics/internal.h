@@ -171,9 +171,6 @@ void analytics_follow_partitions(struct analytics_service *service);
 /* Which of them are in an answer now. */
 const struct coverage *analytics_coverage(struct analytics_service *service);
 
-/* It has no partition: its answers are empty, and whole. */
-bool analytics_reads_nothing(const struct analytics_service *service);
-
 /* ---- observe.c ---- */
 
 void analytics_series_make(struct analytics_service *service);

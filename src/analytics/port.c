@@ -112,12 +112,11 @@ static void drop_news(struct mail *mail) {
 static void run_news(struct mail *mail) {
     struct analytics_port *port = CONTAINER_OF(mail, struct analytics_port, news);
 
-    if (port->ended) {
-        drop_news(mail);
-        return;
-    }
-    atomic_store(&port->news_sent, false); /* first: what changes now is news again */
-    port->changed(port->ctx, analytics_answers(port->service));
+    bool ended = port->ended;
+
+    drop_news(mail); /* first: what changes now is news again */
+    if (!ended)
+        port->changed(port->ctx, analytics_answers(port->service));
 }
 
 static void send_news(struct analytics_port *port) {
@@ -129,7 +128,7 @@ static void send_news(struct analytics_port *port) {
 }
 
 void analytics_set_answers(struct analytics_service *service, bool answers) {
-    atomic_store(&service->answers, answers);
+    atomic_store(&service->answers, answers && !service->own.broken);
     for (struct analytics_port *port = service->ports; port; port = port->next)
         send_news(port);
 }

@@ -36,8 +36,6 @@ static void *run(void *arg) {
         feed_resume(service->own.feed, analytics_marked(service->own.analytics));
         analytics_follow_partitions(service);
         feed_open(service->own.feed, &user);
-        if (analytics_reads_nothing(service))
-            analytics_set_answers(service, true);
         if (service->conf.patient)
             analytics_announce(service);
     }

@@ -37,8 +37,8 @@ struct feed_user {
     void *ctx;
     /* ERR_OK, or why this consumer can't be had: nothing else will come. */
     void (*opened)(void *ctx, enum err err, const struct feed_info *info);
-    /* There never was an event, so that nobody can tell yet whose store it is: opened() comes with
-     * the first. NULL: nobody wants to know. */
+    /* There never was an event in what is read, or nothing is read, so that nobody can tell yet
+     * whose store it is: opened() comes with the first. NULL: nobody wants to know. */
     void (*empty)(void *ctx);
     /* There may be more in any lane. Comes at least once after a read that came back empty. */
     void (*more)(void *ctx);
@@ -90,7 +90,6 @@ struct feed_ops {
 struct feed_partition_ops {
     uint32_t (*count)(struct feed *feed); /* 0: not known yet */
     bool (*reads)(struct feed *feed, uint32_t number);
-    bool (*idle)(struct feed *feed); /* none is read: no event will come */
     /* It is read from now on behind next(), or isn't: what was read and not passed is thrown away,
      * of all partitions, and comes again where it is read. False: too many are named. */
     bool (*assign)(struct feed *feed, uint32_t number, bool here);

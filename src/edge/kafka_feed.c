@@ -77,14 +77,16 @@ static void open_with(struct kafka_feed *feed, uint64_t store_id) {
     free(zeros);
 }
 
-/* Each partition was read to its end, and the end is its beginning. Where Kafka has deleted what
- * was there, somebody has counted something. */
+/* No partition is read, or each to its end, and the end is its beginning. Where Kafka has deleted
+ * what was there, somebody has counted something. */
 static bool is_empty(struct kafka_feed *feed) {
+    const struct kafka_partitions *reads = &feed->own.reads;
     uint32_t count = atomic_load(&feed->count);
 
+    if (!reads->others && reads->count == 0)
+        return true;
     for (uint32_t i = 0; i < count; i++)
-        if (kafka_partitions_has(&feed->own.reads, i) &&
-            kafka_offset_of(&feed->own.taken, (int32_t)i) != 0)
+        if (kafka_partitions_has(reads, i) && kafka_offset_of(&feed->own.taken, (int32_t)i) != 0)
             return false;
     return count > 0;
 }
@@ -227,12 +229,6 @@ static bool kafka_reads(struct feed *base, uint32_t number) {
     return kafka_partitions_has(&of(base)->own.reads, number);
 }
 
-static bool kafka_idle(struct feed *base) {
-    const struct kafka_partitions *reads = &of(base)->own.reads;
-
-    return !reads->others && reads->count == 0;
-}
-
 static bool kafka_assign(struct feed *base, uint32_t number, bool here) {
     struct kafka_feed *feed = of(base);
 
@@ -262,7 +258,6 @@ static void kafka_place(struct feed *base, uint64_t store_id, uint32_t number, i
 static const struct feed_partition_ops partition_ops = {
     .count = kafka_count,
     .reads = kafka_reads,
-    .idle = kafka_idle,
     .assign = kafka_assign,
     .next = kafka_next,
     .place = kafka_place,

@@ -98,10 +98,6 @@ static bool topic_reads(struct feed *feed, uint32_t number) {
     return topic_of(feed)->reads[number];
 }
 
-static bool topic_idle(struct feed *feed) {
-    return !topic_reads(feed, 0) && !topic_reads(feed, 1);
-}
-
 static bool topic_assign(struct feed *feed, uint32_t number, bool here) {
     topic_of(feed)->reads[number] = here;
     return true;
@@ -120,7 +116,6 @@ static void topic_place(struct feed *feed, uint64_t store_id, uint32_t number, i
 static const struct feed_partition_ops partition_ops = {
     .count = topic_count,
     .reads = topic_reads,
-    .idle = topic_idle,
     .assign = topic_assign,
     .next = topic_next,
     .place = topic_place,
@@ -443,6 +438,27 @@ static void test_who_leaves_is_told_nothing(void **state) {
     mailbox_free(home);
 }
 
+struct stopped {
+    struct analytics_service *service;
+    bool answers;
+};
+
+static void break_it(void *ctx) {
+    struct stopped *stopped = ctx;
+
+    analytics_break(stopped->service, "a test", ERR_IO);
+    analytics_consumer(stopped->service).empty(stopped->service);
+    stopped->answers = analytics_answers(stopped->service);
+}
+
+static void test_what_has_stopped_has_no_answers(void **state) {
+    struct pair *pair = *state;
+    struct stopped stopped = {pair->from.service, true};
+
+    assert_true(analytics_visit(pair->from.service, break_it, &stopped));
+    assert_false(stopped.answers);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_cancelled_behind_any_step, set_up, tear_down),
@@ -452,6 +468,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_both_read_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_asks_leaves_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_leaves_is_told_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_has_stopped_has_no_answers, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,12 +148,13 @@ static void empty(void *ctx) {
     atomic_store(&withheld, false);
 }
 
-static void read_all(struct reader *reader) {
+static void read_some(struct reader *reader, struct kafka_partitions partitions,
+                      void (*nothing)(void *ctx)) {
     struct loop_conf loop = {.backend = LOOP_EPOLL};
     atomic_bool up = false;
     struct kafka_feed_conf conf = {
-        .url = {.brokers = "b:1", .topic = "t"}, .partitions = {.others = true}, .up = &up};
-    struct feed_user user = {.ctx = reader, .opened = opened, .empty = empty, .more = more};
+        .url = {.brokers = "b:1", .topic = "t"}, .partitions = partitions, .up = &up};
+    struct feed_user user = {.ctx = reader, .opened = opened, .empty = nothing, .more = more};
 
     assert_int_equal(loop_new(&loop, &reader->loop), ERR_OK);
     struct kafka_feed *feed = kafka_feed_new(reader->loop, &conf);
@@ -163,6 +164,10 @@ static void read_all(struct reader *reader) {
     assert_int_equal(loop_run(reader->loop), ERR_OK);
     kafka_feed_free(feed);
     loop_free(reader->loop);
+}
+
+static void read_all(struct reader *reader) {
+    read_some(reader, (struct kafka_partitions){.others = true}, empty);
 }
 
 /* Not before a chunk is full, it was: 8,192 events, as long as one came within 50 ms. */
@@ -196,11 +201,29 @@ static void test_events_that_are_gone(void **state) {
     assert_int_equal(reader.empties, 0);
 }
 
+static void end_feed(void *ctx) {
+    struct reader *reader = ctx;
+
+    reader->empties++;
+    feed_close(reader->feed, closed, reader);
+}
+
+/* Of no partition there is nothing to wait for. */
+static void test_who_reads_nothing(void **state) {
+    struct reader reader = {0};
+
+    (void)state;
+    read_some(&reader, (struct kafka_partitions){0}, end_feed);
+    assert_int_equal(reader.empties, 1);
+    assert_false(reader.opened);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_events_come_while_more_do),
         cmocka_unit_test(test_a_topic_without_events),
         cmocka_unit_test(test_events_that_are_gone),
+        cmocka_unit_test(test_who_reads_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
