@@ -68,18 +68,28 @@ meson_tests() { # PART DIR [meson test options]
 }
 
 # Parts that run beside those that follow, which mostly wait, and at the lowest priority: what is
-# tested is served first. 'joined' waits for them, then come their lines and counts.
+# tested is served first. 'joined' waits for them, then come their lines and counts. Each is a
+# process group (set -m), so that all of it ends with this script.
 declare -A besides
+end_besides() {
+    local leader
+    for leader in $(jobs -pr); do
+        kill -- "-$leader" 2>/dev/null
+    done
+}
+trap end_besides EXIT
 beside() { # NAME COMMAND...
     local passed=0 failed=0 skipped=0 name=$1
     shift
     rm -f "build/logs/beside-$name.count"
+    set -m
     {
         renice -n 19 "$BASHPID" >/dev/null
         "$@"
         echo "$passed passed, $failed failed, $skipped skipped" >"build/logs/beside-$name.count"
     } >"build/logs/beside-$name.out" &
     besides[$name]=$!
+    set +m
 }
 
 joined() { # NAME
@@ -142,7 +152,9 @@ sanitized_builds() {
 }
 
 mkdir -p build/logs
+set -m
 fetches & # beside the build and the unit tests
+set +m
 CC=gcc part build - build $release
 beside builds sanitized_builds
 beside lint part lint log scripts/lint.sh $release
