@@ -279,11 +279,16 @@ def take_over(master, replica):
     in_step(master)
 
 
+def node_port(words):
+    """Of a line of CLUSTER NODES or REPLICAS, split."""
+    return int(words[1].split('@')[0].rsplit(':', 1)[1])
+
+
 def followers(master):
     """The ports of those of whom a Cluster's master knows that they follow it: whom it doesn't know, it
     lets nobody take its place."""
     lines = master.cli('cluster', 'replicas', master.cli('cluster', 'myid')).splitlines()
-    return [int(line.split()[1].split('@')[0].rsplit(':', 1)[1]) for line in lines]
+    return [node_port(line.split()) for line in lines]
 
 
 def change_places(master, replica):

@@ -13,7 +13,8 @@ SMOKE = False  # a sanitizer has a malloc of its own
 CONNECTIONS = 20
 WARM = 2000
 REQUESTS = 5000
-SLACK = 200  # a turn larger than any before needs more; one piece a message would be 250 at least
+SLACK = 20
+TRIES = 3  # a turn larger than any before needs memory, once
 OF_A_BATCH = 5
 COUNT = struct.Struct('qQ')  # tests/lib/alloccount.c: thread, requests for memory
 
@@ -73,8 +74,11 @@ def expect(server, http, file):
     kept for the next one."""
     got = {}
     for kind in KINDS:
-        got[kind] = asked_for(server, http, file, kind)
         most = SLACK + (OF_A_BATCH * REQUESTS if kind == 'batch' else 0)
+        for _ in range(TRIES):
+            got[kind] = asked_for(server, http, file, kind)
+            if got[kind] <= most:
+                break
         check(got[kind] <= most, f'{kind}: {got[kind]} times during {REQUESTS} requests')
     print(f'     asked for memory during {REQUESTS} requests: {got}', flush=True)
 

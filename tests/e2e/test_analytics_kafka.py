@@ -107,7 +107,8 @@ def test_before_the_first_event():
         data = answer(sharded, f'{TOP}&time_range=all')
         eq([data['counters'], data['exact']], [[], True], 'a ranking of nothing')
         data = answer(sharded, '/api/v1/analytics/stats/a/like')
-        eq([data["metrics"]["total"], data["metrics"]["increments"], data["exact"]], [0, 0, True], 'a series of nothing')
+        eq([data['metrics']['total'], data['metrics']['increments'], data['exact']], [0, 0, True],
+           'a series of nothing')
         with Connection(sharded.http) as connection:
             count(connection, sent, [item('a', 'like', 3)])
         check_all(sharded, sent)

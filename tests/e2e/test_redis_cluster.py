@@ -69,17 +69,13 @@ def node_lines():
     return [line.split() for line in node.cli('cluster', 'nodes').splitlines()]
 
 
-def port_of(words):
-    return int(words[1].split('@')[0].rsplit(':', 1)[1])
-
-
 def masters():
     """Those that serve slots, in their order."""
     serving = [words for words in node_lines()
                if 'master' in words[2] and 'fail' not in words[2] and len(words) > 8]
     serving.sort(key=lambda words: int(words[8].split('-')[0].strip('[')))
     by_port = {node.port: node for node in Cluster.there.nodes}
-    return [by_port[port_of(words)] for words in serving]
+    return [by_port[dev_servers.node_port(words)] for words in serving]
 
 
 def whole():
