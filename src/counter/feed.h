@@ -35,8 +35,8 @@ void counter_feed_free(struct counter_feed *feed);
 MUST_CHECK enum err counter_consumer_at(struct counter_service *service, const char *consumer,
                                         struct event_position *out_at, uint32_t lanes);
 
-/* Nobody will read under this name any more: what only it needed may go. At most once for each
- * name while the service runs; any thread. ERR_NO_MEMORY, ERR_BUSY. */
+/* Nobody reads under this name any more: what only it needed may go. Any thread. ERR_NO_MEMORY,
+ * ERR_BUSY. */
 MUST_CHECK enum err counter_forget_consumer(struct counter_service *service, const char *consumer);
 
 #endif

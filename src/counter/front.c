@@ -30,6 +30,7 @@ static const struct slice paths[FRONT_METHODS] = {
     [FRONT_APPLY] = {LANES_APPLY_PATH, sizeof(LANES_APPLY_PATH) - 1},
     [FRONT_HELLO] = {LANES_HELLO_PATH, sizeof(LANES_HELLO_PATH) - 1},
     [FRONT_FOLLOW] = {OUTBOX_FOLLOW_PATH, sizeof(OUTBOX_FOLLOW_PATH) - 1},
+    [FRONT_VALUES] = {OUTBOX_VALUES_PATH, sizeof(OUTBOX_VALUES_PATH) - 1},
 };
 
 const struct slice *front_paths(size_t *out_count) {
@@ -60,7 +61,10 @@ void front_services(struct front *front, struct grpc_service out[FRONT_SERVICES]
                                    .internal = true,
                                    .method_count = FRONT_APPLY_METHODS};
     front_apply_methods(front->apply, out[1].methods);
-    front_outbox_service(front->outbox, &out[2]);
+    out[2] =
+        (struct grpc_service){.name = SLICE(OUTBOX_SERVICE), .internal = true, .method_count = 2};
+    front_outbox_method(front->outbox, &out[2].methods[0]);
+    front_values_method(front->values, &out[2].methods[1]);
 }
 
 void front_attach(struct front *front, struct grpc_host *host) {
@@ -128,13 +132,13 @@ static struct front_apply *make_apply(struct front *front, struct upstream *upst
  * since it comes to this front. (A gateway's call lasts until then: the host waits for it.) */
 static void check_drained(struct front *front) {
     if (front->drain.done && loop_batcher_idle(front->batcher) &&
-        front_outbox_idle(front->outbox)) {
+        front_outbox_idle(front->outbox) && front_values_idle(front->values)) {
         front->drain.done(front->drain.ctx);
         front->drain.done = NULL;
     }
 }
 
-static void outbox_settled(void *ctx) {
+static void reading_settled(void *ctx) {
     check_drained(ctx);
 }
 
@@ -150,8 +154,10 @@ struct front *front_new(struct front_fleet *fleet, struct loop *loop, unsigned s
     front->live = make_live(front);
     front->apply = make_apply(front, upstreams->messages);
     front->batcher = make_batcher(front, upstreams->calls);
-    front->outbox = front_outbox_new(loop, upstreams->events, outbox_settled, front);
-    if (front->live && front->apply && front->batcher && front->outbox) {
+    front->outbox = front_outbox_new(loop, upstreams->events, reading_settled, front);
+    front->values =
+        front_values_new(loop, upstreams->events, fleet->config->data, reading_settled, front);
+    if (front->live && front->apply && front->batcher && front->outbox && front->values) {
         live_use(front->live, front->batcher);
         return front;
     }
@@ -166,6 +172,7 @@ void front_free(struct front *front) {
     live_free(front->live);
     front_apply_free(front->apply);
     front_outbox_free(front->outbox);
+    front_values_free(front->values);
     buf_release(&front->message);
     free(front);
 }

@@ -6,6 +6,7 @@
  * front_watch.c  Watch, which answers without end
  * front_apply.c  gateways' messages, an object of its own
  * front_outbox.c the store's events for another process, likewise
+ * front_values.c the counters' values for it, likewise
  */
 #ifndef COUNTER_FRONT_INTERNAL_H
 #define COUNTER_FRONT_INTERNAL_H
@@ -13,6 +14,7 @@
 #include "counter/front.h"
 #include "counter/front_apply.h"
 #include "counter/front_outbox.h"
+#include "counter/front_values.h"
 #include "edge/loop_batcher.h"
 #include "wire/counter_proto.h"
 
@@ -27,6 +29,7 @@ enum front_method {
     FRONT_APPLY, /* from here on front_apply.c's */
     FRONT_HELLO,
     FRONT_FOLLOW, /* front_outbox.c's */
+    FRONT_VALUES, /* front_values.c's */
     FRONT_METHODS
 };
 
@@ -46,6 +49,7 @@ struct front {
     struct loop_batcher *batcher;
     struct front_apply *apply;
     struct front_outbox *outbox;
+    struct front_values *values;
     struct front_entry entries[FRONT_APPLY];
     struct batcher_stats reported; /* what the metrics have of the batcher's */
     struct buf message;            /* responses are written here */

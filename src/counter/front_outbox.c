@@ -140,18 +140,29 @@ static bool make_lanes(struct follower *follower, uint32_t count) {
 
 /* ---- the client's side ---- */
 
+/* Whoever else registers would have the outbox kept for good; NULL. */
+static const char *consumer_named(struct slice name) {
+    static const char *const names[] = {CONSUMER_ANALYTICS, CONSUMER_RECOUNT};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (slice_eq(name, slice_str(names[i])))
+            return names[i];
+    return NULL;
+}
+
 static void open_feed(struct front_outbox *outbox, struct grpc_call *call, struct slice consumer) {
     struct follower *follower;
 
-    /* Whoever else registers would have the outbox kept for good. */
-    if (!slice_eq(consumer, SLICE(CONSUMER_ANALYTICS))) {
-        grpc_fail(call, ERR_INVALID, SLICE("open: must be \"" CONSUMER_ANALYTICS "\""));
+    const char *name = consumer_named(consumer);
+
+    if (!name) {
+        grpc_fail(call, ERR_INVALID,
+                  SLICE("open: must be \"" CONSUMER_ANALYTICS "\" or \"" CONSUMER_RECOUNT "\""));
         return;
     }
     follower = calloc(1, sizeof(*follower));
     if (follower)
-        follower->feed =
-            counter_feed_new(outbox->service, CONSUMER_ANALYTICS, loop_mailbox(outbox->loop));
+        follower->feed = counter_feed_new(outbox->service, name, loop_mailbox(outbox->loop));
     if (!follower || !follower->feed) {
         free(follower);
         grpc_fail(call, ERR_NO_MEMORY, SLICE(""));
@@ -188,15 +199,25 @@ static void take_reports(struct follower *follower, size_t count) {
             feed_report(counter_feed_base(follower->feed), at[i].lane, at[i].at);
 }
 
+/* The stream's own goes on being followed until it ends, and reports into nothing. */
+static void forget(struct follower *follower, struct slice consumer) {
+    enum err err = slice_eq(consumer, SLICE(CONSUMER_RECOUNT))
+                       ? counter_forget_consumer(follower->outbox->service, CONSUMER_RECOUNT)
+                       : ERR_INVALID;
+
+    if (err == ERR_INVALID)
+        end(follower, err, SLICE("forget: must be \"" CONSUMER_RECOUNT "\""));
+    else if (err != ERR_OK)
+        end(follower, err, SLICE("")); /* it comes again with the next stream */
+}
+
 static void on_request(void *ctx, struct grpc_call *call, struct slice bytes) {
     struct front_outbox *outbox = ctx;
     struct follower *follower = grpc_data(call);
     struct outbox_request request;
 
     if (!outbox->service) {
-        grpc_fail(call, ERR_NOT_IMPL,
-                  SLICE("there are no events to follow here: the store is a Redis, analytics runs "
-                        "in this process, or analytics.enabled is false"));
+        grpc_fail(call, ERR_NOT_IMPL, SLICE(FRONT_NOTHING_TO_FOLLOW));
         return;
     }
     enum err err = outbox_read_request(bytes, &outbox->positions, &request);
@@ -211,6 +232,8 @@ static void on_request(void *ctx, struct grpc_call *call, struct slice bytes) {
         open_feed(outbox, call, request.consumer);
     else if (request.kind == OUTBOX_READ)
         start_read(follower, request.read);
+    else if (request.kind == OUTBOX_FORGET)
+        forget(follower, request.consumer);
     else
         take_reports(follower, request.count);
 }
@@ -245,18 +268,13 @@ void front_outbox_free(struct front_outbox *outbox) {
     free(outbox);
 }
 
-void front_outbox_service(struct front_outbox *outbox, struct grpc_service *out) {
-    *out = (struct grpc_service){
-        .name = SLICE(OUTBOX_SERVICE),
-        .internal = true,
-        .methods = {{.path = SLICE(OUTBOX_FOLLOW_PATH),
-                     .handle = on_request,
-                     .half_closed = on_end,
-                     .gone = on_end,
-                     .ctx = outbox,
-                     .client_streams = true}},
-        .method_count = 1,
-    };
+void front_outbox_method(struct front_outbox *outbox, struct grpc_method *out) {
+    *out = (struct grpc_method){.path = SLICE(OUTBOX_FOLLOW_PATH),
+                                .handle = on_request,
+                                .half_closed = on_end,
+                                .gone = on_end,
+                                .ctx = outbox,
+                                .client_streams = true};
 }
 
 bool front_outbox_idle(const struct front_outbox *outbox) {

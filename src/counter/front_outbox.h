@@ -1,4 +1,5 @@
-/* front_outbox.h - the store's events for another process: counter.internal.Outbox, for one loop.
+/* front_outbox.h - the store's events for another process: Follow of counter.internal.Outbox, for
+ * one loop.
  *
  *     Follow ─► follower ─► counter/feed ─► store        a stream is a consumer (core/feed.h)
  *
@@ -19,6 +20,10 @@
 
 struct front_outbox;
 
+#define FRONT_NOTHING_TO_FOLLOW                                                                    \
+    "there are no events to follow here: the store is a Redis, analytics runs in this process, "   \
+    "or analytics.enabled is false"
+
 /* 'service' NULL: there is nothing to follow, and Follow says so. 'settled' is called whenever the
  * last follower has gone. NULL when memory runs out. */
 struct front_outbox *front_outbox_new(struct loop *loop, struct counter_service *service,
@@ -27,7 +32,7 @@ struct front_outbox *front_outbox_new(struct loop *loop, struct counter_service 
 /* Idle. NULL is fine. */
 void front_outbox_free(struct front_outbox *outbox);
 
-void front_outbox_service(struct front_outbox *outbox, struct grpc_service *out);
+void front_outbox_method(struct front_outbox *outbox, struct grpc_method *out);
 
 /* No feed is open. */
 bool front_outbox_idle(const struct front_outbox *outbox);

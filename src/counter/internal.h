@@ -39,6 +39,7 @@ struct counter_service {
     struct applier *applier;
     struct mailbox *mailbox;
     uint64_t store_id; /* fixed before the thread starts */
+    uint64_t start_id;
     pthread_t thread;
     atomic_bool up;
     struct lane_end *ends; /* by lane */

@@ -1,11 +1,13 @@
 /* service.c - the store thread: gather, apply, commit, answer. */
 #include "counter/service.h"
 
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "counter/internal.h"
 #include "edge/tracer.h"
 
@@ -182,6 +184,39 @@ static void sync_now(struct counter_service *service) {
         fail(service, err);
 }
 
+struct settling {
+    struct mail mail;
+    struct counter_service *service;
+    enum err err;
+    sem_t over;
+};
+
+static void drop_settling(struct mail *mail) {
+    sem_post(&CONTAINER_OF(mail, struct settling, mail)->over);
+}
+
+static void run_settling(struct mail *mail) {
+    struct settling *settling = CONTAINER_OF(mail, struct settling, mail);
+
+    if (settling->service->own.dirty)
+        sync_now(settling->service);
+    settling->err = counter_up(settling->service) ? ERR_OK : ERR_UNAVAILABLE;
+    sem_post(&settling->over);
+}
+
+enum err counter_settle(struct counter_service *service) {
+    struct settling settling = {.mail = {.run = run_settling, .drop = drop_settling},
+                                .service = service,
+                                .err = ERR_UNAVAILABLE};
+
+    (void)sem_init(&settling.over, 0, 0);
+    if (mailbox_send(service->mailbox, &settling.mail) == ERR_OK)
+        while (sem_wait(&settling.over) != 0)
+            ;
+    (void)sem_destroy(&settling.over);
+    return settling.err;
+}
+
 /* ---- the thread ---- */
 
 static int next_turn_ms(const struct counter_service *service) {
@@ -250,6 +285,7 @@ enum err counter_start(const struct counter_conf *conf, struct counter_service *
     if (!service)
         return ERR_NO_MEMORY;
     service->conf = *conf;
+    service->start_id = random_u64();
     service->own.last = &service->own.first;
     atomic_init(&service->up, true);
     counter_series_make(service);
@@ -287,6 +323,10 @@ int64_t counter_clock_ahead_ms(const struct counter_service *service) {
 
 uint64_t counter_store_id(const struct counter_service *service) {
     return service->store_id;
+}
+
+uint64_t counter_start_id(const struct counter_service *service) {
+    return service->start_id;
 }
 
 enum durability counter_durability(const struct counter_service *service) {

@@ -65,6 +65,13 @@ int64_t counter_clock_ahead_ms(const struct counter_service *service);
 /* The store's identity: random, fixed at its first start. Any thread. */
 uint64_t counter_store_id(const struct counter_service *service);
 
+/* Random, another one each time that the service is started. Any thread. */
+uint64_t counter_start_id(const struct counter_service *service);
+
+/* What any reader beside the store's thread can have seen by now is on disk when this returns.
+ * Blocks; any thread that is nobody's loop. ERR_UNAVAILABLE: it has failed or stops. */
+MUST_CHECK enum err counter_settle(struct counter_service *service);
+
 enum durability counter_durability(const struct counter_service *service);
 
 /* What a front says of this store. */

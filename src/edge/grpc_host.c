@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/random.h"
-#include "core/pushback.h"
 #include "edge/grpc_health.h"
 #include "edge/grpc_host_internal.h"
 #include "edge/grpc_reflection.h"
@@ -21,24 +20,6 @@ static const struct slice own_services[] = {
 };
 
 _Static_assert(GRPC_HOST_LISTED == GRPC_HOST_SERVICES_MAX + ARRAY_LEN(own_services), "all fit");
-
-void grpc_fail(struct grpc_call *call, enum err err, struct slice detail) {
-    struct slice pushback = pushback_for(err);
-
-    if (pushback.len)
-        grpc_add_trailer(call, SLICE(PUSHBACK_FIELD), pushback);
-    grpc_finish(call, (enum grpc_status)err_grpc(err),
-                detail.len ? detail : slice_str(err_text(err)));
-}
-
-void grpc_reply(struct grpc_call *call, const struct buf *message) {
-    if (buf_failed(message)) {
-        grpc_fail(call, ERR_NO_MEMORY, (struct slice){NULL, 0});
-        return;
-    }
-    grpc_send(call, buf_slice(message));
-    grpc_finish(call, GRPC_OK, SLICE(""));
-}
 
 /* ---- composition ---- */
 

@@ -39,11 +39,19 @@ static void write_position(struct buf *out, unsigned field, struct lane_position
         end(out, put_position(p, field, at));
 }
 
-void outbox_write_open(struct buf *out, struct slice consumer) {
-    char *p = begin(out, proto_message_size(consumer.len));
+static void write_name(struct buf *out, unsigned field, struct slice name) {
+    char *p = begin(out, proto_message_size(name.len));
 
     if (p)
-        end(out, proto_put_raw(proto_put_message(p, REQUEST_OPEN, consumer.len), consumer));
+        end(out, proto_put_raw(proto_put_message(p, field, name.len), name));
+}
+
+void outbox_write_open(struct buf *out, struct slice consumer) {
+    write_name(out, REQUEST_OPEN, consumer);
+}
+
+void outbox_write_forget(struct buf *out, struct slice consumer) {
+    write_name(out, REQUEST_FORGET, consumer);
 }
 
 void outbox_write_read(struct buf *out, struct lane_position after) {
@@ -170,8 +178,8 @@ enum err outbox_read_request(struct slice bytes, struct buf *positions,
 
     buf_clear(positions);
     while (good && proto_scan_next(&scan, &field)) {
-        if (is_text(&field, REQUEST_OPEN)) {
-            request.kind = OUTBOX_OPEN;
+        if (is_text(&field, REQUEST_OPEN) || is_text(&field, REQUEST_FORGET)) {
+            request.kind = field.number == REQUEST_OPEN ? OUTBOX_OPEN : OUTBOX_FORGET;
             request.consumer = field.bytes;
         } else if (is_text(&field, REQUEST_READ)) {
             request.kind = OUTBOX_READ;

@@ -20,6 +20,7 @@
 
 #define OUTBOX_SERVICE     "counter.internal.Outbox"
 #define OUTBOX_FOLLOW_PATH "/" OUTBOX_SERVICE "/Follow"
+#define OUTBOX_VALUES_PATH "/" OUTBOX_SERVICE "/Values" /* values_codec.h */
 
 struct lane_position {
     uint32_t lane;
@@ -32,10 +33,11 @@ void outbox_write_open(struct buf *out, struct slice consumer);
 void outbox_write_read(struct buf *out, struct lane_position after);
 /* One of several in the same message. */
 void outbox_write_reported(struct buf *out, struct lane_position at);
+void outbox_write_forget(struct buf *out, struct slice consumer);
 
 struct outbox_request {
-    enum { OUTBOX_OPEN, OUTBOX_READ, OUTBOX_REPORTED } kind;
-    struct slice consumer;
+    enum { OUTBOX_OPEN, OUTBOX_READ, OUTBOX_REPORTED, OUTBOX_FORGET } kind;
+    struct slice consumer; /* to open, or to forget */
     struct lane_position read;
     size_t count; /* of struct lane_position in the buffer */
 };

@@ -132,6 +132,14 @@ static void send_reports(struct timer *timer) {
         send_out(feed);
 }
 
+static void send_gone(struct outbox_feed *feed, struct slice consumer) {
+    if (feed->state != FOLLOWING || !consumer.len)
+        return;
+    buf_clear(&feed->out);
+    outbox_write_forget(&feed->out, consumer);
+    send_out(feed);
+}
+
 /* ---- what the counter says ---- */
 
 static bool make_lanes(struct outbox_feed *feed, const struct event_position *reported,
@@ -178,6 +186,7 @@ static void on_opened(struct outbox_feed *feed, const struct outbox_response *re
     feed->state = FOLLOWING;
     feed->complained = false;
     atomic_store(feed->conf.up, true);
+    send_gone(feed, feed->conf.gone);
     if (feed->store_id)
         opened_again(feed);
     else
@@ -368,6 +377,8 @@ static void outbox_close(struct feed *base, void (*closed)(void *ctx), void *ctx
     timer_stop(feed->loop, &feed->again);
     timer_stop(feed->loop, &feed->report);
     send_reports(&feed->report);
+    if (feed->conf.passing)
+        send_gone(feed, feed->conf.consumer);
     feed->close.begun = true;
     feed->close.closed = closed;
     feed->close.ctx = ctx;
@@ -406,6 +417,11 @@ struct outbox_feed *outbox_feed_new(struct loop *loop, const struct outbox_feed_
         return feed;
     outbox_feed_free(feed);
     return NULL;
+}
+
+void outbox_feed_gone(struct outbox_feed *feed, struct slice consumer) {
+    feed->conf.gone = consumer;
+    send_gone(feed, consumer);
 }
 
 struct feed *outbox_feed_base(struct outbox_feed *feed) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "edge/outbox_codec.h"
+#include "edge/values_codec.h"
 #include "test.h"
 
 static const struct event events[] = {
@@ -28,6 +29,11 @@ static void test_requests(void **state) {
     outbox_write_open(&out, SLICE("analytics"));
     assert_int_equal(outbox_read_request(buf_slice(&out), &positions, &request), ERR_OK);
     assert_true(request.kind == OUTBOX_OPEN && slice_eq(request.consumer, SLICE("analytics")));
+    buf_clear(&out);
+    outbox_write_forget(&out, SLICE("analytics-recount"));
+    assert_int_equal(outbox_read_request(buf_slice(&out), &positions, &request), ERR_OK);
+    assert_true(request.kind == OUTBOX_FORGET &&
+                slice_eq(request.consumer, SLICE("analytics-recount")));
     buf_clear(&out);
     outbox_write_read(&out, (struct lane_position){0, {0, 0}});
     assert_int_equal(outbox_read_request(buf_slice(&out), &positions, &request), ERR_OK);
@@ -95,16 +101,78 @@ static void test_events(void **state) {
     buf_release(&out);
 }
 
+static const struct values_item items_of[] = {
+    {{"a", 1}, {"like", 4}, INT64_MIN},
+    {{"caf\xc3\xa9", 5}, {"view", 4}, 0},
+    {{"z", 1}, {"like", 4}, INT64_MAX},
+};
+
+static void write_values(struct buf *out, const struct values_page *page) {
+    for (size_t i = 0; i < ARRAY_LEN(items_of); i++)
+        values_write_item(out, &items_of[i]);
+    values_write_page(out, page);
+}
+
+static void test_values(void **state) {
+    const struct values_page page = {UINT64_MAX, UINT64_C(0xfedcba9876543210), true, 0};
+    struct values_page got;
+    struct values_ask ask;
+    struct buf items = {0};
+    struct buf out = {0};
+
+    (void)state;
+    values_write_ask(&out, &(struct values_ask){9, SLICE("a"), SLICE("like")});
+    assert_int_equal(values_read_ask(buf_slice(&out), &ask), ERR_OK);
+    assert_true(ask.walk == 9 && slice_eq(ask.resource_id, SLICE("a")) &&
+                slice_eq(ask.counter_type, SLICE("like")));
+    buf_clear(&out);
+    write_values(&out, &page);
+    assert_int_equal(values_read_page(buf_slice(&out), &items, &got), ERR_OK);
+    assert_true(got.store_id == page.store_id && got.start == page.start && got.complete);
+    assert_int_equal(got.count, ARRAY_LEN(items_of));
+    for (size_t i = 0; i < got.count; i++) {
+        const struct values_item *item = (const struct values_item *)(const void *)items.ptr + i;
+
+        assert_true(slice_eq(item->resource_id, items_of[i].resource_id) &&
+                    slice_eq(item->counter_type, items_of[i].counter_type) &&
+                    item->value == items_of[i].value);
+    }
+    assert_int_equal(values_read_page(SLICE(""), &items, &got), ERR_OK);
+    assert_true(got.count == 0 && !got.complete);
+    buf_release(&items);
+    buf_release(&out);
+}
+
+/* No counter's name: half a one to begin behind, an empty one in a page. */
+static void test_values_without_names(void **state) {
+    struct values_page got;
+    struct values_ask ask;
+    struct buf items = {0};
+    struct buf out = {0};
+
+    (void)state;
+    values_write_ask(&out, &(struct values_ask){9, SLICE("a"), SLICE("")});
+    assert_int_equal(values_read_ask(buf_slice(&out), &ask), ERR_INVALID);
+    buf_clear(&out);
+    values_write_item(&out, &(struct values_item){SLICE("a"), SLICE(""), 1});
+    assert_int_equal(values_read_page(buf_slice(&out), &items, &got), ERR_INVALID);
+    buf_release(&items);
+    buf_release(&out);
+}
+
 /* Whatever a peer sends: read or refused, never beyond its end (a sanitizer looks on). */
 static void test_cut_and_changed(void **state) {
     struct outbox_response response;
     struct outbox_request request;
+    struct values_page page = {.complete = true};
+    struct values_ask ask;
     struct buf items = {0};
     struct buf out = {0};
     unsigned refused = 0;
 
     (void)state;
     outbox_write_events(&out, (struct lane_position){3, {1, 9}}, ERR_OK, events, 3, 1 << 20);
+    write_values(&out, &page);
     for (size_t len = 0; len <= out.len; len++) {
         for (size_t changed = 0; changed <= len; changed++) {
             char *exact = malloc(len + 1);
@@ -114,6 +182,8 @@ static void test_cut_and_changed(void **state) {
                 exact[changed] = (char)(exact[changed] ^ 0x55);
             refused += outbox_read_response(slice_of(exact, len), &items, &response) != ERR_OK;
             refused += outbox_read_request(slice_of(exact, len), &items, &request) != ERR_OK;
+            refused += values_read_page(slice_of(exact, len), &items, &page) != ERR_OK;
+            refused += values_read_ask(slice_of(exact, len), &ask) != ERR_OK;
             free(exact);
         }
     }
@@ -127,6 +197,8 @@ int main(void) {
         cmocka_unit_test(test_requests),
         cmocka_unit_test(test_responses),
         cmocka_unit_test(test_events),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_values_without_names),
         cmocka_unit_test(test_cut_and_changed),
     };
 
