@@ -12,7 +12,8 @@
 #include "cli/secure.h"
 #include "edge/handover_codec.h"
 
-#define AGAIN_MS 20
+#define AGAIN_MS  20
+#define ANSWER_MS 60000 /* something large may have to be written to a disk first */
 
 struct side {
     const char *address;
@@ -192,7 +193,7 @@ static int run(struct moving *m, bool back, FILE *out) {
 
 static int open_side(struct moving *m, struct side *side, const char *address) {
     side->address = address;
-    side->rpc = rpc_new(slice_str(address), m->secure.upstream);
+    side->rpc = rpc_new(slice_str(address), m->secure.upstream, ANSWER_MS);
     return side->rpc ? EX_OK : fail(m, EX_OSERR, address, err_text(ERR_NO_MEMORY));
 }
 

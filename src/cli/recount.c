@@ -41,6 +41,7 @@ static void status(void *ctx, struct gateway_recount_status *out) {
 
 enum err recount_take_values(struct recount *recount, struct analytics_service *service) {
     const struct store_values values = {.store = recount->conf.store,
+                                        .from = &recount->conf.part->source,
                                         .service = service,
                                         .stopping = &recount->stopping,
                                         .taken = &recount->values};
@@ -103,9 +104,7 @@ static enum err begin(void *ctx, const char **out_detail) {
     struct recount *recount = ctx;
     enum err err = ERR_OK;
 
-    *out_detail = recount_source_problem(&recount->conf);
-    if (*out_detail)
-        return ERR_NOT_IMPL;
+    *out_detail = NULL;
     (void)pthread_mutex_lock(&recount->lock);
     if (recount->state != GATEWAY_RECOUNT_RUNNING)
         err = start(recount, run_all);

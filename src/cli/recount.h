@@ -24,7 +24,7 @@ struct recount;
 
 struct recount_conf {
     const struct config *config;
-    const struct store *store; /* beside it; NULL: its events come from elsewhere */
+    const struct store *store; /* beside it; NULL: a topic's, or a counter's elsewhere */
     struct analytics_part *part;
 };
 
@@ -38,7 +38,8 @@ void recount_free(struct recount *recount);
 struct gateway_recount recount_gateway(struct recount *recount);
 
 /* What a recount that was cut off has left: the folder beside, and its consumer in the store that
- * 'feed' is of, if any. Of a Redis this goes on until store_feed_close(). */
+ * 'feed' is of, if any. Of a Redis this goes on until store_feed_close(). (A counter elsewhere is
+ * told by the feed of its events.) */
 void recount_tidy(const struct config *config, struct store_feed *feed);
 
 #endif

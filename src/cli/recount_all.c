@@ -51,11 +51,8 @@ static bool from_kafka(const struct recount_conf *conf) {
     return strcmp(conf->config->events_url, "none") != 0;
 }
 
-const char *recount_source_problem(const struct recount_conf *conf) {
-    if (from_kafka(conf) || conf->store)
-        return NULL;
-    return "this process has neither a Kafka topic (events.url) nor a store to count anew from: "
-           "what was counted is gone from the outbox of its counter";
+static bool from_counter(const struct recount_conf *conf) {
+    return !conf->store && source_is_counter(conf->config);
 }
 
 static void folder_of(const struct config *config, const char *name, char *out, size_t size) {
@@ -84,10 +81,42 @@ void recount_tidy(const struct config *config, struct store_feed *feed) {
 
 /* ---- the second service ---- */
 
+struct neighbour {
+    struct source *source;
+    bool there;
+};
+
+static void tell_neighbour(void *ctx) {
+    const struct neighbour *neighbour = ctx;
+
+    source_beside(neighbour->source, neighbour->there);
+}
+
+/* The counter keeps what the second service has not read, from now on or not any more. */
+static bool tell_counter(const struct recount_conf *conf, bool there) {
+    struct neighbour neighbour = {&conf->part->source, there};
+
+    return analytics_pause(conf->part->service, tell_neighbour, &neighbour);
+}
+
+static bool open_stream(struct beside *beside) {
+    const struct recount_conf *conf = &beside->recount->conf;
+
+    if (!tell_counter(conf, true))
+        return fail(beside, "analytics has stopped (the log says why)");
+    beside->part.source.config = conf->config;
+    beside->part.source.resolver = conf->part->source.resolver;
+    beside->part.source.tls = conf->part->source.tls;
+    beside->part.source.recount = true;
+    return true;
+}
+
 static bool open_feed(struct beside *beside, uint32_t lanes) {
     const struct recount_conf *conf = &beside->recount->conf;
     const char *problem = NULL;
 
+    if (from_counter(conf))
+        return open_stream(beside);
     if (!from_kafka(conf)) {
         beside->part.beside = conf->part->recounted;
         return true;
@@ -126,6 +155,8 @@ static void close_beside(struct beside *beside) {
     recount_end_release(&beside->end);
     explicit_bzero(&beside->part.source.url, sizeof(beside->part.source.url));
     recount_tidy(conf->config, &conf->part->recounted);
+    if (from_counter(conf))
+        (void)tell_counter(conf, false); /* one that has stopped is told of at the next start */
 }
 
 /* ---- how far it is ---- */
@@ -340,11 +371,12 @@ static bool count(struct beside *beside) {
                                                   : "counting the events of the outbox");
     if (!come_near(beside))
         return false;
-    if (conf->store && analytics_lacks_values(beside->part.service)) {
+    if ((conf->store || from_counter(conf)) && analytics_lacks_values(beside->part.service)) {
         enum err err = recount_take_values(beside->recount, beside->part.service);
 
         if (err != ERR_OK)
-            return fail(beside, "the counters' values can't be had: %s", err_text(err));
+            return fail(beside, "the counters' values can't be had (the log says why): %s",
+                        err_text(err));
     }
     while (!done)
         if (!come_near(beside) || !change_over(beside, &done))

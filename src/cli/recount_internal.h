@@ -51,9 +51,6 @@ void recount_end_release(struct recount_end *end);
 
 /* recount_all.c */
 
-/* Why it can't be done here at all; NULL: it can. */
-const char *recount_source_problem(const struct recount_conf *conf);
-
 /* False: 'problem' says why, and all is as it was. */
 bool recount_all(struct recount *recount, char *problem, size_t size);
 

@@ -10,7 +10,6 @@
 #include "loop/timer.h"
 
 #define CONNECT_MS 5000
-#define ANSWER_MS  60000 /* something large may have to be written to a disk first */
 #define BYTES_MAX  (8u << 20)
 
 struct rpc {
@@ -19,6 +18,7 @@ struct rpc {
     struct grpc_channel *channel;
     struct grpc_out_call call;
     struct timer patience;
+    int64_t answer_ms;
     struct buf *out;
     bool waiting;
     enum err err;
@@ -48,10 +48,23 @@ static void on_closed(void *ctx) {
     stop(rpc);
 }
 
+static enum err err_of(enum grpc_status status) {
+    switch (status) {
+    case GRPC_OK:
+        return ERR_OK;
+    case GRPC_UNAVAILABLE:
+    case GRPC_DEADLINE_EXCEEDED:
+    case GRPC_RESOURCE_EXHAUSTED:
+        return ERR_UNREACHABLE;
+    default:
+        return ERR_INVALID;
+    }
+}
+
 static void on_done(struct grpc_out_call *call, const struct grpc_result *result) {
     struct rpc *rpc = CONTAINER_OF(call, struct rpc, call);
 
-    rpc->err = result->status == GRPC_OK ? ERR_OK : ERR_INVALID;
+    rpc->err = err_of(result->status);
     (void)snprintf(rpc->problem, sizeof(rpc->problem), "%.*s",
                    (int)(result->message.len < sizeof(rpc->problem) ? result->message.len
                                                                     : sizeof(rpc->problem) - 1),
@@ -88,8 +101,8 @@ enum err rpc_call(struct rpc *rpc, struct slice path, struct slice request, stru
         return ERR_UNREACHABLE;
     rpc->out = out;
     rpc->call = (struct grpc_out_call){.done = on_done};
-    enum err err =
-        grpc_channel_call(rpc->channel, &rpc->call, path, request, clock_mono_ms() + ANSWER_MS);
+    enum err err = grpc_channel_call(rpc->channel, &rpc->call, path, request,
+                                     clock_mono_ms() + rpc->answer_ms);
     if (err != ERR_OK) {
         (void)snprintf(rpc->problem, sizeof(rpc->problem), "%s", err_text(err));
         return ERR_UNREACHABLE;
@@ -102,7 +115,7 @@ enum err rpc_call(struct rpc *rpc, struct slice path, struct slice request, stru
     return rpc->err;
 }
 
-struct rpc *rpc_new(struct slice address, struct tls *tls) {
+struct rpc *rpc_new(struct slice address, struct tls *tls, int64_t answer_ms) {
     struct rpc *rpc = calloc(1, sizeof(*rpc));
 
     if (!rpc)
@@ -118,6 +131,7 @@ struct rpc *rpc_new(struct slice address, struct tls *tls) {
                                      .on_state = on_state,
                                      .ctx = rpc,
                                      .seed = random_u64()};
+    rpc->answer_ms = answer_ms;
     rpc->resolver = resolver_new();
     conf.resolver = rpc->resolver;
     if (rpc->resolver && loop_new(&(struct loop_conf){.backend = LOOP_EPOLL}, &rpc->loop) == ERR_OK)

@@ -13,6 +13,10 @@ static bool is_kafka(const struct config *config) {
     return strcmp(config->events_url, "none") != 0;
 }
 
+bool source_is_counter(const struct config *config) {
+    return !is_kafka(config) && !store_url_is_redis(config);
+}
+
 void source_name(const struct config *config, char out[SOURCE_NAME_BYTES]) {
     struct kafka_url url;
     const char *problem;
@@ -107,12 +111,19 @@ static struct feed *make_outbox(struct source *source, struct loop *loop) {
         .resolver = source->resolver,
         .address = slice_str(source->config->counter),
         .tls = source->tls,
-        .consumer = SLICE(CONSUMER_ANALYTICS),
+        .consumer = source->recount ? SLICE(CONSUMER_RECOUNT) : SLICE(CONSUMER_ANALYTICS),
+        .passing = source->recount,
+        .gone = source->recount ? SLICE("") : SLICE(CONSUMER_RECOUNT),
         .up = &source->up,
     };
 
     source->outbox = outbox_feed_new(loop, &conf);
     return source->outbox ? outbox_feed_base(source->outbox) : NULL;
+}
+
+void source_beside(struct source *source, bool recount) {
+    if (source->outbox)
+        outbox_feed_gone(source->outbox, recount ? SLICE("") : SLICE(CONSUMER_RECOUNT));
 }
 
 static struct feed *make(void *ctx, struct loop *loop) {

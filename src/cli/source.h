@@ -18,6 +18,7 @@ struct source {
     const struct config *config;
     struct resolver *resolver;
     struct tls *tls;            /* NULL: plain */
+    bool recount;               /* to count anew, beside another one of this process */
     struct outbox_feed *outbox; /* the consumer's: one of the two */
     struct kafka_feed *kafka;
     struct kafka_partitions partitions;
@@ -37,6 +38,13 @@ MUST_CHECK const char *source_open(struct source *source);
 
 /* What is wrong with the configuration of an analytics process. */
 void source_check(const struct config *config, struct config_problems *problems);
+
+/* A counter elsewhere, by gRPC. */
+bool source_is_counter(const struct config *config);
+
+/* Whether another source of this process is its recount's: if not, the counter keeps nothing for
+ * one that was cut off. On the thread of the feed, which is made; not of a recount. */
+void source_beside(struct source *source, bool recount);
 
 struct feed_maker source_feed_maker(struct source *source);
 

@@ -1,11 +1,12 @@
-/* store_values.c - one moment of the embedded store, or of each counter in a Redis, read beside it,
- * handed over in pieces. */
+/* store_values.c - one moment of the embedded store, or of each counter in a Redis or at a counter
+ * elsewhere, read beside it, handed over in pieces. */
 #include "cli/store_values.h"
 
 #include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "cli/counter_values.h"
 #include "cli/store_reading.h"
 #include "core/inspect.h"
 #include "edge/rocks_kv.h"
@@ -81,15 +82,39 @@ static enum err take_folder(struct piece *piece) {
         return err;
     err = inspect_counters(rocks_kv_view(rocks), take_counter, piece);
     rocks_kv_close(rocks);
-    return err;
+    /* What a power cut can still take from the store, it would leave in analytics. */
+    return err == ERR_OK ? counter_settle(piece->conf->store->counter) : err;
+}
+
+/* ---- of a counter elsewhere ---- */
+
+static enum err take_counters(struct piece *piece) {
+    struct analytics_reached reached;
+
+    if (!analytics_reach(piece->conf->service, &reached))
+        return ERR_UNAVAILABLE;
+    const struct counter_values values = {.address = piece->conf->from->config->counter,
+                                          .tls = piece->conf->from->tls,
+                                          .store_id = reached.store_id,
+                                          .stopping = piece->conf->stopping};
+
+    analytics_reached_release(&reached);
+    return counter_values_take(&values, take_value, piece);
+}
+
+static enum err take_from(struct piece *piece) {
+    const struct store *store = piece->conf->store;
+
+    if (!store)
+        return take_counters(piece);
+    return store->redis ? store_reading_counters(store, take_value, piece) : take_folder(piece);
 }
 
 static enum err take_all(struct piece *piece) {
-    const struct store *store = piece->conf->store;
     enum err err = analytics_begin_values(piece->conf->service);
 
     if (err == ERR_OK)
-        err = store->redis ? store_reading_counters(store, take_value, piece) : take_folder(piece);
+        err = take_from(piece);
     if (err == ERR_OK)
         err = hand_over(piece);
     return err == ERR_OK ? analytics_end_values(piece->conf->service) : err;

@@ -19,7 +19,7 @@ COUNTER = 'counter.CounterService'
 ANALYTICS = 'analytics.AnalyticsService'
 HEALTH = 'grpc.health.v1.Health'
 
-Modules = collections.namedtuple('Modules', 'grpc counter lanes analytics health reflection reflection_alpha')
+Modules = collections.namedtuple('Modules', 'grpc counter lanes outbox analytics health reflection reflection_alpha')
 _loaded = None
 
 
@@ -42,10 +42,10 @@ def modules():
     sys.path.insert(0, os.path.join(folder.name, 'python'))
     from analytics import analytics_pb2
     from counter import counter_pb2
-    from counter.internal import lanes_pb2
+    from counter.internal import lanes_pb2, outbox_pb2
     from grpc_services import health_pb2, reflection_v1_pb2, reflection_v1alpha_pb2
-    _loaded = Modules(grpc, counter_pb2, lanes_pb2, analytics_pb2, health_pb2, reflection_v1_pb2,
-                      reflection_v1alpha_pb2)
+    _loaded = Modules(grpc, counter_pb2, lanes_pb2, outbox_pb2, analytics_pb2, health_pb2,
+                      reflection_v1_pb2, reflection_v1alpha_pb2)
     return _loaded
 
 

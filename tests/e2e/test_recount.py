@@ -210,9 +210,6 @@ def test_from_the_store_alone():
 
 
 def test_where_it_cannot_be():
-    with Server(role='analytics') as analytics:
-        said = ended(begin_recount(analytics), 69)
-        check('events.url' in said, said)
     with Server(env={'HGP_ANALYTICS_ENABLED': 'false'}) as server:
         check('run in this process' in ended(begin_recount(server), 69), 'no analytics')
         server.stop()
