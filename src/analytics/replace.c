@@ -30,6 +30,7 @@ static void look(void *ctx) {
     struct look *look = ctx;
     struct analytics_service *service = look->service;
     struct analytics_stats stats;
+    uint32_t lanes = 0;
     uint32_t moved;
 
     analytics_stats(service->own.analytics, &stats);
@@ -37,13 +38,14 @@ static void look(void *ctx) {
     look->reached.halted = stats.halted;
     (void)analytics_partitions(service->own.analytics, &moved);
     look->reached.moved = moved > 0;
+    look->reached.store_id = analytics_store_id(service->own.analytics, &lanes);
     if (!service->own.reads)
         return;
     look_at_partitions(service->own.feed, &look->reached);
     look->reached.at = calloc(service->own.lanes, sizeof(*look->reached.at));
     if (!look->reached.at)
         return;
-    look->reached.store_id = analytics_store_id(service->own.analytics, &look->reached.lanes);
+    look->reached.lanes = lanes;
     for (uint32_t i = 0; i < service->own.lanes; i++)
         look->reached.at[i] = analytics_position(service->own.analytics, i);
 }

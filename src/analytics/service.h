@@ -65,8 +65,8 @@ MUST_CHECK enum err analytics_end_values(struct analytics_service *service);
 
 /* How far it is. False: it has stopped by itself. */
 struct analytics_reached {
-    uint64_t store_id; /* 0: no event has come yet */
-    uint32_t lanes;
+    uint64_t store_id;         /* 0: no event has ever come */
+    uint32_t lanes;            /* 0: nor since it was started, and its source hasn't answered yet */
     struct event_position *at; /* by lane */
     uint64_t events;           /* counted since it was started */
     uint32_t halted;           /* lanes */

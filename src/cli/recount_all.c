@@ -397,6 +397,9 @@ bool recount_all(struct recount *recount, char *problem, size_t size) {
     if (!analytics_reach(part->service, &live))
         return fail(&beside, "analytics has stopped (the log says why): mend that first");
     analytics_reached_release(&live);
+    if (live.store_id && !live.lanes)
+        return fail(&beside, "nothing has come from its source since it was started (the log says "
+                             "why): nobody can tell yet what it must have");
     bool done = open_beside(&beside, live.lanes) && count(&beside);
     close_beside(&beside);
     return done;

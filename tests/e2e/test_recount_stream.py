@@ -198,3 +198,18 @@ def test_values_by_another_client():
         for bad in [b'\xff', pb.ValuesRequest(walk=1, resource_id='a')]:
             eq(refused_as(lambda: values(bad, timeout=lib.WAIT_S), client), 'INVALID_ARGUMENT', f'{bad}')
         eq(counter.stop(), 0, 'exit code')
+
+
+def test_a_counter_that_was_never_there():
+    """Nobody can tell then what a recount must have: what was counted stays."""
+    with apart() as (three, sent):
+        ended(begin_recount(three.analytics), 0)
+        caught_up(three, sent, zeros=False)
+        three.counter.stop()
+        three.analytics.stop()
+        three.analytics.restart()
+        said = ended(begin_recount(three.analytics), 1)
+        check('nothing has come' in said, said)
+        three.counter.restart()
+        wait_for('all answer', lambda: answers(three))
+        caught_up(three, sent, zeros=False)
