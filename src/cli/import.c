@@ -23,7 +23,7 @@
 #define TELL_MS     2000
 #define NAMED_MAX   100 /* keys that are named; the others are only counted */
 
-static const struct redis_script *const no_scripts[] = {NULL};
+static const struct redis_scripts no_scripts;
 
 struct row {
     size_t name; /* in 'names', behind PREFIX */
@@ -317,7 +317,7 @@ static int open_source(struct import *im, const struct config *config,
         return give_up_import(im, EX_CONFIG, "%s", why);
     enum err err = redis_client_new(&(struct redis_client_conf){.url = &url,
                                                                 .tls = im->secure.redis,
-                                                                .scripts = no_scripts,
+                                                                .scripts = &no_scripts,
                                                                 .patience_ms = PATIENCE_MS},
                                     &im->source, &why);
     explicit_bzero(&url, sizeof(url));

@@ -10,7 +10,7 @@
 #include "cli/recover_internal.h"
 #include "cli/store_url.h"
 
-static const struct redis_script *const scripts[] = {&redis_script_recover, NULL};
+static const struct redis_scripts scripts = {{&redis_script_recover}};
 
 struct counts {
     uint32_t back;  /* lanes that can be brought forward, */
@@ -201,7 +201,7 @@ int recover(const struct config *config, const struct tool_options *options, FIL
     log_setup(LOG_WARN, LOG_CONSOLE);
     recover->tool = (struct verify){.config = config, .options = options, .out = out, .err = err};
     recover->redis.verify = &recover->tool;
-    recover->redis.scripts = scripts;
+    recover->redis.scripts = &scripts;
     int code = check(recover);
     if (code == EX_OK)
         code = run(recover);

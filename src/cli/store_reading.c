@@ -38,7 +38,7 @@ static int open_look(struct look *look, const struct store *store) {
         return EX_OSERR;
     store_name(store->config, verify->store, sizeof(verify->store));
     look->reading.verify = verify;
-    look->reading.scripts = reading_scripts;
+    look->reading.scripts = &reading_scripts;
     look->reading.tls = store->redis_tls;
     return reading_open(&look->reading);
 }

@@ -13,7 +13,7 @@
 
 #define FORMAT 1
 
-const struct redis_script *const reading_scripts[] = {&redis_script_verify, NULL};
+const struct redis_scripts reading_scripts = {{&redis_script_verify}};
 
 /* ---- connecting ---- */
 
@@ -237,7 +237,7 @@ int verify_redis(struct verify *verify, bool outbox) {
     if (!r)
         return verify_give_up(verify, EX_OSERR, "out of memory");
     r->verify = verify;
-    r->scripts = reading_scripts;
+    r->scripts = &reading_scripts;
     store_name(verify->config, verify->store, sizeof(verify->store));
     if (outbox)
         (void)snprintf(verify->events, sizeof(verify->events), "its outbox");

@@ -28,8 +28,8 @@ struct reading_row {
 
 struct redis_reading {
     struct verify *verify;
-    const struct redis_script *const *scripts; /* that are run there */
-    struct tls *tls;                           /* of the process, for a Redis; NULL: of 'secure' */
+    const struct redis_scripts *scripts; /* that are run there */
+    struct tls *tls;                     /* of the process, for a Redis; NULL: of 'secure' */
     struct secure secure;
     struct redis_url url;
     struct redis_url seed_url; /* of a Cluster: the node that tells where the slots are */
@@ -64,7 +64,7 @@ MUST_CHECK int reading_open(struct redis_reading *r);
 void reading_close(struct redis_reading *r);
 /* Of a Cluster, behind all that was read: no slot has moved since it was opened. An exit code. */
 MUST_CHECK int reading_check_map(struct redis_reading *r);
-extern const struct redis_script *const reading_scripts[]; /* what reading takes */
+extern const struct redis_scripts reading_scripts; /* what reading takes */
 
 /* verify_redis_ask.c */
 void reading_command(struct redis_reading *r, size_t args, const struct slice *words,

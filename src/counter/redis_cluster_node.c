@@ -11,13 +11,9 @@
 #define BACKOFF_MAX_MS 500 /* what is back is found within a second */
 #define LOOK_EVERY_MS  2000
 
-static const struct redis_script *const scripts[] = {&redis_script_apply_cluster,
-                                                     &redis_script_tidy,
-                                                     &redis_script_consumer,
-                                                     &redis_script_lease,
-                                                     &redis_script_cluster_lane,
-                                                     &redis_script_cluster_meta,
-                                                     NULL};
+static const struct redis_scripts scripts = {
+    {&redis_script_apply_cluster, &redis_script_tidy, &redis_script_consumer, &redis_script_lease,
+     &redis_script_cluster_lane, &redis_script_cluster_meta}};
 
 static void set_usable(struct cluster_node *node, bool usable) {
     struct redis_cluster *cluster = node->cluster;
@@ -212,7 +208,7 @@ static bool connect_to(struct cluster_node *node) {
     struct redis_conn_conf conf = {.resolver = own->resolver,
                                    .url = &node->url,
                                    .tls = own->tls,
-                                   .scripts = scripts,
+                                   .scripts = &scripts,
                                    .connect_ms = own->connect_ms,
                                    .response_ms = own->response_ms,
                                    .backoff_min_ms = BACKOFF_MIN_MS,

@@ -13,9 +13,9 @@
 #define TIDY_EVERY_MS  1000
 #define LOOK_EVERY_MS  2000 /* what the server gives: some 50 us of its time */
 
-static const struct redis_script *const scripts[] = {&redis_script_apply, &redis_script_open,
-                                                     &redis_script_tidy,  &redis_script_consumer,
-                                                     &redis_script_lease, NULL};
+static const struct redis_scripts scripts = {{&redis_script_apply, &redis_script_open,
+                                              &redis_script_tidy, &redis_script_consumer,
+                                              &redis_script_lease}};
 
 /* ---- up and down ---- */
 
@@ -124,7 +124,7 @@ bool redis_link_start(struct redis_link *link, struct redis_store *store, uint64
     struct redis_conn_conf conf = {.resolver = own->resolver,
                                    .url = &store->url,
                                    .tls = own->tls,
-                                   .scripts = scripts,
+                                   .scripts = &scripts,
                                    .connect_ms = own->connect_ms,
                                    .response_ms = own->response_ms,
                                    .backoff_min_ms = BACKOFF_MIN_MS,

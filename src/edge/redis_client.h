@@ -24,7 +24,7 @@ struct tls;
 struct redis_client_conf {
     const struct redis_url *url; /* copied; of Sentinels: the primary they tell; no Cluster's */
     struct tls *tls;             /* a client's, for url->is_tls; outlives it */
-    const struct redis_script *const *scripts; /* as struct redis_conn_conf */
+    const struct redis_scripts *scripts; /* as struct redis_conn_conf */
     int64_t patience_ms;
 };
 

@@ -22,7 +22,7 @@
 #include "loop/timer.h"
 
 #define PROBLEM_BYTES 512
-#define GREETINGS_MAX 8
+#define GREETINGS_MAX (3 + REDIS_SCRIPTS_MAX) /* a user, a database, our name */
 #define CLIENT_NAME   "highgopress"
 #define REPLY_CHUNK   ((size_t)16 * 1024)
 #define REPLY_KEEP    (MEMORY_IS_WATCHED ? 0 : (size_t)64 * 1024)
@@ -269,8 +269,8 @@ static void greet(struct redis_conn *conn) {
     add_command(conn, ARRAY_LEN(name), name);
     last = add_greeting(conn, &count, "Redis doesn't take us");
     last->optional = true; /* a name is for people; a user may lack the right */
-    for (size_t i = 0; conn->conf.scripts[i] && count < GREETINGS_MAX; i++) {
-        struct slice load[] = {SLICE("SCRIPT"), SLICE("LOAD"), conn->conf.scripts[i]->text};
+    for (size_t i = 0; i < REDIS_SCRIPTS_MAX && conn->conf.scripts->each[i]; i++) {
+        struct slice load[] = {SLICE("SCRIPT"), SLICE("LOAD"), conn->conf.scripts->each[i]->text};
 
         add_command(conn, ARRAY_LEN(load), load);
         last = add_greeting(conn, &count, "Redis doesn't load a script of ours");

@@ -34,11 +34,11 @@ struct redis_conn;
 struct tls;
 
 struct redis_conn_conf {
-    struct resolver *resolver;                 /* the process's */
-    const struct redis_url *url;               /* read at every attempt; "": not known yet */
-    struct tls *tls;                           /* a client's, for url->is_tls; outlives it, too */
-    const struct redis_script *const *scripts; /* loaded at every greeting; NULL at the end */
-    int64_t connect_ms;                        /* from the name's lookup to the end of greeting */
+    struct resolver *resolver;           /* the process's */
+    const struct redis_url *url;         /* read at every attempt; "": not known yet */
+    struct tls *tls;                     /* a client's, for url->is_tls; outlives it, too */
+    const struct redis_scripts *scripts; /* loaded at every greeting */
+    int64_t connect_ms;                  /* from the name's lookup to the end of greeting */
     int64_t response_ms;
     int64_t backoff_min_ms; /* the first pause; doubled up to the longest, each jittered by half */
     int64_t backoff_max_ms;

@@ -12,8 +12,14 @@ struct redis_script {
     struct slice text;
 };
 
-extern const struct redis_script redis_script_apply;         /* with lua/keys_standalone.lua */
-extern const struct redis_script redis_script_apply_cluster; /* with lua/keys_cluster.lua */
+/* What a connection loads when it is made; NULL behind the last. A list of more doesn't compile. */
+#define REDIS_SCRIPTS_MAX 6
+struct redis_scripts {
+    const struct redis_script *each[REDIS_SCRIPTS_MAX];
+};
+
+extern const struct redis_script redis_script_apply;         /* with lua/…_standalone.lua */
+extern const struct redis_script redis_script_apply_cluster; /* with lua/…_cluster.lua */
 extern const struct redis_script redis_script_cluster_lane;
 extern const struct redis_script redis_script_cluster_meta;
 extern const struct redis_script redis_script_consumer;

@@ -18,7 +18,7 @@ struct redis_sentinel {
     void *closed_ctx;
 };
 
-static const struct redis_script *const no_scripts[] = {NULL};
+static const struct redis_scripts no_scripts;
 
 /* Of "host:port,host:port", counted round. */
 static void take_turn(struct redis_sentinel *sentinel) {
@@ -100,7 +100,7 @@ struct redis_sentinel *redis_sentinel_new(struct loop *loop,
     sentinel->conf = *conf;
     struct redis_conn_conf own = {.resolver = conf->resolver,
                                   .url = &sentinel->url,
-                                  .scripts = no_scripts,
+                                  .scripts = &no_scripts,
                                   .connect_ms = conf->connect_ms,
                                   .response_ms = conf->response_ms,
                                   .backoff_min_ms = conf->backoff_min_ms,

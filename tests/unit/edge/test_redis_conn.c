@@ -14,7 +14,7 @@
 #define REQUESTS    2000
 #define BIG         ((size_t)1 << 20)
 
-static const struct redis_script *const scripts[] = {&redis_script_apply, NULL};
+static const struct redis_scripts scripts = {{&redis_script_apply}};
 
 struct asked {
     struct redis_request request;
@@ -126,7 +126,7 @@ static void open_world(struct world *w, const char *options[], bool tcp) {
 static void start(struct world *w) {
     struct redis_conn_conf conf = {.resolver = w->resolver,
                                    .url = &w->url,
-                                   .scripts = scripts,
+                                   .scripts = &scripts,
                                    .connect_ms = 5000,
                                    .response_ms = w->response_ms,
                                    .backoff_min_ms = 2,
