@@ -100,6 +100,7 @@ static void open_store(struct load *load, uint32_t lanes) {
                                          .seed = {1, 2},
                                          .store_id = 0x0123456789abcdef,
                                          .key_ttl_ms = 86400000,
+                                         .outbox_max_bytes = 1ull << 40,
                                          .coalesce = true};
 }
 

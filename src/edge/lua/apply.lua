@@ -3,6 +3,9 @@
 --     JUDGE each part ─► LOAD keys ─► clock ─► RUN each part
 --     everything that can fail        the first write, then nothing fails
 --
+-- One increment alone, as most messages are where little is counted, goes a short way (apply_one.lua) as
+-- long as nothing is out of the ordinary. The rules of a lane stand once, in lane_*.lua, for both ways.
+--
 -- The same rules as core/apply.c, and equal answers, events and windows. Redis undoes nothing when
 -- a script fails, so all that can fail is looked at before the first write: the lane's epoch, the
 -- stream behind the lane's sequence, the types of all keys of ours. A command that alone fails
@@ -11,8 +14,8 @@
 -- Lua's numbers are doubles: values and deltas are strings, added by INCRBY and never here. Only
 -- times, sequence and message numbers are numbers: they stay far below 2^53.
 --
--- What differs between a standalone Redis and a Cluster is in keys_standalone.lua and
--- keys_cluster.lua; tools/embed_lua puts one of them in the place of @keys.
+-- What differs between a standalone Redis and a Cluster is in layout_*.lua and keys_*.lua;
+-- tools/embed_lua puts one of each in the places of @layout and @keys.
 --
 -- KEYS  see there.
 -- ARGV  1 producer, 32 hex digits   2 number
@@ -38,6 +41,10 @@
 --           indexes    of its operations in the message: "3"; kind 4: "3,9,12"
 --           extra      kind 4: the deltas "1,1,1"; with a key: bucket and field of its record
 --           counter    on a Cluster only
+--       on a Cluster the last one is the store's id
+--       One increment without a client's key, alone in its message, has instead of 4, all as text:
+--       4 issued_ms   5 the most bytes of a lane's outbox   6 the lane's tag   7 epoch   8 delta
+--       9 its index in the message   10 its event, as of way 1   11 counter, on a Cluster only
 --
 -- Reply: the store's clock, then two for each part:
 --   writes  "" the part has none; "A" likewise, but the message is aged: its reads count if another
@@ -65,15 +72,15 @@ local DIGITS_MAX = 20 -- of an int64, its sign included
 local ITEMS, PLAIN, READS = 0, 1, 2 -- ways
 
 local producer, number_text = ARGV[1], ARGV[2]
-local how, touching = string.sub(ARGV[3], 1, 1), string.sub(ARGV[3], 2) == 't'
-local packed = cmsgpack.unpack(ARGV[4])
-local number, issued, ttl, outbox_max = packed[1], packed[2], packed[3], packed[4]
-
--- @keys
-
-local function damaged(what)
-    return redis.error_reply('HGPDAMAGED ' .. what)
+local number, issued, outbox_max, packed
+if ARGV[6] then -- one alone
+    number, issued, outbox_max = tonumber(number_text), tonumber(ARGV[4]), tonumber(ARGV[5])
+else
+    packed = cmsgpack.unpack(ARGV[4])
+    number, issued, outbox_max = packed[1], packed[2], packed[4]
 end
+
+-- @layout
 
 -- ---- the store's clock ----
 
@@ -88,96 +95,37 @@ if wall > clock then
     clock, clock_text = wall, wall_text
 end
 
--- ---- judge ----
-
 local slot_field = producer .. ':' .. string.format('%d', number % WINDOW)
 local producer_field = 'p:' .. producer
 local aged = issued < clock - MAX_AGE_MS or issued > clock + MAX_AHEAD_MS
+
+-- @apply_one
+
+-- @keys
+
+local how, touching = string.sub(ARGV[3], 1, 1), string.sub(ARGV[3], 2) == 't'
+local ttl = packed[3]
+
+local function damaged(what)
+    return redis.error_reply('HGPDAMAGED ' .. what)
+end
+
+-- ---- judge ----
+
 local any_known = false
 
--- The part's fate, and the record of one that is known.
-local function look(part, slot)
-    if number <= part.highest - WINDOW then
-        return 'O'
-    end
-    if slot then
-        local mine = number_text .. ' '
-        if string.sub(slot, 1, #mine) == mine then
-            any_known = true
-            return 'R' .. string.sub(slot, #mine + 1)
-        end
-    end
-    if aged or issued <= part.forgotten then
-        return 'O'
-    end
-    -- Full is an outbox only where somebody waits for what is in it.
-    local full = part.bytes >= outbox_max and
-        (call('HGET', part.name .. 'm', 'consumers') or '0') ~= '0'
-    return full and 'F' or 'N'
-end
-
 local function judge(part)
-    local m
+    local meta, epoch = part.name .. 'm', part.epoch
     if part.writes == 0 then
-        m = pcall_('HMGET', part.name .. 'm', 'epoch', 'store')
-    else
-        m = pcall_('HMGET', part.name .. 'm', 'epoch', 'store', 'seq', 'chain', 'et', 'forgotten',
-            'bytes', producer_field)
-    end
-    if m.err then
-        return damaged(part.name .. 'm')
-    end
-    if m[1] ~= part.epoch then
-        return redis.error_reply('HGPEPOCH lane ' .. part.name .. ' has epoch ' .. (m[1] or 'none'))
-    end
-    if (m[2] or nil) ~= STORE then
-        return redis.error_reply('HGPEPOCH lane ' .. part.name .. ' is of store ' ..
-            (m[2] or 'none'))
-    end
-    if part.writes == 0 then
+        local m = pcall_('HMGET', meta, 'epoch', 'store')
+        -- @lane_epoch
         return
     end
-    part.seq, part.seq_text, part.chain, part.et = tonumber(m[3]), m[3], m[4], tonumber(m[5])
-    part.forgotten, part.bytes = tonumber(m[6]), tonumber(m[7])
-    if m[8] then
-        local highest, active = string.match(m[8], '^(%d+) (%d+)$')
-        part.highest, part.active = tonumber(highest), tonumber(active)
-    end
-    if not (part.seq and part.chain and part.et and part.forgotten and part.bytes and
-            part.highest) then
-        return damaged(part.name .. 'm')
-    end
-    local slot = pcall_('HGET', part.name .. 'w', slot_field)
-    if slot and slot.err then
-        return damaged(part.name .. 'w')
-    end
-    part.fate = look(part, slot)
-    if part.fate ~= 'N' then
-        return
-    end
-    -- An XADD refused at the end would leave the increments: nothing may lie behind the sequence.
-    local behind = pcall_('XREVRANGE', part.name .. 'o', '+', '(' .. part.epoch .. '-' .. m[3],
-        'COUNT', '1')
-    if behind.err or #behind > 0 then
-        return damaged(part.name .. 'o')
-    end
-end
-
--- ---- events ----
-
-local function append(part)
-    part.seq = part.seq + part.events_count
-    part.chain = string.sub(redis.sha1hex(part.chain .. ' ' .. producer .. ' ' .. number_text .. ' ' ..
-        part.indexes), 1, 16)
-    part.seq_text = string.format('%d', part.seq)
-    local done = pcall_('XADD', part.name .. 'o', part.epoch .. '-' .. part.seq_text, 't', part.now_text, 'c', part.chain,
-        'p', producer, 'n', number_text, 's', part.events_count, 'e', part.events)
-    if done.err then
-        -- Against all the above: increments stand without their events. No more of this lane.
-        call('HSET', part.name .. 'm', 'epoch', 'halted', 'halted', done.err)
-        return redis.error_reply('HGPHALTED ' .. part.name .. 'o: ' .. done.err)
-    end
-    part.bytes = part.bytes + #part.events + 64
+    local windows, outbox = part.name .. 'w', part.name .. 'o'
+    -- @lane_judge
+    part.seq, part.seq_text, part.chain, part.bytes = seq, seq_text, chain, bytes
+    part.highest, part.active, part.fate, part.now_text = highest, active, fate, now_text
+    any_known = any_known or known
 end
 
 -- ---- reads: the caller looks whether they are integers ----
@@ -196,7 +144,7 @@ local function read(key)
     return (type(text) == 'table' or text == '_') and '?' or word(text)
 end
 
--- @items
+-- @apply_items
 
 local items_made
 
@@ -212,16 +160,15 @@ end
 
 -- 'answers': of each item that writes, as the record's format wants them.
 local function store(part, answers)
-    local record = part.format .. how .. ' ' .. part.writes .. ' ' .. part.now_text .. ' ' .. answers
-    local highest = number > part.highest and number_text or string.format('%d', part.highest)
-    local active = math.max(part.active, issued, clock)
-    active = active == clock and clock_text or string.format('%d', active)
-    call('HSET', part.name .. 'w', slot_field, number_text .. ' ' .. record)
-    call('HSET', part.name .. 'm', 'seq', part.seq_text, 'chain', part.chain, 'et', part.now_text,
-        'bytes', string.format('%d', part.bytes), producer_field, highest .. ' ' .. active)
+    local name, epoch, format, writes = part.name, part.epoch, part.format, part.writes
+    local meta, windows, outbox = name .. 'm', name .. 'w', name .. 'o'
+    local seq, seq_text, chain, bytes = part.seq, part.seq_text, part.chain, part.bytes
+    local highest, active, now_text = part.highest, part.active, part.now_text
+    local count, events, indexes = part.events_count, part.events, part.indexes
+    -- @lane_store
     if part.keys then
-        call('HSET', part.name .. 'm', 'generation', part.keys.generation, 'began',
-            part.keys.began, 'ttl', part.keys.ttl)
+        call('HSET', meta, 'generation', part.keys.generation, 'began', part.keys.began, 'ttl',
+            part.keys.ttl)
     end
     return 'N' .. record
 end
@@ -256,7 +203,7 @@ local function run_plain(part, fresh)
         if arg == '' then
             reads[#reads + 1] = ' ' .. read(key)
         elseif fresh then
-            local value = increased(key, arg)
+            local value = outcome or increased(key, arg)
             if type(value) ~= 'number' or value >= EXACT or value <= -EXACT then
                 return items_way().unfold(part, values, reads, i, value)
             end
@@ -278,18 +225,9 @@ local function run(part)
         return run_reads(part)
     end
     local fresh = part.fate == 'N'
-    if fresh then
-        part.now_text = wall > part.et and wall_text or string.format('%d', part.et)
-    end
     local answers, reads = (part.way == PLAIN and run_plain or items_way().run)(part, fresh)
     if not fresh then
         return part.fate, reads
-    end
-    if part.events_count > 0 then
-        local err = append(part)
-        if err then
-            return err
-        end
     end
     return store(part, answers), reads
 end
@@ -302,7 +240,7 @@ while packed[at] do
     -- All fields at once: a table that grows is made again and again.
     local part = {name = 'hgp:{' .. packed[at] .. '}:', epoch = packed[at + 1],
         items = packed[at + 2], writes = packed[at + 3], way = packed[at + 4],
-        from = at + 5, key = key, fate = '', seq = 0, seq_text = '', chain = '', et = 0, forgotten = 0,
+        from = at + 5, key = key, fate = '', seq = 0, seq_text = '', chain = '',
         bytes = 0, highest = 0, active = -1, now_text = '', keys = false,
         one_by_one = false, last = false, events = false, indexes = false, events_count = 0,
         template = '', deltas = '', each = false, stride = STRINGS[packed[at + 4]], format = '1'}
@@ -324,7 +262,7 @@ end
 
 local reply = {clock_text}
 -- Too old and in no window: refused as a whole, its reads too. A replay is safe, however late.
-if aged and not any_known and (writes > 0 or not ONE_OF_SEVERAL) then
+if aged and not any_known and (writes > 0 or not CLUSTER) then
     for i = 1, #parts do
         reply[2 * i], reply[2 * i + 1] = 'O', ''
     end
@@ -338,13 +276,8 @@ for _, part in ipairs(parts) do
     end
 end
 
-if writes > 0 or touching then
-    -- The first write. Whatever refuses all writes (OOM, READONLY, MISCONF) does it here, before
-    -- anything counts; and a duplicate writes too, so that a WAIT behind it covers the original.
-    local clocked = pcall_('HSET', CLOCK, 'clock', clock_text)
-    if type(clocked) == 'table' then
-        return clocked
-    end
+if (writes > 0 or touching) and not outcome then
+    -- @first_write
 end
 
 for i, part in ipairs(parts) do
@@ -355,7 +288,7 @@ for i, part in ipairs(parts) do
         if type(answers) == 'table' then
             return answers
         end
-        if aged and part.writes == 0 and ONE_OF_SEVERAL then
+        if aged and part.writes == 0 and CLUSTER then
             answers = 'A'
         end
         reply[2 * i], reply[2 * i + 1] = answers, reads

@@ -1,17 +1,13 @@
--- keys_cluster.lua - where apply.lua finds things on a Redis Cluster: a call is one lane, whose keys
--- are all in its slot; counters are fields of the lane's hashes, and the lane has its own clock.
+-- keys_cluster.lua - where apply.lua finds counters on a Redis Cluster: they are fields of the lane's
+-- hashes, all in its slot.
 --
 -- All keys are declared, but for clients' key records: so a call in a slot that is being moved is
 -- refused (TRYAGAIN, ASK) unless this node has all of them.
 --
 -- KEYS  the lane's meta, windows and outbox, then the hash of each item's counter, in their order.
--- ARGV  5 the store's id
 
 -- Strings in ARGV[4] for each item of such a part: the last is its field in that hash.
 local STRINGS = {[ITEMS] = 5, [PLAIN] = 2, [READS] = 1}
-local CLOCK = KEYS[1]
-local STORE = ARGV[5] -- a Cluster emptied and laid out anew under a running process has another id
-local ONE_OF_SEVERAL = true -- other calls may carry the message's other lanes
 local homes = {}
 
 local function counter_key(n, field_at)

@@ -1,12 +1,8 @@
--- keys_standalone.lua - where apply.lua finds things on a standalone Redis: Phase 1's strings, one
--- clock for the whole store, all lanes of a message in one call.
+-- keys_standalone.lua - where apply.lua finds counters on a standalone Redis: Phase 1's strings.
 --
 -- KEYS  the counter of each item, in their order.
 
 local STRINGS = {[ITEMS] = 4, [PLAIN] = 1, [READS] = 0} -- in ARGV[4] for each item of such a part
-local CLOCK = 'hgp:meta'
-local STORE = nil -- looked at once for each connection
-local ONE_OF_SEVERAL = false -- this call is the whole message
 
 local function counter_key(n) return KEYS[n] end
 local function counter_id(key) return string.sub(key, 9) end -- behind "counter:"

@@ -42,7 +42,7 @@ for i = 1, counters do
     end
 end
 
--- @entry
+-- @outbox_entry
 
 -- ---- what goes ----
 

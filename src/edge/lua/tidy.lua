@@ -79,7 +79,7 @@ end
 
 local bytes, trimmed, last = tonumber(m.bytes), 0, nil
 
--- @entry
+-- @outbox_entry
 
 local function due(id, at)
     if floor then

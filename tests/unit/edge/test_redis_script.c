@@ -180,6 +180,9 @@ static void test_foreign_values(void **state) {
         }
         assert_int_equal(l.answers[4].value, 2 * i + 2);
         assert_key("counter:bad:like", bad[i]);
+        apply(&l, 0, &ops[1], 1); /* alone, too */
+        assert_int_equal(l.answers[0].err, ERR_CORRUPT);
+        assert_key("counter:bad:like", bad[i]);
     }
     do_command("DEL counter:bad:like", "");
     do_command("LPUSH counter:bad:like x", "");
@@ -270,6 +273,12 @@ static void test_exact(void **state) {
         apply(&l, 0, ops, 3);
         assert_true(l.answers[1].value == values[i]);
         assert_true(l.answers[2].value == values[i]);
+        const struct op up = op_on(OP_ADD, "v", values[i] < 0 ? 1 : -1);
+        const struct op back = op_on(OP_ADD, "v", -up.arg);
+
+        apply(&l, 0, &up, 1); /* alone, too */
+        apply(&l, 0, &back, 1);
+        assert_true(l.answers[0].value == values[i]);
         (void)snprintf(text, sizeof(text), "%" PRId64, values[i]);
         assert_key("counter:v:like", text);
     }
@@ -278,8 +287,7 @@ static void test_exact(void **state) {
 
 /* ---- refused as a whole, with nothing changed ---- */
 
-static void test_nothing_changes(void **state) {
-    (void)state;
+static void nothing_changes(size_t count) {
     static const struct {
         const char *before, *after;
         enum err err;
@@ -303,20 +311,27 @@ static void test_nothing_changes(void **state) {
 
         open_lane(&l);
         do_command(rows[i].before, "");
-        apply(&l, 1, ops, 2);
+        apply(&l, 1, ops, count);
         if (l.err != rows[i].err || !l.refused || !strstr(l.detail, rows[i].says))
             fail_msg("%s: %s, %s", rows[i].before, err_name(l.err), l.detail);
         do_command(rows[i].after, "");
         assert_key("counter:a:like", NULL);
         freeReplyObject(redis_fixture_do(client, "SCRIPT LOAD %b", redis_script_apply.text.ptr,
                                          redis_script_apply.text.len));
-        apply(&l, 1, ops, 2); /* the same number: it was never applied */
+        apply(&l, 1, ops, count); /* the same number: it was never applied */
         assert_int_equal(l.err, ERR_OK);
         assert_false(l.applied.replayed);
         assert_key("counter:a:like", "1");
         assert_int_equal(entries(), 1);
         redis_plan_release(&l.plan);
     }
+}
+
+/* One increment alone goes a way of its own. */
+static void test_nothing_changes(void **state) {
+    (void)state;
+    nothing_changes(2);
+    nothing_changes(1);
 }
 
 /* ---- replays ---- */
