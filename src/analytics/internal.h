@@ -65,7 +65,8 @@ struct analytics_service {
         bool held;                  /* nothing is counted */
         uint64_t holds;             /* the latest one's number */
         struct timer hold_end;
-        struct list waiting; /* struct analytics_question */
+        int64_t answer_at_ns; /* not before, between pieces */
+        struct list waiting;  /* struct analytics_question */
         struct timer waiting_look;
         bool broken;    /* answers nothing any more */
         bool stands;    /* nothing is counted before another state has come, or hasn't */
@@ -82,6 +83,9 @@ struct analytics_service {
         struct analytics_stats reported;
     } own;
 
+    struct mailbox *questions;    /* about what is counted: taken between pieces of any work */
+    struct mail asked;            /* to the loop: there is one */
+    atomic_bool asked_sent;       /* and hasn't run yet */
     struct analytics_port *ports; /* the service's thread */
     atomic_bool answers;
     struct mail stop;
@@ -151,6 +155,11 @@ void analytics_stopped(struct analytics_service *service);
 void analytics_waiting_end(struct analytics_service *service, enum err err);
 
 /* ---- port.c ---- */
+
+/* Answers what is asked now about what is counted: between pieces of long work, where its state is
+ * whole. Not before the work has had as long as the answers before, lest a flood of questions
+ * starves it. */
+void analytics_answer_between(struct analytics_service *service);
 
 /* The question goes back. */
 void analytics_answered(struct analytics_question *question, enum err err);

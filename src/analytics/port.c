@@ -95,11 +95,33 @@ static void run_question(struct mail *mail) {
         analytics_answered(question, err);
 }
 
-/* ---- who is told that it answers ---- */
+static void take_questions(struct analytics_service *service) {
+    int64_t began_ns = clock_mono_ns();
+
+    if (mailbox_drain(service->questions) == 0)
+        return;
+    int64_t ended_ns = clock_mono_ns();
+    service->own.answer_at_ns = ended_ns + (ended_ns - began_ns);
+}
+
+void analytics_answer_between(struct analytics_service *service) {
+    if (clock_mono_ns() >= service->own.answer_at_ns)
+        take_questions(service);
+}
+
+/* Said before looking: what is asked behind the look is told anew. */
+static void run_asked(struct mail *mail) {
+    struct analytics_service *service = CONTAINER_OF(mail, struct analytics_service, asked);
+
+    atomic_store(&service->asked_sent, false);
+    take_questions(service);
+}
 
 static void ignore(struct mail *mail) {
-    (void)mail; /* part of the port */
+    (void)mail; /* part of the port, or of the service */
 }
+
+/* ---- who is told that it answers ---- */
 
 static void drop_news(struct mail *mail) {
     struct analytics_port *port = CONTAINER_OF(mail, struct analytics_port, news);
@@ -164,6 +186,21 @@ static void visit(struct analytics_port *port, struct mail *mail, void (*run)(st
 
 /* ---- on the loop ---- */
 
+/* Tops and series go ahead of events that wait to be counted, also of those of a read that has
+ * begun. Holds and totals are about where lanes are, and come in turn. */
+static enum err send_question(struct analytics_service *service,
+                              struct analytics_question *question) {
+    if (question->ask->kind == ASK_HOLD || question->ask->kind == ASK_TOTALS)
+        return mailbox_send(loop_mailbox(service->loop), &question->mail);
+    enum err err = mailbox_send(service->questions, &question->mail);
+    if (err != ERR_OK || atomic_exchange(&service->asked_sent, true))
+        return err;
+    service->asked = (struct mail){.run = run_asked, .drop = ignore};
+    if (mailbox_send(loop_mailbox(service->loop), &service->asked) != ERR_OK)
+        abort(); /* one at a time: the mailbox has room */
+    return ERR_OK;
+}
+
 static enum err port_ask(struct analytics_upstream *upstream, struct analytics_ask *ask) {
     struct analytics_port *port = CONTAINER_OF(upstream, struct analytics_port, upstream);
 
@@ -174,7 +211,7 @@ static enum err port_ask(struct analytics_upstream *upstream, struct analytics_a
         return ERR_NO_MEMORY;
     *question = (struct analytics_question){
         .mail = {.run = run_question, .drop = drop}, .port = port, .ask = ask};
-    enum err err = mailbox_send(loop_mailbox(port->service->loop), &question->mail);
+    enum err err = send_question(port->service, question);
     if (err == ERR_OK)
         port->under_way++;
     else

@@ -8,6 +8,9 @@
 #include "base/log.h"
 #include "base/random.h"
 
+/* Each port has its own limit, which is what a question runs into first. */
+#define QUESTION_SLOTS 65536
+
 static enum err make_feed(struct analytics_service *service) {
     struct loop_conf conf = {.backend = service->conf.loop};
     enum err err = loop_new(&conf, &service->loop);
@@ -57,6 +60,7 @@ void analytics_free(struct analytics_service *service) {
     free(service->own.reads);
     buf_release(&service->own.mark);
     analytics_import_release(&service->own.import);
+    mailbox_free(service->questions);
     sem_destroy(&service->started);
     free(service);
 }
@@ -85,8 +89,10 @@ enum err analytics_start(const struct analytics_service_conf *conf,
     (void)sem_init(&service->started, 0, 0);
     list_init(&service->own.waiting);
     analytics_series_make(service);
-    enum err err = analytics_open(conf->store, &service->conf.analytics, clock_wall_ms(),
-                                  &service->own.analytics);
+    service->questions = mailbox_new(QUESTION_SLOTS);
+    enum err err = service->questions ? analytics_open(conf->store, &service->conf.analytics,
+                                                       clock_wall_ms(), &service->own.analytics)
+                                      : ERR_NO_MEMORY;
     if (err == ERR_OK)
         err = run_thread(service);
     if (err != ERR_OK) {

@@ -1,0 +1,259 @@
+/* Who asks while thousands of events are counted is answered between them, not behind them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "analytics/internal.h"
+#include "base/clock.h"
+#include "edge/rocks_tally.h"
+#include "test.h"
+
+#define STORE_ID 77
+#define EVENTS   20000 /* given at once, as a topic's */
+#define WAIT_MS  20000
+
+/* ---- a source that gives all at once, when it is told to ---- */
+
+struct source {
+    struct feed feed;
+    struct loop *loop;
+    struct feed_user user;
+    struct timer open;
+    struct timer serve;
+    struct feed_read *read;
+    struct event *events;
+    sem_t go;
+    bool given;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+static struct source *source_of(struct feed *feed) {
+    return CONTAINER_OF(feed, struct source, feed);
+}
+
+static void opened(struct timer *timer) {
+    static const struct event_position none;
+    struct source *source = CONTAINER_OF(timer, struct source, open);
+    struct feed_info info = {.store_id = STORE_ID, .lanes = 1, .reported = &none};
+
+    source->user.opened(source->user.ctx, ERR_OK, &info);
+}
+
+static void source_open(struct feed *feed, const struct feed_user *user) {
+    struct source *source = source_of(feed);
+
+    source->user = *user;
+    source->open.fire = opened;
+    timer_start(source->loop, &source->open, 0);
+}
+
+/* Stands still until the question has been asked: it waits when the events are given. */
+static void serve(struct timer *timer) {
+    struct source *source = CONTAINER_OF(timer, struct source, serve);
+    struct feed_read *read = source->read;
+    bool first = !source->given;
+
+    source->read = NULL;
+    source->given = true;
+    if (read && first && !source->closed)
+        while (sem_wait(&source->go) != 0)
+            ;
+    if (read)
+        read->done(read, ERR_OK, source->events, first ? EVENTS : 0);
+    if (source->closed)
+        source->closed(source->closed_ctx);
+}
+
+static void source_read(struct feed *feed, struct feed_read *read) {
+    struct source *source = source_of(feed);
+
+    source->read = read;
+    timer_start(source->loop, &source->serve, 0);
+}
+
+static void source_report(struct feed *feed, uint32_t lane, struct event_position at) {
+    (void)feed, (void)lane, (void)at;
+}
+
+static struct event_position source_end(struct feed *feed, uint32_t lane) {
+    (void)feed, (void)lane;
+    return (struct event_position){1, EVENTS};
+}
+
+static void source_close(struct feed *feed, void (*closed)(void *ctx), void *ctx) {
+    struct source *source = source_of(feed);
+
+    source->closed = closed;
+    source->closed_ctx = ctx;
+    timer_start(source->loop, &source->serve, 0);
+}
+
+static const struct feed_ops source_ops = {
+    .open = source_open,
+    .read = source_read,
+    .report = source_report,
+    .end = source_end,
+    .close = source_close,
+};
+
+static struct feed *make_feed(void *ctx, struct loop *loop) {
+    struct source *source = ctx;
+
+    source->loop = loop;
+    source->serve.fire = serve;
+    return &source->feed;
+}
+
+static void release_feed(void *ctx) {
+    (void)ctx; /* the rig's */
+}
+
+/* ---- a service, and one who asks ---- */
+
+struct rig {
+    char folder[64];
+    struct rocks_tally *rocks;
+    struct metrics *metrics;
+    struct source source;
+    struct analytics_service *service;
+    struct mailbox *home;
+    struct analytics_port *port;
+    unsigned answers;
+};
+
+static void make_events(struct source *source) {
+    source->events = calloc(EVENTS, sizeof(*source->events));
+    assert_non_null(source->events);
+    for (unsigned i = 0; i < EVENTS; i++)
+        source->events[i] = (struct event){.at = {1, i + 1},
+                                           .kind = OP_ADD,
+                                           .resource_id = SLICE("a"),
+                                           .counter_type = SLICE("like"),
+                                           .delta = 1,
+                                           .new_value = i + 1,
+                                           .count = 1,
+                                           .et_ms = clock_wall_ms()};
+}
+
+static int set_up(void **state) {
+    struct rig *rig = calloc(1, sizeof(*rig));
+    struct rocks_tally_conf rocks = {1 << 20, 1 << 20};
+    const char *detail = NULL;
+
+    assert_non_null(rig);
+    (void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/hgp-turns-XXXXXX");
+    assert_non_null(mkdtemp(rig->folder));
+    assert_int_equal(rocks_tally_open(rig->folder, &rocks, &rig->rocks, &detail), ERR_OK);
+    rig->metrics = metrics_new(1);
+    rig->source.feed.ops = &source_ops;
+    (void)sem_init(&rig->source.go, 0, 0);
+    make_events(&rig->source);
+    struct analytics_service_conf conf = {
+        .store = rocks_tally_view(rig->rocks),
+        .analytics = {.counters_max = 100, .pending_max = 1024},
+        .feed = {.ctx = &rig->source, .make = make_feed, .release = release_feed},
+        .commit_ms = 10,
+        .metrics = rig->metrics,
+    };
+    assert_int_equal(analytics_start(&conf, &rig->service), ERR_OK);
+    rig->home = mailbox_new(1024);
+    assert_non_null(rig->home);
+    rig->port = analytics_port_new(rig->service, rig->home, NULL, NULL);
+    assert_non_null(rig->port);
+    *state = rig;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct rig *rig = *state;
+    char command[96];
+
+    analytics_port_free(rig->port);
+    analytics_stop(rig->service);
+    mailbox_free(rig->home);
+    rocks_tally_close(rig->rocks);
+    metrics_free(rig->metrics);
+    sem_destroy(&rig->source.go);
+    free(rig->source.events);
+    (void)snprintf(command, sizeof(command), "rm -r %s", rig->folder);
+    assert_int_equal(system(command), 0);
+    free(rig);
+    return 0;
+}
+
+static void done(struct analytics_ask *ask) {
+    ((struct rig *)ask->ctx)->answers++;
+}
+
+static void ask(struct rig *rig, struct analytics_ask *ask) {
+    ask->deadline_ms = clock_mono_ms() + WAIT_MS;
+    ask->done = done;
+    ask->ctx = rig;
+    assert_int_equal(analytics_ask(analytics_port_upstream(rig->port), ask), ERR_OK);
+}
+
+static void wait_for(struct rig *rig, unsigned answers) {
+    int64_t until_ms = clock_mono_ms() + WAIT_MS;
+
+    while (rig->answers < answers && clock_mono_ms() < until_ms) {
+        mailbox_wait(rig->home, 100);
+        (void)mailbox_drain(rig->home);
+    }
+    assert_int_equal(rig->answers, answers);
+}
+
+static const struct top_query top = {{"like", 4}, RANGE_1H, 0, 10};
+static const struct stats_query stats = {{"a", 1}, {"like", 4}, RANGE_1H};
+
+/* Both kinds, and both are exact as of where counting was. */
+static void test_answered_between_events(void **state) {
+    struct rig *rig = *state;
+    static struct analytics_ask asks[2];
+
+    asks[0] = (struct analytics_ask){.kind = ASK_TOP, .top = top};
+    asks[1] = (struct analytics_ask){.kind = ASK_STATS, .stats = stats};
+    ask(rig, &asks[0]);
+    ask(rig, &asks[1]);
+    sem_post(&rig->source.go);
+    wait_for(rig, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(asks[i].err, ERR_OK);
+        assert_true(asks[i].lag > 0);
+    }
+    int64_t counted = asks[0].top_answer.count ? top_item(&asks[0].top_answer, 0)->tally.sum : 0;
+    assert_true(asks[0].top_answer.certainty.exact);
+    assert_int_equal(counted + (int64_t)asks[0].lag, EVENTS);
+    assert_int_equal(asks[1].stats_answer.total.sum + (int64_t)asks[1].lag, EVENTS);
+    top_answer_release(&asks[0].top_answer);
+}
+
+/* One question after the other, as fast as they are answered: all events are counted once. */
+static void test_a_flood_of_questions(void **state) {
+    struct rig *rig = *state;
+    static struct analytics_ask one;
+    uint64_t lag = EVENTS;
+
+    for (unsigned i = 1; lag && i < EVENTS; i++) {
+        one = (struct analytics_ask){.kind = ASK_TOP, .top = top};
+        ask(rig, &one);
+        if (i == 1)
+            sem_post(&rig->source.go);
+        wait_for(rig, i);
+        assert_int_equal(one.err, ERR_OK);
+        lag = one.lag;
+        int64_t counted = one.top_answer.count ? top_item(&one.top_answer, 0)->tally.sum : 0;
+        assert_int_equal(counted + (int64_t)lag, EVENTS);
+        top_answer_release(&one.top_answer);
+    }
+    assert_int_equal(lag, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_answered_between_events, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_flood_of_questions, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
