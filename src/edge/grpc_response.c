@@ -1,6 +1,5 @@
 /* grpc_response.c - a call's response: messages, trailers, refusals. */
-#include <stdio.h>
-
+#include "base/decimal.h"
 #include "edge/grpc_internal.h"
 #include "wire/grpc_text.h"
 
@@ -59,11 +58,10 @@ void grpc_response_trailer(struct grpc_call *call, struct slice name, struct sli
 }
 
 static void add_status(struct grpc_call *call, enum grpc_status status, struct slice message) {
-    char digits[12];
+    char digits[DECIMAL_BYTES];
     struct buf encoded = {0};
 
-    (void)snprintf(digits, sizeof(digits), "%d", (int)status);
-    add_trailer(&call->out.trailers, SLICE("grpc-status"), slice_str(digits));
+    add_trailer(&call->out.trailers, SLICE("grpc-status"), decimal_u64(digits, status));
     if (message.len) {
         message.len = message.len < STATUS_TEXT_MAX ? message.len : STATUS_TEXT_MAX;
         grpc_percent_encode(&encoded, message);

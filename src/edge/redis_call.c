@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/decimal.h"
+#include "base/hex.h"
 #include "base/siphash.h"
 #include "core/bytes.h"
 #include "edge/redis_apply.h"
@@ -350,11 +351,11 @@ static struct slice how(const struct redis_layout *layout) {
 }
 
 static void add_producer(const struct message *message, struct buf *out) {
-    char producer[33];
+    char producer[2 * HEX_U64_BYTES];
 
-    (void)snprintf(producer, sizeof(producer), "%016" PRIx64 "%016" PRIx64, message->producer.hi,
-                   message->producer.lo);
-    redis_command_arg(out, slice_str(producer));
+    (void)hex_u64(producer, message->producer.hi);
+    (void)hex_u64(producer + HEX_U64_BYTES, message->producer.lo);
+    redis_command_arg(out, slice_of(producer, sizeof(producer)));
 }
 
 /* The arguments: identity, then parts 'from' up to 'end'. */
@@ -432,7 +433,7 @@ void redis_plan_part_command(struct redis_plan *plan, const struct redis_layout 
                              const struct message *message, uint32_t i, struct buf *out) {
     const struct redis_plan_part *part = &plan->parts[i];
     bool one = is_one(plan, part);
-    char id[24];
+    char id[HEX_U64_BYTES];
 
     add_script(out, &redis_script_apply_cluster, 3 + part->items, one ? ONE_ARGS + 2 : 5);
     add_lane_key(plan, layout, part->lane, "m", out);
@@ -443,6 +444,5 @@ void redis_plan_part_command(struct redis_plan *plan, const struct redis_layout 
         add_one(plan, layout, message, part, out);
     else
         add_args(plan, layout, message, i, i + 1, out);
-    (void)snprintf(id, sizeof(id), "%016" PRIx64, layout->store_id);
-    redis_command_arg(out, slice_str(id));
+    redis_command_arg(out, hex_u64(id, layout->store_id));
 }
