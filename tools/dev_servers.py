@@ -142,9 +142,9 @@ def mend_aof(folder):
 
 
 class Redis:
-    """One redis-server that fsyncs before it answers, unless 'options' say otherwise."""
+    """One redis-server that fsyncs before it answers, unless 'options' say otherwise; run by 'wrapper'."""
 
-    def __init__(self, folder, *options, port=None, env=None):
+    def __init__(self, folder, *options, port=None, env=None, wrapper=()):
         need('redis-server', 'redis-server')
         self.port = port or free_port()
         self.password = (options[options.index('--requirepass') + 1]
@@ -153,7 +153,7 @@ class Redis:
         self.socket = folder / 'redis.sock'
         folder.mkdir(parents=True, exist_ok=True)
         self.process = Process(folder, [
-            'redis-server', '--port', self.port, '--bind', HOST, '--unixsocket', self.socket,
+            *wrapper, 'redis-server', '--port', self.port, '--bind', HOST, '--unixsocket', self.socket,
             '--dir', folder, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
             '--aof-load-truncated', 'no',
             '--maxmemory-policy', 'noeviction', '--repl-diskless-sync-delay', '0', *options], env)
