@@ -23,7 +23,7 @@ static void look_at_partitions(struct feed *feed, struct analytics_reached *out)
     out->next = count ? calloc(count, sizeof(*out->next)) : NULL;
     out->partitions = out->next ? count : 0;
     for (uint32_t i = 0; i < out->partitions; i++)
-        out->next[i] = ops->next(feed, i);
+        out->next[i] = ops->reads(feed, i) ? ops->next(feed, i) : INT64_MAX;
 }
 
 static void look(void *ctx) {

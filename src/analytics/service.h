@@ -72,7 +72,8 @@ struct analytics_reached {
     uint32_t halted;           /* lanes */
     bool moved;                /* a partition was (core/analytics_partition.h) */
     uint32_t partitions;       /* that the source has; 0: none, or it isn't known yet */
-    int64_t *next;             /* by partition: behind what was read and counted (core/feed.h) */
+    int64_t *next;             /* by partition: behind what was read and counted (core/feed.h);
+                                  INT64_MAX: it isn't read here */
 };
 bool analytics_reach(struct analytics_service *service, struct analytics_reached *out);
 void analytics_reached_release(struct analytics_reached *reached);

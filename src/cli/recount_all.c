@@ -224,8 +224,10 @@ static bool settle(struct beside *beside, const struct analytics_reached *live,
         return true;
     if (!recount_end_known(&beside->end, live))
         return behind_ms < MISSING_MS || not_shipped(beside);
+    if (!recount_end_reached(&beside->end, own))
+        return true;
     for (uint32_t i = 0; i < live->lanes; i++) {
-        if (!is_behind(live, own, i) || !recount_end_reached(&beside->end, own, i))
+        if (!is_behind(live, own, i))
             continue;
         if (own->at[i].epoch != 0)
             return missing(beside, live, own, i);

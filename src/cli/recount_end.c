@@ -15,17 +15,21 @@
 #define ASK_MS 2000
 
 /* One that reads nothing. */
-static bool connect_topic(struct recount_end *end) {
+static bool make_consumer(struct recount_end *end) {
     static const struct kafka_partitions none;
     struct kafka_url url;
     const char *detail = events_url_read(end->conf->config, &url);
 
-    if (!detail && !end->consumer &&
-        kafka_consumer_new(&(struct kafka_consumer_conf){.url = &url, .read = &none},
-                           &end->consumer, &detail) != ERR_OK)
+    if (!detail && kafka_consumer_new(&(struct kafka_consumer_conf){.url = &url, .read = &none},
+                                      &end->consumer, &detail) != ERR_OK)
         end->consumer = NULL;
     explicit_bzero(&url, sizeof(url));
-    return end->consumer && kafka_consumer_open(end->consumer, ASK_MS) == ERR_OK;
+    return end->consumer != NULL;
+}
+
+static bool connect_topic(struct recount_end *end) {
+    return (end->consumer || make_consumer(end)) &&
+           kafka_consumer_open(end->consumer, ASK_MS) == ERR_OK;
 }
 
 static bool ask_ends(struct recount_end *end) {
@@ -67,11 +71,12 @@ bool recount_end_known(struct recount_end *end, const struct analytics_reached *
     return end->at || (is_shipped(end, live) && connect_topic(end) && ask_ends(end));
 }
 
-bool recount_end_reached(const struct recount_end *end, const struct analytics_reached *own,
-                         uint32_t lane) {
-    uint32_t partition = end->partitions ? lane % end->partitions : 0;
+bool recount_end_reached(const struct recount_end *end, const struct analytics_reached *own) {
+    uint32_t i = 0;
 
-    return partition < own->partitions && own->next[partition] >= end->at[partition];
+    while (i < end->partitions && i < own->partitions && own->next[i] >= end->at[i])
+        i++;
+    return end->at && i == end->partitions;
 }
 
 void recount_end_forget(struct recount_end *end) {

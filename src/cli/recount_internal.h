@@ -43,9 +43,9 @@ struct recount_end {
  * forgotten. May take seconds. */
 bool recount_end_known(struct recount_end *end, const struct analytics_reached *live);
 
-/* All of it that was the lane's was read. */
-bool recount_end_reached(const struct recount_end *end, const struct analytics_reached *own,
-                         uint32_t lane);
+/* All of it that is 'own's to read was read: of every partition, as a lane's events needn't be in
+ * the one where they would be now (events.partitions was changed). */
+bool recount_end_reached(const struct recount_end *end, const struct analytics_reached *own);
 void recount_end_forget(struct recount_end *end);
 void recount_end_release(struct recount_end *end);
 

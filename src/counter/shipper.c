@@ -49,6 +49,7 @@ struct shipper {
         struct feed *feed;
         enum state state;
         bool opened; /* the feed is */
+        uint32_t lanes;
         bool stopping;
         struct relay *relay;
         struct kafka_producer *kafka;
@@ -176,6 +177,7 @@ static void on_opened(void *ctx, enum err err, const struct feed_info *info) {
     s->own.opened = err == ERR_OK;
     if (err == ERR_OK) {
         s->own.store_id = info->store_id;
+        s->own.lanes = info->lanes;
         return;
     }
     set_problem(s, err_text(err));
@@ -326,7 +328,7 @@ static void try_kafka(struct shipper *s, int64_t now_ms) {
         go_away(s, now_ms);
         return;
     }
-    if (kafka_prepare(s->own.kafka) != ERR_OK) {
+    if (kafka_prepare(s->own.kafka, s->own.lanes) != ERR_OK) {
         go_away(s, clock_mono_ms());
         return;
     }

@@ -1,4 +1,6 @@
 /* kafka_feed_chunk.c - events as they come, then by lane. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -71,6 +73,29 @@ static enum err bad(const struct kafka_message *message, enum err err, const cha
     return err;
 }
 
+/* Who reads some partitions would leave lanes out, and never know. Who reads all has all. */
+static bool is_misplaced(const struct kafka_feed *feed, const struct kafka_message *message,
+                         uint32_t lane) {
+    const struct kafka_partitions *reads = &feed->thread_own.reads;
+    uint32_t partitions = atomic_load(&feed->count);
+    bool all = reads->others && reads->count == 0;
+
+    return !all && partitions && lane % partitions != (uint32_t)message->partition;
+}
+
+static enum err misplaced(const struct chunk *chunk, const struct kafka_message *message,
+                          uint32_t lane) {
+    uint32_t partitions = atomic_load(&chunk->feed->count);
+    char problem[256];
+
+    (void)snprintf(problem, sizeof(problem),
+                   "it is of lane %" PRIu32 ", whose events would be in partition %" PRIu32
+                   " of the topic's %" PRIu32 ": the relay has another events.partitions, or had; "
+                   "only a process that reads all partitions can count them",
+                   lane, lane % partitions, partitions);
+    return bad(message, ERR_LAYOUT, problem);
+}
+
 enum err kafka_chunk_add(struct chunk *chunk, const struct kafka_message *message) {
     const char *problem = "it has no value";
     struct event event;
@@ -93,6 +118,8 @@ enum err kafka_chunk_add(struct chunk *chunk, const struct kafka_message *messag
     if (chunk->store_id && chunk->store_id != store_id)
         return bad(message, ERR_INVALID, "it is another store's");
     chunk->store_id = store_id;
+    if (is_misplaced(chunk->feed, message, event.lane))
+        return misplaced(chunk, message, event.lane);
     chunk->events[chunk->count++] = event;
     kafka_offset_set(&chunk->offsets, message->partition, message->offset + 1);
     return buf_failed(&chunk->offsets) ? ERR_NO_MEMORY : ERR_OK;

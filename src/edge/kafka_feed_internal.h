@@ -97,7 +97,7 @@ struct kafka_feed {
 /* kafka_feed_chunk.c */
 struct chunk *kafka_chunk_new(struct kafka_feed *feed); /* NULL: out of memory */
 void kafka_chunk_free(struct chunk *chunk);
-/* ERR_OK; ERR_BUSY: it is full; ERR_CORRUPT, ERR_INVALID, ERR_NO_MEMORY: the fault. */
+/* ERR_OK; ERR_BUSY: it is full; ERR_CORRUPT, ERR_INVALID, ERR_LAYOUT, ERR_NO_MEMORY: the fault. */
 MUST_CHECK enum err kafka_chunk_add(struct chunk *chunk, const struct kafka_message *message);
 /* It is complete: by lane from now on. */
 MUST_CHECK bool kafka_chunk_close(struct chunk *chunk);

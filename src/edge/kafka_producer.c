@@ -182,24 +182,27 @@ static int partitions_of(const struct rd_kafka_metadata *metadata, const char *n
     return -1;
 }
 
-static enum err judge_topic(struct kafka_producer *kafka, int partitions) {
-    char why[128];
+static enum err judge_topic(struct kafka_producer *kafka, int partitions, uint32_t lanes) {
+    uint32_t written = kafka->conf.partitions;
+    char why[160];
 
     if (partitions < 0) {
         create_topic(kafka);
         return ERR_UNAVAILABLE;
     }
-    if ((uint32_t)partitions < kafka->conf.partitions) {
-        (void)snprintf(why, sizeof(why), "it has %d, and events.partitions is %u", partitions,
-                       kafka->conf.partitions);
-        say(kafka, "the topic has too few partitions", why);
+    bool few = (uint32_t)partitions < written;
+    if (few || ((uint32_t)partitions > written && lanes > written)) {
+        (void)snprintf(why, sizeof(why), "it has %d, and events.partitions is %u, of %u lanes",
+                       partitions, written, lanes);
+        say(kafka, few ? "the topic has too few partitions" : "the topic has too many partitions",
+            why);
         return ERR_LAYOUT;
     }
     kafka->topic = rd_kafka_topic_new(kafka->rk, kafka->topic_name, NULL);
     return kafka->topic ? ERR_OK : ERR_UNAVAILABLE;
 }
 
-enum err kafka_prepare(struct kafka_producer *kafka) {
+enum err kafka_prepare(struct kafka_producer *kafka, uint32_t lanes) {
     const struct rd_kafka_metadata *metadata;
 
     if (kafka->topic)
@@ -213,7 +216,7 @@ enum err kafka_prepare(struct kafka_producer *kafka) {
     }
     int partitions = partitions_of(metadata, kafka->topic_name);
     rd_kafka_metadata_destroy(metadata);
-    return judge_topic(kafka, partitions);
+    return judge_topic(kafka, partitions, lanes);
 }
 
 /* ---- messages ---- */

@@ -29,7 +29,7 @@ struct kafka_producer;
 
 struct kafka_conf {
     const struct kafka_url *url; /* borrowed until kafka_new() returns */
-    uint32_t partitions;         /* the topic is made with so many, and must have them */
+    uint32_t partitions;         /* that are written to; the topic is made with so many */
     uint32_t queue_max;
     void *ctx;
     void (*wake)(void *ctx);                /* kafka_serve() soon */
@@ -47,8 +47,10 @@ MUST_CHECK enum err kafka_new(const struct kafka_conf *conf, struct kafka_produc
 void kafka_free(struct kafka_producer *kafka);
 
 /* Looks whether the topic is there and makes it when not. ERR_OK; ERR_UNAVAILABLE: again later
- * (after 'problem'); ERR_LAYOUT: it has fewer partitions than configured. */
-MUST_CHECK enum err kafka_prepare(struct kafka_producer *kafka);
+ * (after 'problem'); ERR_LAYOUT: it has fewer partitions than configured, or more and that tells: a
+ * reader looks for a lane in the partition of its number modulo the topic's, which is another one
+ * where there are more 'lanes' than partitions that are written to. */
+MUST_CHECK enum err kafka_prepare(struct kafka_producer *kafka, uint32_t lanes);
 
 /* Key and value are copied. ERR_BUSY: the queue is full; ERR_UNKNOWN: the producer is finished. */
 MUST_CHECK enum err kafka_produce(struct kafka_producer *kafka, uint32_t partition,

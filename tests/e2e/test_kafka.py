@@ -324,6 +324,41 @@ def test_a_full_outbox_refuses_writes_and_none_gives_it_up():
             eq(server.stop(), 0, 'exit code')
 
 
+def partitions_of(number, lanes):
+    """And without analytics, which keeps the outbox until it commits."""
+    return {'HGP_EVENTS_PARTITIONS': str(number), 'HGP_LANES': str(lanes),
+            'HGP_ANALYTICS_ENABLED': 'false'}
+
+
+def count_some(server):
+    for n in range(20):
+        increment(server, f'x{n}')
+
+
+def test_a_topic_with_more_partitions():
+    """Who reads it looks for a lane in another partition than the one it would be written to; where there
+    are no more lanes than are written to, it is the same."""
+    url = topic_url(kafka())
+    with Counting(url, env=partitions_of(6, 4)) as server:
+        count_some(server)
+        wait_shipped(server)
+        eq(server.stop(), 0, 'exit code')
+    with Counting(url, env=partitions_of(4, 4)) as server:
+        count_some(server)
+        wait_shipped(server)
+        eq(server.stop(), 0, 'exit code')
+    with Counting(url, env=partitions_of(4, 8)) as server:
+        wait_for('it is said', lambda: 'it has 6, and events.partitions is 4, of 8 lanes' in server.said())
+        count_some(server)
+        check('too many partitions' in events_state(server)['status'], f'{events_state(server)}')
+        eq(get(server, 'x0'), 1, 'counting goes on')
+        server.kill()
+        server.env['HGP_EVENTS_PARTITIONS'] = '6'
+        server.restart()
+        wait_shipped(server)
+        eq(server.stop(), 0, 'exit code')
+
+
 def test_urls_that_can_t_be_are_refused():
     for url in ('kafka://', 'kafka://h/', 'kafka://127.0.0.1:9092', 'kafka://127.0.0.1:9092/a/b',
                 'kafka://127.0.0.1:9092/..', 'nats://127.0.0.1:1/x', 'kafka:///topic'):

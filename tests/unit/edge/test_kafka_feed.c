@@ -218,12 +218,55 @@ static void test_who_reads_nothing(void **state) {
     assert_false(reader.opened);
 }
 
+/* The lane's events would be in the partition of its number modulo the topic's: a relay that goes
+ * by another number puts some where those who look for them don't. */
+static void test_a_lane_in_another_partition(void **state) {
+    static const struct {
+        const char *name;
+        struct kafka_partitions reads;
+        uint32_t partitions, lane;
+        enum err want;
+    } rows[] = {
+        {"in its own", {.count = 1}, 6, 0, ERR_OK},
+        {"in its own, the number is larger", {.count = 1}, 6, 12, ERR_OK},
+        {"of a relay with 4", {.count = 1}, 6, 4, ERR_LAYOUT},
+        {"of a relay with 4, and all are read", {.others = true}, 6, 4, ERR_OK},
+        {"all but one are read", {.others = true, .count = 1, .named = {5}}, 6, 4, ERR_LAYOUT},
+    };
+    struct buf value = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct kafka_feed feed = {.conf.lanes = 16, .thread_own.reads = rows[i].reads};
+        struct event event = {.lane = rows[i].lane,
+                              .at = {1, 1},
+                              .kind = OP_ADD,
+                              .resource_id = SLICE("post-1"),
+                              .counter_type = SLICE("like"),
+                              .delta = 1,
+                              .new_value = 1,
+                              .count = 1};
+
+        atomic_init(&feed.count, rows[i].partitions);
+        struct chunk *chunk = kafka_chunk_new(&feed);
+        assert_non_null(chunk);
+        buf_clear(&value);
+        event_proto(&event, STORE_ID, &value);
+        enum err err = kafka_chunk_add(chunk, &(struct kafka_message){.value = buf_slice(&value)});
+        if (err != rows[i].want)
+            fail_msg("%s: %s", rows[i].name, err_name(err));
+        kafka_chunk_free(chunk);
+    }
+    buf_release(&value);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_events_come_while_more_do),
         cmocka_unit_test(test_a_topic_without_events),
         cmocka_unit_test(test_events_that_are_gone),
         cmocka_unit_test(test_who_reads_nothing),
+        cmocka_unit_test(test_a_lane_in_another_partition),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
