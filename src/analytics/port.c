@@ -56,6 +56,10 @@ static enum err answer(struct analytics_service *service, struct analytics_ask *
         doubt(ask);
     ask->as_of_ms = analytics_end_ms(analytics);
     ask->lag = analytics_lag(service);
+    if (err == ERR_OK && ask->kind == ASK_TOP) {
+        ask->as_of_ms = ask->top_answer.as_of_ms;
+        ask->lag += ask->top_answer.since;
+    }
     ask->coverage = *analytics_coverage(service);
     if (err == ERR_OK || err == ERR_NO_MEMORY)
         return err;

@@ -34,8 +34,8 @@
 
 struct analytics;
 
-/* About two milliseconds. */
-#define ANALYTICS_SLICE_ROWS 2048
+/* About a quarter of a millisecond. */
+#define ANALYTICS_SLICE_ROWS 256
 
 struct analytics_conf {
     uint32_t counters_max;
@@ -94,8 +94,9 @@ void analytics_rehome(struct analytics *analytics, struct tally_store *store,
 void analytics_halt(struct analytics *analytics, uint32_t lane);
 
 /* Moves the windows' end to 'now_ms'. Before every query. Of the buckets that leave a window it
- * takes off the first rows only: while others are left, the window's ranking isn't exact, and says
- * so; series are. ERR_CORRUPT, ERR_IO: the store, which is finished. */
+ * takes off the first rows only: while others are left, the head of the window's ranking is as of
+ * before, and says so; further down, and where time has jumped by more than a minute, it isn't
+ * exact. Series are. ERR_CORRUPT, ERR_IO: the store, which is finished. */
 MUST_CHECK enum err analytics_move(struct analytics *analytics, int64_t now_ms);
 
 /* There are such rows. */

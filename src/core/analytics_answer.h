@@ -36,6 +36,8 @@ struct top_item {
 
 struct top_answer {
     struct certainty certainty;
+    int64_t as_of_ms; /* analytics_top()'s: where the range ends, */
+    uint64_t since;   /* and events that were counted since then */
     size_t count;
     struct buf items; /* struct top_item; their slices point into 'names' */
     struct buf names;

@@ -71,6 +71,8 @@ enum err analytics_make_rest(struct analytics *a) {
 static void release_type(struct counter_type *type) {
     for (unsigned i = 0; i < RANGES; i++)
         ranking_release(&type->rankings[i]);
+    for (unsigned i = 0; i < RANGE_WINDOWS; i++)
+        free(type->stills[i].rows);
     free(type->members);
     free(type->order.hidden);
     free(type->groups);

@@ -6,6 +6,7 @@
  * analytics_counters.c counters and types: found, admitted, ranked
  * analytics_rest.c     counters beyond the limit, and what none of them can exceed
  * analytics_move.c     windows that move
+ * analytics_still.c    rankings as they were, while a bucket leaves
  * analytics_query.c    tops and series
  * analytics_totals.c   a total at a position
  * analytics_values.c   values from the store itself
@@ -47,11 +48,30 @@ struct rest_groups {
     struct tally tallies[RANGES][REST_GROUPS];
 };
 
+/* The head of a ranking at a moment that is over. */
+struct still_row {
+    uint32_t entry;
+    struct tally tally;
+};
+
+struct still_ranking {
+    struct certainty certainty;
+    struct still_row *rows; /* NULL: it wasn't kept */
+    uint32_t count;
+    bool whole; /* there is nobody behind */
+};
+
+struct still {
+    int64_t as_of_ms; /* 0: there is none */
+    uint64_t events;  /* counted until then */
+};
+
 struct counter_type {
     struct ranking_order order;
     const struct analytics *owner;
     uint32_t number;
     struct ranking rankings[RANGES];
+    struct still_ranking stills[RANGE_WINDOWS];
     uint32_t *members; /* counters by entry */
     uint32_t members_cap;
     uint32_t hidden_cap;              /* bits of order.hidden */
@@ -119,6 +139,7 @@ struct analytics {
     struct bucket_span spans[RANGE_WINDOWS];
     struct tally_cursor *leaving[RANGE_WINDOWS]; /* what the window still has of buckets outside its
                                                     span: from here on; NULL: nothing */
+    struct still stills[RANGE_WINDOWS];          /* until it is NULL again */
     bool values_known;                           /* they were taken from the store */
     int64_t since_ms;                            /* the latest of any lane */
     uint64_t *touched;     /* between values_begin and _end: counters that had an event, */
@@ -233,6 +254,23 @@ static inline struct tally *analytics_rest_tally(struct counter_type *type, uint
  * in the range; or, with 'one', what this one can't. False: nothing is missing. */
 bool analytics_rest_bound(struct analytics *a, const struct counter_type *type,
                           const struct stats_query *one, enum time_range range, int64_t *out);
+
+/* How far a ranking of the type can be trusted; with 'one', an answer about that counter, which
+ * isn't held. */
+struct certainty analytics_certainty(struct analytics *a, const struct counter_type *type,
+                                     const struct stats_query *one, enum time_range range);
+
+/* ---- analytics_still.c ---- */
+
+/* The range's rankings are kept as they are, at the end of the windows; which will be 'now_ms'. */
+void analytics_still_begin(struct analytics *a, enum time_range range, int64_t now_ms);
+void analytics_still_end(struct analytics *a, enum time_range range);
+void analytics_still_end_all(struct analytics *a);
+
+/* What stands for the ranking's first 'reach' places now; NULL: the ranking itself. */
+const struct still_ranking *analytics_still(const struct analytics *a,
+                                            const struct counter_type *type, enum time_range range,
+                                            size_t reach);
 
 /* ---- analytics_move.c ---- */
 

@@ -92,6 +92,7 @@ static void end_leaving(struct analytics *a, enum time_range range) {
     if (a->leaving[range])
         a->store->ops->close(a->leaving[range]);
     a->leaving[range] = NULL;
+    analytics_still_end(a, range);
 }
 
 void analytics_windows_release(struct analytics *a) {
@@ -143,8 +144,12 @@ bool analytics_is_behind(const struct analytics *a) {
     return false;
 }
 
+static size_t slice_rows(const struct analytics *a) {
+    return a->conf.slice_rows ? a->conf.slice_rows : ANALYTICS_SLICE_ROWS;
+}
+
 enum err analytics_catch_up(struct analytics *a) {
-    return catch_up(a, a->conf.slice_rows ? a->conf.slice_rows : ANALYTICS_SLICE_ROWS);
+    return catch_up(a, slice_rows(a));
 }
 
 enum err analytics_catch_up_all(struct analytics *a) {
@@ -207,17 +212,65 @@ enum err analytics_build_windows(struct analytics *a, int64_t end_ms) {
     return ERR_OK;
 }
 
+static bool count_bucket(void *ctx, struct slice key, struct slice value) {
+    size_t *left = ctx;
+
+    (void)key, (void)value;
+    return --*left > 0;
+}
+
+/* More rows leave than this step takes off, which are '*left'; it counts them down. */
+static enum err leaves_many(struct analytics *a, enum time_range range, struct bucket_span to,
+                            size_t *left, bool *out) {
+    enum bucket_width width = time_range_width(range);
+    int64_t first = higher(a->spans[range].first, 0);
+    struct slice begin = analytics_cell_key(&a->scratch, (struct tally_cell){width, first, 0});
+    struct slice end = analytics_cell_key(&a->record, (struct tally_cell){width, to.first, 0});
+    size_t room = *left + 1;
+
+    *out = true;
+    if (*left == 0)
+        return ERR_OK;
+    enum err err = a->store->ops->scan(a->store, begin, end, count_bucket, &room);
+    *out = room == 0;
+    *left = room ? room - 1 : 0;
+    return err;
+}
+
+/* Before the window moves on: who asks while much leaves gets what was there before. */
+static enum err keep_still(struct analytics *a, enum time_range range, int64_t end_ms,
+                           size_t *left) {
+    struct bucket_span from = a->spans[range];
+    struct bucket_span to = time_range_span(range, end_ms);
+    size_t all = SIZE_MAX;
+    bool many = false;
+
+    if (to.last <= from.last)
+        return ERR_OK;
+    enum err err = take_off(a, range, &all); /* of the last move */
+    analytics_still_end(a, range);
+    if (err != ERR_OK || to.first > from.last || to.first <= 0)
+        return err;
+    err = leaves_many(a, range, to, left, &many);
+    if (err == ERR_OK && many)
+        analytics_still_begin(a, range, end_ms);
+    return err;
+}
+
 /* The clock is set back: events of a lane then keep the time of its latest one, and a window that
  * ended before it wouldn't show what is counted now. */
 enum err analytics_move(struct analytics *a, int64_t now_ms) {
     int64_t end_ms = higher(now_ms, a->latest_ms);
     bool same_minute =
         time_bucket_of(BUCKET_MINUTE, end_ms) == time_bucket_of(BUCKET_MINUTE, a->end_ms);
+    size_t left = slice_rows(a);
     enum err err = ERR_OK;
 
     /* Back to buckets that may be on their way out: only when they are, can it be told. */
     if (end_ms < a->end_ms && !same_minute)
         err = analytics_commit_end(a, true);
+    for (unsigned i = 0; i < RANGE_WINDOWS && err == ERR_OK && !same_minute; i++)
+        err = keep_still(a, (enum time_range)i, end_ms, &left);
     a->end_ms = end_ms;
     for (unsigned i = 0; i < RANGE_WINDOWS && err == ERR_OK && !same_minute; i++) {
         enum time_range range = (enum time_range)i;

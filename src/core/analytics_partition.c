@@ -26,6 +26,7 @@ struct analytics_partition analytics_partition(const struct analytics *a, uint32
 }
 
 void analytics_mark_lanes(struct analytics *a) {
+    analytics_still_end_all(a); /* they may show whom they mustn't */
     for (uint32_t i = 0; i < a->partitions.count; i++) {
         const struct analytics_partition *partition = &a->partitions.all[i];
 
@@ -206,6 +207,7 @@ bool analytics_veil_some(struct analytics *a) {
     if (a->veiled < a->ids.count)
         return true;
     a->veiled = UINT32_MAX;
+    analytics_still_end_all(a); /* of while it was under way */
     return false;
 }
 

@@ -31,8 +31,7 @@ static struct certainty certainty_of_held(const struct analytics *a, enum time_r
     return certainty;
 }
 
-/* 'one': about a counter that isn't held; NULL: about all that aren't. */
-static struct certainty certainty_of(struct analytics *a, const struct counter_type *type,
+struct certainty analytics_certainty(struct analytics *a, const struct counter_type *type,
                                      const struct stats_query *one, enum time_range range) {
     struct certainty certainty = certainty_of_held(a, range);
 
@@ -57,19 +56,18 @@ static struct slice resource_of(const struct analytics *a, uint32_t counter) {
 }
 
 static enum err put_items(const struct analytics *a, const struct counter_type *type,
-                          enum time_range range, const uint32_t *entries, size_t count,
-                          struct top_answer *out) {
+                          const struct still_row *rows, size_t count, struct top_answer *out) {
     size_t bytes = 0;
 
     for (size_t i = 0; i < count; i++)
-        bytes += resource_of(a, type->members[entries[i]]).len;
+        bytes += resource_of(a, type->members[rows[i].entry]).len;
     if (!buf_reserve(&out->names, bytes) ||
         !buf_reserve(&out->items, count * sizeof(struct top_item)))
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
-        struct slice name = resource_of(a, type->members[entries[i]]);
+        struct slice name = resource_of(a, type->members[rows[i].entry]);
         struct top_item item = {.resource_id = slice_of(out->names.ptr + out->names.len, name.len),
-                                .tally = type->rankings[range].entries[entries[i]]};
+                                .tally = rows[i].tally};
 
         buf_add_slice(&out->names, name);
         buf_add(&out->items, &item, sizeof(item));
@@ -78,32 +76,67 @@ static enum err put_items(const struct analytics *a, const struct counter_type *
     return ERR_OK;
 }
 
-enum err analytics_top(struct analytics *a, const struct top_query *query, struct top_answer *out) {
-    const struct counter_type *type = type_or_rest(a, query->counter_type);
+/* Ahead of all that may be missing: then nothing is. */
+static void trust(struct top_answer *answer, int64_t last) {
+    if (answer->certainty.max_error >= 0 && last > answer->certainty.max_error)
+        answer->certainty =
+            (struct certainty){.exact = true, .since_ms = answer->certainty.since_ms};
+}
+
+/* The first 'found' of them, 'reach' were asked for. */
+static enum err put_page(const struct analytics *a, const struct counter_type *type,
+                         const struct top_query *query, const struct still_row *rows, size_t found,
+                         struct top_answer *out) {
+    size_t reach = (size_t)query->offset + query->limit;
+
+    if (found > reach)
+        found = reach;
+    if (found && found == reach)
+        trust(out, rows[found - 1].tally.sum);
+    return found > query->offset
+               ? put_items(a, type, rows + query->offset, found - query->offset, out)
+               : ERR_OK;
+}
+
+/* As it is now. While a bucket leaves, nobody knows what that is. */
+static enum err put_current(struct analytics *a, const struct counter_type *type,
+                            const struct top_query *query, struct top_answer *out) {
     const struct ranking *ranking = &type->rankings[query->range];
     size_t reach = (size_t)query->offset + query->limit;
     uint32_t *entries = malloc((reach ? reach : 1) * sizeof(*entries));
+    struct still_row *rows = malloc((reach ? reach : 1) * sizeof(*rows));
     size_t found = 0;
+    enum err err = entries && rows ? ranking_top(ranking, &type->order, reach, entries, &found)
+                                   : ERR_NO_MEMORY;
 
-    buf_clear(&out->items);
-    buf_clear(&out->names);
-    out->count = 0;
-    out->certainty = certainty_of(a, type, NULL, query->range);
+    for (size_t i = 0; i < found; i++)
+        rows[i] = (struct still_row){entries[i], ranking->entries[entries[i]]};
+    out->certainty = analytics_certainty(a, type, NULL, query->range);
     if (query->range != RANGE_ALL && a->leaving[query->range]) {
         out->certainty.exact = false;
         out->certainty.max_error = -1;
     }
-    if (!entries)
-        return ERR_NO_MEMORY;
-    enum err err = ranking_top(ranking, &type->order, reach, entries, &found);
-    /* Ahead of all that may be missing: then nothing is. */
-    if (err == ERR_OK && found && found == reach && out->certainty.max_error >= 0 &&
-        ranking->entries[entries[found - 1]].sum > out->certainty.max_error)
-        out->certainty = (struct certainty){.exact = true, .since_ms = out->certainty.since_ms};
-    if (err == ERR_OK && found > query->offset)
-        err = put_items(a, type, query->range, entries + query->offset, found - query->offset, out);
+    if (err == ERR_OK)
+        err = put_page(a, type, query, rows, found, out);
     free(entries);
+    free(rows);
     return err;
+}
+
+enum err analytics_top(struct analytics *a, const struct top_query *query, struct top_answer *out) {
+    const struct counter_type *type = type_or_rest(a, query->counter_type);
+    const struct still_ranking *still =
+        analytics_still(a, type, query->range, (size_t)query->offset + query->limit);
+
+    buf_clear(&out->items);
+    buf_clear(&out->names);
+    out->count = 0;
+    out->as_of_ms = still ? a->stills[query->range].as_of_ms : a->end_ms;
+    out->since = still ? a->stats.events - a->stills[query->range].events : 0;
+    if (!still)
+        return put_current(a, type, query, out);
+    out->certainty = still->certainty;
+    return put_page(a, type, query, still->rows, still->count, out);
 }
 
 /* ---- series ---- */
@@ -158,9 +191,9 @@ enum err analytics_series(struct analytics *a, const struct stats_query *query,
 
     if (number != NO_COUNTER && analytics_hidden(a, number))
         number = NO_COUNTER;
-    *out = (struct stats_answer){.certainty = number == NO_COUNTER
-                                                  ? certainty_of(a, type, query, query->range)
-                                                  : certainty_of_held(a, query->range)};
+    *out = (struct stats_answer){
+        .certainty = number == NO_COUNTER ? analytics_certainty(a, type, query, query->range)
+                                          : certainty_of_held(a, query->range)};
     if (number == NO_COUNTER)
         return ERR_OK;
     const struct tracked *counter = &a->counters[number];

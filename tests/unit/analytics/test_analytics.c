@@ -4,251 +4,26 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "analytics_model.h"
-#include "edge/rocks_tally.h"
+#include "analytics_rig.h"
 #include "test.h"
 
-#define START_MS  (INT64_C(1790000000) * 1000)
-#define MINUTE_MS INT64_C(60000)
-#define HOUR_MS   (60 * MINUTE_MS)
-#define DAY_MS    (24 * HOUR_MS)
-#define STORE_ID  77
-#define SEEDS     5
-#define STEPS     220
-
-struct rig {
-    char folder[64];
-    struct rocks_tally *rocks;
-    struct analytics *analytics;
-    struct analytics_conf conf;
-    struct model model;
-    struct event_position at[MODEL_LANES];
-    int64_t clock_ms;
-    int64_t latest_clock_ms;
-    int64_t latest_event_ms; /* of those counted */
-    uint64_t random;
-    unsigned seed;
-    unsigned behind; /* rankings asked for while rows were left to leave */
-};
-
-static uint64_t below(struct rig *rig, uint64_t n) {
-    rig->random = rig->random * UINT64_C(6364136223846793005) + 1442695040888963407;
-    return (rig->random >> 33) % n;
-}
-
-/* ---- life and death ---- */
-
-static void start(struct rig *rig) {
-    static const struct event_position none[MODEL_LANES];
-    struct rocks_tally_conf conf = {1 << 20, 1 << 20};
-    const char *detail = NULL;
-
-    assert_int_equal(rocks_tally_open(rig->folder, &conf, &rig->rocks, &detail), ERR_OK);
-    assert_int_equal(
-        analytics_open(rocks_tally_view(rig->rocks), &rig->conf, rig->clock_ms, &rig->analytics),
-        ERR_OK);
-    assert_int_equal(analytics_source(rig->analytics, STORE_ID, MODEL_LANES, none), ERR_OK);
-}
-
-static void crash(struct rig *rig) {
-    analytics_close(rig->analytics);
-    rocks_tally_close(rig->rocks);
-}
-
-static struct rig *rig_new(unsigned seed, uint32_t counters_max) {
-    struct rig *rig = calloc(1, sizeof(*rig));
-
-    assert_non_null(rig);
-    rig->seed = seed;
-    rig->random = seed;
-    rig->clock_ms = rig->latest_clock_ms = START_MS;
-    rig->conf = (struct analytics_conf){
-        .counters_max = counters_max, .pending_max = 64, .hash_seed = {seed, 5}};
-    (void)snprintf(rig->folder, sizeof(rig->folder), "/tmp/hgp-analytics-XXXXXX");
-    assert_non_null(mkdtemp(rig->folder));
-    start(rig);
-    return rig;
-}
-
-static void rig_free(struct rig *rig) {
-    char command[96];
-
-    crash(rig);
-    (void)snprintf(command, sizeof(command), "rm -r %s", rig->folder);
-    assert_int_equal(system(command), 0);
-    free(rig);
-}
-
-/* ---- events ---- */
-
-static void happen(struct rig *rig) {
-    struct model *model = &rig->model;
-    uint32_t counter = (uint32_t)(below(rig, 3) ? below(rig, 6) : below(rig, MODEL_COUNTERS));
-    uint32_t lane = counter % MODEL_LANES;
-    uint32_t number = model->count[lane];
-    struct event *event = &model->events[lane][number];
-    int64_t *value = &model->value[counter];
-
-    assert_true(number < MODEL_EVENTS);
-    if (below(rig, 15) == 0)
-        *value += (int64_t)below(rig, 100) - 50; /* somebody else wrote */
-    if (below(rig, 60) == 0)
-        rig->at[lane] = (struct event_position){rig->at[lane].epoch + 1, 0};
-    rig->at[lane].epoch += rig->at[lane].epoch == 0;
-    rig->at[lane].seq++;
-    *event = (struct event){.lane = lane,
-                            .at = rig->at[lane],
-                            .kind = below(rig, 8) ? OP_ADD : OP_SET,
-                            .resource_id = model_id(counter),
-                            .counter_type = model_type(counter),
-                            .delta = (int64_t)below(rig, 40) - 12,
-                            .count = 1 + below(rig, 5),
-                            .et_ms = rig->clock_ms};
-    if (below(rig, 5) == 0)
-        event->et_ms -= (int64_t)below(rig, (uint64_t)(30 * DAY_MS));
-    *value += event->delta;
-    event->new_value = *value;
-    model->counter[lane][number] = counter;
-    model->count[lane]++;
-}
-
-static uint32_t counted(const struct rig *rig, uint32_t lane) {
-    struct event_position at = analytics_position(rig->analytics, lane);
-    uint32_t number = 0;
-
-    while (number < rig->model.count[lane] &&
-           !event_position_less(at, rig->model.events[lane][number].at))
-        number++;
-    return number;
-}
-
-/* From a few events back to the end, in pieces; what doesn't fit comes again. */
-static void deliver(struct rig *rig, uint32_t lane) {
-    uint32_t next = counted(rig, lane);
-    uint32_t from = next - (uint32_t)below(rig, (uint64_t)(next < 5 ? next : 5) + 1);
-
-    while (from < rig->model.count[lane]) {
-        size_t count = 1 + below(rig, rig->model.count[lane] - from);
-        enum err err = analytics_apply(rig->analytics, &rig->model.events[lane][from], count);
-
-        if (err == ERR_BUSY) { /* another one may be under way */
-            assert_int_equal(analytics_commit_end(rig->analytics, true), ERR_OK);
-            assert_true(analytics_commit_begin(rig->analytics));
-            continue;
-        }
-        assert_int_equal(err, ERR_OK);
-        from += (uint32_t)count;
-    }
-    for (uint32_t i = next; i < rig->model.count[lane]; i++)
-        if (rig->model.events[lane][i].et_ms > rig->latest_event_ms)
-            rig->latest_event_ms = rig->model.events[lane][i].et_ms;
-}
-
-static void pass_time(struct rig *rig) {
-    static const int64_t steps[] = {1000, 30000, 90000, HOUR_MS, 5 * HOUR_MS, 2 * DAY_MS};
-
-    if (below(rig, 6) == 0)
-        rig->clock_ms = rig->latest_clock_ms - (int64_t)below(rig, HOUR_MS);
-    else
-        rig->clock_ms += (int64_t)below(rig, (uint64_t)steps[below(rig, 6)]);
-    if (below(rig, 60) == 0)
-        rig->clock_ms += 40 * DAY_MS;
-    if (rig->clock_ms > rig->latest_clock_ms)
-        rig->latest_clock_ms = rig->clock_ms;
-}
-
-/* ---- equality ---- */
-
-static void deliver_all(struct rig *rig) {
-    for (uint32_t lane = 0; lane < MODEL_LANES; lane++)
-        deliver(rig, lane);
-    assert_int_equal(analytics_move(rig->analytics, rig->clock_ms), ERR_OK);
-}
-
-static int64_t end_of(const struct rig *rig) {
-    return rig->clock_ms > rig->latest_event_ms ? rig->clock_ms : rig->latest_event_ms;
-}
-
-static void check_top(struct rig *rig, uint32_t type, enum time_range range) {
-    struct top_query query = {model_type(type), range, (uint32_t)below(rig, 4),
-                              1 + (uint32_t)below(rig, MODEL_IDS)};
-    struct top_answer answer = {0};
-    uint32_t want[MODEL_IDS];
-    size_t listed = model_top(&rig->model, type, range, end_of(rig), want);
-    size_t expected = listed > query.offset ? listed - query.offset : 0;
-
-    if (expected > query.limit)
-        expected = query.limit;
-    assert_int_equal(analytics_top(rig->analytics, &query, &answer), ERR_OK);
-    if (!answer.certainty.exact) { /* rows are left to leave */
-        assert_true(analytics_is_behind(rig->analytics) && range != RANGE_ALL);
-        assert_int_equal(answer.certainty.max_error, -1);
-        rig->behind++;
-        top_answer_release(&answer);
-        return;
-    }
-    if (answer.count != expected)
-        fail_msg("seed %u: %s %u: %zu listed, wanted %zu", rig->seed, time_range_name(range), type,
-                 answer.count, expected);
-    for (size_t i = 0; i < expected; i++) {
-        uint32_t counter = want[query.offset + i];
-        struct tally tally = model_tally(&rig->model, counter, range, end_of(rig));
-        const struct top_item *item = top_item(&answer, i);
-
-        if (!slice_eq(item->resource_id, model_id(counter)) || item->tally.sum != tally.sum ||
-            item->tally.increments != tally.increments)
-            fail_msg("seed %u: %s rank %zu: %.*s %lld (%llu), wanted %.*s %lld (%llu)", rig->seed,
-                     time_range_name(range), i, SLICE_ARGS(item->resource_id),
-                     (long long)item->tally.sum, (unsigned long long)item->tally.increments,
-                     SLICE_ARGS(model_id(counter)), (long long)tally.sum,
-                     (unsigned long long)tally.increments);
-    }
-    top_answer_release(&answer);
-}
-
-static void check_series(struct rig *rig, uint32_t counter, enum time_range range) {
-    struct stats_query query = {model_id(counter), model_type(counter), range};
-    static struct stats_answer answer;
-    static struct series_point want[RANGE_POINTS_MAX];
-    struct tally tally = model_tally(&rig->model, counter, range, end_of(rig));
-    size_t points = model_series(&rig->model, counter, range, end_of(rig), want);
-    bool known = false;
-
-    for (uint32_t i = 0; i < rig->model.count[counter % MODEL_LANES]; i++)
-        known |= rig->model.counter[counter % MODEL_LANES][i] == counter;
-    assert_int_equal(analytics_series(rig->analytics, &query, &answer), ERR_OK);
-    assert_true(answer.certainty.exact);
-    if (answer.count != (known ? points : 0) || answer.total.sum != tally.sum ||
-        answer.total.increments != tally.increments)
-        fail_msg("seed %u: %s: %zu points, total %lld; wanted %zu, %lld", rig->seed,
-                 time_range_name(range), answer.count, (long long)answer.total.sum, points,
-                 (long long)tally.sum);
-    assert_memory_equal(answer.points, want, answer.count * sizeof(*want));
-}
-
-static void check_now(struct rig *rig) {
-    for (unsigned range = 0; range < RANGES; range++) {
-        for (uint32_t type = 0; type < MODEL_TYPES; type++)
-            check_top(rig, type, (enum time_range)range);
-        check_series(rig, (uint32_t)below(rig, MODEL_COUNTERS), (enum time_range)range);
-        check_series(rig, (uint32_t)below(rig, 6), (enum time_range)range);
-    }
-}
+#define SEEDS 5
+#define STEPS 220
 
 /* While rows are left, and when all have left. */
 static void check_all(struct rig *rig) {
-    deliver_all(rig);
-    check_now(rig);
+    rig_deliver_all(rig);
+    rig_check_now(rig);
     while (analytics_is_behind(rig->analytics))
         assert_int_equal(analytics_catch_up(rig->analytics), ERR_OK);
-    unsigned behind = rig->behind;
-    check_now(rig);
-    assert_int_equal(rig->behind, behind);
+    unsigned behind = rig->behind + rig->still;
+    rig_check_now(rig);
+    assert_int_equal(rig->behind + rig->still, behind);
 }
 
 /* Under way still, or at an end, and then everything up to the stored positions is. */
 static void check_end(struct rig *rig) {
-    enum err err = analytics_commit_end(rig->analytics, below(rig, 2) == 0);
+    enum err err = analytics_commit_end(rig->analytics, rig_below(rig, 2) == 0);
 
     assert_true(err == ERR_OK || err == ERR_BUSY);
     for (uint32_t lane = 0; lane < MODEL_LANES; lane++)
@@ -257,27 +32,27 @@ static void check_end(struct rig *rig) {
 }
 
 static void step(struct rig *rig) {
-    for (uint64_t i = below(rig, 12); i > 0; i--)
-        happen(rig);
-    if (below(rig, 2))
-        deliver(rig, (uint32_t)below(rig, MODEL_LANES));
-    if (below(rig, 3) == 0)
-        pass_time(rig);
-    if (below(rig, 3) == 0)
-        assert_int_equal(analytics_move(rig->analytics, rig->clock_ms), ERR_OK);
-    if (below(rig, 3) == 0)
+    for (uint64_t i = rig_below(rig, 12); i > 0; i--)
+        rig_happen(rig);
+    if (rig_below(rig, 2))
+        rig_deliver(rig, (uint32_t)rig_below(rig, MODEL_LANES));
+    if (rig_below(rig, 3) == 0)
+        rig_pass_time(rig);
+    if (rig_below(rig, 3) == 0)
+        rig_move(rig);
+    if (rig_below(rig, 3) == 0)
         assert_int_equal(analytics_catch_up(rig->analytics), ERR_OK);
-    if (below(rig, 6) == 0)
+    if (rig_below(rig, 6) == 0)
         assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
-    if (below(rig, 4) == 0)
+    if (rig_below(rig, 4) == 0)
         (void)analytics_commit_begin(rig->analytics);
-    if (below(rig, 4) == 0)
+    if (rig_below(rig, 4) == 0)
         check_end(rig);
-    if (below(rig, 9) == 0) {
-        crash(rig);
-        start(rig);
+    if (rig_below(rig, 9) == 0) {
+        rig_crash(rig);
+        rig_start(rig);
     }
-    if (below(rig, 8) == 0)
+    if (rig_below(rig, 8) == 0)
         check_all(rig);
 }
 
@@ -289,8 +64,8 @@ static void test_like_the_model(void **state) {
         struct rig *rig = rig_new(seed, MODEL_COUNTERS);
 
         rig->conf.slice_rows = seed % 4; /* 0: as many as there are */
-        crash(rig);
-        start(rig);
+        rig_crash(rig);
+        rig_start(rig);
         for (unsigned i = 0; i < STEPS; i++)
             step(rig);
         check_all(rig);
@@ -358,8 +133,8 @@ static void test_a_clock_far_ahead_and_back(void **state) {
         check_windows(rig, i == NOTHING_STORED ? 10 : 5);
         assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
         check_windows(rig, i == NOTHING_STORED ? 10 : 5);
-        crash(rig);
-        start(rig);
+        rig_crash(rig);
+        rig_start(rig);
         check_windows(rig, i == NOTHING_STORED ? 10 : 5);
         rig_free(rig);
     }
@@ -388,16 +163,16 @@ static void test_values_from_the_store(void **state) {
         for (unsigned i = 0; i < 60; i++)
             step(rig);
         assert_int_equal(analytics_values_begin(rig->analytics), ERR_OK);
-        for (uint64_t i = below(rig, 20); i > 0; i--)
-            happen(rig);
+        for (uint64_t i = rig_below(rig, 20); i > 0; i--)
+            rig_happen(rig);
         memcpy(values, rig->model.value, sizeof(values));
         for (uint32_t i = 0; i < MODEL_COUNTERS; i++) {
             enum err err;
 
-            for (uint64_t k = below(rig, 2); k > 0; k--)
-                happen(rig);
-            if (below(rig, 3) == 0)
-                deliver(rig, (uint32_t)below(rig, MODEL_LANES));
+            for (uint64_t k = rig_below(rig, 2); k > 0; k--)
+                rig_happen(rig);
+            if (rig_below(rig, 3) == 0)
+                rig_deliver(rig, (uint32_t)rig_below(rig, MODEL_LANES));
             while ((err = analytics_value(rig->analytics, model_id(i), model_type(i), values[i])) ==
                    ERR_BUSY)
                 assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
@@ -408,10 +183,10 @@ static void test_values_from_the_store(void **state) {
         assert_int_equal(analytics_top(rig->analytics, &query, &answer), ERR_OK);
         assert_false(answer.certainty.exact); /* not all values are there yet */
         analytics_values_end(rig->analytics);
-        deliver_all(rig);
+        rig_deliver_all(rig);
         assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
-        crash(rig);
-        start(rig);
+        rig_crash(rig);
+        rig_start(rig);
         assert_true(analytics_values_known(rig->analytics));
         for (uint32_t i = 0; i < MODEL_COUNTERS; i++)
             if (rig->model.value[i])
@@ -466,12 +241,12 @@ static void test_version_1_goes_on(void **state) {
     store->ops->begin(store, &batch);
     assert_int_equal(store->ops->end(store, true), ERR_OK);
     rocks_tally_close(rig->rocks);
-    start(rig);
+    rig_start(rig);
     check_value(rig, 42, 3);
     count_one(rig, 8, START_MS);
     assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
-    crash(rig);
-    start(rig);
+    rig_crash(rig);
+    rig_start(rig);
     check_value(rig, 40, 4);
     rig_free(rig);
 }
@@ -483,11 +258,11 @@ static void check_bound(struct rig *rig, uint32_t type, enum time_range range) {
     struct top_query query = {model_type(type), range, 0, 3};
     struct top_answer answer = {0};
     uint32_t want[MODEL_IDS];
-    size_t listed = model_top(&rig->model, type, range, end_of(rig), want);
+    size_t listed = model_top(&rig->model, type, range, rig_end_of(rig), want);
 
     assert_int_equal(analytics_top(rig->analytics, &query, &answer), ERR_OK);
     for (size_t i = 0; i < listed; i++) {
-        struct tally tally = model_tally(&rig->model, want[i], range, end_of(rig));
+        struct tally tally = model_tally(&rig->model, want[i], range, rig_end_of(rig));
         bool found = false;
 
         for (size_t k = 0; k < answer.count; k++)
@@ -513,15 +288,15 @@ static void test_beyond_the_limit(void **state) {
         for (unsigned i = 0; i < STEPS; i++) {
             struct analytics_stats stats;
 
-            happen(rig);
-            happen(rig);
-            if (below(rig, 10) == 0)
-                pass_time(rig);
-            if (below(rig, 20) == 0) {
-                crash(rig);
-                start(rig);
+            rig_happen(rig);
+            rig_happen(rig);
+            if (rig_below(rig, 10) == 0)
+                rig_pass_time(rig);
+            if (rig_below(rig, 20) == 0) {
+                rig_crash(rig);
+                rig_start(rig);
             }
-            deliver_all(rig);
+            rig_deliver_all(rig);
             for (unsigned range = 0; range < RANGES; range++)
                 check_bound(rig, i % MODEL_TYPES, (enum time_range)range);
             analytics_stats(rig->analytics, &stats);
@@ -573,8 +348,8 @@ static void test_another_store_is_refused(void **state) {
 
     (void)state;
     assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
-    crash(rig);
-    start(rig);
+    rig_crash(rig);
+    rig_start(rig);
     assert_int_equal(analytics_source(rig->analytics, STORE_ID + 1, MODEL_LANES, none), ERR_LAYOUT);
     assert_int_equal(analytics_source(rig->analytics, STORE_ID, MODEL_LANES + 1, none), ERR_LAYOUT);
     rig_free(rig);
