@@ -25,6 +25,10 @@ static int exit_code(enum err err) {
     }
 }
 
+uint32_t store_new_lanes(const struct config *config) {
+    return strcmp(config->events_url, "none") == 0 ? 1 : config->events_partitions;
+}
+
 enum durability store_durability(const struct config *config) {
     static const enum durability modes[] = {
         [CONFIG_DURABILITY_FAST] = DURABILITY_FAST,
@@ -57,6 +61,7 @@ static int start_counter(struct store *store, const struct store_conf *own) {
         .kv = rocks_kv_view(store->rocks),
         .scanner = rocks_kv_scanner(store->rocks),
         .applier = {.lanes = config->lanes,
+                    .new_lanes = store_new_lanes(config),
                     .key_ttl_ms = config->idempotency_ttl_ms,
                     .outbox_max_bytes = config->outbox_max_bytes,
                     .outbox_max_age_ms = config->outbox_max_age_ms,

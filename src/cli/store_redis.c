@@ -45,6 +45,7 @@ int store_redis_open(struct store *store, const struct store_conf *own) {
         .tls = own->tls,
         .metrics = own->metrics,
         .lanes = config->lanes,
+        .new_lanes = store_new_lanes(config),
         .key_ttl_ms = config->idempotency_ttl_ms,
         .coalesce = config->events_coalesce,
         .outbox_max_bytes = config->outbox_max_bytes,

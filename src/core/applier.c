@@ -106,7 +106,9 @@ static enum err create(struct applier *a) {
 
     if (err != ERR_OK)
         return err;
-    a->layout.lanes = a->conf.lanes ? a->conf.lanes : APPLIER_DEFAULT_LANES;
+    uint32_t new_lanes = a->conf.new_lanes ? a->conf.new_lanes : 1;
+
+    a->layout.lanes = a->conf.lanes ? a->conf.lanes : new_lanes;
     a->layout.store_id = siphash(a->conf.hash_seed, slice_of((const char *)words, sizeof(words)));
     a->layout.created_ms = a->clock_ms;
     err = make_lanes(a);
@@ -195,7 +197,7 @@ static enum err load_store(struct applier *a) {
         return explain(err, "the layout record", 1, version, a->entry.len);
     if (a->conf.lanes && a->conf.lanes != a->layout.lanes) {
         snprintf(detail, sizeof(detail),
-                 "the store was made with %" PRIu32 " lanes; the configuration asks for %" PRIu32,
+                 "lanes: the store was made with %" PRIu32 ", the configuration asks for %" PRIu32,
                  a->layout.lanes, a->conf.lanes);
         return ERR_LAYOUT;
     }

@@ -38,11 +38,11 @@
 
 struct applier;
 
-#define APPLIER_DEFAULT_LANES 4
-#define APPLIER_MAX_LANES     4096
+#define APPLIER_MAX_LANES 4096
 
 struct applier_conf {
-    uint32_t lanes;     /* 0: what the store has, APPLIER_DEFAULT_LANES in a new one */
+    uint32_t lanes;     /* 0: what the store has */
+    uint32_t new_lanes; /* of a store that is made where 'lanes' is 0; 0: one */
     int64_t key_ttl_ms; /* an idempotency record lives this long, at most twice as long */
     /* Over all lanes. Without consumers trimmed beyond, oldest first; with consumers nothing is
      * written beyond (one message may exceed it). */

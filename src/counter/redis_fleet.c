@@ -167,7 +167,7 @@ static enum err compare(const struct redis_fleet *fleet, const struct redis_layo
                         char *out_detail, size_t size) {
     if (fleet->conf.lanes && said->lanes != fleet->conf.lanes) {
         (void)snprintf(out_detail, size,
-                       "the store was made with %" PRId64 " lanes; the configuration asks for %u",
+                       "lanes: the store was made with %" PRId64 ", the configuration asks for %u",
                        said->lanes, fleet->conf.lanes);
         return ERR_LAYOUT;
     }

@@ -24,7 +24,7 @@ static struct slice number(char *out, size_t size, int64_t value) {
 
 static void write_open(const struct redis_fleet *fleet, struct buf *out) {
     char lanes[32];
-    char fresh_lanes[32];
+    char new_lanes[32];
     char ttl[32];
     char id[32];
     char seed[48];
@@ -37,7 +37,7 @@ static void write_open(const struct redis_fleet *fleet, struct buf *out) {
         slice_str(redis_script_open.sha1),
         SLICE("0"),
         number(lanes, sizeof(lanes), fleet->conf.lanes),
-        number(fresh_lanes, sizeof(fresh_lanes), APPLIER_DEFAULT_LANES),
+        number(new_lanes, sizeof(new_lanes), fleet->conf.new_lanes ? fleet->conf.new_lanes : 1),
         slice_str(id),
         slice_str(seed),
         number(ttl, sizeof(ttl), fleet->conf.key_ttl_ms),

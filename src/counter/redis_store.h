@@ -40,7 +40,8 @@ struct redis_fleet_conf {
     struct resolver *resolver; /* borrowed */
     struct tls *tls;           /* borrowed; for a URL that asks for it */
     struct metrics *metrics;   /* borrowed */
-    uint32_t lanes;            /* 0: what the store has, APPLIER_DEFAULT_LANES in a new one */
+    uint32_t lanes;            /* 0: what the store has */
+    uint32_t new_lanes; /* of one that is made where 'lanes' is 0; 0: one. Not of a Cluster */
     int64_t key_ttl_ms;
     bool coalesce;
     uint64_t outbox_max_bytes; /* over all lanes; trimmed beyond, oldest first */

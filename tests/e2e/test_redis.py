@@ -170,11 +170,11 @@ def test_two_counters_and_two_gateways():
 
 def test_lanes_of_another_process():
     url, _ = Shared.store()
-    with Server(flags=on(url)) as server:
+    with Server(flags=on(url), env={'HGP_LANES': '4'}) as server:
         eq(increment(server, 'a').value(), 1, 'counted')
         code, said = refused(on(url), data='unused', env={'HGP_LANES': '8'})
         eq(code, os.EX_CONFIG, said)
-        check('4 lanes' in said and 'asks for 8' in said, said)
+        check('with 4, ' in said and 'asks for 8' in said, said)
 
 
 # --- losses ---------------------------------------------------------------------------------------

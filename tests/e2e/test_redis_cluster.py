@@ -134,7 +134,7 @@ def test_counters_are_spread_and_stay():
            'after a restart')
     code, said = refused(on(url), data='unused', env={'HGP_LANES': '8'})
     eq(code, os.EX_CONFIG, said)
-    check('1024 lanes' in said and 'asks for 8' in said, said)
+    check('with 1024, ' in said and 'asks for 8' in said, said)
 
 
 def counts_everywhere(server):

@@ -158,6 +158,18 @@ def test_the_number_of_lanes_is_fixed():
         eq(get(server, 'lanes'), 3, 'without a number it takes the folder\'s')
 
 
+def test_as_many_lanes_as_a_new_store_has_use_for():
+    """One, unless consumers of a topic can share them: the number stays when that changes."""
+    topic = ['--events', 'kafka://127.0.0.1:1/events']
+    for flags, lanes in ((), 1), (topic, 4):
+        with Server(flags=flags) as server:
+            increment(server, 'lanes')
+            server.stop()
+            for later in (topic, ()):
+                code, said = refused(later, data=server.data, env={'HGP_LANES': '8'})
+                check(code != 0 and f'made with {lanes}, ' in said, f'{flags}: {said[-500:]}')
+
+
 def test_a_damaged_folder_is_refused():
     """A byte in the middle of the newest table or log file turns."""
     random.seed(20)

@@ -17,7 +17,7 @@ static const struct {
 } rows[] = {
     {"the same lanes", 4, NONE, KV_META, NULL, 0, ERR_OK, NULL},
     {"lanes unset: the store's", 0, NONE, KV_META, NULL, 0, ERR_OK, NULL},
-    {"other lanes", 8, NONE, KV_META, NULL, 0, ERR_LAYOUT, "4 lanes; the configuration asks for 8"},
+    {"other lanes", 8, NONE, KV_META, NULL, 0, ERR_LAYOUT, "with 4, the configuration asks for 8"},
     {"too many lanes", 5000, NONE, KV_META, NULL, 0, ERR_INVALID, "5000 lanes"},
     {"layout flipped", 4, FLIP, KV_META, "layout", 6, ERR_CORRUPT, "layout"},
     {"layout cut", 4, CUT, KV_META, "layout", 6, ERR_CORRUPT, "layout"},
@@ -107,14 +107,15 @@ static void test_new_store(void **state) {
 
     fixture_init(&f, 0);
     applier_stats(f.applier, &first);
-    assert_int_equal(first.lanes, APPLIER_DEFAULT_LANES);
+    assert_int_equal(first.lanes, 1);
     /* On disk before anybody is answered. */
     applier_close(f.applier);
     sim_kv_crash(f.sim, 0);
     f.conf.hash_seed[0] = 99;
+    f.conf.new_lanes = 3; /* it isn't new */
     fixture_open(&f);
     applier_stats(f.applier, &second);
-    assert_int_equal(second.lanes, APPLIER_DEFAULT_LANES);
+    assert_int_equal(second.lanes, 1);
     assert_true(first.store_id == second.store_id);
     assert_int_equal(inspect_layout(sim_kv_base(f.sim), &layout), ERR_OK);
     assert_true(layout.store_id == first.store_id);

@@ -99,6 +99,7 @@ void world_open_on(struct world *w, const char *const *options, bool tcp) {
     w->conf = (struct redis_fleet_conf){.url = {.is_unix = true},
                                         .resolver = w->resolver,
                                         .metrics = w->metrics,
+                                        .new_lanes = 4,
                                         .key_ttl_ms = 86400000,
                                         .coalesce = true,
                                         .outbox_max_bytes = 1 << 30,

@@ -22,7 +22,7 @@ static void test_lanes_differ(void **state) {
     w.conf.lanes = 4;
     world_make_fleet(&w);
     assert_int_equal(world_probe(&w, &detail), ERR_LAYOUT);
-    assert_non_null(strstr(detail, "made with 3 lanes; the configuration asks for 4"));
+    assert_non_null(strstr(detail, "made with 3, the configuration asks for 4"));
     redis_fleet_free(w.fleet);
     w.conf.lanes = 0; /* what is there */
     world_make_fleet(&w);
