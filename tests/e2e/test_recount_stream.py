@@ -12,7 +12,7 @@ import lib
 from grpc_client import PYTHON, Client  # noqa: F401
 from lib import Connection, Group, Server, call, check, eq, free_port, item, ready, wait_for
 from test_analytics import ask, caught_up, random_items
-from test_analytics_role import TOP, answers, kill_and_restart
+from test_analytics_role import TOP, answers, count_through, kill_and_restart
 from test_recount import Reading, begin_recount, count_with, ended, planted, wrong
 from test_verify import verify
 
@@ -126,13 +126,14 @@ def check_many(three):
 
 def test_kills_of_either_side():
     """In the middle of it, under load: it is done or nothing has changed, and the next one is done."""
+    number = 0
     with apart(['--durability', 'fast']) as (three, sent):
         count_many(three)
         for n in range(ROUNDS):
             victims = [[three.analytics], [three.counter], [three.counter, three.analytics]][n % 3]
             tool = begin_recount(three.analytics)
-            time.sleep(random.uniform(0, 0.15))
-            kill_and_restart(victims)
+            number = count_through(three, sent, number, random.uniform(0, 0.15),
+                                   lambda: kill_and_restart(victims))
             while tool.poll() is None:
                 time.sleep(0.02)
             said = ended(tool)
