@@ -126,7 +126,7 @@ int main(int argc, char **argv) {
         must(ERR_NO_MEMORY, "values");
     if (argc == 5)
         make_shares();
-    while (kafka_prepare(fill.kafka) != ERR_OK)
+    while (kafka_prepare(fill.kafka, LANES) != ERR_OK)
         usleep(100000);
     for (uint64_t i = 0; i < events; i++)
         produce();
