@@ -9,11 +9,13 @@ import threading
 import time
 
 import lib
+from certs import Pki
 from grpc_client import PYTHON, Client  # noqa: F401
 from lib import Connection, Group, Server, call, check, eq, free_port, item, ready, wait_for
 from test_analytics import ask, caught_up, random_items
 from test_analytics_role import TOP, answers, count_through, kill_and_restart
 from test_recount import Reading, begin_recount, count_with, ended, planted, wrong
+from test_tls import HERE, grpc_try, tls_env
 from test_verify import verify
 
 SMOKE = False
@@ -199,6 +201,32 @@ def test_values_by_another_client():
         for bad in [b'\xff', pb.ValuesRequest(walk=1, resource_id='a')]:
             eq(refused_as(lambda: values(bad, timeout=lib.WAIT_S), client), 'INVALID_ARGUMENT', f'{bad}')
         eq(counter.stop(), 0, 'exit code')
+
+
+def events_counted(analytics):
+    text = call(analytics.admin, 'GET', '/metrics').body.decode()
+    return sum(float(line.split()[-1]) for line in text.splitlines()
+               if line.startswith('hgp_analytics_events_total'))
+
+
+def test_mutual_tls():
+    """Values come as events do: by the certificates of grpc_tls."""
+    with Pki() as pki:
+        pki.make('server', HERE)
+        env = tls_env(pki, 'GRPC', CA_FILE=pki.pem('ca'))
+        with Server(role='counter', port=free_port(), env=env) as counter, Server(
+                role='analytics', env={**env, 'HGP_ANALYTICS_COMMIT_MS': '200'},
+                flags=['--counter', f'localhost:{counter.port}']) as analytics:
+            eq(grpc_try(counter, pki, name='server'), 1, 'counted')
+            wait_for('it is counted', lambda: events_counted(analytics) == 1)
+            analytics.stop()
+            counter.stop()
+            shutil.rmtree(pathlib.Path(analytics.data, 'analytics'))
+            counter.restart()
+            analytics.restart()
+            wait_for('it follows', lambda: 'reading a counter' in analytics.said())
+            said = ended(begin_recount(analytics), 0)
+            check('done: 0 events, 1 values' in said, said)
 
 
 def test_a_counter_that_was_never_there():
