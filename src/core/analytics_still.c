@@ -33,7 +33,7 @@ void analytics_still_end_all(struct analytics *a) {
         analytics_still_end(a, (enum time_range)i);
 }
 
-/* False: no memory. Then it is as if the type were beyond the limit. */
+/* False: no memory. Of this type, and those behind it, nothing is kept then. */
 static bool keep(struct analytics *a, struct counter_type *type, enum time_range range,
                  size_t max) {
     const struct ranking *ranking = &type->rankings[range];
