@@ -11,7 +11,8 @@
     fast local replicated   the durability; default fast
     redis                   counts in a Redis over its unix socket, instead of RocksDB; 'fast' is
                             appendfsync everysec, 'local' always, 'replicated' always and a replica
-    kafka                   ships every event to a real Kafka, too
+    kafka                   ships every event to a real Kafka, too: a store of four lanes
+    lane                    a store of one lane, also with a Kafka
     quiet                   without analytics: events stay in the outbox
     epoll io_uring          the event loop
     poll                    it polls for up to 200 µs before it sleeps
@@ -29,7 +30,8 @@ import dev_servers  # noqa: E402
 from certs import Pki  # noqa: E402
 
 DURABILITY = ('fast', 'local', 'replicated')
-OPTIONS = {*DURABILITY, 'redis', 'kafka', 'quiet', 'epoll', 'io_uring', 'poll', 'tls', 'h2'}
+OPTIONS = {*DURABILITY, 'redis', 'kafka', 'lane', 'quiet', 'epoll', 'io_uring', 'poll', 'tls',
+           'h2'}
 FSYNC = {'fast': 'everysec', 'local': 'always'}
 
 
@@ -149,6 +151,8 @@ def flags_of(options):
 
 def front_of(kind, options, name, own, binary, flags, more):
     env = {**more, **({'HGP_ANALYTICS_ENABLED': 'false'} if 'quiet' in options else {})}
+    if 'lane' in options:
+        env['HGP_LANES'] = '1'
     if 'poll' in options:
         env['HGP_BUSY_POLL_US'] = '200'
     if 'tls' in options:
