@@ -156,6 +156,7 @@ set -m
 fetches & # beside the build and the unit tests
 set +m
 CC=gcc part build - build $release
+part benches - ninja -C $release benches # which nothing else would miss
 beside builds sanitized_builds
 beside lint part lint log scripts/lint.sh $release
 # A limit is there for what hangs: several times what a loaded machine of two cores takes.
