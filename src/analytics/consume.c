@@ -106,7 +106,10 @@ void analytics_settle(struct analytics_service *service) {
 }
 
 static void commit_due(struct timer *timer) {
-    begin(CONTAINER_OF(timer, struct analytics_service, own.commit));
+    struct analytics_service *service = CONTAINER_OF(timer, struct analytics_service, own.commit);
+
+    if (!service->own.broken) /* what is pending may be half of an event */
+        begin(service);
 }
 
 static void settle_soon(struct analytics_service *service) {

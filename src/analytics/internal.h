@@ -158,7 +158,7 @@ void analytics_waiting_end(struct analytics_service *service, enum err err);
 
 /* Answers what is asked now about what is counted: between pieces of long work, where its state is
  * whole. Not before the work has had as long as the answers before, lest a flood of questions
- * starves it. */
+ * holds one read up; each turn of the loop answers all. */
 void analytics_answer_between(struct analytics_service *service);
 
 /* The question goes back. */

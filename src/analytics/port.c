@@ -48,7 +48,8 @@ static enum err answer(struct analytics_service *service, struct analytics_ask *
         analytics_hold(service, &ask->hold);
     if (ask->kind == ASK_HOLD || ask->kind == ASK_TOTALS)
         return ERR_OK;
-    enum err err = analytics_move_windows(service, clock_wall_ms());
+    enum err moved = analytics_move_windows(service, clock_wall_ms());
+    enum err err = moved;
     if (err == ERR_OK)
         err = ask->kind == ASK_TOP ? analytics_top(analytics, &ask->top, &ask->top_answer)
                                    : analytics_series(analytics, &ask->stats, &ask->stats_answer);
@@ -61,7 +62,7 @@ static enum err answer(struct analytics_service *service, struct analytics_ask *
         ask->lag += ask->top_answer.since;
     }
     ask->coverage = *analytics_coverage(service);
-    if (err == ERR_OK || err == ERR_NO_MEMORY)
+    if (err == ERR_OK || (moved == ERR_OK && err == ERR_NO_MEMORY))
         return err;
     analytics_break(service, "its store could not be read", err);
     return ERR_UNAVAILABLE;

@@ -14,6 +14,7 @@
 struct look {
     struct analytics_service *service;
     struct analytics_reached reached;
+    bool no_memory;
 };
 
 static void look_at_partitions(struct feed *feed, struct analytics_reached *out) {
@@ -43,7 +44,8 @@ static void look(void *ctx) {
         return;
     look_at_partitions(service->own.feed, &look->reached);
     look->reached.at = calloc(service->own.lanes, sizeof(*look->reached.at));
-    if (!look->reached.at)
+    look->no_memory = !look->reached.at;
+    if (look->no_memory)
         return;
     look->reached.lanes = lanes;
     for (uint32_t i = 0; i < service->own.lanes; i++)
@@ -53,10 +55,9 @@ static void look(void *ctx) {
 bool analytics_reach(struct analytics_service *service, struct analytics_reached *out) {
     struct look l = {.service = service};
 
-    if (!analytics_visit(service, look, &l))
-        return false;
+    bool visited = analytics_visit(service, look, &l);
     *out = l.reached;
-    return true;
+    return visited && !l.no_memory;
 }
 
 void analytics_reached_release(struct analytics_reached *reached) {
@@ -162,14 +163,17 @@ static bool begin_lanes(struct analytics_service *service) {
 static void take(void *ctx) {
     struct take *take = ctx;
     struct analytics_service *service = take->service;
+    uint32_t lanes = 0;
     uint32_t moved;
     enum err err = analytics_catch_up_all(service->own.analytics); /* their stores are closed */
 
     if (err == ERR_OK)
         err = analytics_catch_up_all(take->state);
     (void)analytics_partitions(service->own.analytics, &moved);
-    struct tally_store *store =
-        err == ERR_OK ? take->move(take->ctx, moved == 0, &take->taken) : NULL;
+    (void)analytics_store_id(take->state, &lanes);
+    /* Its first event may have come since both were compared. */
+    bool may = moved == 0 && (!service->own.reads || lanes == service->own.lanes);
+    struct tally_store *store = err == ERR_OK ? take->move(take->ctx, may, &take->taken) : NULL;
     if (!store) {
         analytics_break(service, "its folder could not be opened again", ERR_IO);
         return;
@@ -179,6 +183,7 @@ static void take(void *ctx) {
 
         service->own.analytics = take->state;
         take->state = old;
+        service->own.covered = false;
         analytics_stats(service->own.analytics, &service->own.reported);
     }
     service->conf.store = store;

@@ -169,9 +169,12 @@ static bool reach(struct beside *beside, struct analytics_service *service,
                             : "analytics has stopped (the log says why)");
 }
 
+/* Not where its partition isn't read any more: what was counted of it is left out now. */
 static bool is_behind(const struct analytics_reached *live, const struct analytics_reached *own,
                       uint32_t lane) {
-    return live->at[lane].seq != 0 && event_position_less(own->at[lane], live->at[lane]);
+    bool read = !own->partitions || own->next[lane % own->partitions] != INT64_MAX;
+
+    return read && live->at[lane].seq != 0 && event_position_less(own->at[lane], live->at[lane]);
 }
 
 /* The first lane that is behind; 'lanes': none. */
@@ -190,7 +193,7 @@ static bool check_source(struct beside *beside, const struct analytics_reached *
         return fail(beside, PARTITION_MOVED);
     if (own->halted)
         return fail(beside, "an event is missing (the log says which)");
-    if (own->lanes && (own->store_id != live->store_id || own->lanes != live->lanes))
+    if (own->lanes && live->lanes && (own->store_id != live->store_id || own->lanes != live->lanes))
         return fail(beside, "the events are another store's");
     return true;
 }
@@ -224,6 +227,8 @@ static bool settle(struct beside *beside, const struct analytics_reached *live,
         return true;
     if (!recount_end_known(&beside->end, live))
         return behind_ms < MISSING_MS || not_shipped(beside);
+    if (own->partitions && own->partitions != beside->end.partitions)
+        return fail(beside, "the topic was given more partitions meanwhile: ask again");
     if (!recount_end_reached(&beside->end, own))
         return true;
     for (uint32_t i = 0; i < live->lanes; i++) {

@@ -25,8 +25,13 @@ static int exit_code(enum err err) {
     }
 }
 
+/* Of a topic with many partitions the others are for those who pay for more lanes. */
+#define NEW_LANES_MAX 4
+
 uint32_t store_new_lanes(const struct config *config) {
-    return strcmp(config->events_url, "none") == 0 ? 1 : config->events_partitions;
+    if (strcmp(config->events_url, "none") == 0)
+        return 1;
+    return config->events_partitions < NEW_LANES_MAX ? config->events_partitions : NEW_LANES_MAX;
 }
 
 enum durability store_durability(const struct config *config) {

@@ -46,7 +46,7 @@ struct gateway_backend store_gateway_backend(struct store *store);
 struct counter_backend store_front_backend(struct store *store);
 
 /* Lanes of a store that is made where their number isn't configured: one is the cheapest, and as
- * many as the topic has partitions let consumers of it share them
+ * many as the topic has partitions, up to four, let consumers of it share them
  * (docs/adr/0018-one-lane-on-one-node.md). */
 uint32_t store_new_lanes(const struct config *config);
 

@@ -69,6 +69,18 @@ static bool keep_page(struct top_answer *out, const struct top_item *items, size
     return !buf_failed(&out->items);
 }
 
+/* Parts of different windows, as one keeps its rankings for the moment in which a bucket leaves, or
+ * has another clock: right for no instant. */
+static bool same_window(enum time_range range, struct analytics_ask *const *parts, size_t count) {
+    enum bucket_width width = time_range_width(range);
+    size_t i = 1;
+
+    while (i < count &&
+           time_bucket_of(width, parts[i]->as_of_ms) == time_bucket_of(width, parts[0]->as_of_ms))
+        i++;
+    return i == count;
+}
+
 static enum err merge_tops(struct analytics_ask *ask, struct analytics_ask *const *parts,
                            size_t count) {
     struct buf all = {0};
@@ -80,6 +92,8 @@ static enum err merge_tops(struct analytics_ask *ask, struct analytics_ask *cons
         doubt(&ask->top_answer.certainty, &part->certainty);
         buf_add(&all, part->items.ptr, part->count * sizeof(struct top_item));
     }
+    if (ask->top.range != RANGE_ALL && !same_window(ask->top.range, parts, count))
+        doubt(&ask->top_answer.certainty, &(struct certainty){.max_error = -1});
     doubt_coverage(&ask->coverage, &ask->top_answer.certainty);
     size_t found = all.len / sizeof(struct top_item);
     struct top_item *items = (struct top_item *)(void *)all.ptr;

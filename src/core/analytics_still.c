@@ -9,8 +9,7 @@
 #include "core/analytics_internal.h"
 
 /* Of all types together: a millisecond's work. */
-#define STILL_ROWS    1024
-#define STILL_OF_TYPE 1000 /* a page */
+#define STILL_ROWS 1024
 
 /* Older than this it tells nobody anything: counting stood still, and so did who asks. */
 #define STILL_AGE_MS 60000
@@ -67,7 +66,7 @@ void analytics_still_begin(struct analytics *a, enum time_range range, int64_t n
         return;
     a->stills[range] = (struct still){a->end_ms, a->stats.events};
     for (uint32_t i = 0; i < a->type_names.count; i++)
-        if (!keep(a, a->types[i], range, max < STILL_OF_TYPE ? max : STILL_OF_TYPE))
+        if (!keep(a, a->types[i], range, max))
             return;
 }
 

@@ -133,6 +133,7 @@ static struct front_apply *make_apply(struct front *front, struct upstream *upst
 static void check_drained(struct front *front) {
     if (front->drain.done && loop_batcher_idle(front->batcher) &&
         front_outbox_idle(front->outbox) && front_values_idle(front->values)) {
+        front_values_rest(front->values);
         front->drain.done(front->drain.ctx);
         front->drain.done = NULL;
     }

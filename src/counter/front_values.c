@@ -242,3 +242,7 @@ void front_values_method(struct front_values *values, struct grpc_method *out) {
 bool front_values_idle(const struct front_values *values) {
     return !values->job.under_way;
 }
+
+void front_values_rest(struct front_values *values) {
+    timer_stop(values->loop, &values->unused);
+}

@@ -36,4 +36,7 @@ void front_values_method(struct front_values *values, struct grpc_method *out);
 /* No page is being read. */
 bool front_values_idle(const struct front_values *values);
 
+/* When it is idle and nobody will ask any more: its look stays open until front_values_free(). */
+void front_values_rest(struct front_values *values);
+
 #endif

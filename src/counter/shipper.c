@@ -178,6 +178,10 @@ static void on_opened(void *ctx, enum err err, const struct feed_info *info) {
     if (err == ERR_OK) {
         s->own.store_id = info->store_id;
         s->own.lanes = info->lanes;
+        if (info->lanes < s->conf.partitions)
+            log_line(
+                LOG_INFO, "the store has fewer lanes than the topic partitions: others stay empty",
+                LOG_INT("lanes", info->lanes), LOG_INT("events_partitions", s->conf.partitions));
         return;
     }
     set_problem(s, err_text(err));

@@ -73,14 +73,12 @@ static enum err bad(const struct kafka_message *message, enum err err, const cha
     return err;
 }
 
-/* Who reads some partitions would leave lanes out, and never know. Who reads all has all. */
-static bool is_misplaced(const struct kafka_feed *feed, const struct kafka_message *message,
-                         uint32_t lane) {
-    const struct kafka_partitions *reads = &feed->thread_own.reads;
+/* The lane is another process's by the partition of its number: what is here that one would leave
+ * out, and never know. */
+static bool is_misplaced(const struct kafka_feed *feed, uint32_t lane) {
     uint32_t partitions = atomic_load(&feed->count);
-    bool all = reads->others && reads->count == 0;
 
-    return !all && partitions && lane % partitions != (uint32_t)message->partition;
+    return partitions && !kafka_partitions_has(&feed->thread_own.reads, lane % partitions);
 }
 
 static enum err misplaced(const struct chunk *chunk, const struct kafka_message *message,
@@ -90,8 +88,8 @@ static enum err misplaced(const struct chunk *chunk, const struct kafka_message 
 
     (void)snprintf(problem, sizeof(problem),
                    "it is of lane %" PRIu32 ", whose events would be in partition %" PRIu32
-                   " of the topic's %" PRIu32 ": the relay has another events.partitions, or had; "
-                   "only a process that reads all partitions can count them",
+                   " of the topic's %" PRIu32 ", which isn't read here: the relay has another "
+                   "events.partitions, or had",
                    lane, lane % partitions, partitions);
     return bad(message, ERR_LAYOUT, problem);
 }
@@ -118,7 +116,7 @@ enum err kafka_chunk_add(struct chunk *chunk, const struct kafka_message *messag
     if (chunk->store_id && chunk->store_id != store_id)
         return bad(message, ERR_INVALID, "it is another store's");
     chunk->store_id = store_id;
-    if (is_misplaced(chunk->feed, message, event.lane))
+    if (is_misplaced(chunk->feed, event.lane))
         return misplaced(chunk, message, event.lane);
     chunk->events[chunk->count++] = event;
     kafka_offset_set(&chunk->offsets, message->partition, message->offset + 1);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "edge/kafka_config.h"
 
 /* Our caller gathers: this is for what it produces in one go. Not more, as librdkafka's thread
@@ -190,14 +191,19 @@ static enum err judge_topic(struct kafka_producer *kafka, int partitions, uint32
         create_topic(kafka);
         return ERR_UNAVAILABLE;
     }
-    bool few = (uint32_t)partitions < written;
-    if (few || ((uint32_t)partitions > written && lanes > written)) {
-        (void)snprintf(why, sizeof(why), "it has %d, and events.partitions is %u, of %u lanes",
-                       partitions, written, lanes);
-        say(kafka, few ? "the topic has too few partitions" : "the topic has too many partitions",
-            why);
+    if ((uint32_t)partitions < written) {
+        (void)snprintf(why, sizeof(why), "it has %d, and events.partitions is %u", partitions,
+                       written);
+        say(kafka, "the topic has too few partitions", why);
         return ERR_LAYOUT;
     }
+    if ((uint32_t)partitions > written && lanes > written)
+        log_line(
+            LOG_WARN,
+            "the topic has more partitions than are written to: analytics processes that share "
+            "it would look for lanes elsewhere",
+            LOG_STR("topic", kafka->topic_name), LOG_INT("partitions", partitions),
+            LOG_INT("events_partitions", written), LOG_INT("lanes", lanes));
     kafka->topic = rd_kafka_topic_new(kafka->rk, kafka->topic_name, NULL);
     return kafka->topic ? ERR_OK : ERR_UNAVAILABLE;
 }

@@ -47,9 +47,9 @@ MUST_CHECK enum err kafka_new(const struct kafka_conf *conf, struct kafka_produc
 void kafka_free(struct kafka_producer *kafka);
 
 /* Looks whether the topic is there and makes it when not. ERR_OK; ERR_UNAVAILABLE: again later
- * (after 'problem'); ERR_LAYOUT: it has fewer partitions than configured, or more and that tells: a
- * reader looks for a lane in the partition of its number modulo the topic's, which is another one
- * where there are more 'lanes' than partitions that are written to. */
+ * (after 'problem'); ERR_LAYOUT: it has fewer partitions than configured. More are warned of where
+ * that tells: a reader looks for a lane in the partition of its number modulo the topic's, which is
+ * another one where there are more 'lanes' than partitions that are written to. */
 MUST_CHECK enum err kafka_prepare(struct kafka_producer *kafka, uint32_t lanes);
 
 /* Key and value are copied. ERR_BUSY: the queue is full; ERR_UNKNOWN: the producer is finished. */

@@ -47,7 +47,7 @@ struct rocks_kv {
     char error[ERROR_BYTES];
 };
 
-static char open_detail[DETAIL_BYTES];
+static _Thread_local char open_detail[DETAIL_BYTES]; /* looks may be opened side by side */
 
 static struct rocks_kv *of(struct kv *kv) {
     return CONTAINER_OF(kv, struct rocks_kv, kv);

@@ -97,6 +97,24 @@ def test_a_partition_is_nobodys_another_twos():
         check_all(sharded, sent)
 
 
+def test_a_recount_leaves_out_what_is_another_processes():
+    """Its folder has a partition that another process was given by the configuration alone."""
+    sent = Sent()
+    with Sharded() as sharded:
+        first(sharded, sent)
+        for shard, partitions in zip(sharded.shards, ('0', '1,2,3')):
+            shard.stop()
+            shard.env['HGP_ANALYTICS_PARTITIONS'] = partitions
+            shard.restart()
+        wait_for('both answer', lambda: answers(sharded))
+        with Connection(sharded.http) as connection:
+            count(connection, sent, random_items(200))
+        eq(partitions_said(sharded), ([], [1]), 'said')
+        ended(begin_recount(sharded.shards[0]), 0)
+        eq(partitions_said(sharded), ([], []), 'said')
+        check_all(sharded, sent)
+
+
 def test_before_the_first_event():
     """Nothing counted is an answer, of all and of those whose partitions have nothing yet."""
     sent = Sent()

@@ -161,8 +161,8 @@ def test_the_number_of_lanes_is_fixed():
 def test_as_many_lanes_as_a_new_store_has_use_for():
     """One, unless consumers of a topic can share them: the number stays when that changes."""
     topic = ['--events', 'kafka://127.0.0.1:1/events']
-    for flags, lanes in ((), 1), (topic, 4):
-        with Server(flags=flags) as server:
+    for flags, partitions, lanes in ((), 4, 1), (topic, 2, 2), (topic, 4, 4), (topic, 64, 4):
+        with Server(flags=flags, env={'HGP_EVENTS_PARTITIONS': str(partitions)}) as server:
             increment(server, 'lanes')
             server.stop()
             for later in (topic, ()):

@@ -106,6 +106,35 @@ static void test_one_instance(void **state) {
     top_answer_release(&part.top_answer);
 }
 
+/* One keeps its ranking while a bucket leaves: together they are right for no instant. */
+static void test_parts_of_different_windows(void **state) {
+    static const struct {
+        enum time_range range;
+        int64_t as_of_ms[2];
+        bool exact;
+    } rows[] = {
+        {RANGE_1H, {7200000, 7259999}, true},   {RANGE_1H, {7199999, 7200000}, false},
+        {RANGE_24H, {7200000, 10799999}, true}, {RANGE_24H, {7199999, 7200000}, false},
+        {RANGE_ALL, {7199999, 7200000}, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct analytics_ask ask = {.kind = ASK_TOP, .top = {SLICE("t"), rows[i].range, 0, 10}};
+        struct analytics_ask parts[2] = {ask, ask};
+        struct analytics_ask *list[] = {&parts[0], &parts[1]};
+
+        for (size_t k = 0; k < 2; k++) {
+            parts[k].as_of_ms = rows[i].as_of_ms[k];
+            parts[k].top_answer.certainty.exact = true;
+        }
+        assert_int_equal(analytics_merge(&ask, list, 2), ERR_OK);
+        assert_int_equal(ask.top_answer.certainty.exact, rows[i].exact);
+        assert_int_equal(ask.top_answer.certainty.max_error, rows[i].exact ? 0 : -1);
+        top_answer_release(&ask.top_answer);
+    }
+}
+
 static const struct {
     struct certainty parts[3];
     struct certainty want;
@@ -241,7 +270,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pages),     cmocka_unit_test(test_one_instance),
         cmocka_unit_test(test_certainty), cmocka_unit_test(test_series),
-        cmocka_unit_test(test_coverage),
+        cmocka_unit_test(test_coverage),  cmocka_unit_test(test_parts_of_different_windows),
     };
 
     return cmocka_run_group_tests_name("core/analytics_merge", tests, NULL, NULL);

@@ -231,7 +231,9 @@ static void test_a_lane_in_another_partition(void **state) {
         {"in its own, the number is larger", {.count = 1}, 6, 12, ERR_OK},
         {"of a relay with 4", {.count = 1}, 6, 4, ERR_LAYOUT},
         {"of a relay with 4, and all are read", {.others = true}, 6, 4, ERR_OK},
-        {"all but one are read", {.others = true, .count = 1, .named = {5}}, 6, 4, ERR_LAYOUT},
+        {"and its own is read as well", {.count = 2, .named = {0, 4}}, 6, 4, ERR_OK},
+        {"all but another are read", {.others = true, .count = 1, .named = {5}}, 6, 4, ERR_OK},
+        {"all but its own are read", {.others = true, .count = 1, .named = {4}}, 6, 4, ERR_LAYOUT},
     };
     struct buf value = {0};
 
