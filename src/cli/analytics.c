@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "cli/events.h"
 #include "cli/exit.h"
 #include "cli/recount.h"
 #include "cli/store_url.h"
@@ -59,7 +60,7 @@ static bool others_write(const struct analytics_part *part, const struct config 
     bool single_redis =
         store_url_is_redis(config) && strncmp(config->store, "redis-cluster:", 14) != 0;
 
-    if (!part->beside.store && strcmp(config->events_url, "none") != 0)
+    if (!part->beside.store && events_in_kafka(config))
         return !told || single_redis;
     return part->beside.store ? part->beside.store->redis && single_redis : false;
 }

@@ -7,7 +7,7 @@
 #include "cli/exit.h"
 #include "edge/private_file.h"
 
-static bool wanted(const struct config *config) {
+bool events_in_kafka(const struct config *config) {
     return strcmp(config->events_url, "none") != 0;
 }
 
@@ -81,7 +81,7 @@ const char *events_url_read(const struct config *config, struct kafka_url *out) 
 }
 
 void events_check(const struct config *config, struct config_problems *problems) {
-    const char *problem = wanted(config) ? problem_of(config) : NULL;
+    const char *problem = events_in_kafka(config) ? problem_of(config) : NULL;
     struct buf source = {0};
 
     if (!problem)
@@ -114,7 +114,7 @@ int events_start(struct events_part *part, const struct config *config, const st
     const char *detail = "";
 
     part->feed = (struct store_feed){.store = store, .consumer = SHIPPER_CONSUMER, .shard = shard};
-    if (!wanted(config))
+    if (!events_in_kafka(config))
         return forget(part);
     detail = events_url_read(config, &conf.url);
     const char *caution = detail ? NULL : kafka_url_caution(&conf.url);

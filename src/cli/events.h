@@ -6,6 +6,8 @@
 #ifndef CLI_EVENTS_H
 #define CLI_EVENTS_H
 
+#include <stdbool.h>
+
 #include "base/attr.h"
 #include "base/config.h"
 #include "base/metrics.h"
@@ -18,6 +20,9 @@ struct events_part { /* a zeroed one sends none */
     struct store_feed feed;
     struct shipper *shipper;
 };
+
+/* A topic is configured: a store's events go there, analytics gets them there. */
+bool events_in_kafka(const struct config *config);
 
 /* events.url with the user's password and what else it takes to connect. NULL, or a sentence why
  * not, which doesn't repeat a password. 'config' is borrowed. */

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "cli/events.h"
 #include "cli/recount_internal.h"
 #include "core/consumers.h"
 
@@ -48,7 +49,7 @@ __attribute__((format(printf, 2, 3))) static bool fail(struct beside *beside, co
 }
 
 static bool from_kafka(const struct recount_conf *conf) {
-    return strcmp(conf->config->events_url, "none") != 0;
+    return events_in_kafka(conf->config);
 }
 
 static bool from_counter(const struct recount_conf *conf) {

@@ -3,10 +3,10 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sysexits.h>
 
 #include "base/log.h"
+#include "cli/events.h"
 #include "cli/recover_internal.h"
 #include "cli/store_url.h"
 
@@ -179,7 +179,7 @@ static int check(struct recover *recover) {
 
     if (!store_url_is_redis(config))
         return verify_give_up(&recover->tool, EX_USAGE, "--store: the address of a Redis");
-    if (strcmp(config->events_url, "none") == 0)
+    if (!events_in_kafka(config))
         return verify_give_up(&recover->tool, EX_USAGE, "--events: the topic that has the events");
     store_name(config, recover->tool.store, sizeof(recover->tool.store));
     return verify_read_wait(&recover->tool);

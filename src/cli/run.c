@@ -73,7 +73,7 @@ struct run {
 
 /* It counts in one, or reads its events. */
 static bool has_redis(const struct run *run) {
-    bool reads = run->role == ROLE_ANALYTICS && strcmp(run->config->events_url, "none") == 0;
+    bool reads = run->role == ROLE_ANALYTICS && !events_in_kafka(run->config);
 
     return (run->parts.core || reads) && store_url_is_redis(run->config);
 }

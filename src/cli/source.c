@@ -9,12 +9,8 @@
 #include "cli/store_url.h"
 #include "core/consumers.h"
 
-static bool is_kafka(const struct config *config) {
-    return strcmp(config->events_url, "none") != 0;
-}
-
 bool source_is_counter(const struct config *config) {
-    return !is_kafka(config) && !store_url_is_redis(config);
+    return !events_in_kafka(config) && !store_url_is_redis(config);
 }
 
 void source_name(const struct config *config, char out[SOURCE_NAME_BYTES]) {
@@ -22,9 +18,9 @@ void source_name(const struct config *config, char out[SOURCE_NAME_BYTES]) {
     const char *problem;
 
     (void)snprintf(out, SOURCE_NAME_BYTES, "%s", config->counter);
-    if (!is_kafka(config) && store_url_is_redis(config))
+    if (!events_in_kafka(config) && store_url_is_redis(config))
         store_name(config, out, SOURCE_NAME_BYTES);
-    else if (is_kafka(config) &&
+    else if (events_in_kafka(config) &&
              kafka_url_parse(slice_str(config->events_url), &url, &problem) == ERR_OK) {
         (void)snprintf(out, SOURCE_NAME_BYTES, "kafka://%s/%s", url.brokers, url.topic);
         explicit_bzero(&url, sizeof(url));
@@ -64,7 +60,7 @@ static void check_store(const struct config *config, struct config_problems *pro
     bool asked = config->source[CONFIG_KEY_store].layer != CONFIG_DEFAULT;
 
     store_url_check(config, problems);
-    if (is_kafka(config)) /* it tells what the topic's store is */
+    if (events_in_kafka(config)) /* it tells what the topic's store is */
         return;
     if (asked && !store_url_is_redis(config))
         config_problem(
@@ -76,7 +72,7 @@ static void check_store(const struct config *config, struct config_problems *pro
 /* A counter's embedded store has one owner, and so has every event one place to come from. */
 void source_check(const struct config *config, struct config_problems *problems) {
     check_store(config, problems);
-    if (is_kafka(config)) {
+    if (events_in_kafka(config)) {
         check_kafka(config, problems);
         return;
     }
@@ -89,7 +85,7 @@ void source_check(const struct config *config, struct config_problems *problems)
 }
 
 const char *source_open(struct source *source) {
-    if (!is_kafka(source->config))
+    if (!events_in_kafka(source->config))
         return NULL;
     if (!read_partitions(source->config->analytics_partitions, &source->partitions))
         return "analytics.partitions is no list"; /* source_check() has seen it */
@@ -129,7 +125,7 @@ void source_beside(struct source *source, bool recount) {
 static struct feed *make(void *ctx, struct loop *loop) {
     struct source *source = ctx;
 
-    return is_kafka(source->config) ? make_kafka(source, loop) : make_outbox(source, loop);
+    return events_in_kafka(source->config) ? make_kafka(source, loop) : make_outbox(source, loop);
 }
 
 static void release(void *ctx) {

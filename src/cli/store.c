@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "cli/events.h"
 #include "cli/exit.h"
 #include "cli/store_redis.h"
 #include "cli/store_url.h"
@@ -29,7 +30,7 @@ static int exit_code(enum err err) {
 #define NEW_LANES_MAX 4
 
 uint32_t store_new_lanes(const struct config *config) {
-    if (strcmp(config->events_url, "none") == 0)
+    if (!events_in_kafka(config))
         return 1;
     return config->events_partitions < NEW_LANES_MAX ? config->events_partitions : NEW_LANES_MAX;
 }

@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sysexits.h>
 
 #include "base/log.h"
 #include "cli/build_info.h"
+#include "cli/events.h"
 #include "cli/store_url.h"
 #include "cli/verify_internal.h"
 
@@ -59,7 +59,7 @@ int verify_begin(struct verify *verify, uint32_t lanes, const struct event_posit
 }
 
 static int compare(struct verify *verify) {
-    bool topic = strcmp(verify->config->events_url, "none") != 0;
+    bool topic = events_in_kafka(verify->config);
     int code = verify_totals_open(verify);
 
     if (code == EX_OK)

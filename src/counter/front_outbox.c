@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/attr.h"
 #include "core/consumers.h"
 #include "counter/feed.h"
 #include "edge/outbox_codec.h"
@@ -144,7 +145,7 @@ static bool make_lanes(struct follower *follower, uint32_t count) {
 static const char *consumer_named(struct slice name) {
     static const char *const names[] = {CONSUMER_ANALYTICS, CONSUMER_RECOUNT};
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (slice_eq(name, slice_str(names[i])))
             return names[i];
     return NULL;

@@ -185,7 +185,7 @@ static int partitions_of(const struct rd_kafka_metadata *metadata, const char *n
 
 static enum err judge_topic(struct kafka_producer *kafka, int partitions, uint32_t lanes) {
     uint32_t written = kafka->conf.partitions;
-    char why[160];
+    char why[128];
 
     if (partitions < 0) {
         create_topic(kafka);

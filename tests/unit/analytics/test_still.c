@@ -6,16 +6,23 @@
 #define SEEDS 3
 #define STEPS 200
 
+/* Buckets leave by so many rows at a time. */
+static struct rig *rig_of_slices(unsigned seed, uint32_t slice_rows) {
+    struct rig *rig = rig_new(seed, MODEL_COUNTERS);
+
+    rig->conf.slice_rows = slice_rows;
+    rig_crash(rig);
+    rig_start(rig);
+    return rig;
+}
+
 /* A clock that just runs on, by less than a minute at a time: every ranking is exact at every
  * moment, whatever leaves, as of now or as of the moment before it began to. */
 static void test_exact_while_buckets_leave(void **state) {
     (void)state;
     for (unsigned seed = 1; seed <= SEEDS; seed++) {
-        struct rig *rig = rig_new(seed, MODEL_COUNTERS);
+        struct rig *rig = rig_of_slices(seed, 1 + seed % 3);
 
-        rig->conf.slice_rows = 1 + seed % 3;
-        rig_crash(rig);
-        rig_start(rig);
         for (unsigned i = 0; i < STEPS; i++) {
             for (uint64_t k = rig_below(rig, 12); k > 0; k--)
                 rig_happen(rig);
@@ -54,14 +61,11 @@ static void run_until_still(struct rig *rig, const struct top_query *query,
 
 /* What was there before shows counters that another process may have by now. */
 static void test_not_beyond_a_move_of_partitions(void **state) {
-    struct rig *rig = rig_new(1, MODEL_COUNTERS);
+    struct rig *rig = rig_of_slices(1, 1);
     struct top_query query = {model_type(0), RANGE_1H, 0, MODEL_IDS};
     struct top_answer answer = {0};
 
     (void)state;
-    rig->conf.slice_rows = 1;
-    rig_crash(rig);
-    rig_start(rig);
     run_until_still(rig, &query, &answer);
     assert_true(answer.certainty.exact);
     assert_int_equal(analytics_leave(rig->analytics, 0, 2, SLICE("peer")), ERR_OK);
@@ -74,14 +78,11 @@ static void test_not_beyond_a_move_of_partitions(void **state) {
 
 /* A clock that has stood still or jumps shows nothing that is long over. */
 static void test_not_as_of_long_ago(void **state) {
-    struct rig *rig = rig_new(1, MODEL_COUNTERS);
+    struct rig *rig = rig_of_slices(1, 1);
     struct top_query query = {model_type(0), RANGE_1H, 0, MODEL_IDS};
     struct top_answer answer = {0};
 
     (void)state;
-    rig->conf.slice_rows = 1;
-    rig_crash(rig);
-    rig_start(rig);
     run_until_still(rig, &query, &answer);
     rig->clock_ms += 10 * MINUTE_MS;
     rig_deliver_all(rig);
