@@ -165,6 +165,7 @@ static void read_on(struct lane_read *lane) {
         return;
     lane->read.after = analytics_position(service->own.analytics, lane->read.lane);
     lane->under_way = true;
+    service->own.reading++;
     feed_read(service->own.feed, &lane->read);
 }
 
@@ -238,6 +239,7 @@ static void on_events(struct feed_read *read, enum err err, const struct event *
     struct analytics_service *service = lane->service;
 
     lane->under_way = false;
+    service->own.reading--;
     if (err == ERR_UNAVAILABLE || (err == ERR_OK && count_of == 0) || pauses(service))
         return; /* more() tells, or the end of the pause */
     bool unreadable = err != ERR_OK && err != ERR_NO_MEMORY;

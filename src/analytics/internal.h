@@ -3,6 +3,7 @@
  * service.c  the thread, from start to stop
  * consume.c  events in, commits, reports
  * port.c     questions and answers
+ * asked.c    whose turn it is: questions, or what is counted
  * handover.c partitions that come and go
  * totals.c   totals at a position; counting pauses for those who ask
  * visit.c    work of other threads, on the service's
@@ -22,6 +23,7 @@
 #include "base/list.h"
 #include "base/trace_context.h"
 #include "core/analytics_partition.h"
+#include "core/time_share.h"
 #include "edge/handover_codec.h"
 #include "loop/mailbox.h"
 #include "loop/timer.h"
@@ -37,9 +39,10 @@ struct lane_read {
 /* On its way from a port to the service's thread and back. */
 struct analytics_question {
     struct mail mail;
+    struct analytics_service *service;
     struct analytics_port *port;
     struct analytics_ask *ask;
-    struct list node; /* of those that wait for their lanes */
+    struct list node; /* of those that wait: for their turn, or for their lanes */
     int64_t until_ms;
 };
 
@@ -65,8 +68,12 @@ struct analytics_service {
         bool held;                  /* nothing is counted */
         uint64_t holds;             /* the latest one's number */
         struct timer hold_end;
-        int64_t answer_at_ns; /* not before, between pieces */
-        struct list waiting;  /* struct analytics_question */
+        uint32_t reading;        /* lanes of which a read is under way */
+        struct list asked;       /* struct analytics_question, in order; their turn comes */
+        struct time_share share; /* of the thread: theirs */
+        int64_t late_ms;         /* when those past their deadline were last looked for */
+        struct timer turn;       /* while there are any */
+        struct list waiting;     /* struct analytics_question: for their lanes */
         struct timer waiting_look;
         bool broken;    /* answers nothing any more */
         bool stands;    /* nothing is counted before another state has come, or hasn't */
@@ -84,8 +91,8 @@ struct analytics_service {
     } own;
 
     struct mailbox *questions;    /* about what is counted: taken between pieces of any work */
-    struct mail asked;            /* to the loop: there is one */
-    atomic_bool asked_sent;       /* and hasn't run yet */
+    struct mail told;             /* to the loop: there is one */
+    atomic_bool told_sent;        /* and hasn't run yet */
     struct analytics_port *ports; /* the service's thread */
     atomic_bool answers;
     struct mail stop;
@@ -156,16 +163,28 @@ void analytics_waiting_end(struct analytics_service *service, enum err err);
 
 /* ---- port.c ---- */
 
-/* Answers what is asked now about what is counted: between pieces of long work, where its state is
- * whole. Not before the work has had as long as the answers before, lest a flood of questions
- * holds one read up; each turn of the loop answers all. */
-void analytics_answer_between(struct analytics_service *service);
+/* Has it answered, now or by analytics_wait(). */
+void analytics_answer(struct analytics_question *question);
 
 /* The question goes back. */
 void analytics_answered(struct analytics_question *question, enum err err);
 
 /* analytics_answers() from now on; tells the ports. */
 void analytics_set_answers(struct analytics_service *service, bool answers);
+
+/* ---- asked.c ---- */
+
+/* On the loop of its port. Answered in turn, or refused as late. ERR_BUSY. */
+MUST_CHECK enum err analytics_ask_in_turn(struct analytics_service *service,
+                                          struct analytics_question *question);
+
+/* Answers some of what is asked about what is counted, if its turn has come: between pieces of
+ * long work, where its state is whole. */
+void analytics_answer_between(struct analytics_service *service);
+
+/* No question of the port's is left, or comes. */
+void analytics_asked_leave(struct analytics_service *service, const struct analytics_port *port);
+void analytics_asked_release(struct analytics_service *service);
 
 /* ---- handover.c ---- */
 

@@ -82,7 +82,7 @@ static void drop(struct mail *mail) {
 }
 
 void analytics_answered(struct analytics_question *question, enum err err) {
-    const struct analytics_service *service = question->port->service;
+    const struct analytics_service *service = question->service;
 
     question->ask->err = err;
     metrics_add(service->conf.metrics, service->conf.shard, service->series.questions, 1);
@@ -91,39 +91,20 @@ void analytics_answered(struct analytics_question *question, enum err err) {
         abort(); /* a loop's mailbox has room for all that a port can have under way */
 }
 
-static void run_question(struct mail *mail) {
-    struct analytics_question *question = CONTAINER_OF(mail, struct analytics_question, mail);
-    struct analytics_service *service = question->port->service;
+void analytics_answer(struct analytics_question *question) {
+    struct analytics_service *service = question->service;
     enum err err = answer(service, question->ask);
 
     if (err != ERR_OK || question->ask->kind != ASK_TOTALS || !analytics_wait(service, question))
         analytics_answered(question, err);
 }
 
-static void take_questions(struct analytics_service *service) {
-    int64_t began_ns = clock_mono_ns();
-
-    if (mailbox_drain(service->questions) == 0)
-        return;
-    int64_t ended_ns = clock_mono_ns();
-    service->own.answer_at_ns = ended_ns + (ended_ns - began_ns);
-}
-
-void analytics_answer_between(struct analytics_service *service) {
-    if (clock_mono_ns() >= service->own.answer_at_ns)
-        take_questions(service);
-}
-
-/* Said before looking: what is asked behind the look is told anew. */
-static void run_asked(struct mail *mail) {
-    struct analytics_service *service = CONTAINER_OF(mail, struct analytics_service, asked);
-
-    atomic_store(&service->asked_sent, false);
-    take_questions(service);
+static void run_question(struct mail *mail) {
+    analytics_answer(CONTAINER_OF(mail, struct analytics_question, mail));
 }
 
 static void ignore(struct mail *mail) {
-    (void)mail; /* part of the port, or of the service */
+    (void)mail; /* part of the port */
 }
 
 /* ---- who is told that it answers ---- */
@@ -176,6 +157,7 @@ static void run_leave(struct mail *mail) {
     struct analytics_port *port = CONTAINER_OF(mail, struct analytics_port, leave);
     struct analytics_port **at = &port->service->ports;
 
+    analytics_asked_leave(port->service, port);
     while (*at != port)
         at = &(*at)->next;
     *at = port->next;
@@ -197,13 +179,7 @@ static enum err send_question(struct analytics_service *service,
                               struct analytics_question *question) {
     if (question->ask->kind == ASK_HOLD || question->ask->kind == ASK_TOTALS)
         return mailbox_send(loop_mailbox(service->loop), &question->mail);
-    enum err err = mailbox_send(service->questions, &question->mail);
-    if (err != ERR_OK || atomic_exchange(&service->asked_sent, true))
-        return err;
-    service->asked = (struct mail){.run = run_asked, .drop = ignore};
-    if (mailbox_send(loop_mailbox(service->loop), &service->asked) != ERR_OK)
-        abort(); /* one at a time: the mailbox has room */
-    return ERR_OK;
+    return analytics_ask_in_turn(service, question);
 }
 
 static enum err port_ask(struct analytics_upstream *upstream, struct analytics_ask *ask) {
@@ -214,8 +190,10 @@ static enum err port_ask(struct analytics_upstream *upstream, struct analytics_a
     struct analytics_question *question = malloc(sizeof(*question));
     if (!question)
         return ERR_NO_MEMORY;
-    *question = (struct analytics_question){
-        .mail = {.run = run_question, .drop = drop}, .port = port, .ask = ask};
+    *question = (struct analytics_question){.mail = {.run = run_question, .drop = drop},
+                                            .service = port->service,
+                                            .port = port,
+                                            .ask = ask};
     enum err err = send_question(port->service, question);
     if (err == ERR_OK)
         port->under_way++;

@@ -61,6 +61,7 @@ void analytics_free(struct analytics_service *service) {
     buf_release(&service->own.mark);
     analytics_import_release(&service->own.import);
     mailbox_free(service->questions);
+    analytics_asked_release(service);
     sem_destroy(&service->started);
     free(service);
 }
@@ -88,6 +89,7 @@ enum err analytics_start(const struct analytics_service_conf *conf,
     service->own.random = random_u64();
     (void)sem_init(&service->started, 0, 0);
     list_init(&service->own.waiting);
+    list_init(&service->own.asked);
     analytics_series_make(service);
     service->questions = mailbox_new(QUESTION_SLOTS);
     enum err err = service->questions ? analytics_open(conf->store, &service->conf.analytics,
@@ -119,6 +121,7 @@ static void run_stop(struct mail *mail) {
     timer_stop(service->loop, &service->own.gather);
     timer_stop(service->loop, &service->own.veil);
     timer_stop(service->loop, &service->own.catch_up);
+    timer_stop(service->loop, &service->own.turn);
     analytics_settle(service);
     if (!service->own.reopening) /* else it is closing */
         feed_close(service->own.feed, analytics_feed_closed, service);

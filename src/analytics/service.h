@@ -1,7 +1,7 @@
 /* service.h - analytics at work: one thread that reads a store's events and answers questions.
  *
  *     feed ─► events ─► core/analytics ─► commit, at most commit_ms later ─► report to the feed
- *     loop ─ port ─► mailbox ─► question, answered between two reads ─► mailbox ─► loop
+ *     loop ─ port ─► mailbox ─► question, answered between two pieces ─► mailbox ─► loop
  *
  * When its own store fails, or the feed is another store's, counting goes on: questions are refused
  * and the log says why. Without events and questions the thread sleeps.

@@ -1,4 +1,5 @@
-/* Who asks while thousands of events are counted is answered between them, not behind them. */
+/* Who asks while thousands of events are counted is answered between them, not behind them; where
+ * many ask, events are counted between the answers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,8 +10,14 @@
 #include "test.h"
 
 #define STORE_ID 77
-#define EVENTS   20000 /* given at once, as a topic's */
+#define EVENTS   20000 /* given at once, as a topic's; or so many */
+#define READ     128   /* in each turn */
 #define WAIT_MS  20000
+
+/* Of a thousand places each: more than a millisecond for IN_A_ROW of them. */
+#define CROWD    100
+#define IN_A_ROW 20
+#define PORT_MAX 256
 
 /* ---- a source that gives all at once, when it is told to ---- */
 
@@ -22,8 +29,12 @@ struct source {
     struct timer serve;
     struct feed_read *read;
     struct event *events;
+    char (*names)[8];
+    unsigned given;
+    unsigned stands_at; /* given, until it is told to go on */
+    unsigned at_once;   /* given behind that, in each turn */
+    sem_t stands;
     sem_t go;
-    bool given;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -49,18 +60,28 @@ static void source_open(struct feed *feed, const struct feed_user *user) {
 }
 
 /* Stands still until the question has been asked: it waits when the events are given. */
+static unsigned next_events(struct source *source) {
+    unsigned left = EVENTS - source->given;
+
+    if (source->given < source->stands_at)
+        return source->stands_at;
+    if (source->given == source->stands_at) {
+        sem_post(&source->stands);
+        while (sem_wait(&source->go) != 0)
+            ;
+    }
+    return left < source->at_once ? left : source->at_once;
+}
+
 static void serve(struct timer *timer) {
     struct source *source = CONTAINER_OF(timer, struct source, serve);
     struct feed_read *read = source->read;
-    bool first = !source->given;
+    unsigned count = read && !source->closed ? next_events(source) : 0;
 
     source->read = NULL;
-    source->given = true;
-    if (read && first && !source->closed)
-        while (sem_wait(&source->go) != 0)
-            ;
+    source->given += count;
     if (read)
-        read->done(read, ERR_OK, source->events, first ? EVENTS : 0);
+        read->done(read, ERR_OK, source->events + source->given - count, count);
     if (source->closed)
         source->closed(source->closed_ctx);
 }
@@ -120,6 +141,7 @@ struct rig {
     struct mailbox *home;
     struct analytics_port *port;
     unsigned answers;
+    unsigned late_at; /* answers before the late one */
 };
 
 static void make_events(struct source *source) {
@@ -136,7 +158,21 @@ static void make_events(struct source *source) {
                                            .et_ms = clock_wall_ms()};
 }
 
-static int set_up(void **state) {
+/* Of as many counters: half of them at first, then a few in each turn. */
+static void spread_events(struct source *source) {
+    source->names = calloc(EVENTS, sizeof(*source->names));
+    assert_non_null(source->names);
+    for (unsigned i = 0; i < EVENTS; i++) {
+        int len = snprintf(source->names[i], sizeof(source->names[i]), "%u", i);
+
+        source->events[i].resource_id = slice_of(source->names[i], (size_t)len);
+        source->events[i].new_value = 1;
+    }
+    source->stands_at = EVENTS / 2;
+    source->at_once = READ;
+}
+
+static int start(void **state, bool crowded) {
     struct rig *rig = calloc(1, sizeof(*rig));
     struct rocks_tally_conf rocks = {1 << 20, 1 << 20};
     const char *detail = NULL;
@@ -147,11 +183,15 @@ static int set_up(void **state) {
     assert_int_equal(rocks_tally_open(rig->folder, &rocks, &rig->rocks, &detail), ERR_OK);
     rig->metrics = metrics_new(1);
     rig->source.feed.ops = &source_ops;
+    (void)sem_init(&rig->source.stands, 0, 0);
     (void)sem_init(&rig->source.go, 0, 0);
     make_events(&rig->source);
+    rig->source.at_once = EVENTS;
+    if (crowded)
+        spread_events(&rig->source);
     struct analytics_service_conf conf = {
         .store = rocks_tally_view(rig->rocks),
-        .analytics = {.counters_max = 100, .pending_max = 1024},
+        .analytics = {.counters_max = EVENTS, .pending_max = 8 * EVENTS},
         .feed = {.ctx = &rig->source, .make = make_feed, .release = release_feed},
         .commit_ms = 10,
         .metrics = rig->metrics,
@@ -165,6 +205,14 @@ static int set_up(void **state) {
     return 0;
 }
 
+static int set_up(void **state) {
+    return start(state, false);
+}
+
+static int set_up_crowd(void **state) {
+    return start(state, true);
+}
+
 static int tear_down(void **state) {
     struct rig *rig = *state;
     char command[96];
@@ -174,8 +222,10 @@ static int tear_down(void **state) {
     mailbox_free(rig->home);
     rocks_tally_close(rig->rocks);
     metrics_free(rig->metrics);
+    sem_destroy(&rig->source.stands);
     sem_destroy(&rig->source.go);
     free(rig->source.events);
+    free(rig->source.names);
     (void)snprintf(command, sizeof(command), "rm -r %s", rig->folder);
     assert_int_equal(system(command), 0);
     free(rig);
@@ -183,7 +233,11 @@ static int tear_down(void **state) {
 }
 
 static void done(struct analytics_ask *ask) {
-    ((struct rig *)ask->ctx)->answers++;
+    struct rig *rig = ask->ctx;
+
+    if (ask->err == ERR_DEADLINE)
+        rig->late_at = rig->answers;
+    rig->answers++;
 }
 
 static void ask(struct rig *rig, struct analytics_ask *ask) {
@@ -249,10 +303,88 @@ static void test_a_flood_of_questions(void **state) {
     assert_int_equal(lag, 0);
 }
 
+/* ---- more questions than there is time for ---- */
+
+static struct analytics_ask crowd[CROWD];
+
+static void ask_crowd(struct rig *rig) {
+    static const struct top_query long_one = {{"like", 4}, RANGE_1H, 0, TOP_LIMIT_MAX};
+
+    while (sem_wait(&rig->source.stands) != 0)
+        ;
+    for (unsigned i = 0; i < CROWD; i++) {
+        crowd[i] = (struct analytics_ask){.kind = ASK_TOP, .top = long_one};
+        ask(rig, &crowd[i]);
+    }
+}
+
+/* Each turn counts some events and answers some questions. */
+static void test_events_between_questions(void **state) {
+    struct rig *rig = *state;
+    unsigned in_a_row = 1;
+    unsigned longest = 1;
+
+    ask_crowd(rig);
+    sem_post(&rig->source.go);
+    wait_for(rig, CROWD);
+    for (unsigned i = 0; i < CROWD; i++) {
+        assert_int_equal(crowd[i].err, ERR_OK);
+        if (i > 0 && crowd[i].lag > 0) {
+            assert_true(crowd[i].lag <= crowd[i - 1].lag); /* in the order of asking */
+            in_a_row = crowd[i].lag == crowd[i - 1].lag ? in_a_row + 1 : 1;
+            longest = in_a_row > longest ? in_a_row : longest;
+        }
+        top_answer_release(&crowd[i].top_answer);
+    }
+    assert_true(longest <= IN_A_ROW);
+}
+
+/* Whose deadline passes while others are answered hears so then, not when its turn comes. */
+static void test_late_before_its_turn(void **state) {
+    static struct analytics_ask late;
+    struct rig *rig = *state;
+
+    ask_crowd(rig);
+    late = (struct analytics_ask){.kind = ASK_TOP, .top = top};
+    ask(rig, &late);
+    late.deadline_ms = clock_mono_ms() + 1;
+    sem_post(&rig->source.go);
+    wait_for(rig, CROWD + 1);
+    assert_int_equal(late.err, ERR_DEADLINE);
+    assert_true(rig->late_at < CROWD);
+    for (unsigned i = 0; i < CROWD; i++)
+        top_answer_release(&crowd[i].top_answer);
+}
+
+/* Of what a port may have under way the last one is answered, one more is refused. */
+static void test_refused_behind_the_last(void **state) {
+    static struct analytics_ask one_more;
+    static struct analytics_ask rest[PORT_MAX - CROWD];
+    struct rig *rig = *state;
+
+    ask_crowd(rig);
+    for (unsigned i = 0; i < PORT_MAX - CROWD; i++) {
+        rest[i] = (struct analytics_ask){.kind = ASK_TOP, .top = top};
+        ask(rig, &rest[i]);
+    }
+    assert_int_equal(analytics_ask(analytics_port_upstream(rig->port), &one_more), ERR_BUSY);
+    sem_post(&rig->source.go);
+    wait_for(rig, PORT_MAX);
+    for (unsigned i = 0; i < CROWD; i++)
+        top_answer_release(&crowd[i].top_answer);
+    for (unsigned i = 0; i < PORT_MAX - CROWD; i++) {
+        assert_int_equal(rest[i].err, ERR_OK);
+        top_answer_release(&rest[i].top_answer);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answered_between_events, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_flood_of_questions, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_events_between_questions, set_up_crowd, tear_down),
+        cmocka_unit_test_setup_teardown(test_late_before_its_turn, set_up_crowd, tear_down),
+        cmocka_unit_test_setup_teardown(test_refused_behind_the_last, set_up_crowd, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
