@@ -7,6 +7,8 @@
 #include "edge/rocks_kv.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -391,18 +393,28 @@ static enum err look(struct rocks_kv *rocks, const char *scratch) {
     return message ? look_failed(rocks, message) : ERR_OK;
 }
 
+static bool make_scratch(char out[PATH_MAX], const char *parent) {
+    (void)snprintf(out, PATH_MAX, "%s/highgopress-look-XXXXXX", parent);
+    return mkdtemp(out) != NULL;
+}
+
+/* The store's own folder is for where there is no other, as in a container that is read-only: who
+ * looks may not be its owner. */
 static enum err look_from(struct rocks_kv *rocks) {
     const char *tmp = getenv("TMPDIR");
-    char scratch[256];
+    char scratch[PATH_MAX];
 
-    (void)snprintf(scratch, sizeof(scratch), "%s/highgopress-look-XXXXXX",
-                   tmp && tmp[0] ? tmp : "/tmp");
-    if (!mkdtemp(scratch)) {
-        snprintf(open_detail, sizeof(open_detail), "%s: a folder can't be made there", scratch);
+    if (!tmp || !tmp[0])
+        tmp = "/tmp";
+    if (!make_scratch(scratch, tmp) && !make_scratch(scratch, rocks->folder.path)) {
+        snprintf(open_detail, sizeof(open_detail),
+                 "a folder can't be made (%s), neither in %s (TMPDIR) nor in %s: to look at a "
+                 "store takes one of them for a moment",
+                 strerror(errno), tmp, rocks->folder.path);
         return ERR_IO;
     }
     enum err err = look(rocks, scratch);
-    char log[sizeof(scratch) + 8];
+    char log[PATH_MAX + 8];
     (void)snprintf(log, sizeof(log), "%s/LOG", scratch);
     (void)unlink(log);
     (void)rmdir(scratch);

@@ -38,11 +38,13 @@ struct rocks_kv_conf {
 MUST_CHECK enum err rocks_kv_open(const char *folder, const struct rocks_kv_conf *conf,
                                   struct rocks_kv **out, const char **out_detail);
 
-/* Reads the store beside the process that owns it, or while nobody does, and writes nothing there.
+/* Reads the store beside the process that owns it, or while nobody does, and writes nothing there,
+ * but for a folder that is gone again when this returns, where none can be made in $TMPDIR (/tmp).
  * It shows one moment, in which every commit is whole: all that the owner had written by then, be
- * it synced or not. Commits fail with ERR_IO. ERR_NOT_FOUND  there is no store of ours ERR_BUSY the
- * owner was moving files just then: again ERR_NEWER, ERR_CORRUPT, ERR_IO, ERR_NO_MEMORY;
- * '*out_detail' as above. */
+ * it synced or not. Commits fail with ERR_IO.
+ * ERR_NOT_FOUND  there is no store of ours
+ * ERR_BUSY       the owner was moving files just then: again
+ * ERR_NEWER, ERR_CORRUPT, ERR_IO, ERR_NO_MEMORY; '*out_detail' as above. */
 MUST_CHECK enum err rocks_kv_look(const char *folder, struct rocks_kv **out,
                                   const char **out_detail);
 

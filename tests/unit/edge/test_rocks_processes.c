@@ -3,6 +3,7 @@
  * Everything that opens a store runs in a child of its own: RocksDB's thread
  * pool doesn't survive a fork.
  */
+#include <dirent.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -148,6 +149,40 @@ static void test_a_look_beside_the_owner(void **state) {
     (void)state;
     store_setup(&s);
     assert_int_equal(in_child(write_and_see, &s), 0);
+    store_teardown(&s);
+}
+
+static size_t entries_of(const char *folder) {
+    size_t count = 0;
+    DIR *dir = opendir(folder);
+
+    must(dir != NULL, folder);
+    while (readdir(dir))
+        count++;
+    (void)closedir(dir);
+    return count;
+}
+
+static void look_without_tmp(void *arg) {
+    struct store *s = arg;
+
+    must(setenv("TMPDIR", "/proc", 1) == 0, "setenv"); /* nobody can make a folder there */
+    must(store_open(s) == ERR_OK, "the owner opens");
+    put_str(s->kv, KV_COUNTER, "a", "1");
+    must(kv_commit(s->kv, true) == ERR_OK, "commit");
+    size_t before = entries_of(s->data);
+    see(s, "1");
+    must(entries_of(s->data) == before, "nothing is left in the store's folder");
+    store_close(s);
+}
+
+/* A container may have nothing to write to but the store's folder. */
+static void test_a_look_without_tmp(void **state) {
+    struct store s;
+
+    (void)state;
+    store_setup(&s);
+    assert_int_equal(in_child(look_without_tmp, &s), 0);
     store_teardown(&s);
 }
 
@@ -343,6 +378,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_owner),
         cmocka_unit_test(test_a_look_beside_the_owner),
+        cmocka_unit_test(test_a_look_without_tmp),
         cmocka_unit_test(test_looking_on_costs_what_is_new),
         cmocka_unit_test(test_a_failed_write_finishes_the_store),
         cmocka_unit_test(test_a_full_disk),
