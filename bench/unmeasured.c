@@ -1,8 +1,8 @@
 /* unmeasured.c - the service with metrics that nobody writes, to see what writing them costs.
  *
  * The linker puts these in the place of base/metrics.h's (--wrap, in meson.build), so
- * bench/observed has two programs of the same objects. What callers do for a metric beforehand, as
- * a look at a clock, stays.
+ * bench/observed has two programs of the same objects: bench_measured is the other. What callers do
+ * for a metric beforehand, as a look at a clock, stays.
  *
  * Threads    Any.
  */
