@@ -2,20 +2,21 @@
 """run.py - the end-to-end tests: real binaries, real sockets.
 
     tests/e2e/run.py [--binary build/highgopress] [--only WORD] [--loop epoll|io_uring|both]
-                     [--jobs N] [--rounds N] [--smoke] [--list]
+                     [--jobs N] [--rounds N] [--smoke] [--list] [MODULE.py ...]
 
-Each module test_*.py here and in tests/golden is a list of functions test_*();
-one that takes an argument gets a running server, shared by its module.
+Each module test_*.py here and in tests/golden (or those that are named) is a list of
+functions test_*(); one that takes an argument gets a running server, shared by its module.
 A module may set LOOPS = 'both' (it runs once per event loop), ENV, FLAGS, ROLE,
 SMOKE = False (too heavy for a sanitized binary), LONG = True (it begins first,
 so that nothing long is left alone at the end), and PYTHON, the interpreter that
-has the libraries it wants.
+has the libraries it wants. Whatever a module starts ends with it (keeper.py).
 """
 import argparse
 import concurrent.futures
 import importlib.util
 import inspect
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
+import keeper  # noqa: E402
 import lib  # noqa: E402
 
 
@@ -115,15 +117,17 @@ def run_apart(path, loop, options):
     command = [python, __file__, '--binary', str(options.binary), '--module', str(path),
                '--loop', loop, '--rounds', str(options.rounds)]
     command += ['--only', options.only] if options.only else []
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
-    lines = done.stdout.splitlines()
+    # In a session of its own, so that what ends us doesn't end the keeper: it has to clean up.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:
+        said = process.stdout.read()
+    lines = said.splitlines()
     print('\n'.join(lines[:-1]), flush=True)
     try:
         words = lines[-1].replace(',', '').split()
         return {'ok': int(words[0]), 'FAIL': int(words[2]), 'skip': int(words[4])}
     except (IndexError, ValueError):
-        print(f'FAIL {path.stem}: the module broke down\n{done.stdout[-2000:]}')
+        print(f'FAIL {path.stem}: the module broke down\n{said[-2000:]}')
         return {'ok': 0, 'FAIL': 1, 'skip': 0}
 
 
@@ -132,7 +136,7 @@ def plan(options):
     loops = ['epoll', 'io_uring'] if options.loop == 'both' else [options.loop]
     skipped = [loop for loop in loops if loop != 'auto' and not loop_works(loop)]
     pairs = []
-    for path in modules():
+    for path in options.modules or modules():
         module = load(path)
         if options.smoke and not getattr(module, 'SMOKE', True):
             continue
@@ -155,6 +159,7 @@ def arguments():
     parser.add_argument('--rounds', type=int, default=3, help='kill -9 rounds per durability mode')
     parser.add_argument('--smoke', action='store_true', help='leave the heavy modules out')
     parser.add_argument('--list', action='store_true')
+    parser.add_argument('modules', type=pathlib.Path, nargs='*', metavar='MODULE.py')
     parser.add_argument('--module', type=pathlib.Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -165,14 +170,16 @@ def main():
     lib.Server.binary = options.binary
     lib.ROUNDS = options.rounds
     if options.module:
+        keeper.keep()
         count = run_module(options.module, options.loop, options)
         print(f'{count["ok"]} passed, {count["FAIL"]} failed, {count["skip"]} skipped')
         return 1 if count['FAIL'] else 0
     if options.list:
-        for path in modules():
+        for path in options.modules or modules():
             print(*(f'{path.stem}.{name}' for name, _ in tests_of(load(path), options.only)),
                   sep='\n')
         return 0
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing to wait for: the keepers see to it
     runs, skips = plan(options)
     total = {'ok': 0, 'FAIL': 0, 'skip': 0}
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
