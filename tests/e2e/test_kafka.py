@@ -150,6 +150,9 @@ def load(server, tick=lambda swarm: None, seconds=LOAD_S, ids=NAMES, statuses=(2
 
 def test_every_change_is_an_event():
     with Counting(topic_url(kafka())) as server:
+        wait_for('Kafka', lambda: events_state(server)['status'] == 'shipping')
+        # A broker that has just begun may not have answered in the half second that it got.
+        at_first = figures(server)['errors_count']
         increment(server, 'post', 5)
         increment(server, 'post', -2)
         increment(server, 'a"b\\c', 1, 'key')
@@ -168,7 +171,7 @@ def test_every_change_is_an_event():
            'the other events')
         eq(audit(server, 'by hand')[0], 0, 'duplicates')
         data = figures(server)
-        eq((data['events_sent'], data['errors_count']), (7, 0), 'the figures')
+        eq((data['events_sent'], data['errors_count']), (7, at_first), 'the figures')
         check(abs(data['last_message_time'] - time.time()) < 60, 'when the last one went')
         state = events_state(server)
         eq((state['status'], state['lag_events']), ('shipping', 0), 'readiness')
