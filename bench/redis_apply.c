@@ -18,6 +18,7 @@
 #include <hiredis/hiredis.h>
 
 #include "edge/redis_apply.h"
+#include "edge/redis_reads.h"
 #include "edge/redis_script.h"
 
 #define ID_BYTES    32
@@ -34,6 +35,7 @@ struct load {
     struct redis_layout layout;
     struct redis_plan plans[DEPTH];
     struct message sent[DEPTH];
+    size_t commands[DEPTH]; /* that read without the script; 0: it is by the script */
     struct op *ops[DEPTH];
     char (*ids[DEPTH])[ID_BYTES];
     struct answer *answers;
@@ -157,7 +159,11 @@ static void send_message(struct load *load, uint64_t number) {
     if (redis_plan_make(&load->plans[at], &load->layout, &load->sent[at]) != ERR_OK)
         die("plan", NULL);
     buf_clear(&load->command);
+    load->commands[at] = 0;
     if (!load->cluster)
+        load->commands[at] = redis_reads_commands(&load->plans[at], &load->layout, 0,
+                                                  load->plans[at].parts_count, &load->command);
+    if (!load->cluster && !load->commands[at])
         redis_plan_command(&load->plans[at], &load->layout, &load->sent[at], &load->command);
     for (uint32_t i = 0; load->cluster && i < load->plans[at].parts_count; i++)
         redis_plan_part_command(&load->plans[at], &load->layout, &load->sent[at], i,
@@ -192,6 +198,22 @@ static enum err hear_parts(struct load *load, size_t at, struct redis_applied *o
     return redis_plan_finish(plan, &load->layout, &load->sent[at], load->answers, out);
 }
 
+static enum err hear_reads(struct load *load, size_t at, struct redis_applied *out) {
+    struct redis_plan *plan = &load->plans[at];
+    redisReply *each[STRINGS_MAX];
+    redisReply all = {.type = REDIS_REPLY_ARRAY, .elements = load->commands[at], .element = each};
+
+    for (size_t i = 0; i < all.elements; i++)
+        if (redisGetReply(load->client, (void **)&each[i]) != REDIS_OK)
+            die("reply", load->client->errstr);
+    if (!redis_reads_hear(plan, &load->layout, &load->sent[at], 0, plan->parts_count,
+                          (struct redis_reply *)&all))
+        die("reads", "they need the script");
+    for (size_t i = 0; i < all.elements; i++)
+        freeReplyObject(each[i]);
+    return redis_plan_finish(plan, &load->layout, &load->sent[at], load->answers, out);
+}
+
 static void take_reply(struct load *load, uint64_t number) {
     struct slice strings[STRINGS_MAX];
     struct redis_applied applied;
@@ -200,6 +222,8 @@ static void take_reply(struct load *load, uint64_t number) {
 
     if (load->cluster) {
         err = hear_parts(load, at, &applied);
+    } else if (load->commands[at]) {
+        err = hear_reads(load, at, &applied);
     } else {
         redisReply *reply = next_reply(load, strings);
 

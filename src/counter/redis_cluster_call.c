@@ -76,22 +76,26 @@ static void close_part(struct cluster_call *call) {
         finish(call);
 }
 
-void cluster_call_hear(struct cluster_part *part, const struct redis_reply *reply) {
+void cluster_call_heard(struct cluster_part *part) {
     struct cluster_call *call = part->call;
-    struct redis_cluster *cluster = call->cluster;
     struct cluster_node *node = part->node;
 
-    if (!cluster_read_strings(cluster, reply) ||
-        redis_plan_hear(&call->plan, part->index, cluster->strings, redis_reply_count(reply)) !=
-            ERR_OK) {
-        cluster_call_unknown(part);
-        return;
-    }
-    node->ahead_ms = call->plan.said[part->index].clock_ms - loop_now_ms(cluster->loop);
+    node->ahead_ms = call->plan.said[part->index].clock_ms - loop_now_ms(call->cluster->loop);
     node->clock_known = true;
     cluster_node_look(node);
     if (!ack_hold(&node->hold.ack, &part->waiting))
         close_part(call);
+}
+
+void cluster_call_hear(struct cluster_part *part, const struct redis_reply *reply) {
+    struct redis_cluster *cluster = part->call->cluster;
+    struct redis_plan *plan = &part->call->plan;
+
+    if (cluster_read_strings(cluster, reply) &&
+        redis_plan_hear(plan, part->index, cluster->strings, redis_reply_count(reply)) == ERR_OK)
+        cluster_call_heard(part);
+    else
+        cluster_call_unknown(part);
 }
 
 void cluster_call_refuse(struct cluster_part *part, enum err err) {

@@ -49,6 +49,7 @@ struct cluster_part {
     struct cluster_node *ask;  /* where it goes next, once; NULL: to its slot's node */
     uint32_t index;            /* in the plan */
     unsigned sent;             /* how many times */
+    bool by_script;            /* and not as plain commands, though it may only read */
     int64_t due_ms;
     int64_t give_up_ms;
 };
@@ -167,6 +168,7 @@ void cluster_part_again(struct timer *timer);
 
 /* redis_cluster_call.c: what came of a part; the last one of a message answers it. */
 void cluster_call_hear(struct cluster_part *part, const struct redis_reply *reply);
+void cluster_call_heard(struct cluster_part *part); /* in the plan already */
 void cluster_call_refuse(struct cluster_part *part, enum err err);
 void cluster_call_unknown(struct cluster_part *part);
 void cluster_call_release(struct list *node, enum err err); /* a part's 'waiting' */

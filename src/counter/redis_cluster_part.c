@@ -5,16 +5,20 @@
  * TRYAGAIN   the slot is being moved, with some keys   after a pause
  * NOSCRIPT   loaded again in front of it               at once
  *
- * None of these has changed anything. A bounded number of times, and not behind the deadline.
+ * None of these has changed anything; and where plain commands that only read don't bring all they
+ * should, the script is asked, which says one of these, or why. A bounded number of times, and not
+ * behind the deadline.
  */
 #include "counter/redis_cluster_internal.h"
 #include "edge/redis_command.h"
+#include "edge/redis_reads.h"
 
 #define SENT_MAX    64   /* 5 redirections in a row are a lot; a slot's move takes a while */
 #define PAUSE_MS    20   /* jittered */
 #define PATIENCE_MS 2000 /* with a slot that is being moved */
 
 static void on_done(struct redis_request *request, const struct redis_outcome *outcome);
+static void on_values(struct redis_request *request, const struct redis_outcome *outcome);
 
 /* ---- sending ---- */
 
@@ -41,29 +45,52 @@ static uint16_t slot_of(const struct cluster_part *part) {
     return redis_lane_slot(call->plan.parts[part->index].lane, lanes);
 }
 
-enum err cluster_part_send(struct cluster_part *part) {
+static enum err ask_script(struct cluster_part *part) {
     struct cluster_call *call = part->call;
     struct redis_cluster *cluster = call->cluster;
-    const struct redis_layout *layout = &cluster->fleet->layout;
+
+    buf_clear(&cluster->command);
+    redis_plan_part_command(&call->plan, &cluster->fleet->layout, call->delivery->message,
+                            part->index, &cluster->command);
+    if (buf_failed(&cluster->command))
+        return ERR_NO_MEMORY;
+    part->request.done = on_done;
+    return redis_conn_ask(part->node->conn, &part->request, buf_slice(&cluster->command));
+}
+
+/* What only reads as plain commands. */
+static enum err ask(struct cluster_part *part) {
+    struct redis_cluster *cluster = part->call->cluster;
+
+    buf_clear(&cluster->command);
+    size_t commands = redis_reads_commands(&part->call->plan, &cluster->fleet->layout, part->index,
+                                           part->index + 1, &cluster->command);
+    if (commands == 0)
+        return ask_script(part);
+    if (buf_failed(&cluster->command))
+        return ERR_NO_MEMORY;
+    part->request.done = on_values;
+    return redis_conn_ask_several(part->node->conn, &part->request, buf_slice(&cluster->command),
+                                  commands);
+}
+
+enum err cluster_part_send(struct cluster_part *part) {
+    struct redis_cluster *cluster = part->call->cluster;
     struct cluster_node *node = part->ask ? part->ask : cluster_map_owner(cluster, slot_of(part));
+    bool asking = part->ask != NULL;
     enum err err = ERR_OK;
 
     if (!node || !node->usable)
         return ERR_UNAVAILABLE;
-    if (part->ask)
+    if (asking)
         err = send_asking(part, node);
     part->ask = NULL;
     if (err != ERR_OK)
         return err;
-    buf_clear(&cluster->command);
-    redis_plan_part_command(&call->plan, layout, call->delivery->message, part->index,
-                            &cluster->command);
-    if (buf_failed(&cluster->command))
-        return ERR_NO_MEMORY;
-    part->request.done = on_done;
     part->node = node;
     part->sent++;
-    err = redis_conn_ask(node->conn, &part->request, buf_slice(&cluster->command));
+    /* ASKING is for the next command alone. */
+    err = asking || part->by_script ? ask_script(part) : ask(part);
     if (err == ERR_OK)
         ack_sent(&node->hold.ack);
     return err;
@@ -196,6 +223,21 @@ static void on_done(struct redis_request *request, const struct redis_outcome *o
         cluster_call_refuse(part, ERR_UNAVAILABLE);
     else
         cluster_call_unknown(part);
+}
+
+static void on_values(struct redis_request *request, const struct redis_outcome *outcome) {
+    struct cluster_part *part = CONTAINER_OF(request, struct cluster_part, request);
+    struct cluster_call *call = part->call;
+
+    if (!outcome->reply) {
+        on_done(request, outcome);
+    } else if (redis_reads_hear(&call->plan, &call->cluster->fleet->layout, call->delivery->message,
+                                part->index, part->index + 1, outcome->reply)) {
+        cluster_call_heard(part);
+    } else {
+        part->by_script = true;
+        again(part, false);
+    }
 }
 
 void cluster_part_begin(struct cluster_part *part, struct cluster_call *call, uint32_t index) {

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "counter/redis_cluster.h"
+#include "edge/redis_reads.h"
 #include "edge/tracer.h"
 
 /* ---- calls ---- */
@@ -65,10 +66,19 @@ static bool read_strings(struct redis_store *store, const struct redis_reply *re
     return true;
 }
 
-static void end_span(const struct delivery *delivery, int64_t duration_ns) {
-    struct span span = tracer_child(delivery->trace, SPAN_CLIENT);
+static bool only_reads(const struct message *message) {
+    for (size_t i = 0; i < message->count; i++)
+        if (message->ops[i].kind != OP_GET)
+            return false;
+    return true;
+}
 
-    span.name[0] = SLICE("EVALSHA");
+static void end_span(const struct redis_store *store, const struct delivery *delivery,
+                     int64_t duration_ns) {
+    struct span span = tracer_child(delivery->trace, SPAN_CLIENT);
+    bool by_script = store->fleet->layout.touch || !only_reads(delivery->message);
+
+    span.name[0] = by_script ? SLICE("EVALSHA") : SLICE("PIPELINE");
     span_text(&span, SLICE("db.system.name"), SLICE("redis"));
     span_number(&span, SLICE("hgp.batch.operations"), (int64_t)delivery->message->count);
     tracer_end(&span, duration_ns);
@@ -100,7 +110,7 @@ void redis_store_observe(const struct redis_store *store, const struct delivery 
     metrics_add(m, shard, fleet->series.message_replays, replayed);
     metrics_add(m, shard, fleet->series.refused_full, full);
     if (tracer_wants(delivery->trace)) {
-        end_span(delivery, took_ns);
+        end_span(store, delivery, took_ns);
         metrics_exemplar(m, fleet->series.commit, (uint64_t)took_ns / 1000, delivery->trace,
                          clock_wall_ms());
     }
@@ -108,6 +118,16 @@ void redis_store_observe(const struct redis_store *store, const struct delivery 
         return;
     metrics_add(m, shard, fleet->series.operations, applied);
     metrics_add(m, shard, fleet->series.key_replays, keys);
+}
+
+static enum err take_applied(struct redis_call *call, enum err err,
+                             const struct redis_applied *applied) {
+    if (err != ERR_OK)
+        return err == ERR_NO_MEMORY ? ERR_UNKNOWN : err;
+    call->delivery->store_now_ms = applied->clock_ms;
+    redis_store_learn_clock(call->store, applied->clock_ms);
+    call->replayed = applied->replayed;
+    return ERR_OK;
 }
 
 static enum err read_reply(struct redis_call *call, const struct redis_reply *reply) {
@@ -119,12 +139,7 @@ static enum err read_reply(struct redis_call *call, const struct redis_reply *re
     enum err err = redis_plan_answers(&call->plan, &store->fleet->layout, call->delivery->message,
                                       store->strings, redis_reply_count(reply),
                                       call->delivery->answers, &applied);
-    if (err != ERR_OK)
-        return err == ERR_NO_MEMORY ? ERR_UNKNOWN : err;
-    call->delivery->store_now_ms = applied.clock_ms;
-    redis_store_learn_clock(store, applied.clock_ms);
-    call->replayed = applied.replayed;
-    return ERR_OK;
+    return take_applied(call, err, &applied);
 }
 
 static void finish(struct redis_call *call, enum err err) {
@@ -184,6 +199,32 @@ static void on_done(struct redis_request *request, const struct redis_outcome *o
         redis_wait_applied(store);
 }
 
+static enum err ask_script(struct redis_call *call);
+
+static void on_values(struct redis_request *request, const struct redis_outcome *outcome) {
+    struct redis_call *call = CONTAINER_OF(request, struct redis_call, request);
+    const struct redis_layout *layout = &call->store->fleet->layout;
+    const struct message *message = call->delivery->message;
+    struct redis_applied applied;
+
+    if (!outcome->reply) {
+        deliver(call, error_of(call, outcome), outcome->refused);
+        return;
+    }
+    if (!redis_reads_hear(&call->plan, layout, message, 0, call->plan.parts_count,
+                          outcome->reply)) {
+        enum err err = ask_script(call);
+
+        if (err != ERR_OK)
+            deliver(call, err, true);
+        return;
+    }
+    enum err err =
+        redis_plan_finish(&call->plan, layout, message, call->delivery->answers, &applied);
+    finish(call, take_applied(call, err, &applied));
+    redis_link_tidy(call->link);
+}
+
 /* ---- sending ---- */
 
 /* One and the same while it lasts: messages on two connections would overtake each other. */
@@ -209,6 +250,34 @@ static void answer_here(struct redis_call *call) {
     timer_start(call->store->loop, &call->store->later, 0);
 }
 
+static enum err ask_script(struct redis_call *call) {
+    struct redis_store *store = call->store;
+
+    buf_clear(&store->command);
+    redis_plan_command(&call->plan, &store->fleet->layout, call->delivery->message,
+                       &store->command);
+    if (buf_failed(&store->command))
+        return ERR_NO_MEMORY;
+    call->request.done = on_done;
+    return redis_conn_ask(call->link->conn, &call->request, buf_slice(&store->command));
+}
+
+/* What only reads as plain commands. */
+static enum err ask(struct redis_call *call) {
+    struct redis_store *store = call->store;
+
+    buf_clear(&store->command);
+    size_t commands = redis_reads_commands(&call->plan, &store->fleet->layout, 0,
+                                           call->plan.parts_count, &store->command);
+    if (commands == 0)
+        return ask_script(call);
+    if (buf_failed(&store->command))
+        return ERR_NO_MEMORY;
+    call->request.done = on_values;
+    return redis_conn_ask_several(call->link->conn, &call->request, buf_slice(&store->command),
+                                  commands);
+}
+
 static enum err send_call(struct redis_call *call, struct redis_link *link) {
     struct redis_store *store = call->store;
     const struct redis_layout *layout = &store->fleet->layout;
@@ -221,14 +290,9 @@ static enum err send_call(struct redis_call *call, struct redis_link *link) {
     }
     if (err != ERR_OK)
         return err;
-    buf_clear(&store->command);
-    redis_plan_command(&call->plan, layout, message, &store->command);
-    if (buf_failed(&store->command))
-        return ERR_NO_MEMORY;
-    call->request.done = on_done;
     call->link = link;
     call->sent_ns = clock_mono_ns();
-    err = redis_conn_ask(link->conn, &call->request, buf_slice(&store->command));
+    err = ask(call);
     if (err == ERR_OK && redis_waits(store))
         redis_wait_sent(call);
     return err;

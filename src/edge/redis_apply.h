@@ -4,6 +4,8 @@
  *     message ─► plan: parts (lanes) of items ─► EVALSHA … ─► said ─► an answer per operation
  *                                                one a part on a Cluster
  *
+ * What only reads can do without the script (redis_reads.h).
+ *
  * Increments of one counter, of one sign and without a key are one item, as long as nothing else
  * touches the counter between: Redis adds their sum once, and the values between are computed
  * here, where integers have 64 bits. A plan depends on nothing but the message, the number of lanes

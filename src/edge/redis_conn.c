@@ -58,6 +58,7 @@ struct redis_conn {
 
     redisReader *reader;
     struct arena reply;  /* the one that is read, or answered with */
+    redisReply *several; /* those to the oldest request's commands so far; NULL: none */
     struct buf gathered; /* this tick's commands */
     struct buf sending;  /* may not move while 'busy' */
     bool busy;
@@ -122,6 +123,7 @@ static void let_go(struct redis_conn *conn) {
     conn->connector = NULL;
     redisReaderFree(conn->reader);
     conn->reader = NULL;
+    conn->several = NULL;
     if (conn->open && !conn->closing) {
         conn->closing = true;
         transport_close(&conn->transport);
@@ -174,6 +176,7 @@ static void on_flush(struct loop_hook *hook) {
 }
 
 static void take(struct redis_conn *conn, struct redis_request *request, int64_t deadline_ms) {
+    request->several = 0;
     request->deadline_ms = deadline_ms;
     list_init(&request->node);
     list_push_back(&conn->queued, &request->node);
@@ -194,6 +197,15 @@ enum err redis_conn_ask(struct redis_conn *conn, struct redis_request *request,
     buf_add_slice(&conn->gathered, command);
     take(conn, request, loop_now_ms(conn->loop) + conn->conf.response_ms);
     return ERR_OK;
+}
+
+enum err redis_conn_ask_several(struct redis_conn *conn, struct redis_request *request,
+                                struct slice commands, size_t count) {
+    enum err err = redis_conn_ask(conn, request, commands);
+
+    if (err == ERR_OK)
+        request->several = count;
+    return err;
 }
 
 /* ---- greeting ---- */
@@ -282,14 +294,32 @@ static void greet(struct redis_conn *conn) {
 
 /* ---- the stream's events ---- */
 
-static void answer(struct redis_conn *conn, redisReply *reply) {
-    struct list *node = list_pop_front(&conn->sent);
+/* All of them, when 'reply' was the last to the commands of a request; NULL before. */
+static redisReply *gather(struct redis_conn *conn, size_t commands, redisReply *reply) {
+    redisReply *several = conn->several;
 
-    if (!node) {
+    if (!several)
+        several = conn->several = redis_reader_array(&conn->reply, commands);
+    if (!several) {
+        lose(conn, "out of memory", SLICE(""));
+        return NULL;
+    }
+    several->element[several->elements++] = reply;
+    if (several->elements < commands)
+        return NULL;
+    conn->several = NULL;
+    return several;
+}
+
+static void answer(struct redis_conn *conn, redisReply *reply) {
+    if (list_empty(&conn->sent)) {
         lose(conn, "Redis answers what nobody asked", SLICE(""));
         return;
     }
-    struct redis_request *request = CONTAINER_OF(node, struct redis_request, node);
+    struct redis_request *request = CONTAINER_OF(conn->sent.next, struct redis_request, node);
+    if (request->several && !(reply = gather(conn, request->several, reply)))
+        return;
+    list_remove(&request->node);
     struct redis_outcome outcome = {.reply = (const struct redis_reply *)reply};
 
     outcome.err = redis_reply_err(outcome.reply, &outcome.refused);
@@ -327,7 +357,8 @@ static void on_read(void *ctx, struct slice bytes) {
         if (!reply)
             return;
         answer(conn, reply);
-        arena_reset(&conn->reply, REPLY_KEEP);
+        if (!conn->several)
+            arena_reset(&conn->reply, REPLY_KEEP);
     }
 }
 

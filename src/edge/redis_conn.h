@@ -61,6 +61,7 @@ struct redis_request { /* embed it */
     void (*done)(struct redis_request *request, const struct redis_outcome *outcome);
     struct list node; /* the connection's, like the rest */
     int64_t deadline_ms;
+    size_t several; /* commands; 0: one */
 };
 
 /* NULL when memory runs out. Begins to connect on the next turn. */
@@ -78,6 +79,11 @@ size_t redis_conn_requests(const struct redis_conn *conn);
 /* Takes one command, or none. ERR_UNREACHABLE: not READY; ERR_NO_MEMORY. */
 MUST_CHECK enum err redis_conn_ask(struct redis_conn *conn, struct redis_request *request,
                                    struct slice command);
+
+/* Takes 'count' commands as one request, or none: its reply is an array of theirs, an error being
+ * an element like others, so that the outcome is ERR_OK once all of them have come. */
+MUST_CHECK enum err redis_conn_ask_several(struct redis_conn *conn, struct redis_request *request,
+                                           struct slice commands, size_t count);
 
 /* READY, but of no use to the caller (of another store, say): as if it had broken. on_down() comes
  * before this returns. */

@@ -60,6 +60,16 @@ static void leave(void *reply) {
     (void)reply; /* the arena's */
 }
 
+redisReply *redis_reader_array(struct arena *arena, size_t count) {
+    redisReply *reply = arena_alloc(arena, sizeof(*reply));
+    redisReply **element = arena_alloc(arena, count * sizeof(redisReply *));
+
+    if (!reply || !element)
+        return NULL;
+    *reply = (redisReply){.type = REDIS_REPLY_ARRAY, .element = element};
+    return reply;
+}
+
 redisReader *redis_reader_new(struct arena *arena) {
     static redisReplyObjectFunctions functions = {.createString = new_string,
                                                   .createArray = new_array,

@@ -18,4 +18,7 @@
 /* 'arena' outlives it. NULL when memory runs out; end it with redisReaderFree(). */
 redisReader *redis_reader_new(struct arena *arena);
 
+/* An array, still empty, in the same arena, with room for 'count' replies. NULL: no memory. */
+redisReply *redis_reader_array(struct arena *arena, size_t count);
+
 #endif

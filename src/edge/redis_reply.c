@@ -37,6 +37,10 @@ bool redis_reply_i64(const struct redis_reply *reply, int64_t *out) {
     return true;
 }
 
+bool redis_reply_is_nil(const struct redis_reply *reply) {
+    return inside(reply)->type == REDIS_REPLY_NIL;
+}
+
 bool redis_reply_is_array(const struct redis_reply *reply) {
     return inside(reply)->type == REDIS_REPLY_ARRAY;
 }

@@ -23,6 +23,8 @@ bool redis_reply_is_error(const struct redis_reply *reply);
 /* An integer or a string that is one; false of anything else. */
 bool redis_reply_i64(const struct redis_reply *reply, int64_t *out);
 
+bool redis_reply_is_nil(const struct redis_reply *reply);
+
 bool redis_reply_is_array(const struct redis_reply *reply);
 
 /* Elements of an array, 0 of anything else. */

@@ -15,8 +15,8 @@ import tempfile
 import time
 
 import lib
-from lib import (BATCH, Server, Split, Swarm, call, check, current_value, eq, get, increment, item,
-                 ready, refused, request_bytes)
+from lib import (BATCH, Server, Split, Swarm, call, check, counter_path, current_value, eq, get, get_many,
+                 increment, item, ready, refused, request_bytes)
 from certs import Pki
 from proxy import Proxy
 from ledger import SplitLedger, audit, send_again
@@ -118,6 +118,30 @@ def test_phase_1_counts_too():
         eq(cli(db, 'get', 'counter:new:like'), '-5', 'is a plain string')
         eq(increment(server, 'a', 2, counter_type='b:c%').value(), 2, 'marks in the type')
         eq(cli(db, 'get', 'counter:a:b%3Ac%25'), '2', 'are escaped in the key')
+
+
+def calls(db, command):
+    """How often Redis has been asked for it since CONFIG RESETSTAT."""
+    stats = cli(db, 'info', 'commandstats')
+    found = re.search(rf'^cmdstat_{command}:calls=(\d+)', stats, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def test_reads_take_no_script():
+    """Unless what is there isn't a counter: then the script says so."""
+    url, db = Shared.store()
+    with Server(flags=on(url)) as server:
+        eq(increment(server, 'a', 7).value(), 7, 'counted')
+        cli(db, 'config', 'resetstat')
+        eq(get(server, 'a'), 7, 'one')
+        eq(get(server, 'never'), 0, 'one that was never written')
+        eq(get_many(server, ['a', 'never', 'a']), {'a': 7, 'never': 0}, 'several')
+        eq([calls(db, 'get'), calls(db, 'mget')], [2, 1], 'calls: the script would MGET each time')
+        cli(db, 'lpush', 'counter:list:like', 'x')
+        eq(call(server.http, 'GET', counter_path('list')).status, 503, 'no counter')
+        eq([calls(db, 'get'), calls(db, 'mget')], [4, 2], 'calls, the last two by the script')
+        eq(get(server, 'a'), 7, 'and all goes on')
+        eq(increment(server, 'a').value(), 8, 'counted again')
 
 
 def test_both_at_once():

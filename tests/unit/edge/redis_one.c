@@ -142,12 +142,13 @@ const char *one_words(struct one_store *store, const char *words) {
     return out;
 }
 
-/* A counter is a string, or a field of one of the lane's hashes: "COUNT id [value]", "SPOIL id". */
+/* A counter is a string, or a field of one of the lane's hashes: "COUNT id [value]", "SPOIL id",
+ * "BREAK id". */
 static redisReply *do_counter(const struct one_store *store, char words[][WORD], size_t count) {
     struct buf home = {0};
     redisReply *reply;
 
-    if (!store->cluster && words[0][0] == 'S')
+    if (!store->cluster && words[0][0] != 'C')
         return redis_fixture_do(store->client, "LPUSH counter:%s:like x", words[1]);
     if (!store->cluster && count > 2)
         return redis_fixture_do(store->client, "SET counter:%s:like %s", words[1], words[2]);
@@ -156,7 +157,9 @@ static redisReply *do_counter(const struct one_store *store, char words[][WORD],
     (void)snprintf(words[3], WORD, "%.80s:like", words[1]);
     redis_counter_home(&home, &store->layout, 0, slice_str(words[3]));
     buf_add_char(&home, '\0');
-    if (words[0][0] == 'S' || count > 2)
+    if (words[0][0] == 'B')
+        reply = redis_fixture_do(store->client, "SET %s x", home.ptr);
+    else if (words[0][0] == 'S' || count > 2)
         reply = redis_fixture_do(store->client, "HSET %s %s %s", home.ptr, words[3],
                                  count > 2 ? words[2] : "x");
     else
@@ -173,7 +176,8 @@ const char *one_do(struct one_store *store, const char *words) {
 
     for (size_t i = 0; i < count; i++)
         argv[i] = args[i];
-    if (strcmp(args[0], "COUNT") == 0 || strcmp(args[0], "SPOIL") == 0)
+    if (strcmp(args[0], "COUNT") == 0 || strcmp(args[0], "SPOIL") == 0 ||
+        strcmp(args[0], "BREAK") == 0)
         reply = do_counter(store, args, count);
     else
         reply = redisCommandArgv(store->client, (int)count, argv, NULL);
@@ -228,11 +232,37 @@ void one_release(struct one_store *store) {
     redisFree(store->client);
 }
 
+/* As planned. */
+static redisReply *call_script(struct one_store *store, const struct message *message) {
+    const struct redis_script *script =
+        store->cluster ? &redis_script_apply_cluster : &redis_script_apply;
+
+    buf_clear(&store->command);
+    if (store->cluster)
+        redis_plan_part_command(&store->plan, &store->layout, message, 0, &store->command);
+    else
+        redis_plan_command(&store->plan, &store->layout, message, &store->command);
+    char *at = memmem(store->command.ptr, store->command.len, script->sha1, 40);
+    assert_non_null(at);
+    memcpy(at, sha1_one[store->cluster], 40);
+    return redis_fixture_ask(store->client, buf_slice(&store->command));
+}
+
+redisReply *one_call(struct one_store *store, const struct message *message,
+                     const char **out_error) {
+    assert_int_equal(redis_plan_make(&store->plan, &store->layout, message), ERR_OK);
+    redisReply *reply = call_script(store, message);
+
+    if (reply->type != REDIS_REPLY_ERROR)
+        return reply;
+    *out_error = text_of(reply);
+    freeReplyObject(reply);
+    return NULL;
+}
+
 const char *one_send(struct one_store *store, const struct one_increment *increment,
                      enum one_way way) {
     struct op ops[OPS_MAX] = {0}; /* those before it are no operations, and nobody's part */
-    const struct redis_script *script =
-        store->cluster ? &redis_script_apply_cluster : &redis_script_apply;
     struct message message = {.producer = {0, increment->producer},
                               .number = increment->number,
                               .issued_ms = increment->issued_ms,
@@ -247,15 +277,7 @@ const char *one_send(struct one_store *store, const struct one_increment *increm
     /* As if of several operations: the long way. The index is still one. */
     if (way == ONE_LONG)
         store->plan.items[0].count = 2;
-    buf_clear(&store->command);
-    if (store->cluster)
-        redis_plan_part_command(&store->plan, &store->layout, &message, 0, &store->command);
-    else
-        redis_plan_command(&store->plan, &store->layout, &message, &store->command);
-    char *at = memmem(store->command.ptr, store->command.len, script->sha1, 40);
-    assert_non_null(at);
-    memcpy(at, sha1_one[store->cluster], 40);
-    redisReply *reply = redis_fixture_ask(store->client, buf_slice(&store->command));
+    redisReply *reply = call_script(store, &message);
     const char *text = text_of(reply);
     freeReplyObject(reply);
     return text;

@@ -48,8 +48,8 @@ void one_set_time(struct one_store *store, int64_t wall_ms);
 
 /* A command, its words by blanks. M, W, OUT: the lane's meta, windows, outbox; K: what has the
  * clock; P3: producer 3's field of the meta; S3:7: its slot 7 of the windows; @-5: five before
- * ONE_T0; "COUNT id value": a counter, "SPOIL id": one that isn't; '~' is a blank in a word. The
- * reply as text, until the next call. */
+ * ONE_T0; "COUNT id value": a counter, "SPOIL id": one that isn't; "BREAK id": nor is where it
+ * would be; '~' is a blank in a word. The reply as text, until the next call. */
 const char *one_do(struct one_store *store, const char *words);
 
 /* Those words' meanings. */
@@ -58,6 +58,11 @@ const char *one_words(struct one_store *store, const char *words);
 /* The script's reply as text: its strings with '|' between them, or the error. */
 const char *one_send(struct one_store *store, const struct one_increment *increment,
                      enum one_way way);
+
+/* The reply to any message, for redis_plan_answers() or redis_plan_hear(); NULL, and '*out_error'
+ * until the next call, when it is an error. freeReplyObject() it. */
+redisReply *one_call(struct one_store *store, const struct message *message,
+                     const char **out_error);
 
 /* Every key with its type, whether it expires, and its value as DUMP has it. Appends. */
 void one_dump(struct one_store *store, struct buf *out);

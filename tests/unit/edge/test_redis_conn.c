@@ -88,16 +88,21 @@ static void on_done(struct redis_request *request, const struct redis_outcome *o
         loop_stop(w->loop);
 }
 
-static enum err ask(struct world *w, size_t i, struct slice a, struct slice b, struct slice c) {
-    struct buf command = {0};
+static void add(struct buf *out, struct slice a, struct slice b, struct slice c) {
     struct slice args[] = {a, b, c};
     size_t count = c.ptr ? 3 : b.ptr ? 2 : 1;
 
+    redis_command_begin(out, count);
+    for (size_t i = 0; i < count; i++)
+        redis_command_arg(out, args[i]);
+}
+
+static enum err ask(struct world *w, size_t i, struct slice a, struct slice b, struct slice c) {
+    struct buf command = {0};
+
     w->asked[i].request.done = on_done;
     w->asked[i].world = w;
-    redis_command_begin(&command, count);
-    for (size_t j = 0; j < count; j++)
-        redis_command_arg(&command, args[j]);
+    add(&command, a, b, c);
     enum err err = redis_conn_ask(w->conn, &w->asked[i].request, buf_slice(&command));
     buf_release(&command);
     return err;
@@ -367,6 +372,89 @@ static void test_deadline(void **state) {
     close_world(&w);
 }
 
+static void on_several(struct redis_request *request, const struct redis_outcome *outcome) {
+    struct asked *asked = CONTAINER_OF(request, struct asked, request);
+
+    if (outcome->reply) {
+        assert_int_equal(redis_reply_count(outcome->reply), 3);
+        assert_true(redis_reply_is_error(redis_reply_at(outcome->reply, 1)));
+        assert_int_equal(redis_reply_text(redis_reply_at(outcome->reply, 2)).len, BIG);
+        assert_true(redis_reply_i64(redis_reply_at(outcome->reply, 0), &asked->number));
+    }
+    on_done(request, outcome);
+}
+
+/* INCR, what is an error, and what doesn't come in one piece. */
+static void ask_several(struct world *w, size_t i) {
+    struct buf commands = {0};
+
+    w->asked[i].world = w;
+    w->asked[i].request.done = on_several;
+    add(&commands, SLICE("INCR"), SLICE("a"), NONE);
+    add(&commands, SLICE("INCR"), SLICE("big"), NONE);
+    add(&commands, SLICE("GET"), SLICE("big"), NONE);
+    assert_int_equal(redis_conn_ask_several(w->conn, &w->asked[i].request, buf_slice(&commands), 3),
+                     ERR_OK);
+    buf_release(&commands);
+}
+
+static void test_several(void **state) {
+    (void)state;
+    struct world w;
+    char *big = malloc(BIG);
+
+    open_world(&w, NULL, true);
+    start(&w);
+    run(&w);
+    memset(big, 'x', BIG);
+    assert_int_equal(ask(&w, 0, SLICE("SET"), SLICE("big"), slice_of(big, BIG)), ERR_OK);
+    for (size_t i = 1; i < 9; i += 2) {
+        ask_several(&w, i);
+        assert_int_equal(ask(&w, i + 1, SLICE("INCR"), SLICE("a"), NONE), ERR_OK);
+    }
+    assert_int_equal(redis_conn_requests(w.conn), 9);
+    w.stop_at = 9;
+    run(&w);
+    for (size_t i = 1; i < 9; i++) {
+        assert_int_equal(w.asked[i].done, 1);
+        assert_int_equal(w.asked[i].outcome.err, ERR_OK);
+        assert_int_equal(w.asked[i].number, i);
+    }
+    assert_int_equal(redis_conn_requests(w.conn), 0);
+    free(big);
+    close_world(&w);
+}
+
+/* Some replies have come, and the rest never will. */
+static void test_killed_among_several(void **state) {
+    (void)state;
+    struct world w;
+    struct buf commands = {0};
+
+    open_world(&w, NULL, false);
+    start(&w);
+    run(&w);
+    w.asked[0].world = &w;
+    w.asked[0].request.done = on_done;
+    add(&commands, SLICE("INCR"), SLICE("a"), NONE);
+    add(&commands, SLICE("QUIT"), NONE, NONE);
+    add(&commands, SLICE("INCR"), SLICE("a"), NONE);
+    assert_int_equal(redis_conn_ask_several(w.conn, &w.asked[0].request, buf_slice(&commands), 3),
+                     ERR_OK);
+    buf_release(&commands);
+    w.stop_at = 1;
+    run(&w);
+    assert_int_equal(w.asked[0].outcome.err, ERR_UNKNOWN);
+    assert_null(w.asked[0].outcome.reply);
+    run(&w);
+    assert_int_equal(w.ready, 2);
+    assert_int_equal(ask(&w, 1, SLICE("INCR"), SLICE("a"), NONE), ERR_OK);
+    w.stop_at = 2;
+    run(&w);
+    assert_int_equal(w.asked[1].number, 2);
+    close_world(&w);
+}
+
 /* Asked, and lost before the tick's end. */
 static void give_up_in_hook(struct timer *timer) {
     struct world *w = CONTAINER_OF(timer, struct world, again);
@@ -452,6 +540,7 @@ static int run_group(const char *name, enum loop_backend which) {
         cmocka_unit_test(test_killed),         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_never_sent),     cmocka_unit_test(test_close_under_way),
         cmocka_unit_test(test_close_early),    cmocka_unit_test(test_nobody_there),
+        cmocka_unit_test(test_several),        cmocka_unit_test(test_killed_among_several),
     };
     struct loop_conf conf = {.backend = which};
     struct loop *loop;
