@@ -183,7 +183,12 @@ def planted(flags):
 
 
 def wrong(server, sent):
-    got = ask(server, 'top?counter_type=like&time_range=all&limit=1000')
+    """And it doesn't know, as it has all events that there are."""
+    def asked():
+        return ask(server, 'top?counter_type=like&time_range=all&limit=1000')
+
+    lib.wait_for('it has all events', lambda: asked()['lag_events'] == 0)
+    got = asked()
     eq((got['exact'], got['lag_events']), (True, 0), 'it doesn\'t know')
     return {c['resource_id']: c['value'] for c in got['counters']} != dict(sent.top('like', 'all', 0))
 
