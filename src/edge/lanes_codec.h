@@ -33,6 +33,9 @@
 
 /* What a counter takes in one message: as much as batch.operations may be. */
 #define LANES_OPS_MAX 65536u
+/* The longest key: a client's, and what a batch's items get behind the batch's. Any bytes but zero,
+ * as a header's: a message is refused as a whole, with what others have in it. */
+#define LANES_KEY_MAX (255 + 24)
 
 /* What err_name() has written; ERR_INTERNAL for a name that isn't an error's. */
 enum err lanes_error_named(struct slice name);

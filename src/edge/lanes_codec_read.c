@@ -10,8 +10,6 @@
 #include "wire/proto_scan.h"
 #include "wire/uri.h"
 
-#define KEY_MAX_BYTES 255 /* CONTRACT B, as the header Idempotency-Key */
-
 #define NO_INDEX SIZE_MAX
 
 /* ---- problems ---- */
@@ -85,12 +83,19 @@ static inline bool next_known(struct proto_scan *scan, const struct layout *layo
     return false;
 }
 
-static enum err check_text(const struct place *place, const char *field, struct slice text) {
+/* No store key may hold it. */
+static enum err check_no_nul(const struct place *place, const char *field, struct slice text) {
     if (text.len && memchr(text.ptr, '\0', text.len))
-        return bad_field(place, field, "must not contain U+0000"); /* no store key may hold it */
-    if (!utf8_valid(text))
-        return bad_field(place, field, "must be valid UTF-8");
+        return bad_field(place, field, "must not contain U+0000");
     return ERR_OK;
+}
+
+static enum err check_text(const struct place *place, const char *field, struct slice text) {
+    enum err err = check_no_nul(place, field, text);
+
+    if (err == ERR_OK && !utf8_valid(text))
+        return bad_field(place, field, "must be valid UTF-8");
+    return err;
 }
 
 static enum err check_name(const struct place *place, const char *field, struct slice text) {
@@ -107,9 +112,9 @@ static enum err check_op(const struct place *place, const struct op *op) {
     enum err err = check_name(place, "resource_id", op->resource_id);
     if (err == ERR_OK)
         err = check_name(place, "counter_type", op->counter_type);
-    if (err == ERR_OK && op->key.len > KEY_MAX_BYTES)
-        err = bad_field(place, "key", "must have at most 255 bytes");
-    return err == ERR_OK && op->key.len ? check_text(place, "key", op->key) : err;
+    if (err == ERR_OK && op->key.len > LANES_KEY_MAX)
+        err = bad_field(place, "key", "must have at most 279 bytes");
+    return err == ERR_OK ? check_no_nul(place, "key", op->key) : err;
 }
 
 static enum err read_op(const struct place *place, struct slice bytes, struct op *out) {

@@ -6,9 +6,12 @@
  */
 #include <stdio.h>
 
+#include "edge/lanes_codec.h"
 #include "gateway/batch.h"
 
 #define KEY_SUFFIX 24 /* "/" and an index */
+
+_Static_assert(IDEMPOTENCY_KEY_MAX + KEY_SUFFIX <= LANES_KEY_MAX, "a counter must take them");
 
 static void reply(struct batch *batch) {
     bool replayed = batch->count > 0;

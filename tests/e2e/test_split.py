@@ -15,8 +15,8 @@ import time
 
 import lib
 from ledger import SplitLedger, audit, send_again
-from lib import (INCREMENT, Server, Split, Swarm, call, check, current_value, eq, get, increment,
-                 item, ready, refused, request_bytes)
+from lib import (BATCH_INCREMENT, INCREMENT, Connection, Server, Split, Swarm, call, check,
+                 current_value, eq, get, increment, item, ready, refused, request_bytes)
 from proxy import Proxy
 from test_crash import CONNECTIONS, Retriers, random_of
 
@@ -140,6 +140,23 @@ def test_admin_sets_through_the_gateway():
         answer = call(split.admin, 'PUT', '/api/v1/counter/set/like', {'value': 41})
         eq(answer.status, 200, f'{answer!r}')
         eq(increment(split, 'set').value(), 42, 'after the set')
+
+
+def test_no_key_spoils_the_message_it_travels_in():
+    """What one client gives as a key is no reason to refuse what others say beside it."""
+    with Split() as split:
+        longest = [('Idempotency-Key', 'x' * 255)]
+        for _ in range(2):
+            answer = call(split.http, 'POST', BATCH_INCREMENT, {'items': [item('keys')]}, longest)
+            check(answer.json()['data']['results'][0]['current_value'] == 1, f'a batch: {answer!r}')
+        odd = request_bytes('POST', INCREMENT, item('keys')).replace(
+            b'Host: test', b'Host: test\r\nIdempotency-Key: \xe9t\xe9', 1)
+        beside = request_bytes('POST', INCREMENT, item('beside'))
+        for n in range(2):
+            with Connection(split.http) as connection:
+                connection.send(odd + beside)
+                eq([connection.answer('POST').value() for _ in range(2)], [2, n + 1],
+                   'one with a key that is not UTF-8, and one beside it')
 
 
 # --- a counter that isn't there ----------------------------------------------------------------

@@ -44,8 +44,8 @@ static void check_op(const struct op *op) {
     check_name(op->counter_type);
     CHECK(!op->key.ptr == (op->key.len == 0));
     if (op->key.ptr) {
-        check_name(op->key);
-        CHECK(op->key.len <= 255);
+        CHECK(!memchr(op->key.ptr, '\0', op->key.len));
+        CHECK(op->key.len <= LANES_KEY_MAX);
     }
 }
 
