@@ -82,18 +82,21 @@ local function make_items_way(shared)
         end
     end
 
-    -- The record is made at once, so that the same key again in this message finds it.
+    -- The record is made at once, so that the same key again in this message finds it. A hash is gone
+    -- when the generation after its own ends, and an hour later for a clock that waits: it says itself
+    -- when ("x", shorter than any key), as one made under a shorter ttl has to be kept for longer now.
     local function put_key(part, key, arg, value)
         local keys = part.keys
         local record = arg .. ' ' .. value .. ' ' .. part.now_text
         local name = bucket(part, keys.generation, key)
+        local gone = keys.began + 2 * ttl + 3600000
 
         keys.records[key] = record
-        call('HSET', name, sub(key, 5), record)
-        if call('HLEN', name) == 1 then
-            -- Out of reach when the generation after this one ends; an hour more for a clock that
-            -- waits.
-            call('PEXPIREAT', name, keys.began + 2 * ttl + 3600000)
+        if tonumber(call('HGET', name, 'x') or 0) >= gone then
+            call('HSET', name, sub(key, 5), record)
+        else
+            call('HSET', name, sub(key, 5), record, 'x', format('%d', gone))
+            call('PEXPIREAT', name, format('%d', gone))
         end
     end
 
