@@ -54,8 +54,10 @@ local function before(a, b)
 end
 
 -- It only rises: a report may be late, or come from an instance that has been replaced. One that
--- was forgotten meanwhile is registered again.
-if ARGV[5] then
+-- was forgotten meanwhile is registered again. One beyond the lane's end is of events that Redis has
+-- lost since (docs/recover.md): others get their numbers, and it would trim those unread.
+local lane_end = {tonumber(m.epoch), tonumber(m.seq)}
+if ARGV[5] and not before(lane_end, {tonumber(ARGV[6]), tonumber(ARGV[7])}) then
     local field, at = 'c:' .. ARGV[5], ARGV[6] .. ' ' .. ARGV[7]
     if not m[field] then
         m.consumers = string.format('%d', (m.consumers or 0) + 1)
@@ -113,7 +115,7 @@ local function take_all()
 end
 
 local more = false
-if floor and not before(floor, {tonumber(m.epoch), tonumber(m.seq)}) then
+if floor and not before(floor, lane_end) then
     take_all()
 else
     -- One alone first: mostly nothing is due, and many entries are dear to look at.
