@@ -1,13 +1,14 @@
-/* analytics_top.c - how long a top-10 takes while core/analytics takes in events as fast as it can,
- * over many counters, and what a counter costs in memory and on disk.
+/* analytics_top.c - how long a top-10 takes while analytics takes in events as fast as it can, over
+ * many counters, and what a counter costs in memory and on disk.
  *
- *     bench_analytics_top FOLDER COUNTERS SECONDS [uniform]
+ *     bench_analytics_top FOLDER COUNTERS SECONDS [uniform] [flood]
  *
- * Every counter is counted once; then events come, Zipf 1.1 over all counters or uniformly, in
- * reads of 1,000 of which 128 are counted at a time, as the service does it; whoever asks is
- * answered between two pieces, and while events wait for a commit. Another thread asks, at moments
- * of its own; what it waits for is the piece under way and the answer. On a busy machine it also
- * waits for a core: so the same is said in the counting thread's CPU, too.
+ * The service itself, as in a process: its thread, its writer's, its mailboxes. Its events are made
+ * here, on its thread: every counter's first, then Zipf 1.1 over all counters or uniformly, 250 of
+ * each of four lanes in a turn. Another thread asks, one question after the other, all of which
+ * count: while events are counted, while they wait for a commit, while windows move. On a busy
+ * machine it also waits for a core: so the same is said in the service's CPU, too. With 'flood',
+ * 250 others, of a thousand places each, are under way all the time.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -19,69 +20,68 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "analytics/service.h"
+#include "base/clock.h"
 #include "base/random.h"
-#include "core/analytics.h"
 #include "edge/rocks_tally.h"
+#include "loop/mailbox.h"
+#include "loop/timer.h"
 #include "resident.h"
 
-#define LANES      4
-#define TYPES      3
-#define READ       1000
-#define PIECE      128
-#define STEPS      8   /* of rows that leave */
-#define WAIT_US    100 /* for a commit, between two looks at what is asked */
-#define RING       (READ * 2000)
-#define NAME_BYTES 16
-#define ASK_US     1000
-#define ASKED_MAX  1000000
-#define COMMIT_US  1e7
-#define HOUR_MS    INT64_C(3600000)
-#define PENDING    131072
+#define LANES       4
+#define TYPES       3
+#define READ        250 /* of a lane */
+#define RING        500000
+#define NAME_BYTES  16
+#define ASK_US      1000
+#define ASKED_MAX   1000000
+#define FLOOD       250
+#define DEADLINE_MS 60000
+#define COMMIT_MS   10000
+#define HOUR_MS     INT64_C(3600000)
+#define PENDING     131072
+#define STORE_ID    1
 
 static const char *const types[TYPES] = {"like", "view", "share"};
 
-struct moment {
-    double us;
-    double thread_us; /* the counting thread's CPU */
+/* ---- events ---- */
+
+struct lane {
+    uint32_t *ring; /* counters to come, by Zipf or uniformly */
+    uint32_t at;
+    uint32_t first; /* of the counters that have had none yet */
+    uint64_t seq;   /* of the last event that was made */
+    struct event events[READ];
+    char names[READ][NAME_BYTES];
 };
 
 static struct {
-    struct analytics *analytics;
-    struct rocks_tally *rocks;
+    struct feed feed;
+    struct feed_user user;
+    struct loop *loop;
+    struct timer turn;
+    bool opened;
+    struct feed_read *reads;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+
+    struct lane lanes[LANES];
     uint64_t random;
     uint32_t counters;
-    uint32_t *ring; /* counters to come */
-    uint32_t at;
     int32_t *values;
-    uint64_t seq[LANES];
-    double commit_us;
+    double made_us; /* the thread's CPU for making them */
 
-    clockid_t thread;
-    _Atomic(const struct moment *) question; /* when it was asked, NULL: none */
+    clockid_t thread;          /* the service's */
+    atomic_uint_fast64_t made; /* events */
+    atomic_uint reading;       /* lanes; none: all wait for a commit */
     atomic_bool over;
-    double *waited_us;
-    double *worked_us;
-    size_t asked;
-    size_t idle; /* asked while events waited for a commit */
-    struct slice_of {
-        double cpu_us; /* the longest one */
-        double wall_us;
-    } moves, pieces, commits; /* what a question may have to wait for */
-} bench;
+} source;
 
 static double now_us(clockid_t clock) {
     struct timespec at;
 
     clock_gettime(clock, &at);
     return (double)at.tv_sec * 1e6 + (double)at.tv_nsec / 1e3;
-}
-
-static struct moment now(void) {
-    return (struct moment){now_us(CLOCK_MONOTONIC), now_us(bench.thread)};
-}
-
-static int64_t wall_ms(void) {
-    return (int64_t)(now_us(CLOCK_REALTIME) / 1e3);
 }
 
 static void must(enum err err, const char *what) {
@@ -99,10 +99,8 @@ static void *take(size_t count, size_t size) {
     return memory;
 }
 
-/* ---- events ---- */
-
 static double random_share(void) {
-    return (double)(random_next(&bench.random) >> 11) * 0x1p-53;
+    return (double)(random_next(&source.random) >> 11) * 0x1p-53;
 }
 
 /* Ranks of a Zipf distribution by rejection: no table (Devroye 1986, X.6.1). */
@@ -114,34 +112,330 @@ static uint32_t zipf(double s) {
         double x = floor(pow(u, -1 / (s - 1)));
         double t = pow(1 + 1 / x, s - 1);
 
-        if (x <= bench.counters && random_share() * x * (t - 1) / (b - 1) <= t / b)
+        if (x <= source.counters && random_share() * x * (t - 1) / (b - 1) <= t / b)
             return (uint32_t)x - 1;
     }
 }
 
-static void fill_ring(bool uniform) {
-    bench.ring = take(RING, sizeof(*bench.ring));
-    for (uint32_t i = 0; i < RING; i++)
-        bench.ring[i] =
-            uniform ? (uint32_t)(random_next(&bench.random) % bench.counters) : zipf(1.1);
+static void fill_rings(bool uniform) {
+    uint32_t filled[LANES] = {0};
+
+    for (unsigned i = 0; i < LANES; i++) {
+        source.lanes[i].ring = take(RING, sizeof(uint32_t));
+        source.lanes[i].first = i;
+    }
+    for (unsigned full = 0; full < LANES;) {
+        uint32_t counter =
+            uniform ? (uint32_t)(random_next(&source.random) % source.counters) : zipf(1.1);
+        unsigned lane = counter % LANES; /* a counter is always in the same one */
+
+        if (filled[lane] == RING)
+            continue;
+        source.lanes[lane].ring[filled[lane]++] = counter;
+        full += filled[lane] == RING;
+    }
 }
 
-static struct event make_event(uint32_t counter, int64_t at_ms, char name[NAME_BYTES]) {
-    uint32_t lane = counter % LANES;
-    struct event event = {.lane = lane,
-                          .at = {1, ++bench.seq[lane]},
-                          .kind = OP_ADD,
-                          .delta = 1,
-                          .new_value = ++bench.values[counter],
-                          .count = 1,
-                          .et_ms = at_ms,
-                          .counter_type = slice_str(types[counter % TYPES])};
+static uint32_t next_counter(struct lane *lane) {
+    uint32_t counter = lane->first;
 
-    event.resource_id = slice_of(name, (size_t)snprintf(name, NAME_BYTES, "r%" PRIu32, counter));
-    return event;
+    if (counter >= source.counters)
+        return lane->ring[lane->at++ % RING];
+    lane->first += LANES;
+    return counter;
 }
 
-/* ---- counting, as the service does ---- */
+static void make_events(uint32_t number) {
+    struct lane *lane = &source.lanes[number];
+    double began_us = now_us(CLOCK_THREAD_CPUTIME_ID);
+    int64_t at_ms = clock_wall_ms();
+
+    for (size_t i = 0; i < READ; i++) {
+        uint32_t counter = next_counter(lane);
+        int len = snprintf(lane->names[i], NAME_BYTES, "r%" PRIu32, counter);
+
+        lane->events[i] = (struct event){.lane = number,
+                                         .at = {1, ++lane->seq},
+                                         .kind = OP_ADD,
+                                         .resource_id = slice_of(lane->names[i], (size_t)len),
+                                         .counter_type = slice_str(types[counter % TYPES]),
+                                         .delta = 1,
+                                         .new_value = ++source.values[counter],
+                                         .count = 1,
+                                         .et_ms = at_ms};
+    }
+    source.made_us += now_us(CLOCK_THREAD_CPUTIME_ID) - began_us;
+    atomic_fetch_add(&source.made, READ);
+}
+
+/* ---- as a feed ---- */
+
+/* What found no room before comes again. */
+static void give(struct feed_read *read) {
+    struct lane *lane = &source.lanes[read->lane];
+    bool over = atomic_load(&source.over) || source.closed;
+
+    if (!over && read->after.seq == lane->seq)
+        make_events(read->lane);
+    size_t left = over ? 0 : (size_t)(lane->seq - read->after.seq);
+    atomic_fetch_sub(&source.reading, 1);
+    read->done(read, ERR_OK, lane->events + READ - left, left);
+}
+
+static void run_turn(struct timer *timer) {
+    static const struct event_position none[LANES];
+    struct feed_info info = {.store_id = STORE_ID, .lanes = LANES, .reported = none};
+    struct feed_read *read = source.reads;
+
+    (void)timer;
+    source.reads = NULL;
+    if (!source.opened)
+        source.user.opened(source.user.ctx, ERR_OK, &info);
+    source.opened = true;
+    while (read) {
+        struct feed_read *next = read->next;
+
+        give(read);
+        read = next;
+    }
+    if (source.closed)
+        source.closed(source.closed_ctx);
+}
+
+static void feed_opens(struct feed *feed, const struct feed_user *user) {
+    (void)feed;
+    source.user = *user;
+    timer_start(source.loop, &source.turn, 0);
+}
+
+static void feed_reads(struct feed *feed, struct feed_read *read) {
+    (void)feed;
+    read->next = source.reads;
+    source.reads = read;
+    atomic_fetch_add(&source.reading, 1);
+    timer_start(source.loop, &source.turn, 0);
+}
+
+static void feed_reported(struct feed *feed, uint32_t lane, struct event_position at) {
+    (void)feed, (void)lane, (void)at;
+}
+
+static struct event_position feed_ends(struct feed *feed, uint32_t lane) {
+    (void)feed;
+    return (struct event_position){1, source.lanes[lane].seq};
+}
+
+static void feed_closes(struct feed *feed, void (*closed)(void *ctx), void *ctx) {
+    (void)feed;
+    source.closed = closed;
+    source.closed_ctx = ctx;
+    timer_start(source.loop, &source.turn, 0);
+}
+
+static const struct feed_ops feed_ops = {
+    .open = feed_opens,
+    .read = feed_reads,
+    .report = feed_reported,
+    .end = feed_ends,
+    .close = feed_closes,
+};
+
+/* On the service's thread. */
+static struct feed *make_feed(void *ctx, struct loop *loop) {
+    (void)ctx;
+    (void)pthread_getcpuclockid(pthread_self(), &source.thread);
+    source.feed.ops = &feed_ops;
+    source.loop = loop;
+    source.turn.fire = run_turn;
+    return &source.feed;
+}
+
+static void release_feed(void *ctx) {
+    (void)ctx;
+}
+
+/* ---- who asks ---- */
+
+struct waits {
+    const char *of;
+    size_t count;
+    double *us;
+};
+
+static struct {
+    struct mailbox *home;
+    struct analytics_port *one_port;
+    struct analytics_port *flood_port;
+    struct analytics_ask one;
+    struct analytics_ask flood[FLOOD];
+    uint64_t flooded; /* answers */
+    uint64_t random;
+    bool waits;
+    bool over;
+    unsigned under_way;
+    size_t inexact;
+    struct waits all, counting, committing, cpu;
+} asker;
+
+static void add(struct waits *waits, double us) {
+    if (waits->count < ASKED_MAX)
+        waits->us[waits->count++] = us;
+}
+
+static void on_answer(struct analytics_ask *ask) {
+    must(ask->err, "top");
+    asker.inexact += !ask->top_answer.certainty.exact;
+    top_answer_release(&ask->top_answer);
+    asker.under_way--;
+    asker.waits = false;
+}
+
+static void send_one(struct analytics_port *port, struct analytics_ask *ask, uint32_t limit,
+                     void (*done)(struct analytics_ask *ask)) {
+    uint64_t random = random_next(&asker.random);
+
+    *ask = (struct analytics_ask){.kind = ASK_TOP,
+                                  .deadline_ms = clock_mono_ms() + DEADLINE_MS,
+                                  .top = {slice_str(types[random % TYPES]),
+                                          (enum time_range)(random / TYPES % RANGES), 0, limit},
+                                  .done = done};
+    must(analytics_ask(analytics_port_upstream(port), ask), "ask");
+    asker.under_way++;
+}
+
+static void on_flood_answer(struct analytics_ask *ask) {
+    must(ask->err, "top");
+    top_answer_release(&ask->top_answer);
+    asker.under_way--;
+    asker.flooded++;
+    if (!asker.over)
+        send_one(asker.flood_port, ask, TOP_LIMIT_MAX, on_flood_answer);
+}
+
+static void wait_for_answer(void) {
+    while (asker.waits) {
+        mailbox_wait(asker.home, -1);
+        (void)mailbox_drain(asker.home);
+    }
+}
+
+static void ask_once(void) {
+    struct waits *kind = atomic_load(&source.reading) ? &asker.counting : &asker.committing;
+    double cpu_us = now_us(source.thread);
+    double began_us = now_us(CLOCK_MONOTONIC);
+
+    asker.waits = true;
+    send_one(asker.one_port, &asker.one, 10, on_answer);
+    wait_for_answer();
+    double us = now_us(CLOCK_MONOTONIC) - began_us;
+    add(&asker.cpu, now_us(source.thread) - cpu_us);
+    add(&asker.all, us);
+    add(kind, us);
+}
+
+static void ask_for(double seconds) {
+    double end_us = now_us(CLOCK_MONOTONIC) + seconds * 1e6;
+
+    while (now_us(CLOCK_MONOTONIC) < end_us) {
+        ask_once();
+        usleep(ASK_US);
+        (void)mailbox_drain(asker.home);
+    }
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void print_waits(struct waits *waits) {
+    size_t n = waits->count;
+    const double *us = waits->us;
+
+    qsort(waits->us, n, sizeof(double), by_size);
+    if (n)
+        printf("top-10   %-42s n=%zu p50=%.2f p99=%.2f p99.9=%.2f max=%.1f ms\n", waits->of, n,
+               us[n / 2] / 1e3, us[n * 99 / 100] / 1e3, us[n * 999 / 1000] / 1e3, us[n - 1] / 1e3);
+}
+
+static void init_asker(struct analytics_service *service) {
+    asker.random = 5;
+    asker.all.of = "by the clock, all";
+    asker.counting.of = "by the clock, asked while events came";
+    asker.committing.of = "by the clock, asked while a commit was awaited";
+    asker.cpu.of = "CPU of the service's thread, all";
+    struct waits *const all[] = {&asker.all, &asker.counting, &asker.committing, &asker.cpu};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        all[i]->us = take(ASKED_MAX, sizeof(double));
+    asker.home = mailbox_new(4096);
+    asker.one_port = analytics_port_new(service, asker.home, NULL, NULL);
+    asker.flood_port = analytics_port_new(service, asker.home, NULL, NULL);
+    if (!asker.home || !asker.one_port || !asker.flood_port)
+        must(ERR_NO_MEMORY, "ports");
+}
+
+static void end_asker(void) {
+    asker.over = true;
+    while (asker.under_way) {
+        mailbox_wait(asker.home, -1);
+        (void)mailbox_drain(asker.home);
+    }
+    analytics_port_free(asker.one_port);
+    analytics_port_free(asker.flood_port);
+    mailbox_free(asker.home);
+}
+
+/* ---- the whole ---- */
+
+static void wait_until_counted_once(size_t resident) {
+    double began_us = now_us(CLOCK_MONOTONIC);
+
+    while (atomic_load(&source.made) < source.counters)
+        usleep(1000);
+    printf("counters %" PRIu32 " counted once in %.1f s, %.0f bytes of memory each\n",
+           source.counters, (now_us(CLOCK_MONOTONIC) - began_us) / 1e6,
+           (double)(resident_bytes() - resident) / source.counters);
+}
+
+static void run(double seconds, bool flood) {
+    uint64_t made = atomic_load(&source.made);
+    double made_us = source.made_us;
+    double thread_us = now_us(source.thread);
+    double process_us = now_us(CLOCK_PROCESS_CPUTIME_ID);
+    double began_us = now_us(CLOCK_MONOTONIC);
+
+    for (unsigned i = 0; flood && i < FLOOD; i++)
+        send_one(asker.flood_port, &asker.flood[i], TOP_LIMIT_MAX, on_flood_answer);
+    ask_for(seconds);
+    seconds = (now_us(CLOCK_MONOTONIC) - began_us) / 1e6;
+    made = atomic_load(&source.made) - made;
+    made_us = source.made_us - made_us;
+    thread_us = now_us(source.thread) - thread_us;
+    process_us = now_us(CLOCK_PROCESS_CPUTIME_ID) - process_us;
+    printf("ingest   %.0f events/s; the service's thread %.2f us of CPU an event, answers too, and "
+           "%.2f for making it; the process %.2f\n",
+           (double)made / seconds, (thread_us - made_us) / (double)made, made_us / (double)made,
+           process_us / (double)made);
+    if (flood)
+        printf("flood    %.0f tops of %d a second\n", (double)asker.flooded / seconds,
+               TOP_LIMIT_MAX);
+}
+
+struct slice_of {
+    double cpu_us; /* the longest one */
+    double wall_us;
+};
+
+struct moment {
+    double us;
+    double thread_us;
+};
+
+static struct moment now(void) {
+    return (struct moment){now_us(CLOCK_MONOTONIC), now_us(CLOCK_THREAD_CPUTIME_ID)};
+}
 
 static struct moment slice_ends(struct slice_of *slice, struct moment since) {
     struct moment at = now();
@@ -153,235 +447,102 @@ static struct moment slice_ends(struct slice_of *slice, struct moment since) {
     return at;
 }
 
-static void commit_when_due(void) {
-    double at_us = now_us(CLOCK_MONOTONIC);
-    enum err err = analytics_commit_end(bench.analytics, false);
-
-    must(err == ERR_BUSY ? ERR_OK : err, "commit");
-    if (at_us - bench.commit_us < COMMIT_US)
-        return;
-    (void)analytics_commit_begin(bench.analytics);
-    bench.commit_us = at_us;
-}
-
-/* Who asks while events wait for a commit waits for nothing: it isn't counted. */
-static void answer(bool waits) {
-    static struct top_answer answer;
-    struct top_query query = {slice_str(types[random_next(&bench.random) % TYPES]),
-                              (enum time_range)(random_next(&bench.random) % RANGES), 0, 10};
-    const struct moment *asked = atomic_load(&bench.question);
-
-    if (!asked)
-        return;
-    must(analytics_move(bench.analytics, wall_ms()), "move");
-    must(analytics_top(bench.analytics, &query, &answer), "top");
-    bench.idle += waits;
-    if (bench.asked < ASKED_MAX && !waits) {
-        bench.waited_us[bench.asked] = now().us - asked->us;
-        bench.worked_us[bench.asked++] = now().thread_us - asked->thread_us;
-    }
-    atomic_store(&bench.question, NULL);
-}
-
-/* Lanes without room stand still, the loop goes on. */
-static void wait_for_room(void) {
-    enum err err;
-
-    while ((err = analytics_commit_end(bench.analytics, false)) == ERR_BUSY) {
-        answer(true);
-        usleep(WAIT_US);
-    }
-    must(err, "commit");
-    struct moment at = now();
-    (void)analytics_commit_begin(bench.analytics);
-    (void)slice_ends(&bench.commits, at);
-}
-
-static void count_piece(const struct event *events, size_t n) {
-    struct moment at = now();
-
-    must(analytics_move(bench.analytics, wall_ms()), "move");
-    at = slice_ends(&bench.moves, at);
-    while (analytics_apply(bench.analytics, events, n) == ERR_BUSY) {
-        (void)slice_ends(&bench.pieces, at);
-        wait_for_room();
-        at = now();
-    }
-    (void)slice_ends(&bench.pieces, at);
-}
-
-static void count(const struct event *events, size_t n) {
-    struct moment at = now();
-
-    for (unsigned i = 0; i < STEPS && analytics_is_behind(bench.analytics); i++) {
-        answer(false);
-        at = now();
-        must(analytics_catch_up(bench.analytics), "catch up");
-        at = slice_ends(&bench.moves, at);
-    }
-    commit_when_due();
-    (void)slice_ends(&bench.commits, at);
-    for (size_t i = 0; i < n; i += PIECE) {
-        answer(false);
-        count_piece(events + i, n - i < PIECE ? n - i : PIECE);
-    }
-}
-
-static void *ask(void *arg) {
-    struct moment asked;
-
-    (void)arg;
-    while (!atomic_load(&bench.over)) {
-        asked = now();
-        atomic_store(&bench.question, &asked);
-        while (atomic_load(&bench.question))
-            usleep(ASK_US / 4);
-        usleep(ASK_US);
-    }
-    return NULL;
-}
-
-/* ---- the whole ---- */
-
-static void count_each_once(void) {
-    static struct event events[READ];
-    static char names[READ][NAME_BYTES];
-
-    for (uint32_t next = 0; next < bench.counters;) {
-        size_t n = bench.counters - next < READ ? bench.counters - next : READ;
-
-        for (size_t i = 0; i < n; i++)
-            events[i] = make_event(next++, wall_ms(), names[i]);
-        count(events, n);
-    }
-    must(analytics_commit(bench.analytics), "commit");
-}
-
-static void run(double seconds) {
-    static struct event events[READ];
-    static char names[READ][NAME_BYTES];
-    double end_us = now_us(CLOCK_MONOTONIC) + seconds * 1e6;
-    double process_us = now_us(CLOCK_PROCESS_CPUTIME_ID);
-    double thread_us = 0;
-    uint64_t counted = 0;
-    pthread_t asker;
-
-    if (pthread_create(&asker, NULL, ask, NULL) != 0)
-        must(ERR_NO_MEMORY, "the asking thread");
-    for (double began = now_us(CLOCK_MONOTONIC); began < end_us;
-         began = now_us(CLOCK_MONOTONIC), counted += READ) {
-        int64_t at_ms = wall_ms();
-
-        for (size_t i = 0; i < READ; i++)
-            events[i] = make_event(bench.ring[bench.at++ % RING], at_ms, names[i]);
-        double before_us = now_us(CLOCK_THREAD_CPUTIME_ID);
-        count(events, READ);
-        thread_us += now_us(CLOCK_THREAD_CPUTIME_ID) - before_us;
-    }
-    process_us = now_us(CLOCK_PROCESS_CPUTIME_ID) - process_us;
-    printf("ingest   %.0f events/s with making them; %.2f us of the thread's CPU an event, answers "
-           "too, %.2f us of the process's\n",
-           (double)counted / seconds, thread_us / (double)counted, process_us / (double)counted);
-    atomic_store(&bench.over, true);
-    while (atomic_load(&bench.question))
-        answer(false);
-    pthread_join(asker, NULL);
-}
-
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void print_waits(const char *what, double *us) {
-    size_t n = bench.asked;
-
-    qsort(us, n, sizeof(double), by_size);
-    if (n)
-        printf("top-10   n=%zu beside counting, asked to answered, %s: p50=%.2f ms p99=%.2f ms "
-               "p99.9=%.2f ms "
-               "max=%.1f ms\n",
-               n, what, us[n / 2] / 1e3, us[n * 99 / 100] / 1e3, us[n * 999 / 1000] / 1e3,
-               us[n - 1] / 1e3);
-}
-
 static void print_slice(const char *what, const struct slice_of *slice) {
     printf("longest  %s: %.2f ms CPU, %.1f ms by the clock\n", what, slice->cpu_us / 1e3,
            slice->wall_us / 1e3);
 }
 
 /* The clock runs on for an hour: what was counted leaves 1h, minute by minute. */
-static void leave(void) {
+static void leave(struct analytics *analytics) {
     static struct top_answer answer;
     struct top_query query = {slice_str(types[0]), RANGE_1H, 0, 10};
+    struct slice_of moves = {0, 0};
     struct slice_of steps = {0, 0};
     unsigned steps_count = 0;
     unsigned inexact = 0;
     double steps_us = 0;
-    int64_t begin_ms = wall_ms();
+    int64_t begin_ms = clock_wall_ms();
 
-    bench.moves = (struct slice_of){0, 0};
-    must(analytics_commit(bench.analytics), "commit"); /* what is pending leaves at once */
     for (int64_t ms = begin_ms; ms < begin_ms + HOUR_MS + HOUR_MS / 30; ms += HOUR_MS / 120) {
         struct moment at = now();
 
-        must(analytics_move(bench.analytics, ms), "move");
-        at = slice_ends(&bench.moves, at);
-        for (; analytics_is_behind(bench.analytics); steps_count++) {
-            must(analytics_top(bench.analytics, &query, &answer), "top");
+        must(analytics_move(analytics, ms), "move");
+        at = slice_ends(&moves, at);
+        for (; analytics_is_behind(analytics); steps_count++) {
+            must(analytics_top(analytics, &query, &answer), "top");
             inexact += !answer.certainty.exact;
             at = now();
-            must(analytics_catch_up(bench.analytics), "catch up");
+            must(analytics_catch_up(analytics), "catch up");
             steps_us += slice_ends(&steps, at).thread_us - at.thread_us;
         }
     }
-    print_slice("move of the windows to the next minute, in the hour after", &bench.moves);
+    print_slice("move of the windows to the next minute, in the hour after", &moves);
     print_slice("step of rows that leave 1h then", &steps);
     printf("         of %u steps, %.2f ms CPU; of as many top-10s %u weren't exact\n", steps_count,
            steps_us / 1e3, inexact);
 }
 
+static void serve(struct rocks_tally *rocks, const struct analytics_conf *own, double seconds,
+                  bool flood) {
+    struct metrics *metrics = metrics_new(1);
+    struct analytics_service *service = NULL;
+    struct analytics_service_conf conf = {
+        .store = rocks_tally_view(rocks),
+        .analytics = *own,
+        .feed = {.make = make_feed, .release = release_feed},
+        .commit_ms = COMMIT_MS,
+        .metrics = metrics,
+    };
+    size_t resident = resident_bytes();
+
+    must(analytics_start(&conf, &service), "start");
+    init_asker(service);
+    wait_until_counted_once(resident);
+    run(seconds, flood);
+    atomic_store(&source.over, true);
+    end_asker();
+    analytics_stop(service);
+    metrics_free(metrics);
+    print_waits(&asker.all);
+    print_waits(&asker.counting);
+    print_waits(&asker.committing);
+    print_waits(&asker.cpu);
+    printf("         %zu of them weren't exact\n", asker.inexact);
+}
+
+static bool has(int argc, char **argv, const char *word) {
+    for (int i = 4; i < argc; i++)
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv) {
-    static const struct event_position none[LANES];
     struct rocks_tally_conf conf = {16 << 20, 16 << 20};
     struct analytics_conf own = {
         .counters_max = UINT32_MAX / 4, .pending_max = PENDING, .hash_seed = {1, 2}};
+    struct rocks_tally *rocks = NULL;
+    struct analytics *analytics = NULL;
     const char *detail = NULL;
+    bool uniform = has(argc, argv, "uniform");
+    bool flood = has(argc, argv, "flood");
 
-    if (argc < 4 || (argc == 5 && strcmp(argv[4], "uniform") != 0)) {
-        fprintf(stderr, "usage: bench_analytics_top FOLDER COUNTERS SECONDS [uniform]\n");
+    if (argc < 4 || argc > 4 + uniform + flood) {
+        fprintf(stderr, "usage: bench_analytics_top FOLDER COUNTERS SECONDS [uniform] [flood]\n");
         return 64;
     }
-    bench.counters = (uint32_t)strtoul(argv[2], NULL, 10);
-    bench.random = 20261126;
-    bench.values = take(bench.counters, sizeof(*bench.values));
-    bench.waited_us = take(ASKED_MAX, sizeof(double));
-    bench.worked_us = take(ASKED_MAX, sizeof(double));
-    (void)pthread_getcpuclockid(pthread_self(), &bench.thread);
-    fill_ring(argc == 5);
-    memset(bench.values, 0, bench.counters * sizeof(*bench.values)); /* its pages, now */
-    must(rocks_tally_open(argv[1], &conf, &bench.rocks, &detail), "open");
-    size_t before = resident_bytes();
-    must(analytics_open(rocks_tally_view(bench.rocks), &own, wall_ms(), &bench.analytics), "open");
-    must(analytics_source(bench.analytics, 1, LANES, none), "source");
+    source.counters = (uint32_t)strtoul(argv[2], NULL, 10);
+    source.random = 20261126;
+    source.values = take(source.counters, sizeof(*source.values));
+    memset(source.values, 0, source.counters * sizeof(*source.values)); /* its pages, now */
+    fill_rings(uniform);
+    must(rocks_tally_open(argv[1], &conf, &rocks, &detail), detail);
+    serve(rocks, &own, strtod(argv[3], NULL), flood);
     double began_us = now_us(CLOCK_MONOTONIC);
-    count_each_once();
-    printf("counters %" PRIu32 " counted once in %.1f s, %.0f bytes of memory each\n",
-           bench.counters, (now_us(CLOCK_MONOTONIC) - began_us) / 1e6,
-           (double)(resident_bytes() - before) / bench.counters);
-    bench.moves = bench.pieces = bench.commits = (struct slice_of){0, 0};
-    run(strtod(argv[3], NULL));
-    printf("top-10   %zu were asked while events waited for a commit\n", bench.idle);
-    print_waits("by the clock", bench.waited_us);
-    print_waits("CPU", bench.worked_us);
-    print_slice("move of the windows", &bench.moves);
-    print_slice("piece of 128 events", &bench.pieces);
-    print_slice("begin or end of a commit", &bench.commits);
-    leave();
-    must(analytics_commit(bench.analytics), "commit");
-    analytics_close(bench.analytics);
-    rocks_tally_close(bench.rocks);
+    must(analytics_open(rocks_tally_view(rocks), &own, clock_wall_ms(), &analytics), "open");
+    printf("opened   again in %.1f s\n", (now_us(CLOCK_MONOTONIC) - began_us) / 1e6);
+    leave(analytics);
+    analytics_close(analytics);
+    rocks_tally_close(rocks);
     return 0;
 }
