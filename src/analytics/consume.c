@@ -26,6 +26,7 @@ void analytics_break(struct analytics_service *service, const char *what, enum e
     service->own.broken = true;
     analytics_set_answers(service, false);
     analytics_waiting_end(service, ERR_UNAVAILABLE);
+    analytics_visits_go_on(service);
     log_line(LOG_ERROR, "analytics has stopped; counting goes on", LOG_STR("what", what),
              LOG_STR("error", err_name(err)));
 }
@@ -98,6 +99,10 @@ void analytics_commit_soon(struct analytics_service *service) {
     begin(service);
 }
 
+bool analytics_commits(const struct analytics_service *service) {
+    return service->own.committing_ns != 0;
+}
+
 void analytics_settle(struct analytics_service *service) {
     if (service->own.broken || end(service, true) != ERR_OK)
         return;
@@ -129,6 +134,7 @@ static void run_stored(struct mail *mail) {
         return;
     if (analytics_dirty(service->own.analytics) && !service->own.stopping)
         settle_soon(service);
+    analytics_visits_go_on(service);
     for (uint32_t i = 0; i < service->own.lanes; i++)
         if (service->own.reads[i].no_room) {
             service->own.reads[i].no_room = false;

@@ -75,9 +75,10 @@ struct analytics_service {
         struct timer turn;       /* while there are any */
         struct list waiting;     /* struct analytics_question: for their lanes */
         struct timer waiting_look;
-        bool broken;    /* answers nothing any more */
-        bool stands;    /* nothing is counted before another state has come, or hasn't */
-        bool reopening; /* the feed is closing, another one comes */
+        struct list visits; /* that wait for the end of a commit */
+        bool broken;        /* answers nothing any more */
+        bool stands;        /* nothing is counted before another state has come, or hasn't */
+        bool reopening;     /* the feed is closing, another one comes */
         struct mail reopen;
         bool stopping;
         bool announced; /* that it has started */
@@ -121,6 +122,12 @@ void analytics_feed_closed(void *ctx);
 /* 'action' on the service's thread; false: it has stopped by itself, nothing ran. */
 bool analytics_visit(struct analytics_service *service, void (*action)(void *ctx), void *ctx);
 
+/* 'step', until it says true: now, and after each commit that ends. */
+bool analytics_visit_until(struct analytics_service *service, bool (*step)(void *ctx), void *ctx);
+
+/* A commit has ended, or it has stopped. */
+void analytics_visits_go_on(struct analytics_service *service);
+
 /* ---- consume.c ---- */
 
 struct feed_user analytics_consumer(struct analytics_service *service);
@@ -130,6 +137,9 @@ void analytics_settle(struct analytics_service *service);
 
 /* Begins to store, unless it is under way. */
 void analytics_commit_soon(struct analytics_service *service);
+
+/* It is under way. */
+bool analytics_commits(const struct analytics_service *service);
 
 /* What core/analytics calls from the store's thread; 'ctx' is the service. */
 void analytics_commit_ended(void *ctx);

@@ -45,6 +45,8 @@ static void *run(void *arg) {
     if (serves && loop_run(service->loop) != ERR_OK) {
         log_line(LOG_ERROR, "analytics: its event loop broke");
         atomic_store(&service->loop_broken, true);
+        service->own.broken = true;
+        analytics_visits_go_on(service);
         analytics_announce(service);
         return NULL; /* what it held can't be taken apart in order any more */
     }
@@ -90,6 +92,7 @@ enum err analytics_start(const struct analytics_service_conf *conf,
     (void)sem_init(&service->started, 0, 0);
     list_init(&service->own.waiting);
     list_init(&service->own.asked);
+    list_init(&service->own.visits);
     analytics_series_make(service);
     service->questions = mailbox_new(QUESTION_SLOTS);
     enum err err = service->questions ? analytics_open(conf->store, &service->conf.analytics,

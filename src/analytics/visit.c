@@ -4,29 +4,47 @@
 struct visit {
     struct mail mail;
     struct analytics_service *service;
-    void (*action)(void *ctx);
+    bool (*step)(void *ctx);
     void *ctx;
+    struct list node; /* of those that wait for the end of a commit */
     bool done;
     sem_t over;
 };
 
-static void run_visit(struct mail *mail) {
-    struct visit *visit = CONTAINER_OF(mail, struct visit, mail);
+static void go_on(struct visit *visit) {
+    struct analytics_service *service = visit->service;
 
-    visit->done = !visit->service->own.broken;
-    if (visit->done)
-        visit->action(visit->ctx);
-    sem_post(&visit->over);
+    if (!service->own.broken)
+        visit->done = visit->step(visit->ctx);
+    if (!visit->done && !service->own.broken)
+        list_push_back(&service->own.visits, &visit->node);
+    else
+        sem_post(&visit->over);
+}
+
+static void run_visit(struct mail *mail) {
+    go_on(CONTAINER_OF(mail, struct visit, mail));
 }
 
 static void drop_visit(struct mail *mail) {
     sem_post(&CONTAINER_OF(mail, struct visit, mail)->over);
 }
 
-bool analytics_visit(struct analytics_service *service, void (*action)(void *ctx), void *ctx) {
+void analytics_visits_go_on(struct analytics_service *service) {
+    struct list round;
+    struct list *node;
+
+    list_init(&round);
+    while ((node = list_pop_front(&service->own.visits)))
+        list_push_back(&round, node);
+    while ((node = list_pop_front(&round)))
+        go_on(CONTAINER_OF(node, struct visit, node));
+}
+
+bool analytics_visit_until(struct analytics_service *service, bool (*step)(void *ctx), void *ctx) {
     struct visit visit = {.mail = {.run = run_visit, .drop = drop_visit},
                           .service = service,
-                          .action = action,
+                          .step = step,
                           .ctx = ctx};
 
     if (atomic_load(&service->loop_broken))
@@ -37,6 +55,24 @@ bool analytics_visit(struct analytics_service *service, void (*action)(void *ctx
             ;
     sem_destroy(&visit.over);
     return visit.done;
+}
+
+struct action {
+    void (*run)(void *ctx);
+    void *ctx;
+};
+
+static bool run_action(void *ctx) {
+    const struct action *action = ctx;
+
+    action->run(action->ctx);
+    return true;
+}
+
+bool analytics_visit(struct analytics_service *service, void (*action)(void *ctx), void *ctx) {
+    struct action once = {action, ctx};
+
+    return analytics_visit_until(service, run_action, &once);
 }
 
 /* ---- pause ---- */
@@ -69,20 +105,25 @@ struct values {
     struct analytics_service *service;
     const struct counter_value *values;
     size_t count;
+    size_t taken;
     bool lacks;
+    bool ended;
+    bool stored; /* when the commit that is under way has ended */
     enum err err;
 };
 
-static void look(void *ctx) {
+static bool look(void *ctx) {
     struct values *v = ctx;
 
     v->lacks = v->service->own.reads && !analytics_values_known(v->service->own.analytics);
+    return true;
 }
 
-static void begin(void *ctx) {
+static bool begin(void *ctx) {
     struct values *v = ctx;
 
     v->err = analytics_values_begin(v->service->own.analytics);
+    return true;
 }
 
 static enum err put_one(struct values *v, const struct counter_value *value) {
@@ -92,30 +133,40 @@ static enum err put_one(struct values *v, const struct counter_value *value) {
 
     if (err != ERR_BUSY)
         return err;
-    analytics_settle(v->service);
-    if (v->service->own.broken)
-        return ERR_UNAVAILABLE;
+    analytics_commit_soon(v->service);
     return analytics_value(analytics, value->resource_id, value->counter_type, value->value);
 }
 
-static void put(void *ctx) {
+/* While there is no room the thread is free: it answers. */
+static bool put(void *ctx) {
     struct values *v = ctx;
 
-    for (size_t i = 0; i < v->count && v->err == ERR_OK; i++)
-        v->err = put_one(v, &v->values[i]);
+    for (; v->taken < v->count; v->taken++) {
+        v->err = put_one(v, &v->values[v->taken]);
+        if (v->err != ERR_OK)
+            break;
+    }
     if (v->err == ERR_NO_MEMORY)
         analytics_break(v->service, "values from the store could not be taken", v->err);
+    return v->err != ERR_BUSY;
 }
 
-static void end(void *ctx) {
+/* Until they are on disk. */
+static bool end(void *ctx) {
     struct values *v = ctx;
 
-    analytics_values_end(v->service->own.analytics);
-    analytics_settle(v->service);
+    if (!v->ended)
+        analytics_values_end(v->service->own.analytics);
+    v->ended = true;
+    if (v->stored || analytics_commits(v->service))
+        return v->stored;
+    analytics_commit_soon(v->service);
+    v->stored = true;
+    return !analytics_commits(v->service);
 }
 
-static enum err visit_values(struct values *v, void (*action)(void *ctx)) {
-    return analytics_visit(v->service, action, v) ? v->err : ERR_UNAVAILABLE;
+static enum err visit_values(struct values *v, bool (*step)(void *ctx)) {
+    return analytics_visit_until(v->service, step, v) ? v->err : ERR_UNAVAILABLE;
 }
 
 bool analytics_lacks_values(struct analytics_service *service) {

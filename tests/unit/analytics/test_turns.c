@@ -19,6 +19,10 @@
 #define IN_A_ROW 20
 #define PORT_MAX 256
 
+/* For what is pending, twice; and more values than that. */
+#define ROOM   1000
+#define VALUES 2500
+
 /* ---- a source that gives all at once, when it is told to ---- */
 
 struct source {
@@ -130,11 +134,90 @@ static void release_feed(void *ctx) {
     (void)ctx; /* the rig's */
 }
 
+/* ---- a store whose commits end when they are told to ---- */
+
+struct gated {
+    struct tally_store store;
+    struct tally_store *inner;
+    struct tally_batch gate;
+    struct tally_batch *batch;
+    atomic_bool closed;
+    sem_t open;
+};
+
+static struct gated *gated_of(struct tally_store *store) {
+    return CONTAINER_OF(store, struct gated, store);
+}
+
+static enum err gated_get(struct tally_store *store, struct slice key, struct buf *out) {
+    struct tally_store *inner = gated_of(store)->inner;
+
+    return inner->ops->get(inner, key, out);
+}
+
+static struct tally_cursor *gated_cursor(struct tally_store *store, struct slice from,
+                                         struct slice to) {
+    struct tally_store *inner = gated_of(store)->inner;
+
+    return inner->ops->cursor(inner, from, to);
+}
+
+static enum err gated_scan(struct tally_store *store, struct slice from, struct slice to,
+                           bool (*take)(void *ctx, struct slice key, struct slice value),
+                           void *ctx) {
+    struct tally_store *inner = gated_of(store)->inner;
+
+    return inner->ops->scan(inner, from, to, take, ctx);
+}
+
+static enum err gated_fill(struct tally_batch *batch, struct tally_store *store) {
+    struct gated *gated = CONTAINER_OF(batch, struct gated, gate);
+
+    while (atomic_load(&gated->closed) && sem_wait(&gated->open) != 0)
+        ;
+    return gated->batch->fill(gated->batch, store);
+}
+
+static void gated_ended(struct tally_batch *batch) {
+    struct gated *gated = CONTAINER_OF(batch, struct gated, gate);
+
+    gated->batch->ended(gated->batch);
+}
+
+static void gated_begin(struct tally_store *store, struct tally_batch *batch) {
+    struct gated *gated = gated_of(store);
+
+    gated->batch = batch;
+    gated->inner->ops->begin(gated->inner, &gated->gate);
+}
+
+static enum err gated_end(struct tally_store *store, bool wait) {
+    struct tally_store *inner = gated_of(store)->inner;
+
+    return inner->ops->end(inner, wait);
+}
+
+static void gate(struct gated *gated, struct tally_store *inner) {
+    static struct tally_store_ops ops;
+
+    ops = *inner->ops; /* walk, close; what fills is given the inner one */
+    ops.get = gated_get;
+    ops.cursor = gated_cursor;
+    ops.scan = gated_scan;
+    ops.begin = gated_begin;
+    ops.end = gated_end;
+    gated->store.ops = &ops;
+    gated->inner = inner;
+    gated->gate = (struct tally_batch){gated_fill, gated_ended};
+    (void)sem_init(&gated->open, 0, 0);
+}
+
 /* ---- a service, and one who asks ---- */
 
 struct rig {
     char folder[64];
     struct rocks_tally *rocks;
+    struct gated gated;
     struct metrics *metrics;
     struct source source;
     struct analytics_service *service;
@@ -172,7 +255,8 @@ static void spread_events(struct source *source) {
     source->at_once = READ;
 }
 
-static int start(void **state, bool crowded) {
+/* Crowded: many counters. Or with little room for what is pending, and commits that don't end. */
+static int start(void **state, bool crowded, bool gated) {
     struct rig *rig = calloc(1, sizeof(*rig));
     struct rocks_tally_conf rocks = {1 << 20, 1 << 20};
     const char *detail = NULL;
@@ -189,9 +273,11 @@ static int start(void **state, bool crowded) {
     rig->source.at_once = EVENTS;
     if (crowded)
         spread_events(&rig->source);
+    gate(&rig->gated, rocks_tally_view(rig->rocks));
+    atomic_store(&rig->gated.closed, gated);
     struct analytics_service_conf conf = {
-        .store = rocks_tally_view(rig->rocks),
-        .analytics = {.counters_max = EVENTS, .pending_max = 8 * EVENTS},
+        .store = &rig->gated.store,
+        .analytics = {.counters_max = EVENTS, .pending_max = gated ? ROOM : 8 * EVENTS},
         .feed = {.ctx = &rig->source, .make = make_feed, .release = release_feed},
         .commit_ms = 10,
         .metrics = rig->metrics,
@@ -206,11 +292,15 @@ static int start(void **state, bool crowded) {
 }
 
 static int set_up(void **state) {
-    return start(state, false);
+    return start(state, false, false);
 }
 
 static int set_up_crowd(void **state) {
-    return start(state, true);
+    return start(state, true, false);
+}
+
+static int set_up_gated(void **state) {
+    return start(state, false, true);
 }
 
 static int tear_down(void **state) {
@@ -222,6 +312,7 @@ static int tear_down(void **state) {
     mailbox_free(rig->home);
     rocks_tally_close(rig->rocks);
     metrics_free(rig->metrics);
+    sem_destroy(&rig->gated.open);
     sem_destroy(&rig->source.stands);
     sem_destroy(&rig->source.go);
     free(rig->source.events);
@@ -378,6 +469,55 @@ static void test_refused_behind_the_last(void **state) {
     }
 }
 
+/* ---- while a commit is under way ---- */
+
+static void *put_values(void *arg) {
+    static char names[VALUES][8];
+    static struct counter_value values[VALUES];
+    struct rig *rig = arg;
+
+    for (unsigned i = 0; i < VALUES; i++) {
+        int len = snprintf(names[i], sizeof(names[i]), "v%u", i);
+
+        values[i] =
+            (struct counter_value){slice_of(names[i], (size_t)len), slice_str("like"), i + 1};
+    }
+    assert_int_equal(analytics_begin_values(rig->service), ERR_OK);
+    assert_int_equal(analytics_put_values(rig->service, values, VALUES), ERR_OK);
+    assert_int_equal(analytics_end_values(rig->service), ERR_OK);
+    return NULL;
+}
+
+static size_t counters_now(struct rig *rig) {
+    static const struct top_query all = {{"like", 4}, RANGE_ALL, 0, TOP_REACH_MAX};
+    static struct analytics_ask one;
+
+    one = (struct analytics_ask){.kind = ASK_TOP, .top = all};
+    ask(rig, &one);
+    wait_for(rig, rig->answers + 1);
+    assert_int_equal(one.err, ERR_OK);
+    size_t count = one.top_answer.count;
+    top_answer_release(&one.top_answer);
+    return count;
+}
+
+/* Values of the store that find no room wait for a commit; who asks doesn't. */
+static void test_answered_while_values_wait(void **state) {
+    struct rig *rig = *state;
+    pthread_t putter;
+
+    sem_post(&rig->source.go);
+    assert_int_equal(pthread_create(&putter, NULL, put_values, rig), 0);
+    while (counters_now(rig) < ROOM - 1)
+        ;
+    assert_true(counters_now(rig) < VALUES);
+    atomic_store(&rig->gated.closed, false);
+    sem_post(&rig->gated.open);
+    assert_int_equal(pthread_join(putter, NULL), 0);
+    assert_int_equal(counters_now(rig), VALUES + 1);
+    assert_false(analytics_lacks_values(rig->service));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answered_between_events, set_up, tear_down),
@@ -385,6 +525,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_events_between_questions, set_up_crowd, tear_down),
         cmocka_unit_test_setup_teardown(test_late_before_its_turn, set_up_crowd, tear_down),
         cmocka_unit_test_setup_teardown(test_refused_behind_the_last, set_up_crowd, tear_down),
+        cmocka_unit_test_setup_teardown(test_answered_while_values_wait, set_up_gated, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
