@@ -12,7 +12,7 @@ from test_redis import redis
 
 SMOKE = False
 # Far above what a busy machine takes, far below what 400 wait for behind the link.
-LIMITS = {'HGP_OVERLOAD_LATENCY_MS': '100', 'HGP_OVERLOAD_LATENCY_MAX_MS': '400'}
+LIMITS = {'HGP_OVERLOAD_LATENCY_MS': '500', 'HGP_OVERLOAD_LATENCY_MAX_MS': '2000'}
 
 
 def figure(server, name):
@@ -56,13 +56,13 @@ def test_shed_and_back():
             wait_for('what is usual', lambda: few.done > 200)
             few.end()
             eq(few.refused, 0, 'refused without an overload')
-            link.bytes_per_s = 20000
+            link.bytes_per_s = 4000
             many = Clients(front, 400)
-            wait_for('requests that are shed', lambda: many.refused > 1000)
+            wait_for('requests that are shed', lambda: many.refused > 200)
             counted = many.done
-            wait_for('others that are done', lambda: many.done > counted + 50)
+            wait_for('others that are done', lambda: many.done > counted + 20)
             check(figure(front, 'hgp_overload_limit') < 400, 'a limit')
-            check(figure(front, 'hgp_overload_shed_total') >= 1000, 'counted')
+            check(figure(front, 'hgp_overload_shed_total') > 200, 'counted')
             link.bytes_per_s = None
             many.end()
             few = Clients(front, 2)

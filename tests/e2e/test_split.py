@@ -197,7 +197,7 @@ def test_a_counter_of_another_store_is_refused():
             pools = call(split.http, 'GET', '/api/v1/system/grpc-pools').json()['data']['counter']
         eq(pools['instances'], 1, f'{pools}')
         check('another store' in pools['problems'][0]['problem'], f'{pools}')
-        check('another store' in split.gateways[0].said(), 'it is in the log')
+        lib.wait_for('it is in the log', lambda: 'another store' in split.gateways[0].said())
         for n in range(50):
             eq(increment(split, 'one').value(), n + 1, 'all in one store')
         other = [c for c in split.counters
