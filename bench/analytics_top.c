@@ -389,11 +389,12 @@ static void end_asker(void) {
 
 /* ---- the whole ---- */
 
-static void wait_until_counted_once(size_t resident) {
+static void wait_until_counted_once(const struct analytics_service *service, size_t resident) {
     double began_us = now_us(CLOCK_MONOTONIC);
 
-    while (atomic_load(&source.made) < source.counters)
+    while (atomic_load(&source.made) < source.counters && analytics_answers(service))
         usleep(1000);
+    must(analytics_answers(service) ? ERR_OK : ERR_UNAVAILABLE, "count");
     printf("counters %" PRIu32 " counted once in %.1f s, %.0f bytes of memory each\n",
            source.counters, (now_us(CLOCK_MONOTONIC) - began_us) / 1e6,
            (double)(resident_bytes() - resident) / source.counters);
@@ -497,7 +498,7 @@ static void serve(struct rocks_tally *rocks, const struct analytics_conf *own, d
 
     must(analytics_start(&conf, &service), "start");
     init_asker(service);
-    wait_until_counted_once(resident);
+    wait_until_counted_once(service, resident);
     run(seconds, flood);
     atomic_store(&source.over, true);
     end_asker();
