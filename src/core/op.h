@@ -23,8 +23,8 @@ enum op_kind {
 struct op {
     enum op_kind kind;
     int64_t arg;               /* OP_ADD: never 0. OP_SET: the new value */
-    struct slice resource_id;  /* never empty */
-    struct slice counter_type; /* never empty */
+    struct slice resource_id;  /* never empty; with counter_type, but for OP_GET, at most */
+    struct slice counter_type; /* COUNTER_NAME_MAX bytes; never empty */
     struct slice key;          /* a client's idempotency key; {NULL, 0}: none */
 };
 

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/counter_name.h"
 #include "wire/counter_json.h"
 #include "wire/json.h"
 
@@ -96,6 +97,16 @@ static enum err read_id(const struct reading *reading, const char *field,
         return bad_field(reading, field, "must not contain U+0000");
     *out = text;
     return ERR_OK;
+}
+
+static enum err check_name(const struct reading *reading, const struct json_item *item) {
+    size_t len = item->resource_id.len + item->counter_type.len;
+
+    if (!reading->changes || len <= COUNTER_NAME_MAX)
+        return ERR_OK;
+    return bad_field(reading, "resource_id",
+                     "must have at most %d bytes together with counter_type, found %zu",
+                     COUNTER_NAME_MAX, len);
 }
 
 static enum err read_key(const struct reading *reading, const struct json_token *token,
@@ -222,6 +233,8 @@ static enum err read_item(struct reading *reading, struct json_item *out) {
         err = read_id(reading, "resource_id", &id, &item.resource_id);
     if (err == ERR_OK)
         err = read_id(reading, "counter_type", &type, &item.counter_type);
+    if (err == ERR_OK)
+        err = check_name(reading, &item);
     if (err == ERR_OK)
         err = read_delta(reading, &delta, &item.delta);
     if (err == ERR_OK)

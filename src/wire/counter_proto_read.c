@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/counter_name.h"
 #include "counter.pb-c.h"
 #include "wire/counter_proto.h"
 #include "wire/proto_unpack.h"
@@ -19,6 +20,7 @@ struct raw {
     ProtobufCBinaryData counter_type;
     ProtobufCBinaryData idempotency_key;
     int64_t number;
+    bool changes;
 };
 
 /* Where a problem is said. */
@@ -93,6 +95,16 @@ static enum err read_key(const struct place *place, ProtobufCBinaryData data, st
     return check_text(place, "idempotency_key", *out);
 }
 
+static enum err check_length(const struct place *place, const struct raw *raw) {
+    size_t len = raw->resource_id.len + raw->counter_type.len;
+
+    if (!raw->changes || len <= COUNTER_NAME_MAX)
+        return ERR_OK;
+    return bad_field(place, "resource_id",
+                     "must have at most %d bytes together with counter_type, found %zu",
+                     COUNTER_NAME_MAX, len);
+}
+
 static enum err read_item(const struct place *place, const struct raw *raw,
                           struct proto_item *out) {
     struct proto_item item = {.number = raw->number};
@@ -100,6 +112,8 @@ static enum err read_item(const struct place *place, const struct raw *raw,
 
     if (err == ERR_OK)
         err = read_name(place, "counter_type", raw->counter_type, &item.counter_type);
+    if (err == ERR_OK)
+        err = check_length(place, raw);
     if (err == ERR_OK)
         err = read_key(place, raw->idempotency_key, &item.idempotency_key);
     if (err == ERR_OK)
@@ -115,6 +129,7 @@ static struct raw raw_increment(const Counter__IncrementRequest *request) {
         .counter_type = request->counter_type,
         .idempotency_key = request->idempotency_key,
         .number = request->delta ? request->delta : 1, /* CONTRACT A and B: 0 means 1 */
+        .changes = true,
     };
 }
 
@@ -159,6 +174,7 @@ enum err proto_read_set(struct slice message, struct arena *arena, struct proto_
         .counter_type = request->counter_type,
         .idempotency_key = request->idempotency_key,
         .number = request->value,
+        .changes = true,
     };
     return read_item(&(struct place){problem, NO_INDEX}, &raw, out);
 }
@@ -175,6 +191,7 @@ enum err proto_read_delete(struct slice message, struct arena *arena, struct pro
         .resource_id = request->resource_id,
         .counter_type = request->counter_type,
         .idempotency_key = request->idempotency_key,
+        .changes = true,
     };
     return read_item(&(struct place){problem, NO_INDEX}, &raw, out);
 }

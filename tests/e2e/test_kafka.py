@@ -199,6 +199,20 @@ def test_protobuf():
         eq(int(fields['timestamp_ms']) // 1000, now, 'both times')
 
 
+def test_no_name_is_too_long_for_the_topic():
+    """An event that Kafka doesn't take would stand before all others, until the outbox is full."""
+    with Counting(topic_url(kafka())) as server:
+        wait_for('Kafka', lambda: events_state(server)['status'] == 'shipping')
+        longest = '\x01' * 65532  # which JSON makes six times as long
+        for name, status in (('x' * 600000, 400), (longest + 'x', 400), (longest, 200)):
+            answer = call(server.http, 'POST', BATCH_INCREMENT, {'items': [item('y'), item(name)]})
+            eq(answer.status, status, f'a name of {len(name)} bytes')
+        wait_shipped(server)
+        eq([(event['resource_id'], event['new_value']) for _, _, event in consume(server)],
+           [('y', 1), (longest, 1)], 'what was counted, and nothing of what was not')
+        eq(server.stop(), 0, 'exit code')
+
+
 def test_kill_9_and_restarts_under_load():
     for durability in ('local', 'fast'):
         with Counting(topic_url(kafka()), durability=durability) as server:

@@ -1,6 +1,7 @@
 /* test_op.c - every rule of counter_add() is a row. 'after' is also what stays on an error. */
 #include "core/op.h"
 
+#include "base/counter_name.h"
 #include "test.h"
 
 static const struct {
@@ -38,10 +39,27 @@ static void test_delta_defaults_to_one(void **state) {
     assert_int_equal(counter_delta(-7), -7);
 }
 
+/* Its event must fit into a message of Kafka's. */
+static void test_the_longest_name(void **state) {
+    static char id[COUNTER_NAME_MAX];
+
+    (void)state;
+    memset(id, 'i', sizeof(id));
+    for (int kind = OP_ADD; kind <= OP_GET; kind++) {
+        struct op op = {
+            (enum op_kind)kind, 1, slice_of(id, sizeof(id) - 4), SLICE("like"), {NULL, 0}};
+
+        assert_true(op_valid(&op));
+        op.resource_id.len++;
+        assert_int_equal(op_valid(&op), kind == OP_GET);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_add),
         cmocka_unit_test(test_delta_defaults_to_one),
+        cmocka_unit_test(test_the_longest_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

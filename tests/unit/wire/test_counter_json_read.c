@@ -1,6 +1,8 @@
 /* test_counter_json_read.c - every rule for request bodies is a row. */
 #include <inttypes.h>
+#include <stdio.h>
 
+#include "base/counter_name.h"
 #include "test.h"
 #include "wire/counter_json.h"
 
@@ -219,6 +221,31 @@ static void test_batch_get_ignores_changes(void **state) {
     assert_null(items[0].idempotency_key.ptr);
 }
 
+/* What changes a counter is an event; a read is none. */
+static void test_the_longest_name(void **state) {
+    static char body[COUNTER_NAME_MAX + 100];
+    struct json_item item;
+    struct json_item *items;
+    size_t count;
+
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        int len =
+            snprintf(body, sizeof(body), "{\"counter_type\":\"like\",\"resource_id\":\"%0*d\"}",
+                     COUNTER_NAME_MAX - 4 + more, 7);
+        enum err err = json_read_increment(slice_of(body, (size_t)len), &arena, &item, &problem);
+
+        assert_int_equal(err, more ? ERR_INVALID : ERR_OK);
+    }
+    assert_true(says("resource_id: must have at most 65536 bytes together with counter_type"));
+    int len = snprintf(body, sizeof(body),
+                       "{\"items\":[{\"counter_type\":\"c\",\"resource_id\":\"%0*d\"}]}",
+                       COUNTER_NAME_MAX, 7);
+    assert_int_equal(
+        json_read_batch_get(slice_of(body, (size_t)len), &arena, 1, &items, &count, &problem),
+        ERR_OK);
+}
+
 static void test_empty_and_duplicate_batches(void **state) {
     (void)state;
     struct json_item *items;
@@ -361,6 +388,7 @@ int main(void) {
         cmocka_unit_test(test_out_of_arena),
         cmocka_unit_test(test_batch_increment),
         cmocka_unit_test(test_batch_get_ignores_changes),
+        cmocka_unit_test(test_the_longest_name),
         cmocka_unit_test(test_empty_and_duplicate_batches),
         cmocka_unit_test(test_densest_batch),
         cmocka_unit_test(test_refused_batches),

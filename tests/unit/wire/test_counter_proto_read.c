@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/counter_name.h"
 #include "base/slice.h"
 #include "counter.pb-c.h"
 #include "test.h"
@@ -355,6 +356,41 @@ static void test_what_protobuf_c_packs(void **state) {
     }
 }
 
+static const struct {
+    const char *name;
+    enum err (*read)(struct slice message, struct arena *arena, struct proto_item *out,
+                     struct proto_problem *problem);
+    enum err beyond;
+} named[] = {
+    {"increment", proto_read_increment, ERR_INVALID},
+    {"set", proto_read_set, ERR_INVALID},
+    {"delete", proto_read_delete, ERR_INVALID},
+    {"get", proto_read_get, ERR_OK},
+};
+
+/* What changes a counter is an event; a read is none. */
+static void test_the_longest_name(void **state) {
+    static uint8_t packed[COUNTER_NAME_MAX + 100];
+    static char id[COUNTER_NAME_MAX + 1];
+    struct proto_item item;
+
+    (void)state;
+    for (size_t i = 0; i < 2 * ARRAY_LEN(named); i++) {
+        Counter__GetCounterRequest request = COUNTER__GET_COUNTER_REQUEST__INIT;
+        size_t row = i / 2;
+
+        memset(id, 'i', sizeof(id));
+        id[COUNTER_NAME_MAX - 4 + i % 2] = '\0';
+        request.resource_id = data_of(id);
+        request.counter_type = data_of("like");
+        size_t len = counter__get_counter_request__pack(&request, packed);
+        enum err err = named[row].read(slice_of((char *)packed, len), &arena, &item, &problem);
+        if (err != (i % 2 ? named[row].beyond : ERR_OK))
+            fail_msg("%s: %s", named[row].name, err_name(err));
+    }
+    assert_true(says("resource_id: must have at most 65536 bytes together with counter_type"));
+}
+
 static int arena_up(void **state) {
     (void)state;
     arena_init(&arena, 4096, 1 << 20);
@@ -382,6 +418,7 @@ int main(void) {
         cmocka_unit_test(test_flood_of_items),
         cmocka_unit_test(test_every_cap),
         cmocka_unit_test(test_what_protobuf_c_packs),
+        cmocka_unit_test(test_the_longest_name),
     };
 
     return cmocka_run_group_tests(tests, arena_up, arena_down);
