@@ -7,8 +7,9 @@
  * here, on its thread: every counter's first, then Zipf 1.1 over all counters or uniformly, 250 of
  * each of four lanes in a turn. Another thread asks, one question after the other, all of which
  * count: while events are counted, while they wait for a commit, while windows move. On a busy
- * machine it also waits for a core: so the same is said in the service's CPU, too. With 'flood',
- * 250 others, of a thousand places each, are under way all the time.
+ * machine it also waits for a core: so the same is said in the service's CPU, too, which goes on
+ * until the one who asks has woken. With 'flood', 250 others, of a thousand places each, are under
+ * way all the time.
  */
 #include <inttypes.h>
 #include <math.h>
