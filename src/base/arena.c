@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/spare.h"
+
 #define ALIGN 16u
 
 struct arena_chunk {
@@ -12,8 +14,16 @@ struct arena_chunk {
     _Alignas(ALIGN) char data[];
 };
 
+_Static_assert(sizeof(struct arena_chunk) == ARENA_CHUNK_HEAD, "callers count with it");
+
 void arena_init(struct arena *arena, size_t chunk_bytes, size_t cap_bytes) {
     *arena = (struct arena){.chunk_bytes = chunk_bytes, .cap_bytes = cap_bytes};
+}
+
+void arena_init_spare(struct arena *arena, struct spare *spare, size_t chunk_bytes,
+                      size_t cap_bytes) {
+    arena_init(arena, chunk_bytes, cap_bytes);
+    arena->spare = spare;
 }
 
 static void free_from(struct arena *arena, struct arena_chunk *chunk) {
@@ -21,14 +31,14 @@ static void free_from(struct arena *arena, struct arena_chunk *chunk) {
         struct arena_chunk *next = chunk->next;
 
         arena->held -= chunk->bytes;
-        free(chunk);
+        spare_give(arena->spare, chunk, sizeof(*chunk) + chunk->bytes);
         chunk = next;
     }
 }
 
 void arena_release(struct arena *arena) {
     free_from(arena, arena->first);
-    arena_init(arena, arena->chunk_bytes, arena->cap_bytes);
+    arena_init_spare(arena, arena->spare, arena->chunk_bytes, arena->cap_bytes);
 }
 
 void arena_reset(struct arena *arena, size_t keep_bytes) {
@@ -51,6 +61,8 @@ static bool next_chunk(struct arena *arena, size_t bytes) {
     struct arena_chunk *next = arena->now ? arena->now->next : arena->first;
     size_t want = bytes > arena->chunk_bytes ? bytes : arena->chunk_bytes;
 
+    if (arena->spare)
+        want = spare_room(sizeof(*next) + want) - sizeof(*next);
     if (next && next->bytes >= bytes) {
         arena->now = next;
         arena->used = 0;
@@ -58,7 +70,8 @@ static bool next_chunk(struct arena *arena, size_t bytes) {
     }
     if (want > arena->cap_bytes || arena->held > arena->cap_bytes - want)
         return false;
-    struct arena_chunk *fresh = malloc(sizeof(*fresh) + want);
+    struct arena_chunk *fresh = arena->spare ? spare_take(arena->spare, sizeof(*fresh) + want)
+                                             : malloc(sizeof(*fresh) + want);
     if (!fresh)
         return false;
     fresh->bytes = want;

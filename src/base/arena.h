@@ -20,6 +20,10 @@
 #include "base/slice.h"
 
 struct arena_chunk;
+struct spare;
+
+/* Bytes of a chunk beside its own: together they are what a spare has, a power of two. */
+#define ARENA_CHUNK_HEAD 16u
 
 struct arena {
     struct arena_chunk *first; /* all chunks, in order of age */
@@ -28,6 +32,7 @@ struct arena {
     size_t held;               /* bytes in all chunks */
     size_t chunk_bytes;
     size_t cap_bytes;
+    struct spare *spare; /* where chunks come from, and go; NULL: malloc and free */
     bool overflowed;
 };
 
@@ -35,6 +40,11 @@ struct arena {
  * 'cap_bytes' in all. */
 void arena_init(struct arena *arena, size_t chunk_bytes, size_t cap_bytes);
 void arena_release(struct arena *arena);
+
+/* Likewise, with chunks of what 'spare' keeps, which outlives the arena: sizes that fit it are
+ * less ARENA_CHUNK_HEAD. */
+void arena_init_spare(struct arena *arena, struct spare *spare, size_t chunk_bytes,
+                      size_t cap_bytes);
 
 /* Forgets every allocation. Keeps up to 'keep_bytes' of chunks for next time. */
 void arena_reset(struct arena *arena, size_t keep_bytes);

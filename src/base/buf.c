@@ -1,4 +1,4 @@
-/* buf.c - doubling growth. */
+/* buf.c - growth by doubling, or at once to a size that was needed before. */
 #include "base/buf.h"
 
 #include <stdarg.h>
@@ -6,12 +6,24 @@
 #include <stdlib.h>
 
 #include "base/decimal.h"
+#include "base/spare.h"
 
 #define FIRST_CAP 256u
+#define LARGE     1024u /* more than idle owners keep */
 
 void buf_release(struct buf *buf) {
-    free(buf->ptr);
-    *buf = (struct buf){0};
+    spare_give(buf->spare, buf->ptr, buf->cap);
+    *buf = (struct buf){.spare = buf->spare};
+}
+
+bool buf_resize(struct buf *buf, size_t cap) {
+    char *ptr = spare_grow(buf->spare, buf->ptr, buf->cap, buf->len, cap);
+
+    if (!ptr)
+        return false;
+    buf->ptr = ptr;
+    buf->cap = cap;
+    return true;
 }
 
 bool buf_grow(struct buf *buf, size_t more) {
@@ -23,14 +35,12 @@ bool buf_grow(struct buf *buf, size_t more) {
     }
     while (cap - buf->len < more)
         cap *= 2;
-    char *ptr = realloc(buf->ptr, cap);
-    if (!ptr) {
+    /* Pieces aren't made longer where they are, as by realloc(): what is large is copied once. */
+    if (buf->spare && cap > LARGE)
+        cap = spare_larger(buf->spare, cap);
+    if (!buf_resize(buf, cap))
         buf->failed = true;
-        return false;
-    }
-    buf->ptr = ptr;
-    buf->cap = cap;
-    return true;
+    return !buf->failed;
 }
 
 void buf_add_u64(struct buf *buf, uint64_t value) {

@@ -15,15 +15,22 @@
 #include "base/attr.h"
 #include "base/slice.h"
 
+struct spare;
+
 struct buf {
     char *ptr;
     size_t len;
     size_t cap;
     bool failed;
+    struct spare *spare; /* where its memory comes from, and goes; NULL: malloc and free */
 };
 
 /* A zeroed struct buf is a valid empty one. */
 void buf_release(struct buf *buf);
+
+/* Room for just 'cap' bytes, which are more than it has, and where it has a spare as
+ * spare_room() says. false: memory runs out, nothing has changed. */
+MUST_CHECK bool buf_resize(struct buf *buf, size_t cap);
 
 /* buf_reserve()'s, when there is no room. */
 bool buf_grow(struct buf *buf, size_t more);

@@ -221,6 +221,7 @@ struct conn *conn_new(struct conn_set *set, struct stream *stream) {
         return NULL;
     }
     conn->set = set;
+    conn->out.spare = conn->sending.spare = &set->spare;
     conn->timer.fire = on_timer;
     list_init(&conn->node);
     list_init(&conn->dirty);

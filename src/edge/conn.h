@@ -101,7 +101,7 @@ static inline void conn_wake(struct conn *conn, int64_t at_ms) {
 
 void conn_pause(struct conn *conn, bool paused);
 
-/* An idle connection's buffers go back to the system, but for small ones. */
+/* An idle connection's buffers are its set's spare, but for small ones. */
 void conn_trim(struct conn *conn);
 
 /* A request begins to be served, and its answer is on its way: for the count of busy ones. */

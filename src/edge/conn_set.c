@@ -23,6 +23,7 @@ static void call_drained(struct timer *timer) {
 void conn_set_init(struct conn_set *set, struct loop *loop, const struct conn_set_conf *conf) {
     set->loop = loop;
     set->conf = *conf;
+    spare_init(&set->spare, CONN_SET_SPARE_BYTES);
     list_init(&set->conns);
     list_init(&set->dirty);
     list_init(&set->held);

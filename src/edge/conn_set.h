@@ -16,6 +16,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "base/spare.h"
 #include "edge/conn.h"
 #include "loop/loop.h"
 #include "loop/stream.h"
@@ -27,6 +28,9 @@ struct flood_penalty;
 
 /* Each waits as it came, unread, and is served when its client's penalty is over. */
 #define CONN_SET_HELD_MAX 16
+
+/* Of memory that no request needs just now: what 100 batches of 20 take at once. */
+#define CONN_SET_SPARE_BYTES (1u << 20)
 
 struct conn_set_conf {
     size_t connections_max;        /* of all sets that share 'connections'; more are closed */
@@ -50,6 +54,7 @@ struct conn_set {
     struct list held;  /* accepted, and their clients have to wait */
     size_t held_count;
     struct loop_hook flush;
+    struct spare spare; /* for their buffers, and their requests' memory; released by its owner */
     bool draining;
     struct {
         void (*done)(void *ctx);

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "edge/grpc_internal.h"
 
-#define ARENA_CHUNK 2048u
+#define ARENA_CHUNK (2048u - ARENA_CHUNK_HEAD)
 #define ARENA_CAP   (8u << 20) /* a batch of 1,000 items, unpacked, fits well */
 
 /* ---- beginning and end --------------------------------------------------- */
@@ -24,8 +24,10 @@ static struct grpc_call *recycled(struct grpc_server *server) {
     if (node)
         return CONTAINER_OF(node, struct grpc_call, stream.node);
     struct grpc_call *call = calloc(1, sizeof(*call));
-    if (call)
-        arena_init(&call->arena, ARENA_CHUNK, ARENA_CAP);
+    if (!call)
+        return NULL;
+    arena_init_spare(&call->arena, &server->conns.spare, ARENA_CHUNK, ARENA_CAP);
+    call->in.message.spare = call->stream.out.queue.spare = &server->conns.spare;
     return call;
 }
 

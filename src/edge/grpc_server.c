@@ -89,6 +89,7 @@ void grpc_server_free(struct grpc_server *server) {
     buf_release(&server->inflated);
     gunzip_free(server->gunzip);
     h2_server_free(server->h2);
+    spare_release(&server->conns.spare);
     free(server);
 }
 

@@ -4,8 +4,6 @@
  * wait in the stream's queue, which is bounded: a zero window must not pin
  * memory (CVE-2019-9517, CVE-2026-49975).
  */
-#include <stdlib.h>
-
 #include "edge/h2_internal.h"
 
 #define QUEUE_MAX  (1u << 20) /* of one stream, behind its first message */
@@ -103,11 +101,7 @@ static void make_room(struct buf *queue, size_t bytes) {
 
     if (queue->len + bytes <= queue->cap || cap <= QUEUE_STEP)
         return;
-    char *ptr = realloc(queue->ptr, cap);
-    if (!ptr)
-        return; /* buf_add() says so */
-    queue->ptr = ptr;
-    queue->cap = cap;
+    (void)!buf_resize(queue, cap); /* buf_add() says so */
 }
 
 bool h2_taken(const struct h2_stream *stream) {

@@ -1,6 +1,5 @@
 /* h2_stream.c - a stream's life, and the memory its request holds. */
-#include <stdlib.h>
-
+#include "base/spare.h"
 #include "edge/h2_internal.h"
 
 #define BODY_KEEP 512u /* of a recycled stream; small bodies need no malloc */
@@ -109,16 +108,11 @@ bool h2_make_room(struct h2_stream *stream, struct buf *body, size_t more, size_
         return true;
     cap = expected && cap > expected ? expected : cap;
     cap = cap < need ? need : cap;
-    cap = cap < BODY_KEEP ? BODY_KEEP : cap;
+    cap = spare_room(cap < BODY_KEEP ? BODY_KEEP : cap);
     if (!h2_hold(stream->h2, cap - stream->held, max))
         return false;
     stream->held = cap;
-    char *ptr = realloc(body->ptr, cap);
-    if (!ptr)
-        return false;
-    body->ptr = ptr;
-    body->cap = cap;
-    return true;
+    return buf_resize(body, cap);
 }
 
 void h2_drop_body(struct h2_stream *stream, struct buf *body) {

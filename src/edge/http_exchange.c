@@ -8,7 +8,7 @@
 #include "edge/tracer.h"
 #include "wire/trace_context.h"
 
-#define ARENA_CHUNK 2048u
+#define ARENA_CHUNK (2048u - ARENA_CHUNK_HEAD)
 #define ARENA_CAP   (8u << 20) /* a batch of 1,000 items with everything escaped fits well */
 #define REPLY_KEEP  4096u      /* a larger reply's memory goes back to the system */
 
@@ -69,7 +69,7 @@ static struct http_exchange *recycled(struct http_server *server) {
     struct http_exchange *exchange = calloc(1, sizeof(*exchange));
     if (!exchange)
         return NULL;
-    arena_init(&exchange->arena, ARENA_CHUNK, ARENA_CAP);
+    arena_init_spare(&exchange->arena, &server->conns.spare, ARENA_CHUNK, ARENA_CAP);
     exchange->server = server;
     return exchange;
 }

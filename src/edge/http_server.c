@@ -71,6 +71,7 @@ void http_server_free(struct http_server *server) {
         http_stream_free(CONTAINER_OF(node, struct http_stream, h2.node));
     buf_release(&server->body);
     h2_server_free(server->h2);
+    spare_release(&server->conns.spare);
     free(server);
 }
 

@@ -10,7 +10,7 @@
 
 #include "edge/http_internal.h"
 
-#define ARENA_CHUNK 1024u
+#define ARENA_CHUNK (1024u - ARENA_CHUNK_HEAD)
 #define ARENA_CAP   (2u << 20) /* twice the largest limits.header_bytes */
 #define HELD_MAX    (4u << 20) /* requests in work and responses: beyond that none begins */
 
@@ -26,8 +26,10 @@ static struct http_stream *recycled(struct http_server *server) {
     if (node)
         return of(CONTAINER_OF(node, struct h2_stream, node));
     struct http_stream *stream = calloc(1, sizeof(*stream));
-    if (stream)
-        arena_init(&stream->arena, ARENA_CHUNK, ARENA_CAP);
+    if (!stream)
+        return NULL;
+    arena_init_spare(&stream->arena, &server->conns.spare, ARENA_CHUNK, ARENA_CAP);
+    stream->body.spare = stream->h2.out.queue.spare = &server->conns.spare;
     return stream;
 }
 
