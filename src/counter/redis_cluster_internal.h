@@ -118,6 +118,7 @@ struct redis_cluster {
 
     struct {
         struct redis_request request;
+        struct cluster_node *node; /* it goes to */
         bool under_way;
         uint32_t lane;
         int64_t next_ms;
@@ -144,7 +145,8 @@ struct cluster_node *cluster_node_at(struct redis_cluster *cluster, const char *
 /* Of those that can be used; NULL: none. */
 const struct redis_given *cluster_weakest(const struct redis_cluster *cluster);
 void cluster_node_leave(struct cluster_node *node);
-void cluster_node_load(struct cluster_node *node); /* the script again, behind what is sent */
+/* The script again, behind what is sent; unless another one is being loaded. */
+void cluster_node_load(struct cluster_node *node, const struct redis_script *script);
 void cluster_node_look(struct cluster_node *node); /* at its settings, if it is time */
 
 /* redis_cluster_map.c */

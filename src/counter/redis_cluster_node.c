@@ -191,8 +191,8 @@ static void on_loaded(struct redis_request *request, const struct redis_outcome 
         redis_conn_give_up(node->conn, "Redis doesn't load a script of ours again");
 }
 
-void cluster_node_load(struct cluster_node *node) {
-    const struct slice args[] = {SLICE("SCRIPT"), SLICE("LOAD"), redis_script_apply_cluster.text};
+void cluster_node_load(struct cluster_node *node, const struct redis_script *script) {
+    const struct slice args[] = {SLICE("SCRIPT"), SLICE("LOAD"), script->text};
 
     if (node->loading)
         return;

@@ -12,6 +12,7 @@
 #include "counter/redis_cluster_internal.h"
 #include "edge/redis_command.h"
 #include "edge/redis_reads.h"
+#include "edge/redis_script.h"
 
 #define SENT_MAX    64   /* 5 redirections in a row are a lot; a slot's move takes a while */
 #define PAUSE_MS    20   /* jittered */
@@ -201,7 +202,7 @@ static void on_error(struct cluster_part *part, const struct redis_outcome *outc
     if (redis_redirect_read(text, part->node->url.address, &to)) {
         redirect(part, &to);
     } else if (outcome->err == ERR_NOT_FOUND) {
-        cluster_node_load(part->node);
+        cluster_node_load(part->node, &redis_script_apply_cluster);
         again(part, false);
     } else if (slice_starts(text, SLICE("TRYAGAIN")) || slice_starts(text, SLICE("HGPMOVING"))) {
         again(part, true);

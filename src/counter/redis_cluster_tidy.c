@@ -18,6 +18,8 @@ static void on_tidied(struct redis_request *request, const struct redis_outcome 
 
     cluster->tidy.under_way = false;
     cluster->tidy.next_ms = loop_now_ms(cluster->loop) + PAUSE_MS;
+    if (outcome->reply && outcome->err == ERR_NOT_FOUND)
+        cluster_node_load(cluster->tidy.node, &redis_script_tidy);
     /* Away, or being moved: its turn comes again. */
     (void)redis_tidy_heard(cluster->fleet, cluster->store->shard, cluster->tidy.lane, outcome,
                            &more);
@@ -40,6 +42,7 @@ void cluster_tidy(struct redis_cluster *cluster) {
     }
     redis_tidy_command(cluster->fleet, lane, NULL, command);
     cluster->tidy.request.done = on_tidied;
+    cluster->tidy.node = node;
     cluster->tidy.under_way =
         !buf_failed(command) &&
         redis_conn_ask(node->conn, &cluster->tidy.request, buf_slice(command)) == ERR_OK;

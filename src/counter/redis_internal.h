@@ -175,6 +175,7 @@ struct redis_store {
     size_t strings_cap;
     struct { /* one lane at a time, behind other traffic only */
         struct redis_request request;
+        struct redis_link *link; /* it goes by */
         bool under_way;
         uint32_t lane;
         int64_t next_ms;
@@ -203,7 +204,8 @@ bool redis_link_watch(struct redis_store *store); /* asks Sentinels, if that is 
 bool redis_link_start(struct redis_link *link, struct redis_store *store, uint64_t seed);
 void redis_link_opened(struct redis_link *link); /* hello's verdict is in 'opened' */
 void redis_link_usable(struct redis_link *link, bool usable);
-void redis_link_reload(struct redis_link *link);
+/* NOSCRIPT: loads it again, unless another one is being loaded. */
+void redis_link_reload(struct redis_link *link, const struct redis_script *script);
 void redis_link_tidy(struct redis_link *link);
 
 /* redis_fleet.c: what a server says of itself is what we know, or becomes it.

@@ -151,8 +151,8 @@ static void on_reloaded(struct redis_request *request, const struct redis_outcom
         redis_conn_give_up(link->conn, "Redis doesn't load a script of ours again");
 }
 
-/* What is sent from now on is behind it. The other scripts come with the next greeting. */
-void redis_link_reload(struct redis_link *link) {
+/* What is sent from now on is behind it. */
+void redis_link_reload(struct redis_link *link, const struct redis_script *script) {
     struct buf *command = &link->store->command;
 
     if (link->reloading)
@@ -161,7 +161,7 @@ void redis_link_reload(struct redis_link *link) {
     redis_command_begin(command, 3);
     redis_command_arg(command, SLICE("SCRIPT"));
     redis_command_arg(command, SLICE("LOAD"));
-    redis_command_arg(command, redis_script_apply.text);
+    redis_command_arg(command, script->text);
     link->reload.done = on_reloaded;
     link->reloading = !buf_failed(command) &&
                       redis_conn_ask(link->conn, &link->reload, buf_slice(command)) == ERR_OK;
@@ -183,6 +183,8 @@ static void on_tidied(struct redis_request *request, const struct redis_outcome 
 
     store->tidy.under_way = false;
     store->tidy.next_ms = loop_now_ms(store->loop) + TIDY_EVERY_MS / lanes;
+    if (outcome->reply && outcome->err == ERR_NOT_FOUND)
+        redis_link_reload(store->tidy.link, &redis_script_tidy);
     if (!redis_tidy_heard(store->fleet, store->shard, store->tidy.lane, outcome, &more))
         return;
     if (more)
@@ -213,6 +215,7 @@ void redis_link_tidy(struct redis_link *link) {
         return;
     redis_tidy_command(fleet, lane, NULL, command);
     store->tidy.request.done = on_tidied;
+    store->tidy.link = link;
     store->tidy.under_way = !buf_failed(command) && redis_conn_ask(link->conn, &store->tidy.request,
                                                                    buf_slice(command)) == ERR_OK;
 }

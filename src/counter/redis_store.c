@@ -156,7 +156,7 @@ void redis_call_release(struct list *node, enum err err) {
 static enum err error_of(struct redis_call *call, const struct redis_outcome *outcome) {
     switch (outcome->err) {
     case ERR_NOT_FOUND: /* NOSCRIPT */
-        redis_link_reload(call->link);
+        redis_link_reload(call->link, &redis_script_apply);
         return ERR_UNAVAILABLE;
     case ERR_CANCELLED:
         return ERR_UNKNOWN;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "edge/redis_script.h"
 #include "redis_world.h"
 
 /* ---- counting ---- */
@@ -181,6 +182,34 @@ static void test_scripts_flushed(void **state) {
     world_close(&w);
 }
 
+static bool is_loaded(const struct world *w, const struct redis_script *script) {
+    redisContext *client = redis_fixture_connect(&w->server);
+    redisReply *reply = redis_fixture_do(client, "SCRIPT EXISTS %s", script->sha1);
+    bool loaded = reply->element[0]->integer != 0;
+
+    freeReplyObject(reply);
+    redisFree(client);
+    return loaded;
+}
+
+/* Nor does what nobody waits for: else the outbox would grow until Redis has no memory. */
+static void test_lanes_are_tidied_behind_a_flush(void **state) {
+    (void)state;
+    struct world w;
+
+    world_open(&w, NULL);
+    world_start(&w);
+    w.pending = 10;
+    world_run(&w, 10); /* loads them */
+    flush_scripts(&w.step);
+    while (!is_loaded(&w, &redis_script_tidy)) {
+        w.pending = 1; /* it goes behind traffic only */
+        world_run(&w, 1);
+    }
+    world_check_all_ok(&w);
+    world_close(&w);
+}
+
 static void wake(struct timer *timer) {
     struct world *w = CONTAINER_OF(timer, struct world, step);
 
@@ -285,11 +314,17 @@ static void test_trims(void **state) {
 int main(void) {
     log_setup(LOG_ERROR, LOG_CONSOLE);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts),       cmocka_unit_test(test_two_loops),
-        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_cut),          cmocka_unit_test(test_scripts_flushed),
-        cmocka_unit_test(test_stands_still), cmocka_unit_test(test_full),
-        cmocka_unit_test(test_nobody_there), cmocka_unit_test(test_trims),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_two_loops),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_scripts_flushed),
+        cmocka_unit_test(test_lanes_are_tidied_behind_a_flush),
+        cmocka_unit_test(test_stands_still),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_nobody_there),
+        cmocka_unit_test(test_trims),
     };
     struct redis_fixture server;
 
