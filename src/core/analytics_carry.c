@@ -15,7 +15,7 @@
 
 #define LOOKED_MAX 65536 /* in one page: questions wait for it */
 #define TAKEN_MAX  2048
-#define PAGE_BYTES ((size_t)256 << 10) /* and the record that reaches it */
+#define PAGE_BYTES ((size_t)256 << 10) /* and the record, or the group, that reaches it */
 
 #define RECORD_LANE    'L'
 #define RECORD_COUNTER 'C'
@@ -60,25 +60,35 @@ static void walk_counters(struct walk *walk, uint32_t from) {
         analytics_cell_key(walk->next, (struct tally_cell){0});
 }
 
-static bool walk_row(void *ctx, struct slice key, struct slice value) {
-    struct walk *walk = ctx;
-    struct bytes_reader in = bytes_reader(slice_skip(key, 1));
-    struct tally_cell cell = {.width = (enum bucket_width)bytes_u8(&in), .bucket = bytes_be32(&in)};
-    struct tally tally = {0};
+static void walk_row(struct walk *walk, struct tally_cell cell, struct tally tally) {
+    if (cell.counter >= walk->analytics->ids.count)
+        walk->err = ERR_CORRUPT;
+    walk->looked++;
+    if (walk->err != ERR_OK || !is_of(walk, cell.counter) || tally_empty(tally))
+        return;
+    walk->row(walk, cell, tally);
+    walk->taken++;
+}
 
-    if (is_full(walk)) {
+/* All of it or nothing. */
+static bool walk_group(void *ctx, struct slice key, struct slice value) {
+    struct walk *walk = ctx;
+    struct tally_group group = {0};
+    struct tally_cell cell;
+
+    if (is_full(walk) || walk->taken > TAKEN_MAX - TALLY_GROUP) {
         buf_add_slice(walk->next, key);
         return false;
     }
-    cell.counter = bytes_be32(&in);
-    walk->err = tally_decode(value, &tally);
-    if (!bytes_done(&in) || cell.width >= BUCKET_WIDTHS ||
-        cell.counter >= walk->analytics->ids.count)
-        walk->err = ERR_CORRUPT;
-    walk->looked++;
-    if (walk->err == ERR_OK && is_of(walk, cell.counter) && !tally_empty(tally)) {
-        walk->row(walk, cell, tally);
-        walk->taken++;
+    walk->err = analytics_cell_of(walk->analytics, key, &cell);
+    if (walk->err == ERR_OK)
+        walk->err = tally_group_fold(&group, value);
+    for (uint32_t first = cell.counter; group.has && walk->err == ERR_OK;
+         tally_group_drop_first(&group)) {
+        uint32_t at = tally_group_first(&group);
+
+        cell.counter = first + at;
+        walk_row(walk, cell, group.tallies[at]);
     }
     return walk->err == ERR_OK;
 }
@@ -86,7 +96,7 @@ static bool walk_row(void *ctx, struct slice key, struct slice value) {
 static enum err walk_rows(struct walk *walk, struct slice from) {
     struct tally_store *store = walk->analytics->store;
     char end = KEY_BUCKET + 1;
-    enum err err = store->ops->scan(store, from, slice_of(&end, 1), walk_row, walk);
+    enum err err = store->ops->scan(store, from, slice_of(&end, 1), walk_group, walk);
 
     return err == ERR_OK ? walk->err : err;
 }

@@ -15,16 +15,14 @@ struct filling {
     struct tally_store *store;
 };
 
-static void fill_source(struct filling *f, uint64_t store_id, uint32_t lanes, uint8_t made) {
-    struct buf *record = &f->generation->record;
-
+void analytics_put_source(const struct analytics *a, struct tally_store *store, struct buf *key,
+                          struct buf *record) {
     buf_clear(record);
     buf_add_char(record, ANALYTICS_VERSION);
-    bytes_add_be64(record, store_id);
-    bytes_add_be32(record, lanes);
-    buf_add_char(record, (char)made);
-    f->store->ops->put(f->store, analytics_key(&f->generation->key, KEY_META, 0),
-                       buf_slice(record));
+    bytes_add_be64(record, a->store_id);
+    bytes_add_be32(record, a->lanes_count);
+    buf_add_char(record, (char)a->made);
+    store->ops->put(store, analytics_key(key, KEY_META, 0), buf_slice(record));
 }
 
 static void fill_mark(struct filling *f) {
@@ -57,27 +55,27 @@ static void fill_partition(struct filling *f, const struct analytics_partition *
                        buf_slice(record));
 }
 
-static void fill_counter(struct filling *f, const struct pending_counter *counter) {
+static void fill_new(struct filling *f, const struct pending_counter *counter) {
     struct generation *generation = f->generation;
     struct buf *record = &generation->record;
 
     buf_clear(record);
     bytes_add_zigzag(record, counter->now.sum);
-    if (counter->name_len)
-        bytes_add_zigzag(record, counter->lane);
+    bytes_add_zigzag(record, counter->lane);
     bytes_add_varint(record, counter->now.increments);
-    if (counter->name_len)
-        buf_add(record, generation->pending.names.ptr + counter->name_at, counter->name_len);
-    f->store->ops->put(f->store,
-                       analytics_key(&generation->key, counter->name_len ? KEY_COUNTER : KEY_VALUE,
-                                     counter->number),
+    buf_add(record, generation->pending.names.ptr + counter->name_at, counter->name_len);
+    f->store->ops->put(f->store, analytics_key(&generation->key, KEY_COUNTER, counter->number),
                        buf_slice(record));
 }
 
-static void fill_row(struct filling *f, const struct pending_row *row, enum bucket_width width) {
-    struct tally_cell cell = {width, pending_row_bucket(row, width), row->counter};
+/* The generation's group, which is empty then. */
+static void fill_group(struct filling *f, struct slice key) {
+    struct generation *generation = f->generation;
 
-    f->store->ops->add(f->store, analytics_cell_key(&f->generation->key, cell), row->tally);
+    buf_clear(&generation->record);
+    tally_group_encode(&generation->group, &generation->record);
+    generation->group.has = 0;
+    f->store->ops->merge(f->store, key, buf_slice(&generation->record));
 }
 
 static void fill_forgetting(struct filling *f) {
@@ -96,56 +94,71 @@ static void fill_forgetting(struct filling *f) {
     }
 }
 
-static uint32_t number_of(const struct tally_pending *pending, uint32_t i) {
-    return pending->counters[i].number;
+/* ---- in the order of their keys: those of a group are side by side, and a key next to the last
+ * one is found at once, where any other costs a search through all that was written before ---- */
+
+static void sort(struct generation *generation, uint32_t count) {
+    radix_sort(generation->order, generation->order + generation->pending.cap, count);
 }
 
-static uint32_t counter_of(const struct tally_pending *pending, uint32_t i) {
-    return pending->rows[i].counter;
-}
-
-static uint32_t bucket_of(const struct tally_pending *pending, uint32_t i) {
-    return pending->rows[i].bucket;
-}
-
-static uint32_t width_of(const struct tally_pending *pending, uint32_t i) {
-    return pending->rows[i].width;
-}
-
-/* By the last key; those before it decide between equal ones. */
-static void sort(struct generation *generation, uint32_t count,
-                 uint32_t (*const keys[])(const struct tally_pending *pending, uint32_t i),
-                 size_t keys_count) {
-    struct radix_item *order = generation->order;
-
-    for (uint32_t i = 0; i < count; i++)
-        order[i].index = i;
-    for (size_t k = 0; k < keys_count; k++) {
-        for (uint32_t i = 0; i < count; i++)
-            order[i].key = keys[k](&generation->pending, order[i].index);
-        radix_sort(order, order + generation->pending.cap, count);
-    }
-}
-
-static uint32_t (*const by_number[])(const struct tally_pending *pending, uint32_t i) = {number_of};
-static uint32_t (*const by_cell[])(const struct tally_pending *pending,
-                                   uint32_t i) = {counter_of, bucket_of, width_of};
-
-/* In the order of their keys: a key next to the last one is found at once, where any other costs
- * a search through all that was written before. */
-static void fill_sorted(struct filling *f) {
+/* New ones apart, as they have names. */
+static void fill_counters(struct filling *f) {
     struct generation *generation = f->generation;
     const struct tally_pending *pending = &generation->pending;
-    const struct radix_item *order = generation->order;
+    uint32_t group = 0;
 
-    sort(generation, pending->counters_count, by_number, ARRAY_LEN(by_number));
     for (uint32_t i = 0; i < pending->counters_count; i++)
-        fill_counter(f, &pending->counters[order[i].index]);
-    sort(generation, pending->rows_count, by_cell, ARRAY_LEN(by_cell));
-    for (unsigned width = 0; width < BUCKET_WIDTHS; width++)
-        for (uint32_t i = 0; i < pending->rows_count; i++)
-            if (pending_row_has(&pending->rows[order[i].index], (enum bucket_width)width))
-                fill_row(f, &pending->rows[order[i].index], (enum bucket_width)width);
+        generation->order[i] = (struct radix_item){pending->counters[i].number, i};
+    sort(generation, pending->counters_count);
+    for (uint32_t i = 0; i < pending->counters_count; i++) {
+        const struct pending_counter *counter = &pending->counters[generation->order[i].index];
+
+        if (generation->group.has && tally_group_of(counter->number) != group)
+            fill_group(f, analytics_key(&generation->key, KEY_VALUES, group));
+        group = tally_group_of(counter->number);
+        if (counter->name_len)
+            fill_new(f, counter);
+        else
+            tally_group_set(&generation->group, counter->number % TALLY_GROUP, counter->now);
+    }
+    if (generation->group.has)
+        fill_group(f, analytics_key(&generation->key, KEY_VALUES, group));
+}
+
+/* The rows that count in buckets of this width, by bucket, then by counter; how many. */
+static uint32_t order_rows(struct generation *generation, enum bucket_width width) {
+    const struct pending_row *rows = generation->pending.rows;
+    struct radix_item *order = generation->order;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < generation->pending.rows_count; i++)
+        if (pending_row_has(&rows[i], width))
+            order[count++] = (struct radix_item){rows[i].counter, i};
+    sort(generation, count);
+    for (uint32_t i = 0; i < count; i++)
+        order[i].key = (uint32_t)pending_row_bucket(&rows[order[i].index], width);
+    sort(generation, count);
+    return count;
+}
+
+static void fill_buckets(struct filling *f, enum bucket_width width) {
+    struct generation *generation = f->generation;
+    uint32_t count = order_rows(generation, width);
+    struct tally_cell cell = {.width = width};
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct radix_item *item = &generation->order[i];
+        const struct pending_row *row = &generation->pending.rows[item->index];
+
+        if (generation->group.has && (item->key != cell.bucket ||
+                                      tally_group_of(row->counter) != tally_group_of(cell.counter)))
+            fill_group(f, analytics_cell_key(&generation->key, cell));
+        cell.bucket = item->key;
+        cell.counter = row->counter;
+        tally_group_add(&generation->group, row->counter % TALLY_GROUP, row->tally);
+    }
+    if (generation->group.has)
+        fill_group(f, analytics_cell_key(&generation->key, cell));
 }
 
 static enum err fill(struct tally_batch *batch, struct tally_store *store) {
@@ -154,7 +167,7 @@ static enum err fill(struct tally_batch *batch, struct tally_store *store) {
     struct filling f = {generation, store};
 
     if (generation->source_dirty)
-        fill_source(&f, a->store_id, a->lanes_count, a->made);
+        analytics_put_source(a, store, &generation->key, &generation->record);
     if (generation->values_known)
         store->ops->put(store, analytics_key(&generation->key, KEY_KNOWN, 0), SLICE(""));
     if (generation->mark.len)
@@ -164,7 +177,9 @@ static enum err fill(struct tally_batch *batch, struct tally_store *store) {
             fill_lane(&f, i);
     for (uint32_t i = 0; generation->partitions.dirty && i < generation->partitions.count; i++)
         fill_partition(&f, &generation->partitions.all[i]);
-    fill_sorted(&f);
+    fill_counters(&f);
+    for (unsigned width = 0; width < BUCKET_WIDTHS; width++)
+        fill_buckets(&f, (enum bucket_width)width);
     if (generation->forget_ms)
         fill_forgetting(&f);
     return buf_failed(&generation->key) || buf_failed(&generation->mark) ||

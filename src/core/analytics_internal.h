@@ -3,6 +3,7 @@
  * analytics.c          open, source, positions, applying
  * analytics_commit.c   what is pending, stored
  * analytics_load.c     what is stored, read back
+ * analytics_regroup.c  what versions before groups have stored, in groups
  * analytics_counters.c counters and types: found, admitted, ranked
  * analytics_rest.c     counters beyond the limit, and what none of them can exceed
  * analytics_move.c     windows that move
@@ -22,6 +23,7 @@
 #include "core/bytes_table.h"
 #include "core/radix.h"
 #include "core/ranking.h"
+#include "core/tally_group.h"
 #include "core/tally_pending.h"
 
 #define NO_COUNTER UINT32_MAX
@@ -105,9 +107,17 @@ struct generation {
     struct partitions partitions;
     struct buf mark;
     int64_t forget_ms;        /* 0, or: buckets that aren't kept at this time go */
-    struct radix_item *order; /* the store's thread's, twice as many, and what is below */
+    struct tally_group group; /* the store's thread's, and what is below */
+    struct radix_item *order; /* twice as many */
     struct buf key;
     struct buf record;
+};
+
+/* What a window still has of buckets outside its span. */
+struct leaving {
+    struct tally_cursor *cursor; /* from here on; NULL: nothing */
+    struct tally_group group;    /* and of the last one that it gave */
+    uint32_t first;              /* the group's first counter */
 };
 
 struct analytics {
@@ -137,11 +147,10 @@ struct analytics {
     int64_t end_ms;    /* of the windows */
     int64_t latest_ms; /* of all events */
     struct bucket_span spans[RANGE_WINDOWS];
-    struct tally_cursor *leaving[RANGE_WINDOWS]; /* what the window still has of buckets outside its
-                                                    span: from here on; NULL: nothing */
-    struct still stills[RANGE_WINDOWS];          /* until it is NULL again */
-    bool values_known;                           /* they were taken from the store */
-    int64_t since_ms;                            /* the latest of any lane */
+    struct leaving leaving[RANGE_WINDOWS];
+    struct still stills[RANGE_WINDOWS]; /* until nothing leaves any more */
+    bool values_known;                  /* they were taken from the store */
+    int64_t since_ms;                   /* the latest of any lane */
     uint64_t *touched;     /* between values_begin and _end: counters that had an event, */
     uint32_t touched_max;  /* of those known then */
     uint64_t *unproven;    /* after it: counters that have had none since, */
@@ -283,6 +292,10 @@ void analytics_windows_release(struct analytics *a);
 /* ---- analytics_commit.c ---- */
 
 MUST_CHECK enum err analytics_generations_init(struct analytics *a);
+
+/* Whose events are counted, and the version of what is stored; inside 'fill'. */
+void analytics_put_source(const struct analytics *a, struct tally_store *store, struct buf *key,
+                          struct buf *record);
 void analytics_generations_release(struct analytics *a);
 
 /* False: no memory. */
@@ -307,12 +320,17 @@ bool analytics_proven(const struct analytics *a, uint32_t counter);
  *     'L' lane                         epoch, seq, latest event time, since
  *     'P' partition                    partitions, state, moves, peer: once it has been moved
  *     'C' counter                      value, lane, increments, id: when it was new
- *     'V' counter                      value, increments: since then
+ *     'W' group of counters            value, increments of each: since then
  *     'S'                              there: the values of all counters were taken from the store
- *     'B' width bucket counter         a tally, which grows by additions
+ *     'G' width bucket group           their tallies there, which grow by additions
+ *
+ * Before version 5 each had a record of its own:
+ *     'V' counter                      value, increments: until it is in a 'W'
+ *     'B' width bucket counter         a tally: until analytics_regroup()
  */
 #define ANALYTICS_VERSION                                                                          \
-    4 /* 1: every change rewrote 'C'; 2: one group for each type; 3: no lane, no since */
+    5 /* 1: every change rewrote 'C'; 2: one group for each type; 3: no lane, no since; 4: above   \
+       */
 #define WITH_LANES    4
 #define VERSION_SINCE 4
 
@@ -320,13 +338,27 @@ bool analytics_proven(const struct analytics *a, uint32_t counter);
 #define META_MARK   1
 #define KEY_LANE    'L'
 #define KEY_COUNTER 'C'
+#define KEY_VALUES  'W'
+#define KEY_BUCKET  'G'
 #define KEY_VALUE   'V'
-#define KEY_BUCKET  'B'
 #define KEY_KNOWN   'S'
 #define KEY_PART    'P'
 
 struct slice analytics_key(struct buf *out, char space, uint32_t number);
+
+/* Of the group that the cell's counter is in. */
+#define ANALYTICS_CELL_KEY_BYTES 10
 struct slice analytics_cell_key(struct buf *out, struct tally_cell cell);
+
+/* What such a key says; the counter is the group's first. ERR_CORRUPT: it is none. */
+MUST_CHECK enum err analytics_cell_of(const struct analytics *a, struct slice key,
+                                      struct tally_cell *out);
 MUST_CHECK enum err analytics_load(struct analytics *a);
+
+/* ---- analytics_regroup.c ---- */
+
+/* What is stored as versions before 5 did it is stored in groups, and the version with it. As
+ * analytics_open(). */
+MUST_CHECK enum err analytics_regroup(struct analytics *a);
 
 #endif

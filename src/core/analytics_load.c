@@ -17,8 +17,21 @@ struct slice analytics_cell_key(struct buf *out, struct tally_cell cell) {
     buf_add_char(out, KEY_BUCKET);
     buf_add_char(out, (char)cell.width);
     bytes_add_be32(out, (uint32_t)cell.bucket);
-    bytes_add_be32(out, cell.counter);
+    bytes_add_be32(out, tally_group_of(cell.counter));
     return buf_slice(out);
+}
+
+enum err analytics_cell_of(const struct analytics *a, struct slice key, struct tally_cell *out) {
+    struct bytes_reader in = bytes_reader(slice_skip(key, 1));
+
+    out->width = (enum bucket_width)bytes_u8(&in);
+    out->bucket = bytes_be32(&in);
+    uint32_t group = bytes_be32(&in);
+    if (!bytes_done(&in) || out->width >= BUCKET_WIDTHS || group > UINT32_MAX / TALLY_GROUP ||
+        group * TALLY_GROUP >= a->ids.count)
+        return ERR_CORRUPT;
+    out->counter = group * TALLY_GROUP;
+    return ERR_OK;
 }
 
 /* ---- loading ---- */
@@ -62,6 +75,26 @@ static bool take_value(void *ctx, struct slice key, struct slice value) {
     load->err = bytes_done(&in) && number < a->ids.count ? ERR_OK : ERR_CORRUPT;
     if (load->err == ERR_OK)
         analytics_rank(a, number, RANGE_ALL, now);
+    return load->err == ERR_OK;
+}
+
+static bool take_values(void *ctx, struct slice key, struct slice value) {
+    struct load *load = ctx;
+    struct analytics *a = load->analytics;
+    struct bytes_reader k = bytes_reader(slice_skip(key, 1));
+    uint32_t group = bytes_be32(&k);
+    struct tally_group values = {0};
+
+    load->err = bytes_done(&k) ? tally_group_fold(&values, value) : ERR_CORRUPT;
+    for (; values.has && load->err == ERR_OK; tally_group_drop_first(&values)) {
+        uint32_t at = tally_group_first(&values);
+        uint64_t number = (uint64_t)group * TALLY_GROUP + at;
+
+        if (number >= a->ids.count)
+            load->err = ERR_CORRUPT;
+        else
+            analytics_rank(a, (uint32_t)number, RANGE_ALL, values.tallies[at]);
+    }
     return load->err == ERR_OK;
 }
 
@@ -177,6 +210,10 @@ enum err analytics_load(struct analytics *a) {
         err = load_space(a, version, KEY_COUNTER, take_counter);
     if (err == ERR_OK)
         err = load_space(a, version, KEY_VALUE, take_value);
+    if (err == ERR_OK)
+        err = load_space(a, version, KEY_VALUES, take_values);
+    if (err == ERR_OK)
+        err = analytics_regroup(a);
     if (err == ERR_OK)
         analytics_find_since(a);
     return err;

@@ -12,7 +12,8 @@ struct shift {
     struct analytics *analytics;
     enum time_range range;
     bool back;
-    size_t left; /* rows to be taken */
+    size_t left;           /* rows, which are counters of a bucket, to be taken */
+    struct leaving *slice; /* where the rest of a group goes, if there is one */
     enum err err;
 };
 
@@ -26,19 +27,36 @@ static void shift_counter(const struct shift *shift, uint32_t counter, struct ta
     analytics_rank(shift->analytics, counter, shift->range, tally);
 }
 
+/* As much of it as is to be taken. */
+static void shift_group(struct shift *shift, struct tally_group *group, uint32_t first) {
+    for (; group->has && shift->left && shift->err == ERR_OK; tally_group_drop_first(group)) {
+        uint32_t at = tally_group_first(group);
+
+        if (first + at >= shift->analytics->ids.count) {
+            shift->err = ERR_CORRUPT;
+            return;
+        }
+        shift_counter(shift, first + at, group->tallies[at]);
+        shift->left--;
+    }
+}
+
 static bool take_bucket(void *ctx, struct slice key, struct slice value) {
     struct shift *shift = ctx;
-    struct analytics *a = shift->analytics;
-    struct bytes_reader in = bytes_reader(slice_skip(key, 6)); /* behind space, width, bucket */
-    uint32_t counter = bytes_be32(&in);
-    struct tally tally;
+    struct tally_group group;
+    struct tally_cell cell;
 
-    shift->err = tally_decode(value, &tally);
-    if (!bytes_done(&in) || counter >= a->ids.count)
-        shift->err = ERR_CORRUPT;
+    group.has = group.sets = 0;
+    shift->err = analytics_cell_of(shift->analytics, key, &cell);
     if (shift->err == ERR_OK)
-        shift_counter(shift, counter, tally);
-    return shift->err == ERR_OK && --shift->left > 0;
+        shift->err = tally_group_fold(&group, value);
+    if (shift->err == ERR_OK)
+        shift_group(shift, &group, cell.counter);
+    if (shift->err == ERR_OK && group.has && shift->slice) {
+        shift->slice->group = group;
+        shift->slice->first = cell.counter;
+    }
+    return shift->err == ERR_OK && shift->left > 0;
 }
 
 /* What isn't stored yet moves as well. */
@@ -89,9 +107,12 @@ static enum err shift(struct analytics *a, enum time_range range, int64_t first,
 /* ---- what leaves at the front ---- */
 
 static void end_leaving(struct analytics *a, enum time_range range) {
-    if (a->leaving[range])
-        a->store->ops->close(a->leaving[range]);
-    a->leaving[range] = NULL;
+    struct leaving *leaving = &a->leaving[range];
+
+    if (leaving->cursor)
+        a->store->ops->close(leaving->cursor);
+    leaving->cursor = NULL;
+    leaving->group.has = 0;
     analytics_still_end(a, range);
 }
 
@@ -109,22 +130,27 @@ static enum err begin_leaving(struct analytics *a, enum time_range range, int64_
 
     if (!shift_begin(&shift, first, last, &from, &to))
         return ERR_OK;
-    a->leaving[range] = a->store->ops->cursor(a->store, from, to);
-    return a->leaving[range] ? ERR_OK : ERR_NO_MEMORY;
+    a->leaving[range].cursor = a->store->ops->cursor(a->store, from, to);
+    return a->leaving[range].cursor ? ERR_OK : ERR_NO_MEMORY;
 }
 
 /* '*left' rows at most, which it counts down. */
 static enum err take_off(struct analytics *a, enum time_range range, size_t *left) {
-    struct shift shift = {.analytics = a, .range = range, .back = true, .left = *left};
-    bool more;
+    struct leaving *leaving = &a->leaving[range];
+    struct shift shift = {
+        .analytics = a, .range = range, .back = true, .left = *left, .slice = leaving};
+    enum err err = ERR_OK;
+    bool more = true;
 
-    if (!a->leaving[range] || *left == 0)
+    if (!leaving->cursor || *left == 0)
         return ERR_OK;
-    enum err err = a->store->ops->walk(a->leaving[range], take_bucket, &shift, &more);
+    shift_group(&shift, &leaving->group, leaving->first);
+    if (shift.left && shift.err == ERR_OK)
+        err = a->store->ops->walk(leaving->cursor, take_bucket, &shift, &more);
     *left = shift.left;
     if (err == ERR_OK)
         err = shift.err;
-    if (err != ERR_OK || !more)
+    if (err != ERR_OK || (!more && !leaving->group.has))
         end_leaving(a, range);
     return err;
 }
@@ -139,7 +165,7 @@ static enum err catch_up(struct analytics *a, size_t left) {
 
 bool analytics_is_behind(const struct analytics *a) {
     for (unsigned i = 0; i < RANGE_WINDOWS; i++)
-        if (a->leaving[i])
+        if (a->leaving[i].cursor)
             return true;
     return false;
 }
@@ -169,6 +195,10 @@ static void reset_window(struct analytics *a, enum time_range range) {
 }
 
 static int64_t lower(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static size_t lower_size(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
@@ -212,11 +242,21 @@ enum err analytics_build_windows(struct analytics *a, int64_t end_ms) {
     return ERR_OK;
 }
 
-static bool count_bucket(void *ctx, struct slice key, struct slice value) {
-    size_t *left = ctx;
+struct counting {
+    size_t left;
+    enum err err;
+};
 
-    (void)key, (void)value;
-    return --*left > 0;
+static bool count_bucket(void *ctx, struct slice key, struct slice value) {
+    struct counting *counting = ctx;
+    struct tally_group group;
+
+    (void)key;
+    group.has = group.sets = 0;
+    counting->err = tally_group_fold(&group, value);
+    size_t rows = (size_t)__builtin_popcountll(group.has);
+    counting->left -= lower_size(rows, counting->left);
+    return counting->err == ERR_OK && counting->left > 0;
 }
 
 /* More rows leave than this step takes off, which are '*left'; it counts them down. */
@@ -226,15 +266,15 @@ static enum err leaves_many(struct analytics *a, enum time_range range, struct b
     int64_t first = higher(a->spans[range].first, 0);
     struct slice begin = analytics_cell_key(&a->scratch, (struct tally_cell){width, first, 0});
     struct slice end = analytics_cell_key(&a->record, (struct tally_cell){width, to.first, 0});
-    size_t room = *left + 1;
+    struct counting counting = {.left = *left + 1};
 
     *out = true;
     if (*left == 0)
         return ERR_OK;
-    enum err err = a->store->ops->scan(a->store, begin, end, count_bucket, &room);
-    *out = room == 0;
-    *left = room ? room - 1 : 0;
-    return err;
+    enum err err = a->store->ops->scan(a->store, begin, end, count_bucket, &counting);
+    *out = counting.left == 0;
+    *left = counting.left ? counting.left - 1 : 0;
+    return err == ERR_OK ? counting.err : err;
 }
 
 /* Before the window moves on: who asks while much leaves gets what was there before. */

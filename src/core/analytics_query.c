@@ -112,7 +112,7 @@ static enum err put_current(struct analytics *a, const struct counter_type *type
     for (size_t i = 0; i < found; i++)
         rows[i] = (struct still_row){entries[i], ranking->entries[entries[i]]};
     out->certainty = analytics_certainty(a, type, NULL, query->range);
-    if (query->range != RANGE_ALL && a->leaving[query->range]) {
+    if (query->range != RANGE_ALL && a->leaving[query->range].cursor) {
         out->certainty.exact = false;
         out->certainty.max_error = -1;
     }
@@ -147,7 +147,7 @@ static enum err read_point(struct analytics *a, struct tally_cell cell, struct s
     buf_clear(&a->record);
     enum err err = a->store->ops->get(a->store, analytics_cell_key(&a->scratch, cell), &a->record);
     if (err == ERR_OK)
-        err = tally_decode(buf_slice(&a->record), &tally);
+        err = tally_group_find(buf_slice(&a->record), cell.counter % TALLY_GROUP, &tally);
     if (err != ERR_OK && err != ERR_NOT_FOUND)
         return err;
     for (unsigned i = 0; i < GENERATIONS; i++)
@@ -199,7 +199,7 @@ enum err analytics_series(struct analytics *a, const struct stats_query *query,
     const struct tracked *counter = &a->counters[number];
     out->total = type->rankings[query->range].entries[counter->entry];
     enum err err = read_points(a, number, query->range, out);
-    if (query->range != RANGE_ALL && a->leaving[query->range])
+    if (query->range != RANGE_ALL && a->leaving[query->range].cursor)
         out->total = sum_of_points(out);
     if (err == ERR_OK)
         analytics_summarize(out, a->end_ms);

@@ -73,7 +73,7 @@ void analytics_still_begin(struct analytics *a, enum time_range range, int64_t n
 const struct still_ranking *analytics_still(const struct analytics *a,
                                             const struct counter_type *type, enum time_range range,
                                             size_t reach) {
-    if (range == RANGE_ALL || !a->leaving[range] || a->stills[range].as_of_ms == 0)
+    if (range == RANGE_ALL || !a->leaving[range].cursor || a->stills[range].as_of_ms == 0)
         return NULL;
     const struct still_ranking *still = &type->stills[range];
     return still->rows && (still->whole || reach <= still->count) ? still : NULL;

@@ -1,7 +1,7 @@
 /* tally_store.h - what analytics needs of its store: ordered keys, sums that are added to without
  * being read, one atomic batch at a time, which is written beside its owner.
  *
- *     begin ─► fill(): put, add, del_range ─► on disk ─► ended() ─► end
+ *     begin ─► fill(): put, merge, del_range ─► on disk ─► ended() ─► end
  *              └────── a thread of the store's ─────────────┘
  *
  * Threads    One owner thread; what 'fill' does runs on the store's.
@@ -57,12 +57,18 @@ struct tally_store_ops {
 
     /* Only inside 'fill'; never fail. */
     void (*put)(struct tally_store *store, struct slice key, struct slice value);
-    /* The record is a tally (tally_decode()) and grows by this one; none is an empty one. */
-    void (*add)(struct tally_store *store, struct slice key, struct tally more);
+    /* The record is a group (core/tally_group.h) and takes this one on top; none is an empty one.
+     */
+    void (*merge)(struct tally_store *store, struct slice key, struct slice group);
     void (*del_range)(struct tally_store *store, struct slice from, struct slice to);
 };
 
-/* A stored tally: two numbers, big endian. */
+/* Before groups each counter of a bucket had a record of its own, with a key that begins so: a
+ * tally that grew by tallies. Stores that were made then may have some, until analytics_regroup().
+ */
+#define TALLY_ALONE 'B'
+
+/* A tally alone: two numbers, big endian. */
 #define TALLY_BYTES 16
 
 void tally_encode(struct tally tally, char out[TALLY_BYTES]);

@@ -1,4 +1,4 @@
-/* rocks_tally.c - tallies that grow by merge operands: counting reads nothing.
+/* rocks_tally.c - groups of tallies that grow by merge operands: counting reads nothing.
  *
  * One thread fills and writes the batches. While it has one, the owner reads by a snapshot that
  * was taken before.
@@ -16,6 +16,7 @@
 #include <rocksdb/c.h>
 
 #include "base/log.h"
+#include "core/tally_group.h"
 #include "edge/rocks_checkpoint.h"
 #include "edge/rocks_options.h"
 
@@ -64,51 +65,80 @@ static enum err fail(char *message) {
 
 /* ---- the merge ---- */
 
-static bool add_operand(struct tally *sum, const char *bytes, size_t len) {
-    struct tally more;
+struct operands {
+    const char *first; /* what was there; NULL: nothing */
+    size_t first_len;
+    const char *const *others;
+    const size_t *lengths;
+    int count;
+};
 
-    if (tally_decode(slice_of(bytes, len), &more) != ERR_OK)
-        return false;
-    tally_add(sum, more);
-    return true;
+static struct slice operand(const struct operands *operands, int i) {
+    return i < 0 ? slice_of(operands->first, operands->first_len)
+                 : slice_of(operands->others[i], operands->lengths[i]);
 }
 
-static char *merge(const struct tally *first, const char *const *operands, const size_t *lengths,
-                   int count, unsigned char *success, size_t *out_len) {
-    struct tally sum = *first;
-    char *out = malloc(TALLY_BYTES);
+/* '*out' is malloc()ed. */
+static enum err merge_alone(const struct operands *operands, struct buf *out) {
+    struct tally sum = {0};
+    char record[TALLY_BYTES];
 
-    *success = out != NULL;
-    for (int i = 0; i < count; i++)
-        if (!add_operand(&sum, operands[i], lengths[i]))
-            *success = 0;
-    if (out)
-        tally_encode(sum, out);
-    *out_len = TALLY_BYTES;
-    return out;
+    for (int i = operands->first ? -1 : 0; i < operands->count; i++) {
+        struct tally more;
+        enum err err = tally_decode(operand(operands, i), &more);
+
+        if (err != ERR_OK)
+            return err;
+        tally_add(&sum, more);
+    }
+    tally_encode(sum, record);
+    buf_add(out, record, sizeof(record));
+    return ERR_OK;
+}
+
+static enum err merge_groups(const struct operands *operands, struct buf *out) {
+    struct tally_group group;
+
+    group.has = group.sets = 0;
+    for (int i = operands->first ? -1 : 0; i < operands->count; i++) {
+        enum err err = tally_group_fold(&group, operand(operands, i));
+
+        if (err != ERR_OK)
+            return err;
+    }
+    tally_group_encode(&group, out);
+    return ERR_OK;
+}
+
+static char *merge(struct slice key, const struct operands *operands, unsigned char *success,
+                   size_t *out_len) {
+    struct buf out = {0};
+    enum err err = key.len && key.ptr[0] == TALLY_ALONE ? merge_alone(operands, &out)
+                                                        : merge_groups(operands, &out);
+
+    *success = err == ERR_OK && !buf_failed(&out);
+    *out_len = out.len;
+    return out.ptr;
 }
 
 /* RocksDB's own list of parameters: NOLINTNEXTLINE(readability-function-size) */
 static char *full_merge(void *state, const char *key, size_t key_len, const char *existing,
                         size_t existing_len, const char *const *operands, const size_t *lengths,
                         int count, unsigned char *success, size_t *out_len) {
-    struct tally first = {0};
+    struct operands all = {existing, existing_len, operands, lengths, count};
 
-    (void)state, (void)key, (void)key_len;
-    if (existing && !add_operand(&first, existing, existing_len))
-        count = 0;
-    char *out = merge(&first, operands, lengths, count, success, out_len);
-    if (existing && existing_len != TALLY_BYTES)
-        *success = 0;
-    return out;
+    (void)state;
+    return merge(slice_of(key, key_len), &all, success, out_len);
 }
 
 /* RocksDB's own list of parameters: NOLINTNEXTLINE(readability-function-size) */
 static char *partial_merge(void *state, const char *key, size_t key_len,
                            const char *const *operands, const size_t *lengths, int count,
                            unsigned char *success, size_t *out_len) {
-    (void)state, (void)key, (void)key_len;
-    return merge(&(struct tally){0}, operands, lengths, count, success, out_len);
+    struct operands all = {NULL, 0, operands, lengths, count};
+
+    (void)state;
+    return merge(slice_of(key, key_len), &all, success, out_len);
 }
 
 static void free_value(void *state, const char *value, size_t len) {
@@ -223,11 +253,8 @@ static void rocks_put(struct tally_store *store, struct slice key, struct slice 
     rocksdb_writebatch_put(of(store)->writer.staged, key.ptr, key.len, value.ptr, value.len);
 }
 
-static void rocks_add(struct tally_store *store, struct slice key, struct tally more) {
-    char operand[TALLY_BYTES];
-
-    tally_encode(more, operand);
-    rocksdb_writebatch_merge(of(store)->writer.staged, key.ptr, key.len, operand, sizeof(operand));
+static void rocks_merge(struct tally_store *store, struct slice key, struct slice group) {
+    rocksdb_writebatch_merge(of(store)->writer.staged, key.ptr, key.len, group.ptr, group.len);
 }
 
 static void rocks_del_range(struct tally_store *store, struct slice from, struct slice to) {
@@ -319,7 +346,7 @@ static const struct tally_store_ops ops = {
     .begin = rocks_begin,
     .end = rocks_end,
     .put = rocks_put,
-    .add = rocks_add,
+    .merge = rocks_merge,
     .del_range = rocks_del_range,
 };
 
