@@ -69,8 +69,7 @@ enum err analytics_make_rest(struct analytics *a) {
 }
 
 static void release_type(struct counter_type *type) {
-    for (unsigned i = 0; i < RANGES; i++)
-        ranking_release(&type->rankings[i]);
+    ranking_release(&type->rankings);
     for (unsigned i = 0; i < RANGE_WINDOWS; i++)
         free(type->stills[i].rows);
     free(type->members);
@@ -94,7 +93,7 @@ static bool widen_counters(struct analytics *a) {
 }
 
 static bool widen_members(struct counter_type *type) {
-    if (type->rankings[0].count < type->members_cap)
+    if (type->rankings.count < type->members_cap)
         return true;
     uint32_t cap = type->members_cap + type->members_cap / 2 + 2;
     uint32_t *members = realloc(type->members, cap * sizeof(*members));
@@ -107,20 +106,14 @@ static bool widen_members(struct counter_type *type) {
 
 /* An entry in each of the type's rankings. */
 static enum err add_entry(struct analytics *a, struct counter_type *type, uint32_t counter) {
-    uint32_t entry = type->rankings[0].count;
+    uint32_t entry = type->rankings.count;
 
     if (!widen_members(type))
         return ERR_NO_MEMORY;
     type->members[entry] = counter;
-    for (unsigned i = 0; i < RANGES; i++) {
-        enum err err = ranking_grow(&type->rankings[i], &type->order);
-
-        if (err != ERR_OK) {
-            while (i-- > 0) /* all have as many */
-                type->rankings[i].count--;
-            return err;
-        }
-    }
+    enum err err = ranking_grow(&type->rankings, &type->order);
+    if (err != ERR_OK)
+        return err;
     a->counters[counter].entry = entry;
     return analytics_veil(a, counter);
 }
@@ -205,10 +198,8 @@ void analytics_look_key(const struct analytics *a, const struct lookup *lookup) 
     bytes_table_prefetch_key(&a->ids, lookup->guess);
     if (tracked->hint[a->open] < pending->counters_count)
         __builtin_prefetch(&pending->counters[tracked->hint[a->open]]);
-    if (analytics_is_rest(tracked))
-        return;
-    for (unsigned i = 0; i < RANGES; i++)
-        __builtin_prefetch(&a->types[tracked->type]->rankings[i].entries[tracked->entry]);
+    if (!analytics_is_rest(tracked))
+        ranking_prefetch(&a->types[tracked->type]->rankings, tracked->entry);
 }
 
 enum err analytics_counter(struct analytics *a, const struct lookup *lookup, uint32_t lane,
@@ -228,7 +219,7 @@ struct tally analytics_tally(const struct analytics *a, uint32_t counter, enum t
     struct counter_type *type = a->types[tracked->type];
 
     return analytics_is_rest(tracked) ? *analytics_rest_tally(type, tracked->entry, range)
-                                      : type->rankings[range].entries[tracked->entry];
+                                      : ranking_get(&type->rankings, range, tracked->entry);
 }
 
 void analytics_rank(struct analytics *a, uint32_t counter, enum time_range range,
@@ -239,7 +230,7 @@ void analytics_rank(struct analytics *a, uint32_t counter, enum time_range range
     if (analytics_is_rest(tracked))
         *analytics_rest_tally(type, tracked->entry, range) = tally;
     else
-        ranking_set(&type->rankings[range], &type->order, tracked->entry, tally);
+        ranking_set(&type->rankings, &type->order, range, tracked->entry, tally);
 }
 
 void analytics_counters_release(struct analytics *a) {

@@ -72,7 +72,7 @@ struct counter_type {
     struct ranking_order order;
     const struct analytics *owner;
     uint32_t number;
-    struct ranking rankings[RANGES];
+    struct rankings rankings;
     struct still_ranking stills[RANGE_WINDOWS];
     uint32_t *members; /* counters by entry */
     uint32_t members_cap;

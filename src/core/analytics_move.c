@@ -186,7 +186,7 @@ enum err analytics_catch_up_all(struct analytics *a) {
 
 static void reset_window(struct analytics *a, enum time_range range) {
     for (uint32_t i = 0; i < a->type_names.count; i++) {
-        ranking_reset(&a->types[i]->rankings[range], &a->types[i]->order);
+        ranking_reset(&a->types[i]->rankings, &a->types[i]->order, range);
         a->types[i]->rest_before[range] = (struct tally){0};
         if (a->types[i]->groups)
             memset(a->types[i]->groups->tallies[range], 0,

@@ -184,7 +184,7 @@ enum err analytics_veil(struct analytics *a, uint32_t counter) {
     struct counter_type *type = a->types[tracked->type];
     bool hides = tracked->lane && analytics_elsewhere(a, tracked->lane - 1);
 
-    if ((hides || type->order.hidden) && !widen_hidden(type, type->rankings[0].count))
+    if ((hides || type->order.hidden) && !widen_hidden(type, type->rankings.count))
         return ERR_NO_MEMORY;
     if (hides != ranking_hides(&type->order, tracked->entry))
         flip(a, counter);

@@ -101,16 +101,17 @@ static enum err put_page(const struct analytics *a, const struct counter_type *t
 /* As it is now. While a bucket leaves, nobody knows what that is. */
 static enum err put_current(struct analytics *a, const struct counter_type *type,
                             const struct top_query *query, struct top_answer *out) {
-    const struct ranking *ranking = &type->rankings[query->range];
     size_t reach = (size_t)query->offset + query->limit;
     uint32_t *entries = malloc((reach ? reach : 1) * sizeof(*entries));
     struct still_row *rows = malloc((reach ? reach : 1) * sizeof(*rows));
     size_t found = 0;
-    enum err err = entries && rows ? ranking_top(ranking, &type->order, reach, entries, &found)
+    enum err err = entries && rows ? ranking_top(&type->rankings, &type->order, query->range, reach,
+                                                 entries, &found)
                                    : ERR_NO_MEMORY;
 
     for (size_t i = 0; i < found; i++)
-        rows[i] = (struct still_row){entries[i], ranking->entries[entries[i]]};
+        rows[i] =
+            (struct still_row){entries[i], ranking_get(&type->rankings, query->range, entries[i])};
     out->certainty = analytics_certainty(a, type, NULL, query->range);
     if (query->range != RANGE_ALL && a->leaving[query->range].cursor) {
         out->certainty.exact = false;
@@ -197,7 +198,7 @@ enum err analytics_series(struct analytics *a, const struct stats_query *query,
     if (number == NO_COUNTER)
         return ERR_OK;
     const struct tracked *counter = &a->counters[number];
-    out->total = type->rankings[query->range].entries[counter->entry];
+    out->total = ranking_get(&type->rankings, query->range, counter->entry);
     enum err err = read_points(a, number, query->range, out);
     if (query->range != RANGE_ALL && a->leaving[query->range].cursor)
         out->total = sum_of_points(out);

@@ -35,7 +35,6 @@ void analytics_still_end_all(struct analytics *a) {
 /* False: no memory. Of this type, and those behind it, nothing is kept then. */
 static bool keep(struct analytics *a, struct counter_type *type, enum time_range range,
                  size_t max) {
-    const struct ranking *ranking = &type->rankings[range];
     struct still_ranking *still = &type->stills[range];
     uint32_t *entries = malloc(max * sizeof(*entries));
     size_t found = 0;
@@ -43,9 +42,10 @@ static bool keep(struct analytics *a, struct counter_type *type, enum time_range
     release_still(still);
     still->rows = malloc(max * sizeof(*still->rows));
     bool kept = entries && still->rows &&
-                ranking_top(ranking, &type->order, max, entries, &found) == ERR_OK;
+                ranking_top(&type->rankings, &type->order, range, max, entries, &found) == ERR_OK;
     for (size_t i = 0; kept && i < found; i++)
-        still->rows[i] = (struct still_row){entries[i], ranking->entries[entries[i]]};
+        still->rows[i] =
+            (struct still_row){entries[i], ranking_get(&type->rankings, range, entries[i])};
     still->count = (uint32_t)found;
     still->whole = found < max;
     still->certainty = analytics_certainty(a, type, NULL, range);
@@ -60,7 +60,7 @@ void analytics_still_begin(struct analytics *a, enum time_range range, int64_t n
 
     analytics_still_end(a, range);
     for (uint32_t i = 0; i < a->type_names.count; i++)
-        types += a->types[i]->rankings[range].count > 0;
+        types += a->types[i]->rankings.count > 0;
     size_t max = types ? STILL_ROWS / types : 1;
     if (a->end_ms <= 0 || now_ms - a->end_ms > STILL_AGE_MS || max == 0)
         return;

@@ -1,4 +1,4 @@
-/* ranking.c - a tournament tree in an array: the parent of node n is n / 2, entry i is node
+/* ranking.c - tournament trees in an array: the parent of node n is n / 2, entry i is node
  * cap + i. It needs no power of two: every node but the first has a parent, so node 1 is above
  * all. */
 #include "core/ranking.h"
@@ -9,10 +9,10 @@
 #define FIRST_CAP 2
 
 /* A better entry; of two without a tally the lower number, as somebody must win. */
-static bool better(const struct ranking *ranking, const struct ranking_order *order, uint32_t a,
-                   uint32_t b) {
-    const struct tally *x = &ranking->entries[a];
-    const struct tally *y = &ranking->entries[b];
+static bool better(const struct rankings *rankings, const struct ranking_order *order,
+                   enum time_range range, uint32_t a, uint32_t b) {
+    const struct tally *x = &rankings->entries[a].in[range];
+    const struct tally *y = &rankings->entries[b].in[range];
     bool x_empty = tally_empty(*x) || ranking_hides(order, a);
     bool y_empty = tally_empty(*y) || ranking_hides(order, b);
 
@@ -23,87 +23,117 @@ static bool better(const struct ranking *ranking, const struct ranking_order *or
     return order->before(order, a, b);
 }
 
-static uint32_t winner_at(const struct ranking *ranking, size_t node) {
-    return node >= ranking->cap ? (uint32_t)(node - ranking->cap) : ranking->winners[node];
+static uint32_t winner_at(const struct rankings *rankings, enum time_range range, size_t node) {
+    return node >= rankings->cap ? (uint32_t)(node - rankings->cap)
+                                 : rankings->nodes[node].winner[range];
 }
 
-static void play(struct ranking *ranking, const struct ranking_order *order, size_t node) {
-    uint32_t left = winner_at(ranking, 2 * node);
-    uint32_t right = winner_at(ranking, 2 * node + 1);
+static void play(struct rankings *rankings, const struct ranking_order *order,
+                 enum time_range range, size_t node) {
+    uint32_t left = winner_at(rankings, range, 2 * node);
+    uint32_t right = winner_at(rankings, range, 2 * node + 1);
 
-    ranking->winners[node] = better(ranking, order, left, right) ? left : right;
+    rankings->nodes[node].winner[range] =
+        better(rankings, order, range, left, right) ? left : right;
 }
 
-static void play_all(struct ranking *ranking, const struct ranking_order *order) {
-    for (size_t node = ranking->cap; node-- > 1;)
-        play(ranking, order, node);
+static void play_all(struct rankings *rankings, const struct ranking_order *order,
+                     enum time_range range) {
+    for (size_t node = rankings->cap; node-- > 1;)
+        play(rankings, order, range, node);
 }
 
-static enum err widen(struct ranking *ranking, const struct ranking_order *order) {
-    size_t cap = ranking->cap ? (size_t)ranking->cap + ranking->cap / 2 + 1 : FIRST_CAP;
+static enum err widen(struct rankings *rankings, const struct ranking_order *order) {
+    size_t cap = rankings->cap ? (size_t)rankings->cap + rankings->cap / 2 + 1 : FIRST_CAP;
 
     if (cap > UINT32_MAX / 2)
         return ERR_NO_MEMORY;
-    struct tally *entries = realloc(ranking->entries, cap * sizeof(*entries));
+    struct ranking_entry *entries = realloc(rankings->entries, cap * sizeof(*entries));
     if (entries)
-        ranking->entries = entries;
-    uint32_t *winners = realloc(ranking->winners, cap * sizeof(*winners));
-    if (winners)
-        ranking->winners = winners;
-    if (!entries || !winners)
+        rankings->entries = entries;
+    struct ranking_node *nodes = realloc(rankings->nodes, cap * sizeof(*nodes));
+    if (nodes)
+        rankings->nodes = nodes;
+    if (!entries || !nodes)
         return ERR_NO_MEMORY;
-    memset(entries + ranking->cap, 0, (cap - ranking->cap) * sizeof(*entries));
-    ranking->cap = (uint32_t)cap;
-    play_all(ranking, order);
+    memset(entries + rankings->cap, 0, (cap - rankings->cap) * sizeof(*entries));
+    rankings->cap = (uint32_t)cap;
+    for (unsigned i = 0; i < RANGES; i++)
+        play_all(rankings, order, (enum time_range)i);
     return ERR_OK;
 }
 
-void ranking_release(struct ranking *ranking) {
-    free(ranking->entries);
-    free(ranking->winners);
-    *ranking = (struct ranking){0};
+void ranking_release(struct rankings *rankings) {
+    free(rankings->entries);
+    free(rankings->nodes);
+    *rankings = (struct rankings){0};
 }
 
-enum err ranking_grow(struct ranking *ranking, const struct ranking_order *order) {
-    enum err err = ranking->count < ranking->cap ? ERR_OK : widen(ranking, order);
+enum err ranking_grow(struct rankings *rankings, const struct ranking_order *order) {
+    enum err err = rankings->count < rankings->cap ? ERR_OK : widen(rankings, order);
 
     if (err == ERR_OK)
-        ranking->count++;
+        rankings->count++;
     return err;
 }
 
-void ranking_set(struct ranking *ranking, const struct ranking_order *order, uint32_t number,
-                 struct tally tally) {
-    ranking->entries[number] = tally;
-    for (size_t node = ((size_t)ranking->cap + number) / 2; node >= 1; node /= 2) {
-        if (ranking->winners[node] == number)
-            play(ranking, order, node); /* it may have lost */
-        else if (better(ranking, order, number, ranking->winners[node]))
-            ranking->winners[node] = number;
-        else
+/* Where it has won it can't lose then. */
+static bool rises(const struct ranking_order *order, uint32_t number, struct tally from,
+                  struct tally to) {
+    return to.sum >= from.sum && !tally_empty(to) && !ranking_hides(order, number);
+}
+
+void ranking_set(struct rankings *rankings, const struct ranking_order *order,
+                 enum time_range range, uint32_t number, struct tally tally) {
+    struct tally *entry = &rankings->entries[number].in[range];
+    bool up = rises(order, number, *entry, tally);
+
+    *entry = tally;
+    for (size_t node = ((size_t)rankings->cap + number) / 2; node >= 1; node /= 2) {
+        uint32_t *winner = &rankings->nodes[node].winner[range];
+
+        if (*winner == number) {
+            if (!up)
+                play(rankings, order, range, node);
+        } else if (better(rankings, order, range, number, *winner)) {
+            *winner = number;
+        } else {
             return; /* who doesn't win here isn't known further up */
+        }
     }
 }
 
-void ranking_reset(struct ranking *ranking, const struct ranking_order *order) {
-    if (!ranking->cap)
-        return;
-    memset(ranking->entries, 0, ranking->cap * sizeof(*ranking->entries));
-    play_all(ranking, order);
+void ranking_prefetch(const struct rankings *rankings, uint32_t number) {
+    const char *entry = (const char *)&rankings->entries[number];
+    size_t node = ((size_t)rankings->cap + number) / 2;
+
+    __builtin_prefetch(entry);
+    __builtin_prefetch(entry + sizeof(struct ranking_entry) - 1);
+    __builtin_prefetch(&rankings->nodes[node]);
+    __builtin_prefetch(&rankings->nodes[node / 2]);
+}
+
+void ranking_reset(struct rankings *rankings, const struct ranking_order *order,
+                   enum time_range range) {
+    for (uint32_t i = 0; i < rankings->cap; i++)
+        rankings->entries[i].in[range] = (struct tally){0};
+    play_all(rankings, order, range);
 }
 
 /* ---- the best: a heap of subtrees, each by its winner ---- */
 
 struct contest {
-    const struct ranking *ranking;
+    const struct rankings *rankings;
     const struct ranking_order *order;
+    enum time_range range;
     size_t *nodes;
     size_t count;
 };
 
 static bool ahead(const struct contest *contest, size_t a, size_t b) {
-    return better(contest->ranking, contest->order, winner_at(contest->ranking, contest->nodes[a]),
-                  winner_at(contest->ranking, contest->nodes[b]));
+    return better(contest->rankings, contest->order, contest->range,
+                  winner_at(contest->rankings, contest->range, contest->nodes[a]),
+                  winner_at(contest->rankings, contest->range, contest->nodes[b]));
 }
 
 static void swap(struct contest *contest, size_t a, size_t b) {
@@ -140,17 +170,17 @@ static size_t pop(struct contest *contest) {
 
 /* Whom the winner of this subtree beat on its way: they are the next candidates. */
 static void push_beaten(struct contest *contest, size_t top, uint32_t winner) {
-    for (size_t node = (size_t)contest->ranking->cap + winner; node != top; node /= 2)
+    for (size_t node = (size_t)contest->rankings->cap + winner; node != top; node /= 2)
         push(contest, node ^ 1);
 }
 
-enum err ranking_top(const struct ranking *ranking, const struct ranking_order *order, size_t max,
-                     uint32_t *out, size_t *out_count) {
-    size_t depth = 64u - (unsigned)__builtin_clzll(2ull * ranking->cap + 1);
-    struct contest contest = {.ranking = ranking, .order = order};
+enum err ranking_top(const struct rankings *rankings, const struct ranking_order *order,
+                     enum time_range range, size_t max, uint32_t *out, size_t *out_count) {
+    size_t depth = 64u - (unsigned)__builtin_clzll(2ull * rankings->cap + 1);
+    struct contest contest = {.rankings = rankings, .order = order, .range = range};
     size_t found = 0;
 
-    if (ranking->count && max) {
+    if (rankings->count && max) {
         contest.nodes = malloc((max + 1) * depth * sizeof(*contest.nodes));
         if (!contest.nodes)
             return ERR_NO_MEMORY;
@@ -158,9 +188,9 @@ enum err ranking_top(const struct ranking *ranking, const struct ranking_order *
     }
     while (found < max && contest.count) {
         size_t node = pop(&contest);
-        uint32_t winner = winner_at(ranking, node);
+        uint32_t winner = winner_at(rankings, range, node);
 
-        if (tally_empty(ranking->entries[winner]) || ranking_hides(order, winner))
+        if (tally_empty(ranking_get(rankings, range, winner)) || ranking_hides(order, winner))
             break;
         out[found++] = winner;
         push_beaten(&contest, node, winner);

@@ -21,7 +21,8 @@ static bool higher_number(const struct ranking_order *order, uint32_t a, uint32_
 }
 
 static const struct ranking_order order = {.before = higher_number};
-static struct tally model[ENTRIES];
+static struct tally models[RANGES][ENTRIES];
+static const struct tally *model; /* that compare() looks at */
 
 static int compare(const void *x, const void *y) {
     uint32_t a = *(const uint32_t *)x;
@@ -32,53 +33,58 @@ static int compare(const void *x, const void *y) {
     return a > b ? -1 : 1;
 }
 
-static void check_top(const struct ranking *ranking, size_t max) {
+static void check_top(const struct rankings *rankings, enum time_range range, size_t max) {
     uint32_t want[ENTRIES];
     uint32_t got[ENTRIES];
     size_t listed = 0;
     size_t count;
 
-    for (uint32_t i = 0; i < ranking->count; i++)
+    model = models[range];
+    for (uint32_t i = 0; i < rankings->count; i++)
         if (!tally_empty(model[i]))
             want[listed++] = i;
     qsort(want, listed, sizeof(*want), compare);
-    assert_int_equal(ranking_top(ranking, &order, max, got, &count), ERR_OK);
+    assert_int_equal(ranking_top(rankings, &order, range, max, got, &count), ERR_OK);
     assert_int_equal(count, listed < max ? listed : max);
     assert_memory_equal(got, want, count * sizeof(*got));
 }
 
 static void test_any_changes(void **state) {
-    struct ranking ranking = {0};
+    struct rankings rankings = {0};
 
     (void)state;
-    memset(model, 0, sizeof(model));
+    memset(models, 0, sizeof(models));
     for (unsigned i = 0; i < CHANGES; i++) {
-        if (ranking.count < ENTRIES && (ranking.count == 0 || next_random() % 20 == 0))
-            assert_int_equal(ranking_grow(&ranking, &order), ERR_OK);
-        uint32_t number = next_random() % ranking.count;
-        model[number] = next_random() % 4 == 0
-                            ? (struct tally){0}
-                            : (struct tally){(int64_t)(next_random() % 9) - 4, next_random() % 2};
-        ranking_set(&ranking, &order, number, model[number]);
+        if (rankings.count < ENTRIES && (rankings.count == 0 || next_random() % 20 == 0))
+            assert_int_equal(ranking_grow(&rankings, &order), ERR_OK);
+        uint32_t number = next_random() % rankings.count;
+        enum time_range range = (enum time_range)(next_random() % RANGES);
+        struct tally tally =
+            next_random() % 4 == 0
+                ? (struct tally){0}
+                : (struct tally){(int64_t)(next_random() % 9) - 4, next_random() % 2};
+        models[range][number] = tally;
+        ranking_set(&rankings, &order, range, number, tally);
         if (i % 7 == 0)
-            check_top(&ranking, next_random() % (ENTRIES + 1));
+            check_top(&rankings, (enum time_range)(i % RANGES), next_random() % (ENTRIES + 1));
     }
-    memset(model, 0, sizeof(model));
-    ranking_reset(&ranking, &order);
-    check_top(&ranking, ENTRIES);
-    ranking_release(&ranking);
+    memset(models[RANGE_7D], 0, sizeof(models[RANGE_7D]));
+    ranking_reset(&rankings, &order, RANGE_7D);
+    for (unsigned i = 0; i < RANGES; i++)
+        check_top(&rankings, (enum time_range)i, ENTRIES);
+    ranking_release(&rankings);
 }
 
 static void test_empty(void **state) {
-    struct ranking ranking = {0};
+    struct rankings rankings = {0};
     uint32_t got[1];
     size_t count = 7;
 
     (void)state;
-    assert_int_equal(ranking_top(&ranking, &order, 1, got, &count), ERR_OK);
+    assert_int_equal(ranking_top(&rankings, &order, RANGE_1H, 1, got, &count), ERR_OK);
     assert_int_equal(count, 0);
-    ranking_reset(&ranking, &order);
-    ranking_release(&ranking);
+    ranking_reset(&rankings, &order, RANGE_1H);
+    ranking_release(&rankings);
 }
 
 /* ---- ranges ---- */
