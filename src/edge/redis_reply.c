@@ -2,6 +2,7 @@
 #include "edge/redis_reply.h"
 
 #include <hiredis/hiredis.h>
+#include <string.h>
 
 #include "base/attr.h"
 #include "edge/redis_text.h"
@@ -105,6 +106,14 @@ bool redis_reply_denied(const struct redis_reply *reply) {
     return is_error_of(reply, words, ARRAY_LEN(words));
 }
 
+/* NOPERM of a command inside a script (which Redis 7 names at the end), perhaps behind its first
+ * write: rights are looked at when each command is due. */
+static bool is_late_refusal(enum err err, struct slice text) {
+    static const char mark[] = " script: ";
+
+    return err == ERR_INTERNAL && memmem(text.ptr, text.len, mark, sizeof(mark) - 1) != NULL;
+}
+
 enum err redis_reply_err(const struct redis_reply *reply, bool *out_refused) {
     struct slice text = redis_reply_text(reply);
 
@@ -113,7 +122,7 @@ enum err redis_reply_err(const struct redis_reply *reply, bool *out_refused) {
         return ERR_OK;
     for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
         if (begins_with_word(text, slice_str(errors[i].word))) {
-            *out_refused = errors[i].refused;
+            *out_refused = errors[i].refused && !is_late_refusal(errors[i].err, text);
             return errors[i].err;
         }
     }

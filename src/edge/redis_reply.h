@@ -40,9 +40,10 @@ const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t
  * ERR_NO_MEMORY    OOM: maxmemory is reached
  * ERR_IO           MISCONF, NOREPLICAS: it can't persist as it is told to
  * ERR_BUSY         BUSY: somebody's script runs on; and what passes on a Cluster: CLUSTERDOWN,
- * TRYAGAIN, HGPMOVING, and MOVED and ASK where redis_map.h isn't asked ERR_LAYOUT       HGPEPOCH:
- * the lanes aren't the caller's (any more) ERR_CORRUPT      HGPDAMAGED ERR_INTERNAL     NOPERM: our
- * user may not do this; and anything else */
+ *                  TRYAGAIN, HGPMOVING, and MOVED and ASK where redis_map.h isn't asked
+ * ERR_LAYOUT       HGPEPOCH: the lanes aren't the caller's (any more)
+ * ERR_CORRUPT      HGPDAMAGED; HGPHALTED, behind the first write
+ * ERR_INTERNAL     NOPERM: our user may not do this; and anything else */
 enum err redis_reply_err(const struct redis_reply *reply, bool *out_refused);
 
 /* An error that may pass by itself: the server loads its data, say, or has too many clients. */
