@@ -34,6 +34,9 @@ static rd_kafka_conf_t *make_conf(const struct kafka_consumer_conf *own) {
     if (kafka_set_common(conf, own->url, &new_detail) &&
         kafka_set(conf, "enable.partition.eof", own->ends ? "true" : "false", &new_detail) &&
         kafka_set(conf, "enable.auto.commit", "false", &new_detail) &&
+        /* Where retention took what is wanted, or who asks for the first offset gets no answer:
+         * librdkafka's default is the end, and all before it would be passed over unnoticed. */
+        kafka_set(conf, "auto.offset.reset", "earliest", &new_detail) &&
         kafka_set(conf, "fetch.wait.max.ms", "100", &new_detail) &&
         kafka_set(conf, "queued.max.messages.kbytes", "16384", &new_detail))
         return conf;

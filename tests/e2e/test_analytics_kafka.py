@@ -336,6 +336,27 @@ def test_recount_where_lanes_have_no_events_any_more():
             check(not top.exact and top.complete_since_ms >= (began - 1) * 1000, f'{top}')
 
 
+def test_events_that_went_before_they_were_read_are_missed():
+    """While it was stopped the topic lost what it wanted next: told by what is left, not by what
+    comes next."""
+    url, sent = topic_url(kafka()), Sent()
+    names = [{'resource_id': f'x{n}', 'counter_type': 'like', 'delta': 1} for n in range(100)]
+    with Counting(url) as server, \
+            Server(role='analytics', flags=['--events', url], env=COMMIT) as alone:
+        def ship(total):
+            count_with(server, sent, names)
+            wait_for('Kafka has them', lambda: metric(server, 'hgp_relay_events_total') >= total)
+
+        ship(100)
+        counted(alone, sent)
+        eq(alone.stop(), 0, 'exit code')
+        ship(200)
+        lose_events(server)
+        ship(300)
+        alone.restart()
+        wait_for('the alarm', lambda: metric(alone, 'hgp_analytics_halted_lanes') > 0)
+
+
 def test_wrong_configurations():
     import subprocess
     for env, said in (({'HGP_ANALYTICS_PARTITIONS': '0,a'}, 'analytics.partitions'),

@@ -89,6 +89,7 @@ def consume(server):
     """Every message of the topic: (partition, key, event), in the order of each partition."""
     got = subprocess.run(
         ['kcat', '-b', server.brokers, '-t', server.topic, '-C', '-e', '-q', '-o', 'beginning',
+         '-X', 'auto.offset.reset=earliest',  # or, where it can't ask for it, the end
          '-f', '%p\t%k\t%s\n'], capture_output=True, text=True, timeout=60)
     eq(got.returncode, 0, f'kcat: {got.stderr[:300]}')
     messages = []
@@ -183,7 +184,7 @@ def test_protobuf():
         increment(server, 'post', -5)
         wait_shipped(server)
         got = subprocess.run(['kcat', '-b', server.brokers, '-t', server.topic, '-C', '-e', '-q',
-                              '-D', '', '-f', '%s'], capture_output=True, timeout=60)
+                              '-X', 'auto.offset.reset=earliest', '-D', '', '-f', '%s'], capture_output=True, timeout=60)
         text = subprocess.run(['protoc', '-I', str(lib.tree() / 'api/proto'),
                                '--decode', 'events.CounterEvent', 'events/events.proto'],
                               input=got.stdout, capture_output=True, check=True).stdout.decode()
