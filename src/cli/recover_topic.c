@@ -88,8 +88,7 @@ static int read_messages(struct topic *topic) {
         if (err == ERR_OK) {
             code = take_if_before_end(topic, &message);
             moved_ms = clock_mono_ms();
-        } else if (err == ERR_TRIMMED ||
-                   clock_mono_ms() - moved_ms > topic->recover->tool.wait_ms) {
+        } else if (clock_mono_ms() - moved_ms > topic->recover->tool.wait_ms) {
             return verify_give_up(&topic->recover->tool, EX_UNAVAILABLE,
                                   "the topic could not be read to its end: %s",
                                   kafka_consumer_problem(topic->consumer));

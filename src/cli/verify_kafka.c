@@ -65,9 +65,6 @@ static int read_events(struct reading *reading) {
         enum err err = kafka_consumer_next(reading->consumer, POLL_MS, &message);
         if (err == ERR_OK)
             code = take(reading, &message);
-        else if (err == ERR_TRIMMED)
-            code = verify_give_up(reading->verify, EX_UNAVAILABLE, "%s",
-                                  kafka_consumer_problem(reading->consumer));
         since_look = err == ERR_OK ? (since_look + 1) % EVENTS_A_LOOK : 0;
     }
     if (code == EX_OK && reading->outstanding)

@@ -223,10 +223,6 @@ static enum err judge(struct kafka_consumer *consumer, struct kafka_message *out
         *out = (struct kafka_message){
             .partition = message->partition, .offset = message->offset, .end = true};
         return ERR_OK;
-    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-        keep_problem(consumer, "an offset isn't there any more", rd_kafka_message_errstr(message));
-        return ERR_TRIMMED;
     default:
         keep_problem(consumer, "a partition can't be read", rd_kafka_message_errstr(message));
         return ERR_UNAVAILABLE;

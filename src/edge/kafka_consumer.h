@@ -54,9 +54,9 @@ void kafka_consumer_free(struct kafka_consumer *consumer);
  * again; ERR_NOT_FOUND: there is no such topic or partition; ERR_NO_MEMORY. */
 MUST_CHECK enum err kafka_consumer_open(struct kafka_consumer *consumer, int64_t wait_ms);
 
-/* The next message of any partition. ERR_NOT_FOUND: none came within 'wait_ms';
- * ERR_TRIMMED: the offset that a partition should go on from isn't there any more;
- * ERR_UNAVAILABLE: reading a partition has failed, kafka_consumer_problem() says why. */
+/* The next message of any partition; the first that is there, where the wanted one isn't any more.
+ * ERR_NOT_FOUND: none came within 'wait_ms'; ERR_UNAVAILABLE: reading a partition has failed,
+ * kafka_consumer_problem() says why. */
 MUST_CHECK enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
                                         struct kafka_message *out);
 

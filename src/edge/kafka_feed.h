@@ -7,7 +7,8 @@
  * the consumer stores them with its positions and gives them back to feed_resume(): read again is
  * what lies between the two, and it drops that. There is no consumer group. Opened when the first
  * event has told whose store it is; any other store's event, or a message that is none, ends every
- * read: ERR_INVALID, ERR_CORRUPT; an offset that Kafka hasn't got any more: ERR_TRIMMED.
+ * read: ERR_INVALID, ERR_CORRUPT. Where Kafka hasn't got an offset any more, reading goes on at the
+ * first that it has; the reader sees by the lanes' numbers what it has missed.
  *
  * Threads    The loop's; a thread of its own inside.
  * Limits     CHUNKS chunks ahead of the consumer. Closing may wait two seconds for a broker
