@@ -38,7 +38,7 @@ check_format() {
 # often as it stands in the database: once will do, as the first of the libraries it is built into.
 tidy_database() {
     mkdir -p "$build/tidy" &&
-        sed -E 's/ -ftrivial-auto-var-init=zero//g; s/ -fstack-clash-protection//g' \
+        sed -E 's/ -(ftrivial-auto-var-init=zero|fstack-clash-protection|flto=auto|ffat-lto-objects)//g' \
             "$build/compile_commands.json" |
         python3 -c 'import json, sys
 json.dump(list({row["file"]: row for row in reversed(json.load(sys.stdin))}.values()), sys.stdout)' \

@@ -226,7 +226,7 @@ static enum err read_item(struct reading *reading, struct json_item *out) {
         FIELD("delta", JSON_NUMBER, &delta, reading->changes),
         FIELD("idempotency_key", JSON_STRING, &key, reading->keyed),
     };
-    struct json_item item;
+    struct json_item item = {0};
     enum err err = read_members(reading, fields, ARRAY_LEN(fields));
 
     if (err == ERR_OK)

@@ -30,7 +30,7 @@ class Gateway(Client):
     def op(self, resource_id, arg=1, kind='ADD', key='', counter_type='like'):
         return self.lanes.Operation(kind=self.lanes.OperationKind.Value(f'OPERATION_KIND_{kind}'),
                                     arg=arg, resource_id=resource_id, counter_type=counter_type,
-                                    key=key)
+                                    key=key.encode())
 
     def message(self, number, ops, issued_ms=None):
         return self.lanes.ApplyRequest(
@@ -143,7 +143,7 @@ def test_refused_messages(server):
              gateway.message(1, [lanes.Operation(arg=1, resource_id='a', counter_type='b')])),
             ('no id', 'operations[0].resource_id', gateway.message(1, [gateway.op('')])),
             ('a NUL', 'U+0000', gateway.message(1, [gateway.op('a\0')])),
-            ('a key of 256 bytes', 'key', gateway.message(1, [gateway.op('a', key='k' * 256)])),
+            ('a key of 280 bytes', 'key', gateway.message(1, [gateway.op('a', key='k' * 280)])),
             ('no message', 'ApplyRequest', b'\xff'),
         ]
         for name, says, message in rows:
