@@ -79,21 +79,19 @@ def test_after_ctrl_c():
     killed_by(signal.SIGINT)
 
 
-def test_after_a_module_that_leaves_them():
+def ended_by_itself(end, code, says):
     with tempfile.TemporaryDirectory() as made:
         folder = pathlib.Path(made)
-        with begun(folder, '') as run:
+        with begun(folder, end) as run:
             said = run.stdout.read()
-        eq(run.returncode, 0, said)
-        check('1 passed, 0 failed' in said, said)
+        eq(run.returncode, code, said)
+        check(says in said, said)
         all_gone(folder)
+
+
+def test_after_a_module_that_leaves_them():
+    ended_by_itself('', 0, '1 passed, 0 failed')
 
 
 def test_after_a_module_that_breaks_down():
-    with tempfile.TemporaryDirectory() as made:
-        folder = pathlib.Path(made)
-        with begun(folder, 'os.kill(os.getpid(), 11)') as run:
-            said = run.stdout.read()
-        eq(run.returncode, 1, said)
-        check('the module broke down' in said, said)
-        all_gone(folder)
+    ended_by_itself('os.kill(os.getpid(), 11)', 1, 'the module broke down')
