@@ -16,8 +16,9 @@
  * until the next minute. */
 #define CATCH_UP_STEPS 8
 
-/* From "there may be more" to reading it: under load the store has more with every group it
- * writes, and reading each lane for each group took a third of the thread's time. */
+/* From "there may be more" to reading it, where the source doesn't gather itself: under load the
+ * store has more with every group it writes, and reading each lane for each group took a third of
+ * the thread's time. */
 #define GATHER_MS 50
 
 void analytics_break(struct analytics_service *service, const char *what, enum err err) {
@@ -275,7 +276,7 @@ static void on_more(void *ctx) {
 
     service->own.gather.fire = read_all;
     if (!timer_armed(&service->own.gather) && !service->own.stopping)
-        timer_start(service->loop, &service->own.gather, GATHER_MS);
+        timer_start(service->loop, &service->own.gather, service->own.gathered ? 0 : GATHER_MS);
 }
 
 uint64_t analytics_lag(const struct analytics_service *service) {
@@ -315,6 +316,7 @@ static void on_opened(void *ctx, enum err err, const struct feed_info *info) {
         err = analytics_source(service->own.analytics, info->store_id, info->lanes, info->reported);
     if (err == ERR_OK && !service->own.reads && !make_reads(service, info->lanes))
         err = ERR_NO_MEMORY;
+    service->own.gathered = err == ERR_OK && info->gathered;
     if (err == ERR_LAYOUT)
         analytics_break(service,
                         "the folder analytics in --data was made for another store; removed, it "

@@ -65,6 +65,7 @@ struct analytics_service {
         struct trace_context trace; /* of that commit, where it is sampled */
         uint64_t random;            /* for the next one */
         struct timer gather;        /* armed between more() and reading */
+        bool gathered;              /* the source does, more() can be read at once */
         bool held;                  /* nothing is counted */
         uint64_t holds;             /* the latest one's number */
         struct timer hold_end;

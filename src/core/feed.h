@@ -30,7 +30,8 @@ struct feed_info {
     uint32_t lanes;
     const struct event_position *reported; /* by lane: where this consumer goes on; until opened()
                                               returns */
-    bool shared; /* no lane is this consumer's before assigned() says so */
+    bool shared;   /* no lane is this consumer's before assigned() says so */
+    bool gathered; /* events come as many at a time as there were in a while, not one by one */
 };
 
 struct feed_user {

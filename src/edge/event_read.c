@@ -31,20 +31,38 @@ struct reading {
 
 /* ---- event_id: store-lane-epoch-seq ---- */
 
-static bool take_number(struct slice *text, unsigned base, uint64_t *out) {
+/* No 64 bits have more digits; of decimal ones that many fit in any case. */
+#define HEX_DIGITS_MAX  16
+#define FITTING_DECIMAL 19
+
+static bool take_hex(struct slice *text, uint64_t *out) {
     uint64_t value = 0;
     size_t at = 0;
 
     for (; at < text->len; at++) {
         char c = text->ptr[at];
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                                                : base;
+        bool is_digit = c >= '0' && c <= '9';
 
-        if (digit >= base)
+        if (!is_digit && !(c >= 'a' && c <= 'f'))
             break;
-        if (__builtin_mul_overflow(value, base, &value) ||
-            __builtin_add_overflow(value, digit, &value))
+        value = value << 4 | (uint64_t)(is_digit ? c - '0' : c - 'a' + 10);
+    }
+    *text = slice_skip(*text, at);
+    *out = value;
+    return at > 0 && at <= HEX_DIGITS_MAX;
+}
+
+static bool take_decimal(struct slice *text, uint64_t *out) {
+    uint64_t value = 0;
+    size_t at = 0;
+
+    for (; at < text->len && text->ptr[at] >= '0' && text->ptr[at] <= '9'; at++) {
+        uint64_t digit = (uint64_t)(text->ptr[at] - '0');
+
+        if (at < FITTING_DECIMAL)
+            value = value * 10 + digit;
+        else if (__builtin_mul_overflow(value, 10, &value) ||
+                 __builtin_add_overflow(value, digit, &value))
             return false;
     }
     *text = slice_skip(*text, at);
@@ -61,10 +79,9 @@ static bool take_dash(struct slice *text) {
 
 static bool read_id(struct slice text, uint64_t *out_store_id, struct event *out) {
     uint64_t lane = 0;
-    bool whole = take_number(&text, 16, out_store_id) && take_dash(&text) &&
-                 take_number(&text, 10, &lane) && take_dash(&text) &&
-                 take_number(&text, 10, &out->at.epoch) && take_dash(&text) &&
-                 take_number(&text, 10, &out->at.seq) && text.len == 0;
+    bool whole = take_hex(&text, out_store_id) && take_dash(&text) && take_decimal(&text, &lane) &&
+                 take_dash(&text) && take_decimal(&text, &out->at.epoch) && take_dash(&text) &&
+                 take_decimal(&text, &out->at.seq) && text.len == 0;
 
     out->lane = (uint32_t)lane;
     return whole && lane <= UINT32_MAX;
@@ -223,9 +240,10 @@ static bool read_proto(struct slice value, struct reading *to) {
 
 enum err event_read(struct slice value, struct arena *arena, uint64_t *out_store_id,
                     struct event *out, const char **out_problem) {
-    struct event event = {.count = 1};
-    struct reading to = {.arena = arena, .event = &event};
+    struct reading to = {.arena = arena, .event = out};
     bool json = value.len && value.ptr[0] == '{'; /* a protobuf begins with its first field's tag */
+
+    *out = (struct event){.count = 1};
     bool good = json ? read_json(value, &to) : read_proto(value, &to);
 
     if (arena_overflowed(arena))
@@ -234,8 +252,5 @@ enum err event_read(struct slice value, struct arena *arena, uint64_t *out_store
     if (!good)
         return ERR_INVALID;
     *out_problem = "its event_id isn't store-lane-epoch-seq";
-    if (!read_id(to.id, out_store_id, &event))
-        return ERR_INVALID;
-    *out = event;
-    return ERR_OK;
+    return read_id(to.id, out_store_id, out) ? ERR_OK : ERR_INVALID;
 }

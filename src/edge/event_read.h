@@ -17,7 +17,7 @@
 #include "core/event.h"
 
 /* JSON or protobuf, as the value itself tells. ERR_INVALID: it is no event, '*out_problem' says
- * why in a phrase; ERR_NO_MEMORY: past the arena's cap. */
+ * why in a phrase; ERR_NO_MEMORY: past the arena's cap. What is in '*out' then means nothing. */
 MUST_CHECK enum err event_read(struct slice value, struct arena *arena, uint64_t *out_store_id,
                                struct event *out, const char **out_problem);
 

@@ -10,6 +10,11 @@
 /* Taken out of librdkafka's queue together: its lock and condition cost what a message does. */
 #define BATCH 256
 
+/* Of messages, behind which librdkafka may have stopped fetching; it is asked to go on once in so
+ * many, so that it costs nothing. And how long its thread may take to hear. */
+#define WAKE_BYTES (4u << 20)
+#define WAKE_MS    50
+
 struct kafka_consumer {
     char topic_name[KAFKA_TOPIC_BYTES];
     int64_t *from;
@@ -22,6 +27,7 @@ struct kafka_consumer {
     rd_kafka_message_t *batch[BATCH]; /* the last one given, and what came with it */
     size_t batch_at;
     size_t batch_count;
+    size_t bytes;     /* of messages since its thread was last woken */
     char reason[384]; /* what a broker, or the way to it, said last */
     char problem[512];
 };
@@ -218,6 +224,7 @@ static enum err judge(struct kafka_consumer *consumer, struct kafka_message *out
             .key = slice_of(message->key, message->key_len),
             .value = slice_of(message->payload, message->len),
         };
+        consumer->bytes += message->len;
         return ERR_OK;
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
         *out = (struct kafka_message){
@@ -229,16 +236,43 @@ static enum err judge(struct kafka_consumer *consumer, struct kafka_message *out
     }
 }
 
-/* Waits for one, and takes what is there behind it: to wait for a whole batch is to wait. */
-static void take_batch(struct kafka_consumer *consumer, int64_t wait_ms) {
-    ssize_t more = 0;
+/* librdkafka's thread stops to fetch when its queue is full, and looks whether it still is when it
+ * wakes, which is within a second: a whole queue a second is all that anybody reads of a topic
+ * (before 2.2, which has fetch.queue.backoff.ms). Any request to the leaders wakes it. */
+static void wake(struct kafka_consumer *consumer, int64_t wait_ms) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(consumer->partitions);
 
+    consumer->bytes = 0;
+    for (int i = 0; i < consumer->partitions; i++)
+        if (is_read(consumer, i))
+            rd_kafka_topic_partition_list_add(list, consumer->topic_name, i)->offset =
+                RD_KAFKA_OFFSET_END;
+    (void)rd_kafka_offsets_for_times(consumer->rk, list,
+                                     (int)(wait_ms < WAKE_MS ? wait_ms : WAKE_MS));
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void take_more(struct kafka_consumer *consumer) {
+    ssize_t more = rd_kafka_consume_batch_queue(
+        consumer->queue, 0, consumer->batch + consumer->batch_count, BATCH - consumer->batch_count);
+
+    consumer->batch_count += more > 0 ? (size_t)more : 0;
+}
+
+/* What is there; or waits for one, and takes what is there behind it: to wait for a whole batch is
+ * to wait. */
+static void take_batch(struct kafka_consumer *consumer, int64_t wait_ms) {
     consumer->batch_at = consumer->batch_count = 0;
+    take_more(consumer);
+    if (consumer->batch_count)
+        return;
+    if (consumer->bytes >= WAKE_BYTES)
+        wake(consumer, wait_ms);
     consumer->batch[0] = rd_kafka_consume_queue(consumer->queue, (int)wait_ms);
     if (!consumer->batch[0])
         return;
-    more = rd_kafka_consume_batch_queue(consumer->queue, 0, consumer->batch + 1, BATCH - 1);
-    consumer->batch_count = 1 + (more > 0 ? (size_t)more : 0);
+    consumer->batch_count = 1;
+    take_more(consumer);
 }
 
 enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
@@ -250,6 +284,10 @@ enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
         return judge(consumer, out);
     (void)rd_kafka_poll(consumer->rk, 0);
     return ERR_NOT_FOUND;
+}
+
+bool kafka_consumer_has_more(const struct kafka_consumer *consumer) {
+    return consumer->batch_at + 1 < consumer->batch_count;
 }
 
 enum err kafka_consumer_end(struct kafka_consumer *consumer, uint32_t partition, int64_t wait_ms,

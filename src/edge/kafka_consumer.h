@@ -60,6 +60,9 @@ MUST_CHECK enum err kafka_consumer_open(struct kafka_consumer *consumer, int64_t
 MUST_CHECK enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
                                         struct kafka_message *out);
 
+/* The next one is here already: it takes no wait. */
+bool kafka_consumer_has_more(const struct kafka_consumer *consumer);
+
 /* The offsets of the partition's first message and behind its last one, as of now: asks a broker.
  * ERR_UNAVAILABLE: none has answered within 'wait_ms'. */
 MUST_CHECK enum err kafka_consumer_end(struct kafka_consumer *consumer, uint32_t partition,

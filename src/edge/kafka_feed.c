@@ -70,7 +70,8 @@ static struct chunk *next_of(struct kafka_feed *feed, uint32_t number, struct ev
 
 static void open_with(struct kafka_feed *feed, uint64_t store_id) {
     struct event_position *zeros = calloc(KAFKA_FEED_LANES, sizeof(*zeros));
-    struct feed_info info = {.store_id = store_id, .lanes = feed->conf.lanes, .reported = zeros};
+    struct feed_info info = {
+        .store_id = store_id, .lanes = feed->conf.lanes, .reported = zeros, .gathered = true};
 
     feed->own.store_id = store_id;
     feed->own.user.opened(feed->own.user.ctx, zeros ? ERR_OK : ERR_NO_MEMORY, &info);

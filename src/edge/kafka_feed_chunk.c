@@ -96,7 +96,7 @@ static enum err misplaced(const struct chunk *chunk, const struct kafka_message 
 
 enum err kafka_chunk_add(struct chunk *chunk, const struct kafka_message *message) {
     const char *problem = "it has no value";
-    struct event event;
+    struct event *event = &chunk->events[chunk->count]; /* if there is room */
     uint64_t store_id;
 
     if (chunk->count == CHUNK_EVENTS || chunk->arena.held > CHUNK_BYTES)
@@ -104,21 +104,20 @@ enum err kafka_chunk_add(struct chunk *chunk, const struct kafka_message *messag
     struct slice value = arena_copy(&chunk->arena, message->value);
     if (message->value.len && !value.ptr)
         return ERR_NO_MEMORY;
-    enum err err = message->value.len
-                       ? event_read(value, &chunk->arena, &store_id, &event, &problem)
-                       : ERR_INVALID;
+    enum err err = message->value.len ? event_read(value, &chunk->arena, &store_id, event, &problem)
+                                      : ERR_INVALID;
     if (err == ERR_NO_MEMORY)
         return err;
     if (err != ERR_OK)
         return bad(message, ERR_CORRUPT, problem);
-    if (event.lane >= chunk->feed->conf.lanes)
+    if (event->lane >= chunk->feed->conf.lanes)
         return bad(message, ERR_CORRUPT, "its store has no such lane");
     if (chunk->store_id && chunk->store_id != store_id)
         return bad(message, ERR_INVALID, "it is another store's");
     chunk->store_id = store_id;
-    if (is_misplaced(chunk->feed, event.lane))
-        return misplaced(chunk, message, event.lane);
-    chunk->events[chunk->count++] = event;
+    if (is_misplaced(chunk->feed, event->lane))
+        return misplaced(chunk, message, event->lane);
+    chunk->count++;
     kafka_offset_set(&chunk->offsets, message->partition, message->offset + 1);
     return buf_failed(&chunk->offsets) ? ERR_NO_MEMORY : ERR_OK;
 }
@@ -148,21 +147,26 @@ static void place_lanes(struct chunk *chunk, uint32_t *counts) {
     }
 }
 
-bool kafka_chunk_close(struct chunk *chunk) {
-    uint32_t *counts = chunk->feed->thread_own.counts;
-    size_t lanes = count_lanes(chunk, counts);
+static bool sort_by_lane(struct chunk *chunk, uint32_t *counts) {
     struct event *sorted = malloc(CHUNK_EVENTS * sizeof(*sorted));
 
-    chunk->lanes = calloc(lanes + 1, sizeof(*chunk->lanes));
-    if (!sorted || !chunk->lanes) {
-        free(sorted);
+    if (!sorted)
         return false;
-    }
-    place_lanes(chunk, counts);
     for (size_t i = 0; i < chunk->count; i++)
         sorted[counts[chunk->events[i].lane]++] = chunk->events[i];
     free(chunk->events);
     chunk->events = sorted;
-    chunk->lanes_left = lanes;
     return true;
+}
+
+bool kafka_chunk_close(struct chunk *chunk) {
+    uint32_t *counts = chunk->feed->thread_own.counts;
+    size_t lanes = count_lanes(chunk, counts);
+
+    chunk->lanes = calloc(lanes + 1, sizeof(*chunk->lanes));
+    if (!chunk->lanes)
+        return false;
+    place_lanes(chunk, counts);
+    chunk->lanes_left = lanes;
+    return lanes <= 1 || sort_by_lane(chunk, counts);
 }

@@ -194,6 +194,16 @@ static const struct {
     {"{" GOOD ",\"event_id\":\"a-4294967296-1-1\",\"delta\":1,\"new_value\":1}", ERR_INVALID},
     {"{" GOOD ",\"event_id\":\"11111111111111111-1-1-1\",\"delta\":1,\"new_value\":1}",
      ERR_INVALID},
+    {"{\"event_id\":\"ffffffffffffffff-4294967295-18446744073709551615-18446744073709551615\","
+     "\"resource_id\":\"r\",\"counter_type\":\"t\",\"delta\":1,\"new_value\":1}",
+     ERR_OK},
+    {"{" GOOD ",\"event_id\":\"a-1-1-18446744073709551616\",\"delta\":1,\"new_value\":1}",
+     ERR_INVALID},
+    {"{" GOOD ",\"event_id\":\"a-1-99999999999999999999-1\",\"delta\":1,\"new_value\":1}",
+     ERR_INVALID},
+    {"{" GOOD ",\"event_id\":\"a-1-100000000000000000001-1\",\"delta\":1,\"new_value\":1}",
+     ERR_INVALID},
+    {"{" GOOD ",\"event_id\":\"A-1-1-1\",\"delta\":1,\"new_value\":1}", ERR_INVALID},
     {"{}", ERR_INVALID},
     {"", ERR_INVALID},
     {"\n\x07"

@@ -75,6 +75,11 @@ enum err kafka_consumer_next(struct kafka_consumer *consumer, int64_t wait_ms,
     return ERR_OK;
 }
 
+bool kafka_consumer_has_more(const struct kafka_consumer *consumer) {
+    (void)consumer;
+    return false;
+}
+
 uint32_t kafka_consumer_partitions(const struct kafka_consumer *consumer) {
     (void)consumer;
     return 1;
