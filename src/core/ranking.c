@@ -83,23 +83,52 @@ static bool rises(const struct ranking_order *order, uint32_t number, struct tal
     return to.sum >= from.sum && !tally_empty(to) && !ranking_hides(order, number);
 }
 
+/* The highest node that it has won, or its leaf. Who has won a node has won all on the way there,
+ * so any that it has won is one to go on from. An event counts in several ranges, and mostly it has
+ * won the same in all of them: where it came to in the last one is looked at first. */
+static size_t highest_won(const struct rankings *rankings, enum time_range range, uint32_t number) {
+    size_t won = (size_t)rankings->cap + number;
+
+    if (rankings->rose && winner_at(rankings, range, rankings->rose) == number)
+        won = rankings->rose;
+    while (won > 1 && rankings->nodes[won / 2].winner[range] == number)
+        won /= 2;
+    return won;
+}
+
+/* It takes what it wins now, too. */
+static void climb(struct rankings *rankings, const struct ranking_order *order,
+                  enum time_range range, uint32_t number) {
+    size_t won = highest_won(rankings, range, number);
+
+    /* Who doesn't win here isn't known further up. */
+    while (won > 1 &&
+           better(rankings, order, range, number, rankings->nodes[won / 2].winner[range])) {
+        won /= 2;
+        rankings->nodes[won].winner[range] = number;
+    }
+    rankings->rose = (uint32_t)won;
+}
+
 void ranking_set(struct rankings *rankings, const struct ranking_order *order,
                  enum time_range range, uint32_t number, struct tally tally) {
     struct tally *entry = &rankings->entries[number].in[range];
     bool up = rises(order, number, *entry, tally);
 
     *entry = tally;
+    if (up) {
+        climb(rankings, order, range, number);
+        return;
+    }
     for (size_t node = ((size_t)rankings->cap + number) / 2; node >= 1; node /= 2) {
         uint32_t *winner = &rankings->nodes[node].winner[range];
 
-        if (*winner == number) {
-            if (!up)
-                play(rankings, order, range, node);
-        } else if (better(rankings, order, range, number, *winner)) {
+        if (*winner == number)
+            play(rankings, order, range, node);
+        else if (better(rankings, order, range, number, *winner))
             *winner = number;
-        } else {
+        else
             return; /* who doesn't win here isn't known further up */
-        }
     }
 }
 

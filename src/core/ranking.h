@@ -52,6 +52,7 @@ struct rankings { /* a zeroed one is empty */
     struct ranking_node *nodes;
     uint32_t count;
     uint32_t cap;
+    uint32_t rose; /* a hint: the highest node won by the last entry that rose; 0: none */
 };
 
 void ranking_release(struct rankings *rankings);

@@ -75,6 +75,37 @@ static void test_any_changes(void **state) {
     ranking_release(&rankings);
 }
 
+/* As events do it: an entry rises in all ranges one after the other, in some of which it is ahead
+ * of what it is behind in others. Meanwhile entries come, others fall, a window begins anew. */
+static void test_rises_in_all_ranges(void **state) {
+    struct rankings rankings = {0};
+
+    (void)state;
+    memset(models, 0, sizeof(models));
+    for (unsigned i = 0; i < CHANGES; i++) {
+        if (rankings.count < ENTRIES && (rankings.count == 0 || next_random() % 20 == 0))
+            assert_int_equal(ranking_grow(&rankings, &order), ERR_OK);
+        uint32_t number = next_random() % (1 + next_random() % rankings.count); /* low ones more */
+        int64_t delta = next_random() % 8 == 0 ? -2 : 1;
+
+        for (unsigned range = 0; range < RANGES; range++) {
+            struct tally *tally = &models[range][number];
+
+            tally_add(tally, (struct tally){delta, 1});
+            ranking_set(&rankings, &order, (enum time_range)range, number, *tally);
+        }
+        if (next_random() % 200 == 0) {
+            enum time_range range = (enum time_range)(next_random() % RANGES);
+
+            memset(models[range], 0, sizeof(models[range]));
+            ranking_reset(&rankings, &order, range);
+        }
+        if (i % 7 == 0)
+            check_top(&rankings, (enum time_range)(i % RANGES), next_random() % (ENTRIES + 1));
+    }
+    ranking_release(&rankings);
+}
+
 static void test_empty(void **state) {
     struct rankings rankings = {0};
     uint32_t got[1];
@@ -145,9 +176,9 @@ static void test_strange_times(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_changes),   cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_spans),         cmocka_unit_test(test_names),
-        cmocka_unit_test(test_strange_times),
+        cmocka_unit_test(test_any_changes), cmocka_unit_test(test_rises_in_all_ranges),
+        cmocka_unit_test(test_empty),       cmocka_unit_test(test_spans),
+        cmocka_unit_test(test_names),       cmocka_unit_test(test_strange_times),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
