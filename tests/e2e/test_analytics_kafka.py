@@ -193,6 +193,23 @@ def test_goes_on_at_its_offsets():
         eq(metric(shard, 'hgp_analytics_duplicates_total'), 0, 'events that came again')
 
 
+def test_more_than_a_reader_holds():
+    """So much that librdkafka stops to fetch it: what comes behind that is read, too."""
+    sent = Sent()
+    names = [f'{n}-{"long" * 150}' for n in range(250)]
+    with Sharded(partitions=('',)) as sharded:
+        first(sharded, sent)
+        shard = sharded.shards[0]
+        shard.stop()
+        with Connection(sharded.http) as connection:
+            for _ in range(100):  # 25,000 events, 20 MB
+                count(connection, sent, [item(name, 'like', 1) for name in names])
+        shard.restart()
+        wait_for('it answers again', lambda: answers(sharded))
+        check_all(sharded, sent)
+        no_drift([shard])
+
+
 def test_backup():
     """Made while it counts, and started from: the topic has what came behind it."""
     url, sent = topic_url(kafka()), Sent()
