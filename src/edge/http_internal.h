@@ -63,7 +63,8 @@ struct http_stream {
         struct slice host;
         struct http1_header *headers;
         size_t count;
-        size_t room; /* for headers */
+        size_t room;    /* for headers */
+        uint64_t names; /* http1_name_bit() of theirs */
         size_t bytes;
         size_t held; /* part of what the connection's requests hold */
         uint64_t content_length;

@@ -65,6 +65,7 @@ static void add_header(struct http_stream *stream, struct slice name, struct sli
     }
     if (!hold(stream, name.len + value.len + sizeof(struct http1_header)) || !make_room(stream))
         return;
+    stream->head.names |= http1_name_bit(name);
     stream->head.headers[stream->head.count++] = (struct http1_header){
         .name = arena_copy(&stream->arena, name),
         .value = arena_copy(&stream->arena, value),
@@ -159,6 +160,7 @@ bool http_stream_head(struct http_stream *stream, bool body_follows) {
     *request = (struct http1_request){
         .headers = stream->head.headers,
         .header_count = stream->head.count,
+        .absent = ~stream->head.names,
         .minor_version = 1,
         .keep_alive = true,
     };

@@ -150,6 +150,7 @@ static bool understand(struct http1_parser *parser, struct slice text) {
     request->minor_version = head.minor_version;
     request->headers = head.headers;
     request->header_count = head.count;
+    request->absent = head.absent;
     request->body = (struct slice){NULL, 0};
     return true;
 }
@@ -337,7 +338,7 @@ bool http1_foreign(const struct http1_parser *parser) {
     return parser->foreign;
 }
 
-struct slice http1_header(const struct http1_request *request, struct slice name) {
+struct slice http1_header_find(const struct http1_request *request, struct slice name) {
     for (size_t i = 0; i < request->header_count; i++)
         if (slice_eq_nocase(request->headers[i].name, name))
             return request->headers[i].value;

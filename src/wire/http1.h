@@ -53,6 +53,7 @@ struct http1_request {
     struct slice query; /* raw, behind '?'; {NULL, 0} without one */
     const struct http1_header *headers;
     size_t header_count;
+    uint64_t absent;         /* http1_name_bit() of what no header is called; 0 says nothing */
     struct slice body;       /* complete at HTTP1_REQUEST, unchunked */
     int minor_version;       /* HTTP/1.x */
     bool keep_alive;         /* may the connection be used again */
@@ -112,7 +113,22 @@ MUST_CHECK bool http1_target_valid(struct slice target);
 /* Path and query; the query is {NULL, 0} without '?'. */
 void http1_target_split(struct slice target, struct slice *out_path, struct slice *out_query);
 
+/* One of 64 classes of names, the same for upper and lower case. Most of what we ask for isn't in a
+ * request, and nothing else in it is of that class: one bit tells, and no header is looked at. */
+static inline uint64_t http1_name_bit(struct slice name) {
+    unsigned letter = name.len ? (unsigned char)name.ptr[0] & 0x1Fu : 0;
+
+    return UINT64_C(1) << ((letter ^ name.len << 2) & 63);
+}
+
+/* http1_header() in all headers. */
+struct slice http1_header_find(const struct http1_request *request, struct slice name);
+
 /* The value of the first header called 'name', {NULL, 0} when absent. */
-struct slice http1_header(const struct http1_request *request, struct slice name);
+static inline struct slice http1_header(const struct http1_request *request, struct slice name) {
+    if (request->absent & http1_name_bit(name))
+        return (struct slice){NULL, 0};
+    return http1_header_find(request, name);
+}
 
 #endif

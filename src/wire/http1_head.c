@@ -5,7 +5,8 @@
 
 struct reader {
     struct http1_head *head;
-    size_t count; /* of fields seen */
+    size_t count;   /* of fields seen */
+    uint64_t names; /* http1_name_bit() of theirs */
     bool complete;
 };
 
@@ -21,8 +22,11 @@ static int on_field(llhttp_t *parser, const char *at, size_t length) {
 
     if (reader->count == reader->head->count)
         return -1;
+    struct slice name = slice_of(at, length);
+
+    reader->names |= http1_name_bit(name);
     reader->head->headers[reader->count++] =
-        (struct http1_header){.name = slice_of(at, length), .value = slice_of(at + length, 0)};
+        (struct http1_header){.name = name, .value = slice_of(at + length, 0)};
     return 0;
 }
 
@@ -109,6 +113,7 @@ bool http1_head_read(struct http1_head *head, struct slice text, struct http1_pr
         return refused(&parser, problem);
     if (llhttp_get_error_pos(&parser) != text.ptr + text.len || reader.count != head->count)
         return http1_fail(problem, ERR_INVALID, "the header can be read in two ways");
+    head->absent = ~reader.names;
     head->method = method_of(parser.method);
     head->connect = parser.method == HTTP_CONNECT;
     head->minor_version = parser.http_minor;

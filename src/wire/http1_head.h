@@ -22,6 +22,7 @@ struct http1_head {
     struct slice target;
     struct http1_header *headers; /* room for 'count', which the gate has counted */
     size_t count;
+    uint64_t absent; /* as a request has it */
 };
 
 /* llhttp's reading of a head that has passed the gate. It is a second opinion

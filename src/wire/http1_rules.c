@@ -5,7 +5,7 @@
 /* Every length with fewer digits fits; nobody sends a longer one in earnest. */
 #define MAX_LENGTH_DIGITS 18u
 
-bool http1_head_single(const struct http1_head *head, struct slice name, struct slice *out_value) {
+static bool find_single(const struct http1_head *head, struct slice name, struct slice *out_value) {
     struct slice value = {NULL, 0};
 
     for (size_t i = 0; i < head->count; i++) {
@@ -16,6 +16,13 @@ bool http1_head_single(const struct http1_head *head, struct slice name, struct 
         value = head->headers[i].value;
     }
     *out_value = value;
+    return true;
+}
+
+bool http1_head_single(const struct http1_head *head, struct slice name, struct slice *out_value) {
+    if (!(head->absent & http1_name_bit(name)))
+        return find_single(head, name, out_value);
+    *out_value = (struct slice){NULL, 0};
     return true;
 }
 
@@ -99,6 +106,8 @@ static bool read_framing(const struct http1_head *head, struct http1_framing *fr
 }
 
 static bool connection_says(const struct http1_head *head, struct slice option) {
+    if (head->absent & http1_name_bit(SLICE("Connection")))
+        return false;
     for (size_t i = 0; i < head->count; i++) {
         struct slice list = head->headers[i].value;
 
@@ -124,7 +133,9 @@ static void read_expect(const struct http1_head *head, bool body_follows,
                         struct http1_request *request) {
     request->expects_continue = false;
     request->expectation_failed = false;
-    for (size_t i = 0; i < head->count && head->minor_version == 1; i++) {
+    if (head->minor_version == 0 || head->absent & http1_name_bit(SLICE("Expect")))
+        return;
+    for (size_t i = 0; i < head->count; i++) {
         if (!slice_eq_nocase(head->headers[i].name, SLICE("Expect")))
             continue;
         if (slice_eq_nocase(head->headers[i].value, SLICE("100-continue")))

@@ -123,6 +123,25 @@ static void test_headers(void **state) {
     http1_free(parser);
 }
 
+/* What is told apart by a name's class before anything is compared. */
+static void test_header_classes(void **state) {
+    (void)state;
+    struct http1_parser *parser = http1_new(&usual);
+    struct slice in = SLICE("GET / HTTP/1.1\r\nhOST: h\r\naccept: one\r\n\r\n");
+    const struct http1_request *request = read_one(parser, in);
+
+    assert_true(same(http1_header(request, SLICE("Host")), "h"));
+    assert_true(same(http1_header(request, SLICE("ACCEPT")), "one"));
+    assert_true(http1_name_bit(SLICE("Actual")) == http1_name_bit(SLICE("accept")));
+    assert_true(same(http1_header(request, SLICE("Actual")), NULL));
+    assert_true(same(http1_header(request, SLICE("")), NULL));
+    struct http1_request unknown = *request;
+    unknown.absent = 0; /* of requests that somebody else has put together */
+    assert_true(same(http1_header(&unknown, SLICE("Accept")), "one"));
+    assert_true(same(http1_header(&unknown, SLICE("Cookie")), NULL));
+    http1_free(parser);
+}
+
 /* clang-format off */
 static const struct {
     const char *version;
@@ -298,7 +317,7 @@ int main(void) {
         cmocka_unit_test(test_headers),     cmocka_unit_test(test_keep_alive),
         cmocka_unit_test(test_expect),      cmocka_unit_test(test_pipeline),
         cmocka_unit_test(test_idle),        cmocka_unit_test(test_in_place),
-        cmocka_unit_test(test_idle_memory),
+        cmocka_unit_test(test_idle_memory), cmocka_unit_test(test_header_classes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
