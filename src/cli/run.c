@@ -452,7 +452,7 @@ static int serve(struct run *run) {
         serve_wait(&run->serve, run->workers, run->count, reload, back_up, run);
     leave(run);
     end_workers(run, run->count);
-    return atomic_load(&run->serve.broken) ? EX_IOERR : code;
+    return code;
 }
 
 /* ---- the whole ---- */
@@ -559,6 +559,8 @@ int run_role(enum role role, struct reload *reload, const char *version) {
     if (code == EX_OK)
         code = open_and_serve(&run);
     release(&run);
+    if (code == EX_OK && atomic_load(&run.serve.broken)) /* the last fsync is in release() */
+        code = EX_IOERR;
     if (code == EX_OK)
         log_line(LOG_INFO, "stopped: everything acknowledged is in the store");
     return code;
