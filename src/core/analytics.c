@@ -128,10 +128,13 @@ void analytics_rehome(struct analytics *a, struct tally_store *store, void (*end
     a->conf.ctx = ctx;
 }
 
-void analytics_halt(struct analytics *a, uint32_t lane) {
-    if (!a->lanes[lane].halted)
-        a->stats.halted++;
-    a->lanes[lane].halted = true;
+void analytics_halt(struct analytics *a, uint32_t number) {
+    struct analytics_lane *lane = &a->lanes[number];
+
+    a->stats.halted += !lane->halted;
+    a->stats.missed += !lane->missed;
+    lane->halted = lane->missed = true;
+    analytics_open_generation(a)->lanes_dirty = true;
     analytics_still_end_all(a); /* they say that nothing is missing */
 }
 
@@ -264,11 +267,11 @@ static enum err apply_one(struct analytics *a, const struct event *event,
     }
     if (!tally_pending_room(&analytics_open_generation(a)->pending))
         return ERR_BUSY;
+    if (lane->latest_ms == 0)
+        begin_lane(a, lane, event); /* whether its counters' totals are known */
     enum err err = count_event(a, event, lookup);
     if (err != ERR_OK)
         return err;
-    if (lane->latest_ms == 0)
-        begin_lane(a, lane, event);
     a->stats.events++;
     lane->at = event->at;
     analytics_open_generation(a)->lanes_dirty = true;

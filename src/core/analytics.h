@@ -146,6 +146,7 @@ struct analytics_stats {
     uint32_t counters;   /* held */
     uint64_t refused;    /* events of counters beyond the limit, since open */
     uint32_t halted;     /* lanes */
+    uint32_t missed;     /* lanes that have ever: what is missing doesn't come back */
     uint64_t checked;    /* events whose old value was compared with the total here, since open */
     uint64_t drifting;   /* of these, ones that had another; counted as 'external' instead */
     uint64_t external;   /* where others write */

@@ -126,8 +126,8 @@ const char *analytics_cant_leave(const struct analytics *a, uint32_t number, uin
         return "it counts more counters than analytics.counters_max: those beyond are in groups, "
                "which can't be divided";
     for (uint32_t i = number; i < a->lanes_count; i += of)
-        if (a->lanes[i].halted)
-            return "one of its lanes has halted";
+        if (a->lanes[i].missed)
+            return "events of one of its lanes are missing";
     for (uint32_t i = 0; i < a->ids.count; i++)
         if (!a->counters[i].lane)
             return "a version that didn't note the counters' lanes has made its folder";

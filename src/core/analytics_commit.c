@@ -39,6 +39,8 @@ static void fill_lane(struct filling *f, uint32_t number) {
     bytes_add_be64(record, lane->at.seq);
     bytes_add_zigzag(record, lane->latest_ms);
     bytes_add_zigzag(record, lane->since_ms);
+    if (lane->missed) /* older versions have no such byte, and take none */
+        buf_add_char(record, 1);
     f->store->ops->put(f->store, analytics_key(&f->generation->key, KEY_LANE, number),
                        buf_slice(record));
 }

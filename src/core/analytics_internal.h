@@ -87,6 +87,7 @@ struct analytics_lane {
     int64_t latest_ms;            /* of its events */
     int64_t since_ms; /* events before were not there to be read any more; 0: all were */
     bool halted;
+    bool missed; /* events: it has halted since the folder was made, which is on disk */
     enum partition_state partition; /* its state */
 };
 

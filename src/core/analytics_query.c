@@ -5,10 +5,10 @@
 
 /* ---- what may be missing ---- */
 
-/* Nobody knows what is missing: a lane has halted, values are being taken, or a partition is on its
- * way. */
+/* Nobody knows what is missing: events are, values are being taken, or a partition is on its way.
+ */
 static bool is_unsure(const struct analytics *a, enum time_range range) {
-    return a->stats.halted || analytics_moving(a) ||
+    return a->stats.missed || analytics_moving(a) ||
            (range == RANGE_ALL && (a->touched || !analytics_values_known(a)));
 }
 

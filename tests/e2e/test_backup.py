@@ -133,6 +133,45 @@ def test_a_copy_of_a_stopped_folder_is_a_backup():
             restored.stop()
 
 
+def swap(server, copy):
+    """The store of the copy, under the analytics that has counted more."""
+    server.stop()
+    newer = pathlib.Path(copy, 'analytics')
+    shutil.rmtree(newer)
+    shutil.move(pathlib.Path(server.data, 'analytics'), newer)
+    shutil.rmtree(server.data)
+    shutil.move(copy, server.data)
+    server.restart()
+
+
+def test_a_newer_analytics_is_not_exact():
+    """Events whose numbers it knows from others are missing: it has halted, also for who is started behind
+    that."""
+    def top():
+        return ask(server, 'top?counter_type=like&time_range=all')
+
+    def count(resource_id, times):
+        for _ in range(times):
+            eq(lib.increment(server, resource_id).status, 200, resource_id)
+
+    with tempfile.TemporaryDirectory() as parent, Server() as server:
+        count('a', 10)
+        server.stop()
+        copy = pathlib.Path(parent, 'copy')
+        shutil.copytree(server.data, copy)
+        server.restart()
+        count('b', 20)
+        lib.wait_for('it has counted', lambda: len(top()['counters']) == 2)
+        swap(server, copy)
+        count('c', 30)
+        lib.wait_for('it is told', lambda: not top()['exact'])
+        server.stop()
+        server.restart()
+        count('d', 1)
+        lib.wait_for('it goes on', lambda: any(c['resource_id'] == 'd' for c in top()['counters']))
+        eq(top()['exact'], False, f'what is missing is missing: {top()}')
+
+
 def test_without_a_folder_the_log_says_so():
     with Server() as server:
         server.process.send_signal(signal.SIGUSR2)

@@ -339,6 +339,21 @@ static void test_a_gap_halts_the_lane(void **state) {
     assert_false(answer.certainty.exact);
     assert_int_equal(answer.certainty.max_error, -1);
     top_answer_release(&answer);
+    assert_int_equal(analytics_commit(rig->analytics), ERR_OK);
+    rig_crash(rig);
+    rig_start(rig);
+    assert_int_equal(analytics_top(rig->analytics, &query, &answer), ERR_OK);
+    assert_false(answer.certainty.exact); /* whoever looks, it is still missing */
+    top_answer_release(&answer);
+    event = (struct event){.at = {1, 2},
+                           .kind = OP_ADD,
+                           .resource_id = SLICE("a"),
+                           .counter_type = SLICE("like"),
+                           .delta = 1,
+                           .new_value = 2,
+                           .count = 1,
+                           .et_ms = START_MS};
+    assert_int_equal(analytics_apply(rig->analytics, &event, 1), ERR_OK); /* it goes on */
     rig_free(rig);
 }
 

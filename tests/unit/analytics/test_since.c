@@ -50,14 +50,16 @@ static void end(struct rig *rig) {
     assert_int_equal(access(rig->folder, F_OK), -1);
 }
 
-static void count(struct rig *rig, uint32_t lane, struct event_position at, int64_t et_ms) {
+/* 5 more, which makes 'value'. */
+static void count(struct rig *rig, uint32_t lane, struct event_position at, int64_t et_ms,
+                  int64_t value) {
     struct event event = {.lane = lane,
                           .at = at,
                           .kind = OP_ADD,
                           .resource_id = SLICE("a"),
                           .counter_type = SLICE("like"),
                           .delta = 5,
-                          .new_value = (int64_t)at.seq * 5,
+                          .new_value = value,
                           .count = 1,
                           .et_ms = et_ms};
 
@@ -87,6 +89,13 @@ static void take_values(struct rig *rig) {
     analytics_values_end(rig->analytics);
 }
 
+static void expect_no_drift(const struct rig *rig) {
+    struct analytics_stats stats;
+
+    analytics_stats(rig->analytics, &stats);
+    assert_int_equal(stats.drifting, 0);
+}
+
 /* A range that reaches back before it says so, until it has passed; stored, too. */
 static void test_the_first_event_is_a_later_one(void **state) {
     struct rig rig;
@@ -94,7 +103,8 @@ static void test_the_first_event_is_a_later_one(void **state) {
     (void)state;
     begin(&rig, anywhere);
     expect(&rig, RANGE_24H, true, 0);
-    count(&rig, 0, (struct event_position){1, 9}, START_MS);
+    count(&rig, 0, (struct event_position){1, 9}, START_MS, 45);
+    expect_no_drift(&rig); /* what it was before isn't known */
     for (int known = 0; known < 2; known++) {
         assert_int_equal(analytics_move(rig.analytics, START_MS + HOUR_MS), ERR_OK);
         expect(&rig, RANGE_24H, false, START_MS);
@@ -116,8 +126,8 @@ static void test_nothing_is_gone(void **state) {
 
     (void)state;
     begin(&rig, anywhere);
-    count(&rig, 0, (struct event_position){1, 1}, START_MS);
-    count(&rig, 0, (struct event_position){2, 1}, START_MS + 1);
+    count(&rig, 0, (struct event_position){1, 1}, START_MS, 5);
+    count(&rig, 0, (struct event_position){2, 1}, START_MS + 1, 10);
     expect(&rig, RANGE_30D, true, 0);
     expect(&rig, RANGE_ALL, true, 0);
     assert_true(analytics_values_known(rig.analytics));
@@ -135,7 +145,7 @@ static void test_an_epoch_begins_at_1(void **state) {
 
     (void)state;
     begin(&rig, anywhere);
-    count(&rig, 0, (struct event_position){1, 1}, START_MS);
+    count(&rig, 0, (struct event_position){1, 1}, START_MS, 5);
     assert_int_equal(analytics_apply(rig.analytics, &event, 1), ERR_TRIMMED);
     end(&rig);
 }
@@ -149,9 +159,9 @@ static void test_a_source_that_begins_later(void **state) {
     begin(&rig, from);
     assert_false(analytics_values_known(rig.analytics));
     expect(&rig, RANGE_1H, false, START_MS);
-    count(&rig, 0, (struct event_position){1, 9}, START_MS - 5 * MINUTE_MS);
+    count(&rig, 0, (struct event_position){1, 9}, START_MS - 5 * MINUTE_MS, 45);
     expect(&rig, RANGE_1H, false, START_MS);
-    count(&rig, 2, (struct event_position){2, 1}, START_MS - 2 * MINUTE_MS);
+    count(&rig, 2, (struct event_position){2, 1}, START_MS - 2 * MINUTE_MS, 50);
     expect(&rig, RANGE_1H, false, START_MS - 2 * MINUTE_MS);
     end(&rig);
 }
@@ -162,14 +172,14 @@ static void test_a_lane_that_is_passed_over(void **state) {
 
     (void)state;
     begin(&rig, anywhere);
-    count(&rig, 0, (struct event_position){1, 1}, START_MS);
+    count(&rig, 0, (struct event_position){1, 1}, START_MS, 5);
     analytics_skip(rig.analytics, 0, (struct event_position){1, 9});
     assert_int_equal(analytics_position(rig.analytics, 0).seq, 1);
     expect(&rig, RANGE_1H, true, 0);
     analytics_skip(rig.analytics, 1, (struct event_position){1, 9});
     assert_int_equal(analytics_position(rig.analytics, 1).seq, 9);
     expect(&rig, RANGE_1H, false, START_MS);
-    count(&rig, 1, (struct event_position){1, 10}, START_MS + 1);
+    count(&rig, 1, (struct event_position){1, 10}, START_MS + 1, 50);
     end(&rig);
 }
 
