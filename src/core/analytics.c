@@ -128,12 +128,12 @@ void analytics_rehome(struct analytics *a, struct tally_store *store, void (*end
     a->conf.ctx = ctx;
 }
 
-void analytics_halt(struct analytics *a, uint32_t number) {
-    struct analytics_lane *lane = &a->lanes[number];
+void analytics_halt(struct analytics *a, uint32_t lane) {
+    struct analytics_lane *it = &a->lanes[lane];
 
-    a->stats.halted += !lane->halted;
-    a->stats.missed += !lane->missed;
-    lane->halted = lane->missed = true;
+    a->stats.halted += !it->halted;
+    a->stats.missed += !it->missed;
+    it->halted = it->missed = true;
     analytics_open_generation(a)->lanes_dirty = true;
     analytics_still_end_all(a); /* they say that nothing is missing */
 }

@@ -113,9 +113,10 @@ static bool take_lane(void *ctx, struct slice key, struct slice value) {
         lane.since_ms = bytes_zigzag(&in);
     else if (!a->values_known) /* it began with a store that had been there */
         lane.since_ms = lane.latest_ms;
-    if (load->version >= VERSION_SINCE && bytes_left(&in))
-        lane.missed = bytes_u8(&in) == 1;
-    load->err = bytes_done(&in) && number < a->lanes_count ? ERR_OK : ERR_CORRUPT;
+    bool more = load->version >= VERSION_SINCE && bytes_left(&in);
+    lane.missed = more && bytes_u8(&in) == 1;
+    bool good = bytes_done(&in) && lane.missed == more;
+    load->err = good && number < a->lanes_count ? ERR_OK : ERR_CORRUPT;
     if (load->err != ERR_OK)
         return false;
     a->stats.missed += lane.missed;

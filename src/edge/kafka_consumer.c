@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "edge/kafka_config.h"
 
 /* Taken out of librdkafka's queue together: its lock and condition cost what a message does. */
@@ -238,9 +239,11 @@ static enum err judge(struct kafka_consumer *consumer, struct kafka_message *out
 
 /* librdkafka's thread stops to fetch when its queue is full, and looks whether it still is when it
  * wakes, which is within a second: a whole queue a second is all that anybody reads of a topic
- * (before 2.2, which has fetch.queue.backoff.ms). Any request to the leaders wakes it. */
-static void wake(struct kafka_consumer *consumer, int64_t wait_ms) {
+ * (before 2.2, which has fetch.queue.backoff.ms). Any request to the leaders wakes it. What is left
+ * of the wait. */
+static int64_t wake(struct kafka_consumer *consumer, int64_t wait_ms) {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(consumer->partitions);
+    int64_t until_ms = clock_mono_ms() + wait_ms;
 
     consumer->bytes = 0;
     for (int i = 0; i < consumer->partitions; i++)
@@ -250,6 +253,8 @@ static void wake(struct kafka_consumer *consumer, int64_t wait_ms) {
     (void)rd_kafka_offsets_for_times(consumer->rk, list,
                                      (int)(wait_ms < WAKE_MS ? wait_ms : WAKE_MS));
     rd_kafka_topic_partition_list_destroy(list);
+    int64_t left_ms = until_ms - clock_mono_ms();
+    return left_ms > 0 ? left_ms : 0;
 }
 
 static void take_more(struct kafka_consumer *consumer) {
@@ -267,7 +272,7 @@ static void take_batch(struct kafka_consumer *consumer, int64_t wait_ms) {
     if (consumer->batch_count)
         return;
     if (consumer->bytes >= WAKE_BYTES)
-        wake(consumer, wait_ms);
+        wait_ms = wake(consumer, wait_ms);
     consumer->batch[0] = rd_kafka_consume_queue(consumer->queue, (int)wait_ms);
     if (!consumer->batch[0])
         return;

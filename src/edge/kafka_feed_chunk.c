@@ -99,7 +99,7 @@ enum err kafka_chunk_add(struct chunk *chunk, const struct kafka_message *messag
     struct event *event = &chunk->events[chunk->count]; /* if there is room */
     uint64_t store_id;
 
-    if (chunk->count == CHUNK_EVENTS || chunk->arena.held > CHUNK_BYTES)
+    if (kafka_chunk_is_full(chunk))
         return ERR_BUSY;
     struct slice value = arena_copy(&chunk->arena, message->value);
     if (message->value.len && !value.ptr)

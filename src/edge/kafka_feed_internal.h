@@ -94,6 +94,10 @@ struct kafka_feed {
     } thread_own;
 };
 
+static inline bool kafka_chunk_is_full(const struct chunk *chunk) {
+    return chunk->count == CHUNK_EVENTS || chunk->arena.held > CHUNK_BYTES;
+}
+
 /* kafka_feed_chunk.c */
 struct chunk *kafka_chunk_new(struct kafka_feed *feed); /* NULL: out of memory */
 void kafka_chunk_free(struct chunk *chunk);

@@ -104,12 +104,6 @@ static enum err take(struct kafka_feed *feed, struct chunk *chunk,
     return err;
 }
 
-/* There is room, and the same is wanted. */
-static bool goes_on(const struct kafka_feed *feed, const struct chunk *chunk) {
-    return !stopped(feed) && !turned(feed) && chunk->count < CHUNK_EVENTS &&
-           chunk->arena.held <= CHUNK_BYTES;
-}
-
 /* ERR_OK: it is full, or its time is over: waiting for each message anew would never end while
  * some come all the time. Those that are here already take none. */
 static enum err fill(struct kafka_feed *feed, struct kafka_consumer *consumer,
@@ -118,7 +112,8 @@ static enum err fill(struct kafka_feed *feed, struct kafka_consumer *consumer,
     int64_t until_ms = clock_mono_ms() + left_ms;
     enum err err = ERR_OK;
 
-    while (err == ERR_OK && left_ms > 0 && goes_on(feed, chunk)) {
+    while (err == ERR_OK && left_ms > 0 && !stopped(feed) && !turned(feed) &&
+           !kafka_chunk_is_full(chunk)) {
         struct kafka_message message;
 
         err = kafka_consumer_next(consumer, left_ms, &message);

@@ -8,7 +8,7 @@ static unsigned find_header(const struct http1_request *http, struct slice name,
                             struct slice *out_value) {
     unsigned found = 0;
 
-    if (http->absent & http1_name_bit(name))
+    if (http1_lacks(http->absent, name))
         return 0;
     for (size_t i = 0; i < http->header_count; i++) {
         if (!slice_eq_nocase(http->headers[i].name, name))

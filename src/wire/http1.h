@@ -121,12 +121,17 @@ static inline uint64_t http1_name_bit(struct slice name) {
     return UINT64_C(1) << ((letter ^ name.len << 2) & 63);
 }
 
+/* None of the headers with that mask is called so. */
+static inline bool http1_lacks(uint64_t absent, struct slice name) {
+    return (absent & http1_name_bit(name)) != 0;
+}
+
 /* http1_header() in all headers. */
 struct slice http1_header_find(const struct http1_request *request, struct slice name);
 
 /* The value of the first header called 'name', {NULL, 0} when absent. */
 static inline struct slice http1_header(const struct http1_request *request, struct slice name) {
-    if (request->absent & http1_name_bit(name))
+    if (http1_lacks(request->absent, name))
         return (struct slice){NULL, 0};
     return http1_header_find(request, name);
 }

@@ -5,10 +5,11 @@
 /* Every length with fewer digits fits; nobody sends a longer one in earnest. */
 #define MAX_LENGTH_DIGITS 18u
 
-static bool find_single(const struct http1_head *head, struct slice name, struct slice *out_value) {
+bool http1_head_single(const struct http1_head *head, struct slice name, struct slice *out_value) {
     struct slice value = {NULL, 0};
+    size_t count = http1_lacks(head->absent, name) ? 0 : head->count;
 
-    for (size_t i = 0; i < head->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (!slice_eq_nocase(head->headers[i].name, name))
             continue;
         if (value.ptr)
@@ -16,13 +17,6 @@ static bool find_single(const struct http1_head *head, struct slice name, struct
         value = head->headers[i].value;
     }
     *out_value = value;
-    return true;
-}
-
-bool http1_head_single(const struct http1_head *head, struct slice name, struct slice *out_value) {
-    if (!(head->absent & http1_name_bit(name)))
-        return find_single(head, name, out_value);
-    *out_value = (struct slice){NULL, 0};
     return true;
 }
 
@@ -106,7 +100,7 @@ static bool read_framing(const struct http1_head *head, struct http1_framing *fr
 }
 
 static bool connection_says(const struct http1_head *head, struct slice option) {
-    if (head->absent & http1_name_bit(SLICE("Connection")))
+    if (http1_lacks(head->absent, SLICE("Connection")))
         return false;
     for (size_t i = 0; i < head->count; i++) {
         struct slice list = head->headers[i].value;
@@ -133,7 +127,7 @@ static void read_expect(const struct http1_head *head, bool body_follows,
                         struct http1_request *request) {
     request->expects_continue = false;
     request->expectation_failed = false;
-    if (head->minor_version == 0 || head->absent & http1_name_bit(SLICE("Expect")))
+    if (head->minor_version == 0 || http1_lacks(head->absent, SLICE("Expect")))
         return;
     for (size_t i = 0; i < head->count; i++) {
         if (!slice_eq_nocase(head->headers[i].name, SLICE("Expect")))

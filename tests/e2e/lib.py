@@ -31,6 +31,14 @@ class Skipped(Exception):
     """This machine can't run the test (and says why)."""
 
 
+def preloaded(name):
+    """The path of that module of tests/lib, for LD_PRELOAD."""
+    module = pathlib.Path(Server.binary).parent / f'tests/e2e/{name}.so'
+    if not module.exists():
+        raise Skipped(f'{module} is not built')
+    return str(module)
+
+
 class Gone(Exception):
     """The peer closed the connection before a whole answer came."""
 

@@ -4,8 +4,8 @@ import pathlib
 import struct
 import tempfile
 
-from lib import (BATCH, BATCH_INCREMENT, INCREMENT, Server, Skipped, Split, Swarm, call, check,
-                 counter_path, eq, item, ready, request_bytes)
+from lib import (BATCH, BATCH_INCREMENT, INCREMENT, Server, Split, Swarm, call, check,
+                 counter_path, eq, item, preloaded, ready, request_bytes)
 from test_redis import redis
 
 LOOPS = 'both'
@@ -39,11 +39,8 @@ def by_thread(server, file):
 
 
 def shim(folder):
-    module = pathlib.Path(Server.binary).parent / 'tests/e2e/alloccount.so'
-    if not module.exists():
-        raise Skipped(f'{module} is not built')
     file = pathlib.Path(folder, 'counts')
-    return file, {'LD_PRELOAD': str(module), 'ALLOC_COUNT': str(file)}
+    return file, {'LD_PRELOAD': preloaded('alloccount'), 'ALLOC_COUNT': str(file)}
 
 
 def asked_for(server, http, file, kind):

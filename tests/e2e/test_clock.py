@@ -3,7 +3,7 @@ import pathlib
 import tempfile
 import time
 
-from lib import Server, Skipped, check, eq, get, increment
+from lib import Server, check, eq, get, increment, preloaded
 
 SMOKE = False  # a sanitizer wants to be loaded first
 HOUR_MS = 3600000
@@ -14,9 +14,7 @@ class Clock:
     """A server's wall clock, ahead of the machine's."""
 
     def __init__(self, folder):
-        self.shim = pathlib.Path(Server.binary).parent / 'tests/e2e/wallclock.so'
-        if not self.shim.exists():
-            raise Skipped(f'{self.shim} is not built')
+        self.shim = preloaded('wallclock')
         self.file = pathlib.Path(folder, 'ahead')
         self.set(0)
 
@@ -25,7 +23,7 @@ class Clock:
             out.write(ahead_ms.to_bytes(8, 'little', signed=True))
 
     def server(self):
-        return Server(env={'LD_PRELOAD': str(self.shim), 'WALLCLOCK_AHEAD': str(self.file)})
+        return Server(env={'LD_PRELOAD': self.shim, 'WALLCLOCK_AHEAD': str(self.file)})
 
 
 def seconds(answer):

@@ -3,7 +3,7 @@ import pathlib
 import signal
 import tempfile
 
-from lib import Server, Skipped, check, eq, increment
+from lib import Server, check, eq, increment, preloaded
 
 SMOKE = False  # a sanitizer wants to be loaded first
 GOOD = 'everything acknowledged is in the store'
@@ -11,12 +11,10 @@ GOOD = 'everything acknowledged is in the store'
 
 def fail(how):
     """In mode fast a second passes before what was acknowledged is synced, or the end does it."""
-    shim = pathlib.Path(Server.binary).parent / 'tests/e2e/failsync.so'
-    if not shim.exists():
-        raise Skipped(f'{shim} is not built')
     with tempfile.TemporaryDirectory() as folder:
         flag = pathlib.Path(folder, 'fails')
-        with Server(durability='fast', env={'LD_PRELOAD': str(shim), 'FAILSYNC_WHILE': str(flag)}) as server:
+        with Server(durability='fast', env={'LD_PRELOAD': preloaded('failsync'),
+                                            'FAILSYNC_WHILE': str(flag)}) as server:
             eq(increment(server, 'kept').value(), 1, 'acknowledged')
             flag.touch()
             how(server)

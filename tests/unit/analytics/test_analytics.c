@@ -320,10 +320,13 @@ static void test_a_gap_halts_the_lane(void **state) {
                           .new_value = 1,
                           .count = 1,
                           .et_ms = START_MS};
+    struct event second = event;
     struct top_query query = {SLICE("like"), RANGE_1H, 0, 10};
     struct top_answer answer = {0};
 
     (void)state;
+    second.at.seq = 2;
+    second.new_value = 2;
     assert_int_equal(analytics_apply(rig->analytics, &event, 1), ERR_OK);
     event.at.seq = 3;
     assert_int_equal(analytics_apply(rig->analytics, &event, 1), ERR_TRIMMED);
@@ -345,15 +348,7 @@ static void test_a_gap_halts_the_lane(void **state) {
     assert_int_equal(analytics_top(rig->analytics, &query, &answer), ERR_OK);
     assert_false(answer.certainty.exact); /* whoever looks, it is still missing */
     top_answer_release(&answer);
-    event = (struct event){.at = {1, 2},
-                           .kind = OP_ADD,
-                           .resource_id = SLICE("a"),
-                           .counter_type = SLICE("like"),
-                           .delta = 1,
-                           .new_value = 2,
-                           .count = 1,
-                           .et_ms = START_MS};
-    assert_int_equal(analytics_apply(rig->analytics, &event, 1), ERR_OK); /* it goes on */
+    assert_int_equal(analytics_apply(rig->analytics, &second, 1), ERR_OK); /* it goes on */
     rig_free(rig);
 }
 
