@@ -5,11 +5,11 @@
 /* Every length with fewer digits fits; nobody sends a longer one in earnest. */
 #define MAX_LENGTH_DIGITS 18u
 
-bool http1_head_single(const struct http1_head *head, struct slice name, struct slice *out_value) {
+/* Apart, so that asking for what isn't there is no call: 100 instructions of a request. */
+static bool find_single(const struct http1_head *head, struct slice name, struct slice *out_value) {
     struct slice value = {NULL, 0};
-    size_t count = http1_lacks(head->absent, name) ? 0 : head->count;
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < head->count; i++) {
         if (!slice_eq_nocase(head->headers[i].name, name))
             continue;
         if (value.ptr)
@@ -17,6 +17,13 @@ bool http1_head_single(const struct http1_head *head, struct slice name, struct 
         value = head->headers[i].value;
     }
     *out_value = value;
+    return true;
+}
+
+bool http1_head_single(const struct http1_head *head, struct slice name, struct slice *out_value) {
+    if (!http1_lacks(head->absent, name))
+        return find_single(head, name, out_value);
+    *out_value = (struct slice){NULL, 0};
     return true;
 }
 
